@@ -1,0 +1,1 @@
+"""The lessons: real attention modules, written to be read beside their papers."""

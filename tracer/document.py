@@ -1,0 +1,546 @@
+"""The trace as plain, immutable data, and its JSON form.
+
+A `Trace` holds what happened in one forward pass: the steps, the module calls, the tensors (as
+pictures and figures, never as data) and the source text they came from.  It needs neither torch
+nor the traced code to be read back.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import json
+import math
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+FORMAT = "shapewalk-trace"
+
+MAX_STEPS = 200_000
+MAX_DEPTH = 40
+MAX_SIDE = 4096
+
+
+class TraceFileError(ValueError):
+    """A trace file cannot be read; the message is one sentence that says why."""
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Figures of one tensor. `minimum`, `maximum`, `mean` and `std` are taken over the finite
+    elements and are None when there is none; complex tensors are measured by magnitude."""
+
+    minimum: float | None
+    maximum: float | None
+    mean: float | None
+    std: float | None
+    zeros: float
+    nan: int
+    inf: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """A picture of one tensor, at most 64 cells to a side.
+
+    `cells` is `rows * columns` little-endian float32 values, row by row; NaN and Inf are kept.
+    `low` and `high` bound the finite cells (None when there is none); `signed` is true when the
+    tensor has values on both sides of zero.  `text` says which axes became rows and columns and
+    what happened to the others.
+    """
+
+    rows: int
+    columns: int
+    cells: bytes
+    row_axis: int | None
+    column_axis: int | None
+    low: float | None
+    high: float | None
+    signed: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class TensorNote:
+    """What is kept of one tensor at one moment: an in-place operation makes a new note.
+
+    `born` is the index in `Trace.steps` of the step that made it, None for inputs, parameters,
+    buffers and tensors made where the tracer could not see.  `kind` is one of `input`,
+    `parameter`, `buffer`, `made` (by a step) and `constant` (everything else).
+    """
+
+    id: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    device: str
+    kind: str
+    stats: Stats | None
+    heatmap: Heatmap | None
+    born: int | None
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of source: 1-based lines, 0-based columns in characters, end exclusive."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+
+@dataclass(frozen=True)
+class Comment:
+    """The comment block `first`..`last` (lines) above the statement that begins at `line`."""
+
+    first: int
+    last: int
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """The text of one function that was executed; `first` is the number of its first line."""
+
+    file: str
+    function: str
+    first: int
+    text: str
+    comments: tuple[Comment, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something was written. `source` indexes `Trace.sources` (None when there is no text);
+    `expression` and `statement` are exact source text, `span` and `statement_span` their extent."""
+
+    file: str
+    line: int
+    function: str
+    source: int | None
+    span: Span | None
+    expression: str
+    statement: str
+    statement_span: Span | None
+
+
+class _Placed:
+    """Reads through to `place`, so that `step.line` is short for `step.place.line`."""
+
+    place: Place
+
+    @property
+    def file(self) -> str:
+        return self.place.file
+
+    @property
+    def line(self) -> int:
+        return self.place.line
+
+    @property
+    def function(self) -> str:
+        return self.place.function
+
+    @property
+    def expression(self) -> str:
+        return self.place.expression
+
+    @property
+    def statement(self) -> str:
+        return self.place.statement
+
+
+@dataclass(frozen=True)
+class Step(_Placed):
+    """One operation, or one call of a torch.nn module.
+
+    `index` is its position in `Trace.steps`, or in its parent's `children`.  `module` is the
+    qualified path of the innermost module that ran it.  `targets` are the names that the statement
+    assigned the outputs to.  `note` is the comment above the statement with its `{...}` filled in.
+    `names` maps each name or attribute chain in the statement that was a tensor to that tensor's
+    note id.  `children` are the steps inside an operation of torch that was opened.
+    `call` indexes `Trace.calls`.  `writes` is true when the operation changed an operand in place.
+    `seconds` is wall time, children included.  `error` is the exception text of a step that raised.
+    """
+
+    index: int
+    op: str
+    module: str
+    place: Place
+    targets: tuple[str, ...]
+    note: str
+    inputs: tuple[TensorNote, ...]
+    outputs: tuple[TensorNote, ...]
+    arguments: tuple[str, ...]
+    names: tuple[tuple[str, int], ...]
+    children: tuple[Step, ...]
+    call: int
+    writes: bool
+    seconds: float
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Call(_Placed):
+    """One call of a module's forward.  `steps[start:stop]` of the trace ran inside it.
+
+    `module` is the qualified path (`''` for the root), `type` the class name, `settings` what the
+    module prints of itself (`in_channels=3, ...`), `parameters` the number of its parameter
+    elements, those of its children included.  `place` says where the call was written; the root
+    call has none.
+    """
+
+    index: int
+    parent: int | None
+    module: str
+    type: str
+    settings: str
+    place: Place
+    targets: tuple[str, ...]
+    note: str
+    inputs: tuple[TensorNote, ...]
+    outputs: tuple[TensorNote, ...]
+    start: int
+    stop: int
+    parameters: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor that a failing expression used, with the expression and line that made it."""
+
+    note: TensorNote
+    expression: str
+    file: str
+    line: int | None
+
+
+@dataclass(frozen=True)
+class Failure(_Placed):
+    """Why and where the forward stopped.  `step` is None when no torch operation had begun, as
+    when a module checks its arguments in Python."""
+
+    type: str
+    message: str
+    step: Step | None
+    place: Place
+    module: str
+    operands: tuple[Operand, ...]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One forward pass.  `values` is false when only shapes were recorded.  `remarks` are
+    sentences about the recording that a reader should know."""
+
+    name: str
+    steps: tuple[Step, ...]
+    calls: tuple[Call, ...]
+    inputs: tuple[TensorNote, ...]
+    outputs: tuple[TensorNote, ...]
+    failure: Failure | None
+    sources: tuple[Source, ...]
+    remarks: tuple[str, ...]
+    values: bool
+    training: bool
+    parameters: int
+    seconds: float
+    torch: str
+
+    def walk(self) -> Iterator[Step]:
+        """Every step, each before its children."""
+        stack = list(reversed(self.steps))
+        while stack:
+            step = stack.pop()
+            yield step
+            stack.extend(reversed(step.children))
+
+    def tensors(self) -> dict[int, TensorNote]:
+        """Every tensor that the trace mentions, by id."""
+        found: dict[int, TensorNote] = {}
+
+        def keep(notes: tuple[TensorNote, ...]) -> None:
+            for note in notes:
+                found.setdefault(note.id, note)
+
+        keep(self.inputs)
+        for call in self.calls:
+            keep(call.inputs)
+        for step in self.walk():
+            keep(step.inputs)
+            keep(step.outputs)
+        for call in self.calls:
+            keep(call.outputs)
+        keep(self.outputs)
+        if self.failure is not None:
+            if self.failure.step is not None:
+                keep(self.failure.step.inputs)
+            keep(tuple(operand.note for operand in self.failure.operands))
+        return found
+
+    def to_json(self) -> str:
+        """The trace as one JSON document; `Trace.from_json` reads it back unchanged."""
+        body = {
+            "format": FORMAT,
+            "schema": SCHEMA,
+            "tensors": [_pack_fields(note) for note in self.tensors().values()],
+            "trace": _pack_fields(self),
+        }
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Trace:
+        """Read what `to_json` wrote.
+
+        Raises:
+            TraceFileError: the text is no trace, is damaged, or has a newer schema.
+        """
+        try:
+            body = json.loads(text, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise TraceFileError(f"This is not a trace file: it is not JSON ({error}).") from error
+        if not isinstance(body, dict) or body.get("format") != FORMAT:
+            raise TraceFileError(f'This is not a trace file: it has no "format": "{FORMAT}".')
+        schema = body.get("schema")
+        if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
+            raise TraceFileError(f"The trace file is damaged: its schema is {_short(schema)}.")
+        if schema > SCHEMA:
+            raise TraceFileError(
+                f"The trace file has schema {schema}, newer than the {SCHEMA} that this version "
+                "reads: update Shapewalk to open it."
+            )
+        return _Reader().trace(body)
+
+    def save(self, path: str | Path) -> None:
+        """Write the trace to `path` as JSON (UTF-8)."""
+        Path(path).write_text(self.to_json(), encoding="utf-8")
+
+    def to_html(self) -> str:
+        """The trace with its player as one self-contained HTML page."""
+        from tracer.views.html import page
+
+        return page(self)
+
+    def _repr_html_(self) -> str:
+        from tracer.views.html import notebook
+
+        return notebook(self)
+
+
+def load(path: str | Path) -> Trace:
+    """Read a trace that `Trace.save` wrote.
+
+    Raises:
+        TraceFileError: the file is missing, damaged, no trace, or of a newer schema.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise TraceFileError(f"There is no file {path}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise TraceFileError(f"{path} cannot be read as text: {error}.") from error
+    return Trace.from_json(text)
+
+
+# --- JSON -----------------------------------------------------------------------------------
+
+
+def _pack(value: Any) -> Any:
+    if isinstance(value, TensorNote):
+        return value.id
+    if dataclasses.is_dataclass(value):
+        return _pack_fields(value)
+    if isinstance(value, tuple):
+        return [_pack(item) for item in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    return value
+
+
+def _pack_fields(value: Any) -> dict[str, Any]:
+    return {
+        field.name: _pack(getattr(value, field.name)) for field in dataclasses.fields(type(value))
+    }
+
+
+def _refuse_constant(text: str) -> float:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+_HINTS: dict[type, dict[str, Any]] = {}
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    if cls not in _HINTS:
+        hints = typing.get_type_hints(cls)
+        _HINTS[cls] = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    return _HINTS[cls]
+
+
+class _Reader:
+    """Checks every value of a file against the type hints above while it builds the objects."""
+
+    def __init__(self) -> None:
+        self.notes: dict[int, TensorNote] = {}
+        self.steps = 0
+
+    def trace(self, body: dict[str, Any]) -> Trace:
+        tensors = body.get("tensors")
+        if not isinstance(tensors, list):
+            self.fail("tensors", "a list", tensors)
+        for position, item in enumerate(tensors):
+            note = self.fields(TensorNote, item, f"tensors[{position}]", 0)
+            self.check_heatmap(note.heatmap, f"tensors[{position}].heatmap")
+            if any(size < 0 for size in note.shape):
+                raise TraceFileError(
+                    f"The trace file is damaged: tensors[{position}].shape is {note.shape}."
+                )
+            self.notes[note.id] = note
+        trace: Trace = self.fields(Trace, body.get("trace"), "trace", 0)
+        self.check_references(trace)
+        return trace
+
+    def fail(self, where: str, wanted: str, found: object) -> typing.NoReturn:
+        raise TraceFileError(
+            f"The trace file is damaged: {where} should be {wanted}, found {_short(found)}."
+        )
+
+    def fields(self, cls: type, value: object, where: str, depth: int) -> Any:
+        if not isinstance(value, dict):
+            self.fail(where, "an object", value)
+        if cls is Step:
+            self.steps += 1
+            if self.steps > MAX_STEPS:
+                raise TraceFileError(
+                    f"The trace file has more than {MAX_STEPS:,} steps, the limit of this version."
+                )
+        if depth > MAX_DEPTH:
+            raise TraceFileError(f"The trace file is damaged: {where} is nested too deeply.")
+        hints = _hints(cls)
+        missing = hints.keys() - value.keys()
+        if missing:
+            raise TraceFileError(
+                f"The trace file is damaged: {where} has no {', '.join(sorted(missing))}."
+            )
+        return cls(
+            **{
+                name: self.read(hint, value[name], f"{where}.{name}", depth + 1)
+                for name, hint in hints.items()
+            }
+        )
+
+    def read(self, hint: Any, value: Any, where: str, depth: int) -> Any:
+        if hint is TensorNote:
+            if type(value) is not int or value not in self.notes:
+                self.fail(where, "the id of a tensor", value)
+            return self.notes[value]
+        if dataclasses.is_dataclass(hint):
+            return self.fields(typing.cast(type, hint), value, where, depth)
+        origin = typing.get_origin(hint)
+        if origin in (typing.Union, types.UnionType):
+            if value is None:
+                return None
+            (only,) = [part for part in typing.get_args(hint) if part is not type(None)]
+            return self.read(only, value, where, depth)
+        if origin is tuple:
+            return self.read_tuple(typing.get_args(hint), value, where, depth)
+        if hint is bytes:
+            if not isinstance(value, str):
+                self.fail(where, "text", value)
+            try:
+                return base64.b64decode(value, validate=True)
+            except (binascii.Error, ValueError):
+                self.fail(where, "base64 text", value)
+        if hint is float:
+            if type(value) not in (int, float) or not math.isfinite(value):
+                self.fail(where, "a finite number", value)
+            return float(value)
+        if type(value) is not hint:
+            wanted = {int: "a whole number", str: "text", bool: "true or false"}[hint]
+            self.fail(where, wanted, value)
+        return value
+
+    def read_tuple(self, parts: tuple[Any, ...], value: Any, where: str, depth: int) -> Any:
+        if not isinstance(value, list):
+            self.fail(where, "a list", value)
+        if len(parts) == 2 and parts[1] is Ellipsis:
+            parts = (parts[0],) * len(value)
+        if len(parts) != len(value):
+            self.fail(where, f"a list of {len(parts)}", value)
+        return tuple(
+            self.read(part, item, f"{where}[{position}]", depth)
+            for position, (part, item) in enumerate(zip(parts, value, strict=True))
+        )
+
+    def check_heatmap(self, heatmap: Heatmap | None, where: str) -> None:
+        if heatmap is None:
+            return
+        inside = 0 <= heatmap.rows <= MAX_SIDE and 0 <= heatmap.columns <= MAX_SIDE
+        if not inside or len(heatmap.cells) != 4 * heatmap.rows * heatmap.columns:
+            raise TraceFileError(
+                f"The trace file is damaged: {where} has {len(heatmap.cells)} bytes for "
+                f"{heatmap.rows} × {heatmap.columns} cells."
+            )
+
+    def check_references(self, trace: Trace) -> None:
+        def inside(number: int | None, count: int, where: str) -> None:
+            if number is not None and not 0 <= number < count:
+                raise TraceFileError(
+                    f"The trace file is damaged: {where} is {number}, outside 0 to {count - 1}."
+                )
+
+        def place(place: Place, where: str) -> None:
+            inside(place.source, len(trace.sources), f"{where}.source")
+
+        if not trace.calls:
+            raise TraceFileError("The trace file is damaged: it has no calls.")
+        for position, step in enumerate(trace.steps):
+            if step.index != position:
+                raise TraceFileError(
+                    f"The trace file is damaged: steps[{position}].index is {step.index}."
+                )
+        for step in trace.walk():
+            place(step.place, "step.place")
+            inside(step.call, len(trace.calls), "step.call")
+            for child, inner in enumerate(step.children):
+                if inner.index != child:
+                    raise TraceFileError(
+                        f"The trace file is damaged: a child's index is {inner.index}."
+                    )
+            for _, note in step.names:
+                if note not in self.notes:
+                    self.fail("step.names", "the id of a tensor", note)
+        for position, call in enumerate(trace.calls):
+            place(call.place, f"calls[{position}].place")
+            if call.index != position:
+                raise TraceFileError(
+                    f"The trace file is damaged: calls[{position}].index is {call.index}."
+                )
+            if call.parent is not None and not 0 <= call.parent < position:
+                raise TraceFileError(
+                    f"The trace file is damaged: calls[{position}].parent is {call.parent}."
+                )
+            if not 0 <= call.start <= call.stop <= len(trace.steps):
+                raise TraceFileError(
+                    f"The trace file is damaged: calls[{position}] spans steps "
+                    f"{call.start} to {call.stop}."
+                )
+        for note in self.notes.values():
+            inside(note.born, len(trace.steps), f"tensor {note.id}.born")
+        if trace.failure is not None:
+            place(trace.failure.place, "failure.place")
