@@ -1,10 +1,10 @@
 """Run a PyTorch module and keep, for every operation, the shapes, the pictures and the source.
 
-    from tracer import trace
+from tracer import trace
 
-    t = trace(model, x)
-    for step in t.steps:
-        print(step.expression, [note.shape for note in step.outputs])
+t = trace(model, x)
+for step in t.steps:
+    print(step.expression, [note.shape for note in step.outputs])
 """
 
 from tracer.document import (
@@ -19,7 +19,7 @@ from tracer.document import (
     TraceFileError,
     load,
 )
-from tracer.recorder import Cancelled, trace
+from tracer.recorder import Cancelled, compute, trace
 
 __all__ = [
     "Call",
@@ -32,6 +32,7 @@ __all__ = [
     "TensorNote",
     "Trace",
     "TraceFileError",
+    "compute",
     "load",
     "trace",
 ]

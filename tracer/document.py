@@ -540,7 +540,7 @@ class _Reader:
                     f"The trace file is damaged: calls[{position}] spans steps "
                     f"{call.start} to {call.stop}."
                 )
-        for note in self.notes.values():
-            inside(note.born, len(trace.steps), f"tensor {note.id}.born")
+        for noted in self.notes.values():
+            inside(noted.born, len(trace.steps), f"tensor {noted.id}.born")
         if trace.failure is not None:
             place(trace.failure.place, "failure.place")

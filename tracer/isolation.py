@@ -1,0 +1,146 @@
+"""Running someone's module and leaving everything as it was: the module, its buffers, hooks and
+attributes, and the random state."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import random
+import sys
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
+
+
+def version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else int(tensor._version)
+
+
+def storage(tensor: Tensor) -> int:
+    """Names the memory that views of one tensor share."""
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except (RuntimeError, NotImplementedError):
+        return id(tensor)
+
+
+_locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
+_locks_guard = threading.Lock()
+
+
+@contextlib.contextmanager
+def exclusive(model: nn.Module) -> Iterator[None]:
+    """One trace at a time for each module, so that traces that share modules cannot see each
+    other's hooks and buffers.  Locks are taken in one order everywhere: no deadlock."""
+    with _locks_guard:
+        locks = [
+            _locks.setdefault(module, threading.RLock())
+            for module in sorted(model.modules(), key=id)
+        ]
+    with contextlib.ExitStack() as stack:
+        for lock in locks:
+            stack.enter_context(lock)
+        yield
+
+
+@contextlib.contextmanager
+def random_state() -> Iterator[None]:
+    numpy = sys.modules.get("numpy")
+    plain = random.getstate()
+    array = numpy.random.get_state() if numpy is not None else None
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(plain)
+        if numpy is not None:
+            numpy.random.set_state(array)
+
+
+class State:
+    """What a forward may change in a module, to be put back."""
+
+    HOOKS = frozenset(key for key in nn.Module().__dict__ if "hooks" in key)
+
+    def __init__(self, model: nn.Module) -> None:
+        # A lazy module turns into another class in its first forward: that cannot be undone.
+        self.modules = [
+            module
+            for module in model.modules()
+            if not isinstance(module, nn.modules.lazy.LazyModuleMixin)
+            and not isinstance(module, torch.jit.ScriptModule)
+        ]
+        self.attributes = [
+            {k: v for k, v in vars(module).items() if k not in self.HOOKS}
+            for module in self.modules
+        ]
+        self.tables = [[dict(table) for table in _tables(module)] for module in self.modules]
+        self.tensors: dict[int, tuple[Tensor, Tensor, int]] = {}
+        self.parameters: dict[int, Tensor] = {}
+        for module in self.modules:
+            for buffer in module._buffers.values():
+                if buffer is not None:
+                    self._keep(buffer)
+            for parameter in module._parameters.values():
+                if parameter is not None and not parameter.is_meta:
+                    self.parameters[storage(parameter)] = parameter
+
+    def _keep(self, tensor: Tensor) -> None:
+        if not tensor.is_meta and id(tensor) not in self.tensors:
+            self.tensors[id(tensor)] = (tensor, tensor.detach().clone(), version(tensor))
+
+    def about_to_write(self, tensor: Tensor) -> None:
+        """Copying all parameters would double a model's memory: one is copied when needed."""
+        parameter = self.parameters.get(storage(tensor))
+        if parameter is not None:
+            self._keep(parameter)
+
+    def restore(self) -> None:
+        for module, attributes, tables in zip(
+            self.modules, self.attributes, self.tables, strict=True
+        ):
+            own = vars(module)
+            for key in [k for k in own if k not in attributes and k not in self.HOOKS]:
+                del own[key]
+            own.update(attributes)
+            for table, was in zip(_tables(module), tables, strict=True):
+                if list(table.items()) != list(was.items()):
+                    table.clear()
+                    table.update(was)
+        with torch.no_grad():
+            for tensor, content, at in self.tensors.values():
+                if version(tensor) != at or tensor.is_inference():
+                    tensor.data.copy_(content)
+
+
+def _tables(module: nn.Module) -> tuple[dict[str, Any], ...]:
+    return module._parameters, module._buffers, module._modules
+
+
+def moved(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], device: torch.device
+) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
+    """Copies on `device`; the copy shares no tensor with the original and is made without
+    duplicating the original's memory first."""
+    memo: dict[int, Any] = {}
+    for module in model.modules():
+        for parameter in module._parameters.values():
+            if parameter is not None:
+                memo[id(parameter)] = nn.Parameter(
+                    parameter.detach().to(device, copy=True), parameter.requires_grad
+                )
+        plain = (value for value in vars(module).values() if isinstance(value, Tensor))
+        for tensor in (*module._buffers.values(), *plain):
+            if tensor is not None:
+                memo[id(tensor)] = tensor.detach().to(device, copy=True)
+    copied = copy.deepcopy(model, memo)
+
+    def move(tensor: Tensor) -> Tensor:
+        return tensor.detach().to(device, copy=True)
+
+    return copied, tree_map_only(Tensor, move, args), tree_map_only(Tensor, move, kwargs)

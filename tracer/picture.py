@@ -1,0 +1,148 @@
+"""A tensor as figures and as a small heatmap: what a trace keeps instead of its elements."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from tracer.document import Heatmap, Stats
+
+SIDE = 64
+STRIP = 256
+
+
+def measurable(tensor: Tensor) -> bool:
+    """Whether the tensor has elements to look at: not on meta, not fake, sparse or quantized."""
+    return (
+        tensor.layout == torch.strided
+        and tensor.device.type != "meta"
+        and not tensor.is_quantized
+        and not tensor.is_nested
+        and not torch._is_functional_tensor(tensor)
+        and type(tensor).__name__ != "FakeTensor"
+    )
+
+
+def _real(tensor: Tensor) -> Tensor:
+    if tensor.is_complex():
+        return tensor.abs()
+    if tensor.dtype in (torch.float32, torch.float64):
+        return tensor
+    return tensor.to(torch.float64 if tensor.dtype == torch.int64 else torch.float32)
+
+
+def stats(tensor: Tensor) -> Stats:
+    """Figures of a tensor of any shape and dtype; complex ones by magnitude.
+
+    The standard deviation is the population's.  It comes from the vector norm and the mean, an
+    order of magnitude quicker than `torch.var_mean`, and from the centred values where the mean
+    dominates and the difference of squares would cancel.
+    """
+    count = tensor.numel()
+    if count == 0:
+        return Stats(None, None, None, None, 0.0, 0, 0, 0)
+    values = _real(tensor.detach())
+    zeros = (count - int(torch.count_nonzero(values))) / count
+    low, high = (float(bound) for bound in torch.aminmax(values))
+    nan = inf = 0
+    if not (math.isfinite(low) and math.isfinite(high)):
+        finite = torch.isfinite(values)
+        nan = int(torch.isnan(values).sum())
+        inf = count - nan - int(finite.sum())
+        values = values[finite]
+        if values.numel() == 0:
+            return Stats(None, None, None, None, zeros, nan, inf, count)
+        low, high = (float(bound) for bound in torch.aminmax(values))
+    mean, std = _mean_std(values)
+    return Stats(low, high, mean, std, zeros, nan, inf, count)
+
+
+def _mean_std(values: Tensor) -> tuple[float | None, float | None]:
+    """Mean and population standard deviation; None where float64 itself overflows."""
+    number = values.numel()
+    mean = float(values.mean())
+    square = float(torch.linalg.vector_norm(values)) ** 2 / number
+    variance = square - mean * mean
+    if not math.isfinite(variance) or variance < 1e-4 * square:
+        values = values.double()
+        mean = float(values.mean())
+        variance = float(torch.linalg.vector_norm(values - mean)) ** 2 / number
+    return (
+        mean if math.isfinite(mean) else None,
+        math.sqrt(max(variance, 0.0)) if math.isfinite(variance) else None,
+    )
+
+
+def _axes(shape: tuple[int, ...]) -> tuple[int | None, int | None]:
+    """The axes shown as rows and columns: the last two that are longer than 1."""
+    long = [axis for axis, size in enumerate(shape) if size > 1]
+    if len(long) >= 2:
+        return long[-2], long[-1]
+    if long:
+        return None, long[0]
+    return None, (len(shape) - 1 if shape else None)
+
+
+def _plural(size: int, limit: int) -> str:
+    return f", means over {size} in {limit} cells" if size > limit else ""
+
+
+def heatmap(tensor: Tensor, side: int = SIDE) -> Heatmap | None:
+    """A picture of at most `side` × `side` cells (a vector: 1 × 256); None for an empty tensor.
+
+    Rows and columns are the last two axes longer than 1.  Of the others the first axis (the batch)
+    is taken at index 0 and the rest are averaged.  An axis longer than the picture is averaged
+    over equal windows, so one NaN or Inf in a window shows in its cell.
+    """
+    shape = tuple(tensor.shape)
+    if tensor.numel() == 0:
+        return None
+    row_axis, column_axis = _axes(shape)
+    picture = tensor.detach()
+    words: list[str] = []
+    average: list[int] = []
+    for axis, size in enumerate(shape):
+        if axis in (row_axis, column_axis) or size == 1:
+            continue
+        if axis == 0:
+            picture = picture.narrow(0, 0, 1)
+            words.append(f"dim 0: index 0 of {size}")
+        else:
+            average.append(axis)
+            words.append(f"dim {axis}: mean over {size}")
+    picture = _real(picture)
+    if average:
+        picture = picture.mean(average, keepdim=True)
+    rows = shape[row_axis] if row_axis is not None else 1
+    columns = shape[column_axis] if column_axis is not None else 1
+    picture = picture.reshape(1, rows, columns)
+    limit = (side, side) if row_axis is not None else (1, min(STRIP, 4 * side))
+    cells = (min(rows, limit[0]), min(columns, limit[1]))
+    if cells != (rows, columns):
+        picture = F.adaptive_avg_pool2d(picture, cells)
+    picture = picture.to(torch.float32).reshape(-1).contiguous().cpu()
+    axes = []
+    if row_axis is not None:
+        axes.append(f"rows: dim {row_axis} ({rows}{_plural(rows, cells[0])})")
+    if column_axis is not None:
+        axes.append(f"columns: dim {column_axis} ({columns}{_plural(columns, cells[1])})")
+    if not axes:
+        axes.append("a single value")
+    if tensor.is_complex():
+        words.append("magnitude of complex values")
+    finite = picture[torch.isfinite(picture)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.numel() else (None, None)
+    return Heatmap(
+        rows=cells[0],
+        columns=cells[1],
+        cells=picture.numpy().astype("<f4").tobytes(),
+        row_axis=row_axis,
+        column_axis=column_axis,
+        low=low,
+        high=high,
+        signed=low is not None and high is not None and low < 0 < high,
+        text="; ".join(axes + words),
+    )

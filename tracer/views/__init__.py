@@ -1,0 +1,1 @@
+"""What turns a Trace into something to look at; nothing here runs a module."""
