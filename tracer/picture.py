@@ -34,6 +34,19 @@ def _real(tensor: Tensor) -> Tensor:
     return tensor.to(torch.float64 if tensor.dtype == torch.int64 else torch.float32)
 
 
+def dense(tensor: Tensor) -> bool:
+    """Whether the elements fill their stretch of memory without gap or overlap."""
+    expected = 1
+    for stride, size in sorted(
+        (stride, size) for stride, size in zip(tensor.stride(), tensor.shape, strict=True)
+    ):
+        if size != 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return True
+
+
 def stats(tensor: Tensor) -> Stats:
     """Figures of a tensor of any shape and dtype; complex ones by magnitude.
 
@@ -44,7 +57,11 @@ def stats(tensor: Tensor) -> Stats:
     count = tensor.numel()
     if count == 0:
         return Stats(None, None, None, None, 0.0, 0, 0, 0)
-    values = _real(tensor.detach())
+    values = tensor.detach()
+    if dense(values):
+        # In the order of memory: a transposed tensor is read ten times slower.
+        values = values.as_strided((count,), (1,))
+    values = _real(values)
     zeros = (count - int(torch.count_nonzero(values))) / count
     low, high = (float(bound) for bound in torch.aminmax(values))
     nan = inf = 0
@@ -90,6 +107,27 @@ def _plural(size: int, limit: int) -> str:
     return f", means over {size} in {limit} cells" if size > limit else ""
 
 
+def _float32(picture: Tensor) -> Tensor:
+    """As float32, finite values staying finite."""
+    limit = torch.finfo(torch.float32).max
+    clamped = picture.clamp(-limit, limit)
+    return torch.where(torch.isfinite(picture), clamped, picture).to(torch.float32).contiguous()
+
+
+def _reduced(
+    picture: Tensor, average: list[int], size: tuple[int, int], cells: tuple[int, int]
+) -> Tensor:
+    """Means over the axes `average` and over equal windows, read in the order of memory."""
+    if average:
+        picture = picture.mean(average, keepdim=True)
+    picture = picture.reshape(1, *size)
+    if cells == size:
+        return picture
+    if picture.stride(1) < picture.stride(2):
+        return F.adaptive_avg_pool2d(picture.mT, cells[::-1]).mT
+    return F.adaptive_avg_pool2d(picture, cells)
+
+
 def heatmap(tensor: Tensor, side: int = SIDE) -> Heatmap | None:
     """A picture of at most `side` × `side` cells (a vector: 1 × 256); None for an empty tensor.
 
@@ -114,16 +152,15 @@ def heatmap(tensor: Tensor, side: int = SIDE) -> Heatmap | None:
             average.append(axis)
             words.append(f"dim {axis}: mean over {size}")
     picture = _real(picture)
-    if average:
-        picture = picture.mean(average, keepdim=True)
     rows = shape[row_axis] if row_axis is not None else 1
     columns = shape[column_axis] if column_axis is not None else 1
-    picture = picture.reshape(1, rows, columns)
     limit = (side, side) if row_axis is not None else (1, min(STRIP, 4 * side))
     cells = (min(rows, limit[0]), min(columns, limit[1]))
-    if cells != (rows, columns):
-        picture = F.adaptive_avg_pool2d(picture, cells)
-    picture = picture.to(torch.float32).reshape(-1).contiguous().cpu()
+    cast = _reduced(picture, average, (rows, columns), cells)
+    if not bool(torch.isfinite(cast).all()):
+        # Either the tensor has NaN or Inf, or a float32 sum has overflowed: float64 tells.
+        cast = _reduced(picture.double(), average, (rows, columns), cells)
+    picture = _float32(cast).reshape(-1).cpu()
     axes = []
     if row_axis is not None:
         axes.append(f"rows: dim {row_axis} ({rows}{_plural(rows, cells[0])})")

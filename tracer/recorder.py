@@ -431,6 +431,7 @@ def _arguments(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         return (f"[{index}]", *(_text(value) for value in args[2:] if not _tensors(value)))
     signature = _signature(function)
     names: list[str | None] = [None] * len(args)
+    defaults: dict[str, Any] = {}
     if signature is not None:
         for position, parameter in enumerate(signature.parameters.values()):
             if parameter.kind not in (
@@ -439,13 +440,18 @@ def _arguments(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
             ) or position >= len(args):
                 break
             names[position] = parameter.name
-    found = []
-    for name, value in zip(names, args, strict=True):
-        if _tensors(value):
-            continue
-        found.append(f"{name}={_text(value)}" if name is not None else _text(value))
-    found += [f"{key}={_text(value)}" for key, value in kwargs.items() if not _tensors(value)]
-    return tuple(found)
+        defaults = {p.name: p.default for p in signature.parameters.values()}
+    pairs = [*zip(names, args, strict=True), *kwargs.items()]
+    return tuple(
+        f"{name}={_text(value)}" if name is not None else _text(value)
+        for name, value in pairs
+        if not _tensors(value) and not (name in defaults and _same(value, defaults[name]))
+    )
+
+
+def _same(value: Any, default: Any) -> bool:
+    """torch's Python functions hand on every argument: what was left at its default is no news."""
+    return type(value) is type(default) and (value is default or bool(value == default))
 
 
 class _Recorder(TorchFunctionMode):
@@ -761,7 +767,7 @@ class _Recorder(TorchFunctionMode):
             or base.layout != torch.strided
             or storage(view) != storage(base)
             or view.storage_offset() != base.storage_offset()
-            or not (_dense(view) and _dense(base))
+            or not (picture.dense(view) and picture.dense(base))
             or view.is_conj() != base.is_conj()
             or view.is_neg() != base.is_neg()
         ):
@@ -1158,19 +1164,6 @@ def _count_parameters(module: nn.Module) -> int:
         for parameter in module.parameters()
         if not isinstance(parameter, nn.UninitializedParameter)
     )
-
-
-def _dense(tensor: Tensor) -> bool:
-    """Whether the elements fill their stretch of memory without gap or overlap."""
-    expected = 1
-    for stride, size in sorted(
-        (stride, size) for stride, size in zip(tensor.stride(), tensor.shape, strict=True)
-    ):
-        if size != 1:
-            if stride != expected:
-                return False
-            expected *= size
-    return True
 
 
 def _flatten_arguments(
