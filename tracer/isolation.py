@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_map_only
 
 
@@ -60,6 +61,17 @@ def random_state() -> Iterator[None]:
         random.setstate(plain)
         if numpy is not None:
             numpy.random.set_state(array)
+
+
+@contextlib.contextmanager
+def unobserved() -> Iterator[None]:
+    """What runs here is the tracer's own: no function or dispatch mode sees it."""
+    with torch._C.DisableTorchFunction(), torch.no_grad():
+        if torch._C._len_torch_dispatch_stack():
+            with _disable_current_modes():
+                yield
+        else:
+            yield
 
 
 class State:

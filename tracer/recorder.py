@@ -24,11 +24,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode, handle_torch_function, resolve_name
 
 from tracer import document, picture
-from tracer.isolation import State, exclusive, moved, random_state, storage, version
+from tracer.isolation import State, exclusive, moved, random_state, storage, unobserved, version
 from tracer.source import Pattern, Site, SourceReader, filled, placeholders
 
 
@@ -451,7 +451,8 @@ def _arguments(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 def _same(value: Any, default: Any) -> bool:
     """torch's Python functions hand on every argument: what was left at its default is no news."""
-    return type(value) is type(default) and (value is default or bool(value == default))
+    simple = (bool, int, float, str, tuple, type(None))
+    return type(value) is type(default) and isinstance(value, simple) and bool(value == default)
 
 
 class _Recorder(TorchFunctionMode):
@@ -925,7 +926,7 @@ class _Recorder(TorchFunctionMode):
     ) -> _Noted:
         number = next(self._counter)
         stats = heatmap = None
-        with torch._C.DisableTorchFunction(), torch.no_grad():
+        with unobserved():
             if number == self.capture:
                 self.captured = tensor.detach().clone()
             if self.values and picture.measurable(tensor):
