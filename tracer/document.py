@@ -296,7 +296,8 @@ class Trace:
             "tensors": [_pack_fields(note) for note in self.tensors().values()],
             "trace": _pack_fields(self),
         }
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        # ASCII, since a name or a message may hold a lone surrogate, which no encoding takes.
+        return json.dumps(body, separators=(",", ":"), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Trace:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_map_only
 
@@ -142,13 +143,13 @@ def moved(
     memo: dict[int, Any] = {}
     for module in model.modules():
         for parameter in module._parameters.values():
-            if parameter is not None:
+            if parameter is not None and not isinstance(parameter, UninitializedTensorMixin):
                 memo[id(parameter)] = nn.Parameter(
                     parameter.detach().to(device, copy=True), parameter.requires_grad
                 )
         plain = (value for value in vars(module).values() if isinstance(value, Tensor))
         for tensor in (*module._buffers.values(), *plain):
-            if tensor is not None:
+            if tensor is not None and not isinstance(tensor, UninitializedTensorMixin):
                 memo[id(tensor)] = tensor.detach().to(device, copy=True)
     copied = copy.deepcopy(model, memo)
 

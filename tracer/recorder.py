@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.overrides import TorchFunctionMode, handle_torch_function, resolve_name
 
 from tracer import document, picture
@@ -136,7 +137,8 @@ def _run(
 def _flatten(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
     """The tensors in a nested value, each with how one would write it behind the value's name."""
     if isinstance(value, Tensor):
-        yield path, value
+        if not isinstance(value, UninitializedTensorMixin):
+            yield path, value
     elif depth > 8:
         return
     elif isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -363,7 +365,8 @@ def _op_name(function: Any) -> str:
             return _op_names[function]
     except TypeError:
         return str(getattr(function, "__name__", "?"))
-    name: str = resolve_name(function) or getattr(function, "__name__", repr(function))
+    plain = f"{function.__module__}." if getattr(function, "__module__", None) else ""
+    name: str = resolve_name(function) or plain + getattr(function, "__name__", repr(function))
     name = name.removesuffix(".__get__").removesuffix(".__set__")
     for long, short in (
         ("torch.nn.functional.", "F."),
@@ -615,6 +618,7 @@ class _Recorder(TorchFunctionMode):
                     self._note_output(draft, tensor) for tensor in _tensors(result)
                 )
                 self._assign(draft, result, frame)
+                self._made_by(draft)
             self._close(draft, error)
 
     def _note_output(self, draft: _Draft, tensor: Tensor) -> _Noted:
@@ -625,6 +629,13 @@ class _Recorder(TorchFunctionMode):
         if draft.type and draft.start == len(self.steps):
             return self._make(tensor, "", "constant", None, draft.site)
         return self._make(tensor, "", "made", self._index(), draft.site)
+
+    def _made_by(self, draft: _Draft) -> None:
+        """What was made inside a step was made, for the author, where the step is written."""
+        if not draft.type:
+            for noted in draft.outputs:
+                if noted.born == self._index() and noted.kind == "made":
+                    noted.site = draft.site
 
     def _close(self, draft: _Draft, error: BaseException | None) -> None:
         self.stack.remove(draft)
@@ -744,6 +755,7 @@ class _Recorder(TorchFunctionMode):
         draft.writes = any(out is tensor for out in outputs for tensor in changed)
         draft.outputs = _unique(self._result(draft, out, operands, index) for out in outputs)
         self._assign(draft, result, frame)
+        self._made_by(draft)
 
     def _result(
         self, draft: _Draft, tensor: Tensor, operands: list[Tensor], index: int | None
@@ -835,7 +847,10 @@ class _Recorder(TorchFunctionMode):
             resolved = _resolve(chain, scope)
             if resolved is not None and isinstance(resolved[1], Tensor):
                 text, tensor = resolved
-                found[text] = self._note(tensor, text)
+                if not isinstance(tensor, UninitializedTensorMixin):
+                    noted = found[text] = self._note(tensor, text)
+                    if not noted.name:
+                        noted.name, noted.inner = text, self._inside_step()
         return found
 
     def _assign(self, draft: _Draft, result: Any, frame: FrameType | None) -> None:
@@ -942,7 +957,7 @@ class _Recorder(TorchFunctionMode):
             noted = _Noted(
                 id=number,
                 name=name,
-                shape=tuple(int(size) for size in tensor.shape),
+                shape=self._shape(tensor),
                 dtype=str(tensor.dtype).removeprefix("torch."),
                 device=str(tensor.device),
                 kind=kind,
@@ -954,6 +969,12 @@ class _Recorder(TorchFunctionMode):
             )
             self._notes[id(tensor)] = (weakref.ref(tensor), self._moment(tensor), noted)
         return noted
+
+    def _shape(self, tensor: Tensor) -> tuple[int, ...]:
+        if tensor.is_nested:
+            self.remarks["A nested tensor has no one shape: its number of tensors is shown."] = None
+            return (tensor.size(0),)
+        return tuple(int(size) for size in tensor.shape)
 
     # --- the finished document ---
 
@@ -1096,18 +1117,19 @@ def _leaves(draft: _Draft) -> Iterator[_Draft]:
 
 
 def _share_fill(drafts: list[_Draft]) -> None:
-    """Steps of one statement share what its note could be filled with: only the last of a chain
-    knows what the statement assigned."""
-
-    for _, group in itertools.groupby(
-        drafts, key=lambda d: (d.frame, d.call, d.site.place.file, d.site.place.statement_span)
-    ):
-        same = list(group)
-        shared: dict[str, str] = {}
-        for draft in same:
-            shared.update(draft.fill)
-        for draft in same:
-            draft.fill = shared
+    """The steps of one pass over a statement share what its note could be filled with: only the
+    last of a chain knows what the statement assigned."""
+    shared: dict[str, str] = {}
+    statement: Any = None
+    seen: set[Any] = set()
+    for draft in drafts:
+        place = draft.site.place
+        key = (draft.frame, draft.call, place.file, place.statement_span)
+        if key != statement or place.span in seen:
+            shared, statement, seen = {}, key, set()
+        seen.add(place.span)
+        shared.update(draft.fill)
+        draft.fill = shared
 
 
 def _walk(value: Any, rest: tuple[str, ...], item: int | None) -> str | None:
@@ -1152,7 +1174,10 @@ def _short(text: str, limit: int = 200) -> str:
 
 
 def _message(error: BaseException) -> str:
-    return _short(str(error).strip(), 4000)
+    try:
+        return _short(str(error).strip(), 4000)
+    except Exception:  # noqa: BLE001 - its __str__ is the user's
+        return "(the exception has no readable message)"
 
 
 def _error_text(error: BaseException) -> str:
@@ -1163,7 +1188,7 @@ def _count_parameters(module: nn.Module) -> int:
     return sum(
         parameter.numel()
         for parameter in module.parameters()
-        if not isinstance(parameter, nn.UninitializedParameter)
+        if not isinstance(parameter, UninitializedTensorMixin)
     )
 
 
