@@ -1,14 +1,17 @@
-"""What a lesson declares: its module, sizes, inputs, presets, paper, and the post's claims."""
+"""What a lesson declares (module, sizes, inputs, presets, paper, the post's claims), and how it
+is run and checked."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 
-from tracer import Trace, trace
+from tracer import Step, TensorNote, Trace, trace
 
 Settings = Mapping[str, Any]
 """One flat mapping of all that a reader can set: the sizes and the options, by name."""
@@ -49,13 +52,15 @@ class Option:
 @dataclass(frozen=True)
 class Preset:
     """Named settings. `values` false means that only shapes are computed, `note` says why.
-    `breaks` names the exception type if the module cannot take these settings."""
+    `breaks` names the exception type if the module cannot take these settings; `training` is the
+    mode in which it is run."""
 
     name: str
     settings: Settings
     note: str
     values: bool = True
     breaks: str | None = None
+    training: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,9 @@ class CheckedClaim:
     found: str
 
 
-InputKind = Literal["picture", "noise", "ramp"]
-"""`picture` is drawn by code and lifted to channels, `ramp` holds each element's flat index."""
+InputKind = Literal["picture", "noise", "ramp", "shape"]
+"""`picture` is drawn by code and lifted to channels, `ramp` holds each element's flat index.
+`shape` is no choice for a reader: meta tensors, for runs that compute shapes alone."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +125,10 @@ class Lesson:
         """The defaults, overlaid with the preset's settings.
 
         Raises:
-            KeyError: the lesson has no preset of that name.
+            LookupError: the lesson has no preset of that name.
         """
-        chosen = {item.name: item.default for item in (*self.sizes, *self.options)}
+        chosen: dict[str, Any] = {size.name: size.default for size in self.sizes}
+        chosen.update((option.name, option.default) for option in self.options)
         if preset is not None:
             chosen.update(self.preset(preset).settings)
         return chosen
@@ -130,4 +137,202 @@ class Lesson:
         for preset in self.presets:
             if preset.name == name:
                 return preset
-        raise KeyError(f"{self.key} has no preset {name!r}")
+        known = ", ".join(repr(preset.name) for preset in self.presets)
+        raise LookupError(f"The lesson {self.key} has no preset {name!r}: use one of {known}.")
+
+    def problems(self, settings: Settings) -> str | None:
+        """One sentence that says why no module can be built with these settings, or None.
+
+        Settings that can be built and stop in the forward are no problem: they are worth seeing.
+        """
+        sizes = {size.name: size for size in self.sizes}
+        options = {option.name: option for option in self.options}
+        for name in settings:
+            if name not in sizes and name not in options:
+                known = ", ".join([*sizes, *options])
+                return f"The lesson {self.key} has no setting {name!r}: use {known}."
+        for size in self.sizes:
+            value = settings.get(size.name)
+            if type(value) is not int or not size.low <= value <= size.high:
+                return (
+                    f"{size.name} ({size.meaning}) is {value!r}: use a whole number from "
+                    f"{size.low} to {size.high}."
+                )
+        for option in self.options:
+            value = settings.get(option.name)
+            if not any(_same(value, choice) for choice in option.choices):
+                choices = ", ".join(str(choice) for choice in option.choices)
+                return f"{option.name} ({option.meaning}) is {value!r}: use one of {choices}."
+        # What does not go together is known to the module's constructor, and to nobody else.
+        try:
+            with torch.device("meta"):
+                self.build(settings)
+        except ValueError as error:
+            return str(error)
+        return None
+
+
+def _same(value: Any, choice: Any) -> bool:
+    """Equal, and not only because True == 1."""
+    return bool(value == choice) and isinstance(value, bool) == isinstance(choice, bool)
+
+
+# --- building and running -------------------------------------------------------------------
+
+_building = threading.Lock()
+
+
+def with_fixed_weights(make: Callable[[], nn.Module]) -> nn.Module:
+    """`make()`, its random weights the same every time, torch's random state as before.
+
+    The state belongs to the whole process: a lock keeps two builds from drawing in turns.
+    """
+    with _building:
+        state = torch.get_rng_state()
+        torch.default_generator.manual_seed(0)
+        try:
+            return make()
+        finally:
+            torch.set_rng_state(state)
+
+
+def prepare(
+    lesson: Lesson,
+    settings: Settings,
+    kind: InputKind = "picture",
+    seed: int = 0,
+    *,
+    values: bool = True,
+    training: bool = False,
+) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
+    """The module and its arguments; without `values` both are on the meta device.
+
+    Raises:
+        ValueError: the settings have a problem (`Lesson.problems`).
+    """
+    problem = lesson.problems(settings)
+    if problem is not None:
+        raise ValueError(problem)
+    if values:
+        model = lesson.build(settings)
+        args, kwargs = lesson.inputs(settings, kind, seed)
+    else:
+        with torch.device("meta"):
+            model = lesson.build(settings)
+        args, kwargs = lesson.inputs(settings, "shape", seed)
+    return model.train(training), args, kwargs
+
+
+def run(
+    lesson: Lesson,
+    settings: Settings,
+    kind: InputKind = "picture",
+    seed: int = 0,
+    *,
+    values: bool = True,
+    training: bool = False,
+    watch: Callable[[int], None] | None = None,
+) -> Trace:
+    """One traced forward of the lesson.
+
+    Args:
+        settings: a value for each size and option, as `Lesson.settings` gives them.
+        kind, seed: which input, and which of its variants.
+        values: False computes the shapes alone, of any size, in milliseconds.
+        training: the module's mode.
+        watch: see `tracer.trace`.
+
+    Raises:
+        ValueError: the settings have a problem (`Lesson.problems`).
+    """
+    model, args, kwargs = prepare(lesson, settings, kind, seed, values=values, training=training)
+    # Without a graph for gradients each tensor is freed as soon as it is no longer needed.
+    with torch.no_grad():
+        return trace(
+            model,
+            *args,
+            values=values,
+            name=lesson.title,
+            device=None if values else "meta",
+            watch=watch,
+            **kwargs,
+        )
+
+
+# --- claims ---------------------------------------------------------------------------------
+
+
+def check_claims(lesson: Lesson) -> tuple[CheckedClaim, ...]:
+    """Every claim against a run of its preset; shapes alone are computed."""
+    traces = {
+        name: run(
+            lesson, lesson.settings(name), values=False, training=lesson.preset(name).training
+        )
+        for name in {claim.preset for claim in lesson.claims}
+    }
+    return tuple(
+        CheckedClaim(claim, claim.holds(traces[claim.preset]), claim.found(traces[claim.preset]))
+        for claim in lesson.claims
+    )
+
+
+def tensor(trace: Trace, name: str) -> TensorNote:
+    """The last tensor of this name that the run made or was given.
+
+    Raises:
+        LookupError: it has none.
+    """
+    made = [note for step in trace.steps for note in step.outputs]
+    for note in reversed([*trace.inputs, *made]):
+        if note.name == name:
+            return note
+    raise LookupError(f"The run of {trace.name} has no tensor {name!r}.")
+
+
+def maker(trace: Trace, note: TensorNote) -> Step:
+    """The step that made the tensor.
+
+    Raises:
+        LookupError: no step did.
+    """
+    if note.born is None:
+        raise LookupError(f"{note.name} was not made by a step of {trace.name}.")
+    return trace.steps[note.born]
+
+
+def shown(shape: tuple[int, ...]) -> str:
+    """A shape as posts write it: (2,256)."""
+    return f"({','.join(str(size) for size in shape)})"
+
+
+def shape_claim(
+    quote: str,
+    name: str,
+    shape: tuple[int, ...],
+    *,
+    post: str,
+    preset: str,
+    verdict: Verdict = "agrees",
+    why: str = "",
+    output: int | None = None,
+) -> Claim:
+    """The claim that the tensor called `name` in the module has the shape; with `output`, that it
+    is also the result at that position (counted from 0)."""
+
+    def holds(trace: Trace) -> bool:
+        note = tensor(trace, name)
+        in_place = output is None or trace.outputs[output].id == note.id
+        return note.shape == shape and in_place
+
+    def found(trace: Trace) -> str:
+        text = f"{name} {shown(tensor(trace, name).shape)}"
+        if output is not None:
+            note = tensor(trace, name)
+            places = [i for i, other in enumerate(trace.outputs) if other.id == note.id]
+            text += f", result {places[0] + 1}" if places else ", not returned"
+        return text
+
+    says = f"{name} is {shown(shape)}"
+    if output is not None:
+        says += f" and result {output + 1}"
+    return Claim(post, quote, says, preset, holds, found, verdict, why)

@@ -93,7 +93,7 @@ class State:
             for module in self.modules
         ]
         self.tables = [[dict(table) for table in _tables(module)] for module in self.modules]
-        self.tensors: dict[int, tuple[Tensor, Tensor, int]] = {}
+        self.tensors: dict[int, tuple[Tensor, Tensor]] = {}
         self.parameters: dict[int, Tensor] = {}
         for module in self.modules:
             for buffer in module._buffers.values():
@@ -105,7 +105,7 @@ class State:
 
     def _keep(self, tensor: Tensor) -> None:
         if not tensor.is_meta and id(tensor) not in self.tensors:
-            self.tensors[id(tensor)] = (tensor, tensor.detach().clone(), version(tensor))
+            self.tensors[id(tensor)] = (tensor, tensor.detach().clone())
 
     def about_to_write(self, tensor: Tensor) -> None:
         """Copying all parameters would double a model's memory: one is copied when needed."""
@@ -126,9 +126,10 @@ class State:
                     table.clear()
                     table.update(was)
         with torch.no_grad():
-            for tensor, content, at in self.tensors.values():
-                if version(tensor) != at or tensor.is_inference():
-                    tensor.data.copy_(content)
+            # All of them: BatchNorm's kernel writes its running statistics without a new version.
+            # Through `data`, so that a graph that waits for its backward is not disturbed.
+            for tensor, content in self.tensors.values():
+                tensor.data.copy_(content)
 
 
 def _tables(module: nn.Module) -> tuple[dict[str, Any], ...]:

@@ -251,6 +251,8 @@ class _Draft:
     parameters: int = 0
     # While it is open:
     began: float = 0.0
+    first_note: int = 0
+    indirect: bool = False  # run by torch's own Python code on behalf of what is written
     of: nn.Module | None = None
     pending: BaseException | None = None
 
@@ -264,6 +266,7 @@ class _Operation:
     operands: list[Tensor]
     versions: list[int]
     in_place: bool
+    silent: tuple[Any, ...]
     twin: Any
 
 
@@ -316,6 +319,7 @@ _PLUMBING = tuple(
     )
 )
 _HAND_OVER = handle_torch_function.__code__
+_NORMALISING = (torch.batch_norm, torch.instance_norm)
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 # Ask for facts and make no tensor: not worth a look.
@@ -487,8 +491,8 @@ class _Recorder(TorchFunctionMode):
         self.error: Exception | None = None
         self.failed: tuple[BaseException, str] | None = None
         self.seconds = 0.0
-        self._notes: dict[int, tuple[weakref.ref[Tensor], int, _Noted]] = {}
-        self._counter = itertools.count()
+        self._notes: dict[int, tuple[weakref.ref[Tensor], tuple[int, int], _Noted]] = {}
+        self._next_note = 0
         self._written: dict[int, tuple[int | None, Site | None, int]] = {}
         self._writes = itertools.count(1)
         self._twins: dict[Any, Any] = {}
@@ -568,7 +572,7 @@ class _Recorder(TorchFunctionMode):
         path = self._path(module)
         library = type(module).__module__.startswith("torch.nn")
         is_step = bool(self.calls) and library and not isinstance(module, _CONTAINERS)
-        frame = self._frame(inner=self._inside_step()) if self.calls else None
+        frame = self._frame(inner=self._inside_step())[0] if self.calls else None
         site = self._site(frame)
         scope: _Scope = _scope(frame) if frame is not None else {}
         inputs = [self._note(tensor) for tensor in _tensors((args, kwargs))]
@@ -582,6 +586,7 @@ class _Recorder(TorchFunctionMode):
             names=self._names(site, scope),
             fill=self._fill(site, scope),
             of=module,
+            first_note=self._next_note,
         )
         if is_step:
             draft.arguments = tuple(_split(module.extra_repr()))
@@ -613,7 +618,7 @@ class _Recorder(TorchFunctionMode):
             while len(self.stack) > position + 1:
                 self._close(self.stack[-1], error)
             if error is None:
-                frame = self._frame(inner=position > 0 and self.stack[position - 1].type == "")
+                frame, _ = self._frame(inner=self._inside_step(but=draft))
                 draft.outputs = _unique(
                     self._note_output(draft, tensor) for tensor in _tensors(result)
                 )
@@ -636,6 +641,8 @@ class _Recorder(TorchFunctionMode):
             for noted in draft.outputs:
                 if noted.born == self._index() and noted.kind == "made":
                     noted.site = draft.site
+                    if noted.inner and not self._inside_step(but=draft):
+                        noted.name = ""
 
     def _close(self, draft: _Draft, error: BaseException | None) -> None:
         self.stack.remove(draft)
@@ -669,12 +676,13 @@ class _Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _FACTS or self._boundary is None:
             return func(*args, **kwargs)
-        frame = self._frame(inner=self._inside_step())
+        frame, indirect = self._frame(inner=self._inside_step())
         if frame is None:
             return func(*args, **kwargs)
         with torch._C.DisableTorchFunction():
             operation = self._begin(func, args, kwargs, frame)
         draft = operation.draft
+        draft.indirect = indirect
         draft.began = time.perf_counter()
         try:
             if operation.twin is not None:
@@ -719,6 +727,7 @@ class _Recorder(TorchFunctionMode):
             names=self._names(site, scope),
             arguments=_arguments(func, args, kwargs),
             fill=self._fill(site, scope),
+            first_note=self._next_note,
         )
         draft.inputs = _unique(self._note(tensor) for tensor in operands)
         siblings = self._siblings()
@@ -730,6 +739,9 @@ class _Recorder(TorchFunctionMode):
             operands,
             [version(tensor) for tensor in operands],
             in_place,
+            # Normalisation writes running statistics in training without raising their version:
+            # (input, weight, bias, running_mean, running_var, training, ...)
+            tuple(args[3:5]) if func in _NORMALISING and len(args) > 5 and args[5] else (),
             self._twins[func],
         )
 
@@ -741,6 +753,8 @@ class _Recorder(TorchFunctionMode):
             if version(tensor) != before
             or (operation.in_place and tensor is operands[0] and tensor.is_inference())
         ]
+        if operation.silent:
+            changed += [tensor for tensor in operation.silent if isinstance(tensor, Tensor)]
         index = self._index()
         for tensor in changed:
             self._written[storage(tensor)] = (index, draft.site, next(self._writes))
@@ -805,8 +819,13 @@ class _Recorder(TorchFunctionMode):
                 return draft.children
         return self.steps
 
-    def _inside_step(self) -> bool:
-        return bool(self.stack) and not self.stack[-1].type
+    def _inside_step(self, but: _Draft | None = None) -> bool:
+        return any(not draft.type for draft in self.stack if draft is not but)
+
+    def _opened_at(self) -> int:
+        """The first note made inside the author's step that is open: torch's own names are not
+        given to what was there before."""
+        return next((draft.first_note for draft in self.stack if not draft.type), 0)
 
     def _index(self) -> int | None:
         """The author's step that is running: the last one begun."""
@@ -816,9 +835,9 @@ class _Recorder(TorchFunctionMode):
         if self.watch is not None:
             self.watch(len(self.steps))
 
-    def _frame(self, inner: bool) -> FrameType | None:
+    def _frame(self, inner: bool) -> tuple[FrameType | None, bool]:
         """The frame that wrote what is running: the first outside torch, and for steps inside
-        torch the first that does more than pass on."""
+        torch the first that does more than pass on.  And whether code of torch stands between."""
         frame: FrameType | None = sys._getframe(1)
         torchs: FrameType | None = None
         while frame is not None and frame is not self._boundary:
@@ -829,12 +848,12 @@ class _Recorder(TorchFunctionMode):
             elif file.startswith(_TORCH):
                 if torchs is None and not file.startswith(_PLUMBING):
                     if inner:
-                        return frame
+                        return frame, False
                     torchs = frame
             elif not file.startswith(_HERE):
-                return frame
+                return frame, torchs is not None
             frame = frame.f_back if frame is not None else None
-        return torchs
+        return torchs, False
 
     def _site(self, frame: FrameType | None) -> Site:
         if frame is None:
@@ -849,7 +868,7 @@ class _Recorder(TorchFunctionMode):
                 text, tensor = resolved
                 if not isinstance(tensor, UninitializedTensorMixin):
                     noted = found[text] = self._note(tensor, text)
-                    if not noted.name:
+                    if not noted.name and noted.id >= self._opened_at():
                         noted.name, noted.inner = text, self._inside_step()
         return found
 
@@ -859,7 +878,9 @@ class _Recorder(TorchFunctionMode):
         site = draft.site
         if any(o.site is site and o.frame == draft.frame for o in self.stack if o is not draft):
             return  # written as one expression with the call around it, which takes the names
-        inner = any(not open_.type for open_ in self.stack if open_ is not draft)
+        if draft.indirect:
+            return
+        inner = self._inside_step(but=draft)
         draft.targets = tuple(dict.fromkeys(n for p in site.patterns for n in _names(p)))
         while site.returned and frame is not None and frame.f_back is not None:
             frame = frame.f_back
@@ -883,8 +904,11 @@ class _Recorder(TorchFunctionMode):
                 for pattern in site.patterns
                 for name, tensor in _named(pattern, result)
             }
+            # A name that the statement both reads and assigns stands for what it reads: the note
+            # is above it.
+            read = {chain[0] for chain in site.names}
             for key, (chain, item) in placeholders(site.note).items():
-                if chain[0] in named:
+                if chain[0] in named and chain[0] not in read:
                     value = _walk(named[chain[0]], chain[1:], item)
                     if value is not None:
                         draft.fill[key] = value
@@ -909,11 +933,11 @@ class _Recorder(TorchFunctionMode):
             return entry[2]
         return None
 
-    def _moment(self, tensor: Tensor) -> int:
-        """Changes whenever the tensor is written to.  Inference tensors keep no version."""
-        if not tensor.is_inference():
-            return tensor._version
-        return self._written.get(storage(tensor), (None, None, 0))[2]
+    def _moment(self, tensor: Tensor) -> tuple[int, int]:
+        """Changes whenever the tensor is written to.  The version alone does not tell: inference
+        tensors have none, and some kernels write without raising it."""
+        serial = self._written[storage(tensor)][2] if storage(tensor) in self._written else 0
+        return version(tensor), serial
 
     def _note(self, tensor: Tensor, name: str = "", kind: str = "constant") -> _Noted:
         known = self._known(tensor)
@@ -939,7 +963,7 @@ class _Recorder(TorchFunctionMode):
         site: Site | None,
         figures: document.Stats | None = None,
     ) -> _Noted:
-        number = next(self._counter)
+        number, self._next_note = self._next_note, self._next_note + 1
         stats = heatmap = None
         with unobserved():
             if number == self.capture:

@@ -113,12 +113,7 @@ class SourceReader:
 
     def _file(self, name: str) -> _File | None:
         if name not in self._files:
-            linecache.checkcache(name)
-            lines = linecache.getlines(name)
-            try:
-                self._files[name] = _File(lines) if lines else None
-            except (SyntaxError, ValueError, RecursionError):
-                self._files[name] = None
+            self._files[name] = _parsed(name)
         return self._files[name]
 
     def _source(self, file: _File, code: CodeType, statement: ast.stmt) -> int:
@@ -291,6 +286,26 @@ class _File:
         lines = [*lines[:-1], lines[-1][: span.end_column]]
         lines[0] = lines[0][span.column :]
         return "".join(lines)
+
+
+_parsed_files: dict[str, tuple[list[str], _File | None]] = {}
+
+
+def _parsed(name: str) -> _File | None:
+    """The parsed file, kept while linecache keeps the same lines: torch's own are long."""
+    linecache.checkcache(name)
+    lines = linecache.getlines(name)
+    if not lines:
+        return None
+    known = _parsed_files.get(name)
+    if known is not None and known[0] is lines:
+        return known[1]
+    try:
+        file = _File(lines)
+    except (SyntaxError, ValueError, RecursionError):
+        file = None
+    _parsed_files[name] = (lines, file)
+    return file
 
 
 def _bare(code: CodeType, line: int) -> Site:
