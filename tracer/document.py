@@ -309,7 +309,9 @@ class Trace:
         try:
             body = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise TraceFileError(f"This is not a trace file: it is not JSON ({error}).") from error
+            raise TraceFileError(
+                f"This is not a trace file: it is not JSON ({_short(error)})."
+            ) from error
         if not isinstance(body, dict) or body.get("format") != FORMAT:
             raise TraceFileError(f'This is not a trace file: it has no "format": "{FORMAT}".')
         schema = body.get("schema")
@@ -348,7 +350,7 @@ def load(path: str | Path) -> Trace:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise TraceFileError(f"There is no file {path}.") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise TraceFileError(f"{path} cannot be read as text: {error}.") from error
     return Trace.from_json(text)
 
@@ -379,8 +381,11 @@ def _refuse_constant(text: str) -> float:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+    try:
+        text = str(value) if isinstance(value, Exception) else repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        text = "a very large number"
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 _HINTS: dict[type, dict[str, Any]] = {}
@@ -398,7 +403,6 @@ class _Reader:
 
     def __init__(self) -> None:
         self.notes: dict[int, TensorNote] = {}
-        self.steps = 0
 
     def trace(self, body: dict[str, Any]) -> Trace:
         tensors = body.get("tensors")
@@ -412,9 +416,26 @@ class _Reader:
                     f"The trace file is damaged: tensors[{position}].shape is {note.shape}."
                 )
             self.notes[note.id] = note
+        self.check_size(body.get("trace"))
         trace: Trace = self.fields(Trace, body.get("trace"), "trace", 0)
         self.check_references(trace)
         return trace
+
+    def check_size(self, trace: object) -> None:
+        """Counts the steps before anything is built of them."""
+        pending, count = [trace], 0
+        while pending:
+            item = pending.pop()
+            if isinstance(item, dict):
+                for key in ("steps", "children"):
+                    inner = item.get(key)
+                    if isinstance(inner, list):
+                        count += len(inner)
+                        pending.extend(inner)
+            if count > MAX_STEPS:
+                raise TraceFileError(
+                    f"The trace file has more than {MAX_STEPS:,} steps, the limit of this version."
+                )
 
     def fail(self, where: str, wanted: str, found: object) -> typing.NoReturn:
         raise TraceFileError(
@@ -424,14 +445,8 @@ class _Reader:
     def fields(self, cls: type, value: object, where: str, depth: int) -> Any:
         if not isinstance(value, dict):
             self.fail(where, "an object", value)
-        if cls is Step:
-            self.steps += 1
-            if self.steps > MAX_STEPS:
-                raise TraceFileError(
-                    f"The trace file has more than {MAX_STEPS:,} steps, the limit of this version."
-                )
         if depth > MAX_DEPTH:
-            raise TraceFileError(f"The trace file is damaged: {where} is nested too deeply.")
+            raise TraceFileError("The trace file is damaged: its steps are nested too deeply.")
         hints = _hints(cls)
         missing = hints.keys() - value.keys()
         if missing:
@@ -468,9 +483,13 @@ class _Reader:
             except (binascii.Error, ValueError):
                 self.fail(where, "base64 text", value)
         if hint is float:
-            if type(value) not in (int, float) or not math.isfinite(value):
+            try:
+                number = float(value) if type(value) in (int, float) else math.nan
+            except OverflowError:
+                number = math.nan
+            if not math.isfinite(number):
                 self.fail(where, "a finite number", value)
-            return float(value)
+            return number
         if type(value) is not hint:
             wanted = {int: "a whole number", str: "text", bool: "true or false"}[hint]
             self.fail(where, wanted, value)

@@ -3,6 +3,7 @@ attributes, and the random state."""
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import copy
 import random
@@ -50,18 +51,31 @@ def exclusive(model: nn.Module) -> Iterator[None]:
         yield
 
 
+_random_guard = threading.Lock()
+_random_users = 0
+_random_saved = contextlib.ExitStack()
+
+
 @contextlib.contextmanager
 def random_state() -> Iterator[None]:
-    numpy = sys.modules.get("numpy")
-    plain = random.getstate()
-    array = numpy.random.get_state() if numpy is not None else None
+    """The global random state afterwards is what it was before.  Of traces that overlap in several
+    threads the first to begin saves it and the last to end puts it back."""
+    global _random_users
+    with _random_guard:
+        if _random_users == 0:
+            _random_saved.callback(random.setstate, random.getstate())
+            numpy = sys.modules.get("numpy")
+            if numpy is not None:
+                _random_saved.callback(numpy.random.set_state, numpy.random.get_state())
+            _random_saved.enter_context(torch.random.fork_rng())
+        _random_users += 1
     try:
-        with torch.random.fork_rng():
-            yield
+        yield
     finally:
-        random.setstate(plain)
-        if numpy is not None:
-            numpy.random.set_state(array)
+        with _random_guard:
+            _random_users -= 1
+            if _random_users == 0:
+                _random_saved.close()
 
 
 @contextlib.contextmanager
@@ -92,7 +106,14 @@ class State:
             {k: v for k, v in vars(module).items() if k not in self.HOOKS}
             for module in self.modules
         ]
-        self.tables = [[dict(table) for table in _tables(module)] for module in self.modules]
+        # A cache that the forward fills, and the tables of parameters, buffers and submodules, are
+        # the same object before and after: their content is put back.
+        self.contents: list[tuple[Any, Any]] = [
+            (value, copy.copy(value))
+            for attributes in self.attributes
+            for value in attributes.values()
+            if type(value) in (list, dict, set, collections.deque, collections.OrderedDict)
+        ]
         self.tensors: dict[int, tuple[Tensor, Tensor]] = {}
         self.parameters: dict[int, Tensor] = {}
         for module in self.modules:
@@ -114,17 +135,15 @@ class State:
             self._keep(parameter)
 
     def restore(self) -> None:
-        for module, attributes, tables in zip(
-            self.modules, self.attributes, self.tables, strict=True
-        ):
+        for module, attributes in zip(self.modules, self.attributes, strict=True):
             own = vars(module)
             for key in [k for k in own if k not in attributes and k not in self.HOOKS]:
                 del own[key]
             own.update(attributes)
-            for table, was in zip(_tables(module), tables, strict=True):
-                if list(table.items()) != list(was.items()):
-                    table.clear()
-                    table.update(was)
+        for container, was in self.contents:
+            if list(map(id, _items(container))) != list(map(id, _items(was))):
+                container.clear()
+                (container.extend if hasattr(container, "extend") else container.update)(was)
         with torch.no_grad():
             # All of them: BatchNorm's kernel writes its running statistics without a new version.
             # Through `data`, so that a graph that waits for its backward is not disturbed.
@@ -132,8 +151,10 @@ class State:
                 tensor.data.copy_(content)
 
 
-def _tables(module: nn.Module) -> tuple[dict[str, Any], ...]:
-    return module._parameters, module._buffers, module._modules
+def _items(container: Any) -> list[Any]:
+    if isinstance(container, dict):
+        return [*container.keys(), *container.values()]
+    return list(container)
 
 
 def moved(

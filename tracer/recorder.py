@@ -319,6 +319,7 @@ _PLUMBING = tuple(
     )
 )
 _HAND_OVER = handle_torch_function.__code__
+_OVERRIDES = ("__torch_function__", "__torch_dispatch__")
 _NORMALISING = (torch.batch_norm, torch.instance_norm)
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -850,7 +851,7 @@ class _Recorder(TorchFunctionMode):
                     if inner:
                         return frame, False
                     torchs = frame
-            elif not file.startswith(_HERE):
+            elif not file.startswith(_HERE) and frame.f_code.co_name not in _OVERRIDES:
                 return frame, torchs is not None
             frame = frame.f_back if frame is not None else None
         return torchs, False

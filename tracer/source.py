@@ -433,6 +433,10 @@ def _chains(statement: ast.stmt) -> Iterator[tuple[ast.expr, tuple[str, ...]]]:
         if isinstance(node, list):
             stack.extend(node)
         elif isinstance(node, ast.AST):
+            stored = isinstance(getattr(node, "ctx", None), ast.Store)
+            if stored and not isinstance(statement, ast.AugAssign):
+                stack.extend(ast.iter_child_nodes(node))
+                continue
             chain = _chain(node)
             if chain is not None:
                 yield node, chain  # type: ignore[misc]

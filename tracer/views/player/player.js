@@ -22,22 +22,23 @@ const LIMIT = {
   tensors: 8,
   thumbnails: 8,
   side: 4_096,
-  panels: 60,
+  panels: 40,
   pictures: 300,
 };
 const SPEEDS = [0.5, 1, 2, 4, 8];
 const PLAY_MILLISECONDS = 1_400;
 const URL_MILLISECONDS = 250;
+const CHUNK = 80;
 
 // Okabe and Ito's colours, without black, which is the text's own.
 const DIMENSION_COLOURS = [
-  '#E69F00',
-  '#56B4E9',
-  '#009E73',
-  '#CC79A7',
-  '#0072B2',
-  '#D55E00',
-  '#F0E442',
+  "#E69F00",
+  "#56B4E9",
+  "#009E73",
+  "#CC79A7",
+  "#0072B2",
+  "#D55E00",
+  "#F0E442",
 ];
 
 // --- Small tools ------------------------------------------------------------------------------
@@ -47,64 +48,65 @@ function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
-    if (name === 'class') node.className = value;
-    else if (name.startsWith('on')) node.addEventListener(name.slice(2), value);
-    else node.setAttribute(name, value === true ? '' : value);
+    if (name === "class") node.className = value;
+    else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : value);
   }
-  for (const child of children.flat()) {
-    if (child !== null && child !== undefined && child !== '') node.append(child);
+  for (const child of children.flat(Infinity)) {
+    if (child !== null && child !== undefined && child !== "") node.append(child);
   }
   return node;
 }
 
-const SVG = 'http://www.w3.org/2000/svg';
-const MATHML = 'http://www.w3.org/1998/Math/MathML';
+const SVG = "http://www.w3.org/2000/svg";
+const MATHML = "http://www.w3.org/1998/Math/MathML";
 
 function icon(path) {
-  const svg = document.createElementNS(SVG, 'svg');
-  svg.setAttribute('viewBox', '0 0 16 16');
-  svg.setAttribute('aria-hidden', 'true');
-  const shape = document.createElementNS(SVG, 'path');
-  shape.setAttribute('d', path);
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("aria-hidden", "true");
+  const shape = document.createElementNS(SVG, "path");
+  shape.setAttribute("d", path);
   svg.append(shape);
   return svg;
 }
 
 const ICONS = {
-  first: 'M3 3h1.8v10H3zM13 3v10L6 8z',
-  previous: 'M11 3v10L4 8z',
-  play: 'M4.5 2.5v11l9-5.5z',
-  pause: 'M4 3h3v10H4zM9 3h3v10H9z',
-  next: 'M5 3v10l7-5z',
-  last: 'M11.200 3H13v10h-1.800zM3 3v10l7-5z',
+  first: "M3 3h1.8v10H3zM13 3v10L6 8z",
+  previous: "M11 3v10L4 8z",
+  play: "M4.5 2.5v11l9-5.5z",
+  pause: "M4 3h3v10H4zM9 3h3v10H9z",
+  next: "M5 3v10l7-5z",
+  last: "M11.200 3H13v10h-1.800zM3 3v10l7-5z",
 };
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
+/** At most `length` characters, without those that would reorder the text around them. */
 function clip(text, length = LIMIT.text) {
-  const whole = String(text ?? '');
+  const whole = String(text ?? "").replace(/[\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
   return whole.length > length ? `${whole.slice(0, length - 1)}…` : whole;
 }
 
 const isWhole = (value) => Number.isInteger(value);
 
 function plural(count, noun) {
-  return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`;
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 function figure(value, digits = 4) {
-  if (value === null || value === undefined) return '–';
+  if (value === null || value === undefined) return "–";
   if (!Number.isFinite(value)) return String(value);
-  if (value === 0) return '0';
+  if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 1e6 || size < 1e-4) return value.toExponential(digits - 2).replace('e+', 'e');
+  if (size >= 1e6 || size < 1e-3) return value.toExponential(digits - 2).replace("e+", "e");
   return String(Number(value.toPrecision(digits)));
 }
 
 /** The shortest decimal that names exactly this float32. */
 function exactly(value) {
-  if (Number.isNaN(value)) return 'NaN';
-  if (!Number.isFinite(value)) return value > 0 ? '+Inf' : '−Inf';
+  if (Number.isNaN(value)) return "NaN";
+  if (!Number.isFinite(value)) return value > 0 ? "+Inf" : "−Inf";
   for (let digits = 1; digits < 9; digits += 1) {
     const short = Number(value.toPrecision(digits));
     if (Math.fround(short) === value) return String(short);
@@ -113,7 +115,7 @@ function exactly(value) {
 }
 
 function duration(seconds) {
-  if (!Number.isFinite(seconds) || seconds < 0) return '–';
+  if (!Number.isFinite(seconds) || seconds < 0) return "–";
   if (seconds < 1e-3) return `${figure(seconds * 1e6, 3)} µs`;
   if (seconds < 1) return `${figure(seconds * 1e3, 3)} ms`;
   return `${figure(seconds, 3)} s`;
@@ -121,8 +123,8 @@ function duration(seconds) {
 
 function shapeText(shape) {
   const shown = shape.slice(0, LIMIT.rank).map(String);
-  if (shape.length > LIMIT.rank) shown.push('…');
-  return `(${shown.join(', ')}${shape.length === 1 ? ',' : ''})`;
+  if (shape.length > LIMIT.rank) shown.push("…");
+  return `(${shown.join(", ")}${shape.length === 1 ? "," : ""})`;
 }
 
 /** The position of the last entry of the sorted `list` with `at` not after `time`, or 0. */
@@ -139,7 +141,7 @@ function nearest(list, time) {
 
 // --- Reading a trace --------------------------------------------------------------------------
 
-const NO_EXPLANATION = { summary: '', changes: [], inputs: [], outputs: [], children: [] };
+const NO_EXPLANATION = { summary: "", changes: [], inputs: [], outputs: [], children: [] };
 
 /** The span if it lies inside the source, else null: a file may say anything. */
 function checkedSpan(span, source) {
@@ -171,8 +173,8 @@ function readTrace(payload) {
     file: source.file,
     function: source.function,
     first: isWhole(source.first) ? source.first : 1,
-    lines: source.text.split('\n', LIMIT.lines),
-    cut: source.text.split('\n').length > LIMIT.lines,
+    lines: source.text.split("\n", LIMIT.lines),
+    cut: source.text.split("\n").length > LIMIT.lines,
     comments: source.comments,
     tokens: null,
   }));
@@ -182,7 +184,7 @@ function readTrace(payload) {
   const addStep = (step, explanation, parent, path) => {
     const source = sources[step.place.source] ?? null;
     const node = {
-      kind: 'step',
+      kind: "step",
       step,
       path,
       parent,
@@ -222,7 +224,7 @@ function readTrace(payload) {
     const source = sources[call.place.source] ?? null;
     const at = startOf(call.start);
     return {
-      kind: 'call',
+      kind: "call",
       callee: call,
       path: `c${call.index}`,
       parent: null,
@@ -252,7 +254,7 @@ function readTrace(payload) {
   const items = [...nodes, ...calls.filter((item) => item.callee.parent !== null)];
   if (failing && !failing.inSteps) items.push(failing);
   // A call begins with its first step: in its caller's frame only the call is seen.
-  items.sort((a, b) => a.at - b.at || (a.kind === 'call' ? -1 : 0) - (b.kind === 'call' ? -1 : 0));
+  items.sort((a, b) => a.at - b.at || (a.kind === "call" ? -1 : 0) - (b.kind === "call" ? -1 : 0));
 
   const model = {
     payload,
@@ -284,10 +286,10 @@ function failureItem(trace, sources, known, at) {
   }
   const step = failure.step;
   return {
-    kind: 'failure',
+    kind: "failure",
     inSteps: false,
     step,
-    path: 'failure',
+    path: "failure",
     parent: null,
     explanation: NO_EXPLANATION,
     at,
@@ -301,7 +303,7 @@ function failureItem(trace, sources, known, at) {
     statement: checkedSpan(failure.place.statement_span, source),
     targets: [],
     names: step ? step.names : [],
-    note: step ? step.note : '',
+    note: step ? step.note : "",
     error: failure.message,
     inputs: known(failure.operands.map((operand) => operand.note)),
     outputs: [],
@@ -360,12 +362,16 @@ function append(map, key, value) {
 function finishGroup(frame, group) {
   delete group.marks;
   group.names = new Map();
-  group.note = '';
+  group.note = "";
   group.targets = new Map();
+  group.written = new Map();
   const ends = new Map();
   for (const item of group.items) {
     ends.set(item.span?.end_line ?? group.line, item);
     group.note ||= item.note;
+    if (item.step?.writes && item.inputs.length && item.outputs.length) {
+      group.written.set(item.inputs[0].id, item.outputs[0].id);
+    }
     for (const [name, id] of item.names) if (!group.names.has(name)) group.names.set(name, id);
     item.targets.forEach((target, index) => {
       const { outputs } = item;
@@ -386,8 +392,8 @@ function finishGroup(frame, group) {
 function addSignatures(model) {
   const main = new Map();
   for (const frame of model.frames.values()) {
-    const owner = frame.key.slice(frame.key.indexOf('/') + 1);
-    if (!owner.startsWith('c')) continue;
+    const owner = frame.key.slice(frame.key.indexOf("/") + 1);
+    if (!owner.startsWith("c")) continue;
     const call = model.trace.calls[Number(owner.slice(1))];
     if (!call) continue;
     const before = main.get(call);
@@ -444,15 +450,16 @@ function nameDimensions(model) {
 
 /** The colours of a label: one, two for a product, none for a plain number. */
 function labelColours(model, label) {
-  const letters = [...new Set(clip(label ?? '').match(LETTERS) ?? [])];
-  return letters.slice(0, 2).map((letter) => model.colours.get(letter) ?? 'transparent');
+  const letters = [...new Set(clip(label ?? "").match(LETTERS) ?? [])];
+  return letters.slice(0, 2).map((letter) => model.colours.get(letter) ?? "transparent");
 }
 
 function paintLabel(node, model, label) {
   const [first, second] = labelColours(model, label);
   if (!first) return;
-  node.style.setProperty('--dim', first);
-  node.style.setProperty('--dim-end', second ?? first);
+  node.style.setProperty("--dim", first);
+  node.style.setProperty("--dim-end", second ?? first);
+  node.classList.toggle("derived", /[′″‴']/.test(clip(label)));
 }
 
 // --- Python, coloured -------------------------------------------------------------------------
@@ -467,11 +474,11 @@ const TOKEN = new RegExp(
     String.raw`(?<comment>#.*)`,
     String.raw`(?<triple>[rRbBuUfFtT]{0,2}(?:"""|'''))`,
     String.raw`(?<string>[rRbBuUfFtT]{0,2}(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?))`,
-    String.raw`(?<number>(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?[jJ]?|0[xXbBoO][\da-fA-F_]+)`,
+    String.raw`(?<number>0[xXbBoO][\da-fA-F_]+|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?[jJ]?)`,
     String.raw`(?<word>[\p{L}_][\p{L}\p{N}_]*)`,
     String.raw`(?<operator>(?:\*\*|\/\/|<<|>>|[-+*\/%@&|^:])?=(?!=)|[<>!=]=|.)`,
-  ].join('|'),
-  'uy',
+  ].join("|"),
+  "uy",
 );
 
 /**
@@ -495,7 +502,7 @@ function tokenizeLine(text, state) {
   };
   if (state.closing) {
     at = closeTriple();
-    tokens.push({ start: 0, end: at, kind: 'string', chain: null, target: false });
+    tokens.push({ start: 0, end: at, kind: "string", chain: null, target: false });
   }
   if (state.depth === 0) state.pending = [];
   let previous = null;
@@ -506,18 +513,18 @@ function tokenizeLine(text, state) {
     const [whole] = match;
     const start = at;
     at += whole.length;
-    const token = { start, end: at, kind: 'operator', chain: null, target: false };
+    const token = { start, end: at, kind: "operator", chain: null, target: false };
     const { comment, triple, string, number, word } = match.groups;
-    if (comment) token.kind = 'comment';
+    if (comment) token.kind = "comment";
     else if (triple) {
-      token.kind = 'string';
+      token.kind = "string";
       state.closing = triple.slice(-3);
       token.end = at = closeTriple();
-    } else if (string) token.kind = 'string';
-    else if (number) token.kind = 'number';
+    } else if (string) token.kind = "string";
+    else if (number) token.kind = "number";
     else if (word) nameWord(token, word, previous, text, state);
-    else if (whole.trim() === '') continue;
-    else track(whole, previous, state);
+    else if (whole.trim() === "") continue;
+    else nameOperator(token, whole, previous, state);
     token.text = whole;
     tokens.push(token);
     previous = token;
@@ -526,26 +533,1868 @@ function tokenizeLine(text, state) {
 }
 
 function nameWord(token, word, previous, text, state) {
-  token.kind = KEYWORDS.has(word) ? 'keyword' : 'word';
-  if (token.kind === 'keyword') return;
-  if (previous?.kind === 'keyword' && /^(def|class)$/.test(previous.text)) {
-    token.kind = 'defined';
+  token.kind = KEYWORDS.has(word) ? "keyword" : "word";
+  if (token.kind === "keyword") return;
+  if (previous?.kind === "keyword" && /^(def|class)$/.test(previous.text)) {
+    token.kind = "defined";
     return;
   }
-  if (word === 'self') token.kind = 'self';
+  if (word === "self") token.kind = "self";
   const isArgumentName = state.depth > 0 && /^\s*=(?!=)/.test(text.slice(token.end));
   if (isArgumentName) return;
-  if (previous?.text === '.' && previous.end === token.start) {
+  if (previous?.text === "." && previous.end === token.start) {
     if (previous.owner) token.chain = `${previous.owner}.${word}`;
   } else token.chain = word;
   if (state.depth === 0 && token.chain) state.pending.push(token);
 }
 
-function track(operator, previous, state) {
-  if (/^[([{]$/.test(operator)) state.depth += 1;
+function nameOperator(token, operator, previous, state) {
+  if (operator === ".") token.owner = previous?.chain;
+  else if (/^[([{]$/.test(operator)) state.depth += 1;
   else if (/^[)\]}]$/.test(operator)) state.depth = Math.max(0, state.depth - 1);
-  else if (operator === ':=' && previous) previous.target = true;
+  else if (operator === ":=" && previous) previous.target = true;
   else if (/=$/.test(operator) && !/^[<>!=]=$/.test(operator) && state.depth === 0) {
-    for (const token of state.pending) token.target = true;
-  } else if (operator === ';' && state.depth === 0) state.pending = [];
+    for (const assigned of state.pending) assigned.target = true;
+  } else if (operator === ";" && state.depth === 0) state.pending = [];
+}
+
+const tokensOf = (source) => (source.tokens ??= tokenize(source.lines));
+
+/** Text `text.slice(start, end)` of a line as nodes, words that name variables as elements. */
+function codeNodes(text, tokens, start, end, onName) {
+  const nodes = [];
+  let at = start;
+  tokens.forEach((token, index) => {
+    const from = Math.max(token.start, start);
+    const to = Math.min(token.end, end);
+    if (from >= to || (token.kind === "operator" && !token.chain)) return;
+    if (token.kind === "word" && !token.chain) return;
+    if (from > at) nodes.push(text.slice(at, from));
+    const node = el("span", { class: `t-${token.kind}` }, text.slice(from, to));
+    if (token.chain) onName?.(node, token, index);
+    nodes.push(node);
+    at = to;
+  });
+  if (at < end) nodes.push(text.slice(at, end));
+  return nodes;
+}
+
+// --- Notes: a little Markdown, and formulas ----------------------------------------------------
+
+const INLINE = new RegExp(
+  [
+    "`(?<code>[^`]{1,500})`",
+    String.raw`(?<formula>\$\$(?:[^$]{1,500})\$\$|\$(?:[^$\n]|\n(?!\s*\n)){1,500}\$)`,
+    String.raw`\*\*(?<strong>[^*]{1,500})\*\*`,
+    String.raw`\*(?<em>[^*\s][^*]{0,500})\*`,
+    String.raw`\[(?<label>[^\]\n]{1,300})\]\((?<href>https?:\/\/[^\s)]{1,1000})\)`,
+  ].join("|"),
+  "g",
+);
+
+function inline(text, model, depth = 0) {
+  const nodes = [];
+  let at = 0;
+  for (const match of text.matchAll(INLINE)) {
+    nodes.push(text.slice(at, match.index));
+    at = match.index + match[0].length;
+    const { code, formula, strong, em, label, href } = match.groups;
+    const inner = (part) => (depth < 3 ? inline(part, model, depth + 1) : [part]);
+    if (code) nodes.push(el("code", {}, code));
+    else if (formula) nodes.push(formulaNode(formula, model));
+    else if (strong) nodes.push(el("strong", {}, inner(strong)));
+    else if (em) nodes.push(el("em", {}, inner(em)));
+    else {
+      const link = { href, target: "_blank", rel: "noopener noreferrer" };
+      nodes.push(el("a", link, inner(label)));
+    }
+  }
+  nodes.push(text.slice(at));
+  return nodes;
+}
+
+function formulaNode(formula, model) {
+  const tree = Object.hasOwn(model.math, formula) ? model.math[formula] : null;
+  return tree ? mathNode(tree) : el("code", {}, formula);
+}
+
+function mathNode([tag, attributes, children]) {
+  if (!/^m[a-z]+$/.test(tag)) return document.createTextNode("");
+  const node = document.createElementNS(MATHML, tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (!/^(on|href|src|style)/i.test(name)) node.setAttribute(name, value);
+  }
+  node.append(...children.map((child) => (typeof child === "string" ? child : mathNode(child))));
+  return node;
+}
+
+/** Paragraphs and `-` lists; all else is inline. */
+function markdown(text, model) {
+  const blocks = [];
+  for (const block of clip(text, LIMIT.note).split(/\n[ \t]*\n/)) {
+    const lines = block.split("\n");
+    if (lines.every((line) => /^\s*([-*•]\s+|\s{2,})/.test(line)) && /^\s*[-*•]\s/.test(block)) {
+      const items = block.split(/\n(?=\s*[-*•]\s)/).map((item) => item.replace(/^\s*[-*•]\s+/, ""));
+      blocks.push(
+        el(
+          "ul",
+          {},
+          items.map((item) => el("li", {}, inline(item, model))),
+        ),
+      );
+    } else if (block.trim()) blocks.push(el("p", {}, inline(block.trim(), model)));
+  }
+  return blocks;
+}
+
+// --- Heatmaps ---------------------------------------------------------------------------------
+
+function ramp(stops) {
+  const table = new Uint32Array(256);
+  for (let level = 0; level < 256; level += 1) {
+    const place = (level / 255) * (stops.length - 1);
+    const left = Math.min(Math.floor(place), stops.length - 2);
+    const [from, to] = [stops[left], stops[left + 1]];
+    const channel = (index) => Math.round(from[index] + (to[index] - from[index]) * (place - left));
+    table[level] = rgb(channel(0), channel(1), channel(2));
+  }
+  return table;
+}
+
+const rgb = (red, green, blue) => (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
+
+const DIVERGING = ramp([
+  [18, 52, 120],
+  [52, 120, 190],
+  [150, 196, 226],
+  [250, 250, 250],
+  [244, 170, 138],
+  [204, 70, 60],
+  [116, 12, 34],
+]);
+const SEQUENTIAL = ramp([
+  [20, 22, 62],
+  [44, 62, 116],
+  [60, 112, 134],
+  [88, 158, 120],
+  [170, 196, 92],
+  [250, 236, 140],
+]);
+const MAGENTA = rgb(230, 0, 160);
+const BLACK = rgb(0, 0, 0);
+const GREEN = rgb(90, 255, 90);
+const VIOLET = rgb(120, 60, 255);
+
+/** The picture of a tensor as float32 cells, decoded when first looked at; null if it has none. */
+class Pictures {
+  constructor() {
+    this.decoded = new Map();
+  }
+
+  cells(note) {
+    const { heatmap } = note;
+    if (!heatmap || !this.fits(heatmap)) return null;
+    const known = this.decoded.get(note);
+    if (known) return known;
+    let cells = null;
+    try {
+      const text = atob(heatmap.cells);
+      if (text.length === 4 * heatmap.rows * heatmap.columns) {
+        const bytes = new Uint8Array(text.length);
+        for (let index = 0; index < text.length; index += 1) bytes[index] = text.charCodeAt(index);
+        cells = new Float32Array(bytes.buffer);
+      }
+    } catch (error) {
+      if (!(error instanceof DOMException)) throw error;
+    }
+    if (this.decoded.size >= LIMIT.pictures) this.decoded.clear();
+    this.decoded.set(note, cells);
+    return cells;
+  }
+
+  fits({ rows, columns }) {
+    return [rows, columns].every((side) => isWhole(side) && side > 0 && side <= LIMIT.side);
+  }
+}
+
+/**
+ * Paint cells at one pixel each, or at many where some are not finite and need a pattern: NaN is
+ * magenta, +Inf green and −Inf violet, each hatched with black.
+ */
+function paint(canvas, heatmap, cells) {
+  const { rows, columns, signed } = heatmap;
+  const strange = cells.some((value) => !Number.isFinite(value));
+  const zoom = (side) => (strange && side <= 256 ? Math.ceil(320 / side) : 1);
+  const [wide, high] = [zoom(columns), zoom(rows)];
+  canvas.width = columns * wide;
+  canvas.height = rows * high;
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(canvas.width, canvas.height);
+  const pixels = new Uint32Array(image.data.buffer);
+  const colours = signed ? DIVERGING : SEQUENTIAL;
+  const reach = Math.max(Math.abs(heatmap.low ?? 0), Math.abs(heatmap.high ?? 0));
+  const low = signed ? -reach : (heatmap.low ?? 0);
+  const spread = (signed ? reach : (heatmap.high ?? 0)) - low;
+  const scale = spread > 0 ? 255 / spread : 0;
+  for (let row = 0; row < rows; row += 1) {
+    for (let column = 0; column < columns; column += 1) {
+      const value = cells[row * columns + column];
+      const finite = Number.isFinite(value);
+      const level = scale ? clamp(Math.round((value - low) * scale), 0, 255) : 128;
+      const colour = finite ? colours[level] : strangeColour(value);
+      for (let y = row * high; y < (row + 1) * high; y += 1) {
+        for (let x = column * wide; x < (column + 1) * wide; x += 1) {
+          pixels[y * canvas.width + x] = !finite && (x + y) % 7 < 2 ? BLACK : colour;
+        }
+      }
+    }
+  }
+  context.putImageData(image, 0, 0);
+}
+
+function strangeColour(value) {
+  if (Number.isNaN(value)) return MAGENTA;
+  return value > 0 ? GREEN : VIOLET;
+}
+
+/** Width over height at which the picture is shown: the tensor's own, null to fill the room. */
+function aspect(note) {
+  const { rows, columns, row_axis: rowAxis, column_axis: columnAxis } = note.heatmap;
+  if (rows === 1 || columns === 1) return rows === columns ? 1 : null;
+  const height = note.shape[rowAxis] ?? rows;
+  const width = note.shape[columnAxis] ?? columns;
+  return width / height > 4 || width / height < 0.25 ? null : width / height;
+}
+
+/** One heatmap with its caption, scale and figures. */
+class Figure {
+  constructor(title, player) {
+    this.player = player;
+    this.note = null;
+    this.cell = null;
+    this.title = el("span", { class: "figure-title" }, title);
+    this.name = el("span", { class: "figure-name" });
+    this.choices = el("div", {
+      class: "thumbnails",
+      role: "group",
+      "aria-label": `${title}: choose`,
+    });
+    this.canvas = el("canvas", { tabindex: "0", role: "img" });
+    this.cursor = el("div", { class: "cell-cursor", hidden: true });
+    this.frame = el("div", { class: "picture-frame" }, this.canvas, this.cursor);
+    this.missing = el("p", { class: "picture-missing" });
+    this.readout = el("p", { class: "readout", "aria-live": "polite" });
+    this.low = el("span");
+    this.high = el("span");
+    this.bar = el("div", { class: "bar" });
+    this.scale = el("div", { class: "scale" }, this.low, this.bar, this.high);
+    this.stats = el("dl", { class: "stats" });
+    this.node = el(
+      "figure",
+      { class: "figure" },
+      el("figcaption", {}, this.title, this.name),
+      this.choices,
+      el("div", { class: "picture" }, this.frame, this.missing),
+      this.scale,
+      this.readout,
+      this.stats,
+    );
+    this.listen();
+  }
+
+  listen() {
+    const { canvas, frame } = this;
+    const locate = (event) => {
+      const box = canvas.getBoundingClientRect();
+      const { rows, columns } = this.note.heatmap;
+      const row = Math.floor(((event.clientY - box.top) / box.height) * rows);
+      const column = Math.floor(((event.clientX - box.left) / box.width) * columns);
+      return [clamp(row, 0, rows - 1), clamp(column, 0, columns - 1)];
+    };
+    const follow = (event) => {
+      if (this.cells) this.player.pointAt(this, locate(event));
+    };
+    canvas.addEventListener("pointermove", follow);
+    canvas.addEventListener("pointerdown", (event) => {
+      event.preventDefault();
+      follow(event);
+    });
+    frame.addEventListener("pointerenter", () => this.note && this.player.light([this.note.id]));
+    frame.addEventListener("pointerleave", () => {
+      this.player.light(null);
+      this.player.pointAt(this, null);
+    });
+    frame.addEventListener("click", () => this.note && this.player.toggleLock([this.note.id]));
+    canvas.addEventListener("blur", () => this.player.pointAt(this, null));
+    canvas.addEventListener("keydown", (event) => {
+      const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+      if (!(event.key in move) || !this.cells) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const { rows, columns } = this.note.heatmap;
+      const [row, column] = this.cell ?? [0, 0];
+      const [down, right] = this.cell ? move[event.key] : [0, 0];
+      const to = [clamp(row + down, 0, rows - 1), clamp(column + right, 0, columns - 1)];
+      this.player.pointAt(this, to);
+    });
+  }
+
+  /** Show one of `notes`, each `{note, labels, name}`. */
+  show(notes, absent) {
+    const withPicture = notes.filter(({ note }) => note.heatmap);
+    const shown = withPicture.slice(0, LIMIT.thumbnails);
+    const chosen = shown.find(({ note }) => note.kind !== "parameter") ?? shown[0] ?? notes[0];
+    this.choices.replaceChildren();
+    this.choices.hidden = shown.length < 2;
+    if (shown.length > 1) {
+      const buttons = shown.map((entry) => this.thumbnail(entry, () => pick(entry)));
+      const pick = (entry) => {
+        this.display(entry, absent);
+        shown.forEach((other, index) => {
+          buttons[index].setAttribute("aria-pressed", String(other === entry));
+        });
+      };
+      this.choices.append(...buttons);
+      pick(chosen);
+    } else this.display(chosen ?? null, absent);
+  }
+
+  thumbnail({ note, name }, choose) {
+    const canvas = el("canvas", { "aria-hidden": "true" });
+    const cells = this.player.pictures.cells(note);
+    if (cells) paint(canvas, note.heatmap, cells);
+    const button = el(
+      "button",
+      {
+        type: "button",
+        class: "thumbnail",
+        title: `${clip(name, 60)} ${shapeText(note.shape)}`,
+        "aria-label": `show ${clip(name, 60)}`,
+        "data-note": String(note.id),
+        onclick: choose,
+      },
+      canvas,
+      el("span", {}, clip(name, 24)),
+    );
+    this.player.lights(button, [note.id]);
+    return button;
+  }
+
+  display(entry, absent) {
+    const note = entry?.note ?? null;
+    this.note = note;
+    this.labels = entry?.labels ?? [];
+    this.cell = null;
+    this.cursor.hidden = true;
+    this.cells = note ? this.player.pictures.cells(note) : null;
+    this.name.textContent = note ? `${clip(entry.name, 60)} ${shapeText(note.shape)}` : "";
+    this.frame.hidden = this.cells === null;
+    this.missing.hidden = this.cells !== null;
+    this.scale.hidden = this.cells === null;
+    if (note) this.frame.dataset.note = note.id;
+    else delete this.frame.dataset.note;
+    this.player.applyLight(this.frame);
+    if (this.cells === null) this.missing.textContent = note ? this.why(note) : absent;
+    else {
+      const { heatmap } = note;
+      paint(this.canvas, heatmap, this.cells);
+      const shape = aspect(note);
+      this.frame.classList.toggle("fill", shape === null);
+      this.frame.style.setProperty("--aspect", shape ?? 1);
+      const reach = Math.max(Math.abs(heatmap.low ?? 0), Math.abs(heatmap.high ?? 0));
+      this.bar.dataset.scale = heatmap.signed ? "diverging" : "sequential";
+      this.low.textContent = figure(heatmap.signed ? -reach : heatmap.low, 3);
+      this.high.textContent = figure(heatmap.signed ? reach : heatmap.high, 3);
+      this.canvas.setAttribute("aria-label", this.spoken(entry.name, note));
+    }
+    this.caption();
+    this.stats.replaceChildren(...(note?.stats ? statistics(note.stats) : []));
+  }
+
+  why(note) {
+    if (!note.heatmap && note.shape.includes(0)) return "An empty tensor: it has no values.";
+    if (!this.player.model.trace.values) return "Only shapes were recorded.";
+    return "No values were kept of this tensor.";
+  }
+
+  spoken(name, note) {
+    const { stats } = note;
+    const range = stats ? `, from ${figure(stats.minimum)} to ${figure(stats.maximum)}` : "";
+    return `Heatmap of ${clip(name, 60)} ${shapeText(note.shape)}${range}. Arrow keys read the cells.`;
+  }
+
+  /** Below the picture: what the axes are, or the value of the cell that is pointed at. */
+  caption() {
+    const { note, cell, cells } = this;
+    this.cursor.hidden = cell === null;
+    if (!cell || !cells) {
+      this.readout.textContent = cells ? this.axes(note.heatmap.text) : "";
+      this.readout.classList.remove("reading");
+      return;
+    }
+    const { rows, columns, row_axis: rowAxis, column_axis: columnAxis } = note.heatmap;
+    const [row, column] = cell;
+    const places = [this.index(rowAxis, row, rows), this.index(columnAxis, column, columns)].filter(
+      Boolean,
+    );
+    const isMean =
+      places.some((place) => place.includes("–")) || /mean over/.test(note.heatmap.text);
+    const value = exactly(cells[row * columns + column]);
+    this.readout.replaceChildren(
+      places.length ? `${places.join(", ")}: ` : "",
+      isMean ? "mean " : "",
+      el("strong", {}, value),
+    );
+    this.readout.classList.add("reading");
+    this.cursor.style.left = `${(100 * column) / columns}%`;
+    this.cursor.style.top = `${(100 * row) / rows}%`;
+    this.cursor.style.width = `${100 / columns}%`;
+    this.cursor.style.height = `${100 / rows}%`;
+  }
+
+  /** What the axes are, with the letters that the reader knows them by. */
+  axes(text) {
+    const short = clip(text).replace(/, means over [\d,]+ in ([\d,]+) cells/g, " in $1 cells");
+    return short.replace(/\bdim (\d+)/g, (words, axis) => this.letter(Number(axis)) ?? words);
+  }
+
+  letter(axis) {
+    const label = clip(this.labels[axis] ?? "", 12);
+    return /^\d*$/.test(label) ? null : label;
+  }
+
+  /** The indices along an axis that a cell stands for: several where the picture averages. */
+  index(axis, cell, cells) {
+    if (axis === null || axis === undefined) return "";
+    const size = this.note.shape[axis] ?? cells;
+    const first = Math.floor((cell * size) / cells);
+    const last = Math.ceil(((cell + 1) * size) / cells) - 1;
+    const name = this.letter(axis) ?? `dim ${axis}`;
+    return last > first ? `${name} ${first}–${last}` : `${name} ${first}`;
+  }
+}
+
+function statistics(stats) {
+  const entry = (term, value, whole, kind = null) =>
+    el(
+      "div",
+      { class: kind ? "strange" : null, title: `${term} ${whole}` },
+      el("dt", {}, kind ? el("i", { class: `swatch ${kind}` }) : "", term),
+      el("dd", {}, value),
+    );
+  const number = (term, value) => entry(term, figure(value, 3), String(value ?? "unknown"));
+  const share = Number.isFinite(100 * stats.zeros) ? `${figure(100 * stats.zeros, 3)}%` : "–";
+  const count = (term, value) => entry(term, figure(value, 3), String(value), term.toLowerCase());
+  return [
+    number("min", stats.minimum),
+    number("max", stats.maximum),
+    number("mean", stats.mean),
+    number("std", stats.std),
+    entry("zeros", share, share),
+    ...(stats.nan > 0 ? [count("NaN", stats.nan)] : []),
+    ...(stats.inf > 0 ? [count("Inf", stats.inf)] : []),
+    ...(stats.nan > 0 || stats.inf > 0 ? [] : [entry("NaN, Inf", "0", "0")]),
+  ];
+}
+
+// --- The source -------------------------------------------------------------------------------
+
+/**
+ * The text of one function, built once; frames of it come and go.
+ *
+ * Its lines and notes stand in chunks.  Those of a long function are built when they are first
+ * needed or scrolled near, so that a function of any length costs what is looked at.
+ */
+class SourceView {
+  constructor(source, model, player) {
+    Object.assign(this, { source, model, player });
+    this.frame = null;
+    this.time = 0;
+    this.marked = [];
+    this.records = new Map();
+    this.blocks = [];
+    this.chunks = new Map();
+    const indents = source.lines
+      .filter((line) => line.trim())
+      .slice(0, 500)
+      .map((line) => line.length - line.trimStart().length);
+    this.indent = indents.length ? Math.min(...indents) : 0;
+    this.node = el("div", { class: "code" });
+    const digits = String(source.first + source.lines.length).length;
+    this.node.style.setProperty("--digits", digits);
+    this.near = new IntersectionObserver(
+      (entries) => {
+        for (const { isIntersecting, target } of entries) if (isIntersecting) this.ensure(target);
+      },
+      { root: player.sourcePanel, rootMargin: "500px" },
+    );
+    this.cut();
+  }
+
+  /** Lay the lines out in chunks, the notes in the place of the comments they were. */
+  cut() {
+    const { source } = this;
+    const comments = new Map();
+    let reached = source.first;
+    for (const comment of [...source.comments].sort((a, b) => a.first - b.first)) {
+      const inside = comment.first >= reached && comment.last >= comment.first;
+      if (!inside || comment.last - source.first >= source.lines.length) continue;
+      comments.set(comment.first, comment);
+      reached = comment.last + 1;
+    }
+    let chunk = null;
+    for (let index = 0; index < source.lines.length; index += 1) {
+      const number = source.first + index;
+      if (chunk === null || chunk.entries.length >= CHUNK) {
+        chunk = el("div", { class: "chunk" });
+        chunk.entries = [];
+        this.node.append(chunk);
+      }
+      const comment = comments.get(number);
+      this.chunks.set(number, chunk);
+      // A note brings its own space: the empty line above it is not shown.
+      const isGap = !source.lines[index].trim() && comments.has(number + 1);
+      if (!isGap) chunk.entries.push(comment ?? number);
+      if (comment) index += comment.last - comment.first;
+    }
+    if (source.cut) {
+      this.node.append(el("p", { class: "cut" }, "The rest of this source is not shown."));
+    }
+    for (const node of new Set(this.chunks.values())) {
+      if (source.lines.length <= 2 * CHUNK) this.ensure(node);
+      else {
+        node.style.height = `calc(${node.entries.length} * 1.62em)`;
+        this.near.observe(node);
+      }
+    }
+  }
+
+  ensure(chunk) {
+    if (!chunk?.entries) return;
+    const { entries } = chunk;
+    chunk.entries = null;
+    this.near.unobserve(chunk);
+    chunk.style.height = "";
+    const tokens = tokensOf(this.source);
+    const records = [];
+    const blocks = [];
+    for (const entry of entries) {
+      const index = (entry.first ?? entry) - this.source.first;
+      const whole = this.source.lines[index];
+      if (typeof entry === "number") {
+        const record = this.line(entry, whole, tokens[index]);
+        records.push(record);
+        this.records.set(entry, record);
+        chunk.append(record.node);
+      } else {
+        const block = { comment: entry, text: null, node: el("div", { class: "note" }) };
+        const lead = whole.length - whole.trimStart().length - this.indent;
+        block.node.style.setProperty("--indent", clamp(lead, 0, 40));
+        blocks.push(block);
+        chunk.append(block.node);
+      }
+    }
+    this.blocks.push(...blocks);
+    if (this.frame) this.fill(records, blocks, true);
+  }
+
+  at(line) {
+    this.ensure(this.chunks.get(line));
+    return this.records.get(line);
+  }
+
+  line(number, whole, tokens) {
+    const text = clip(whole, LIMIT.lineLength);
+    const code = el("span", { class: "text" });
+    const node = el(
+      "div",
+      { class: "line", "data-line": String(number) },
+      el("span", { class: "number", "aria-hidden": "true" }, String(number)),
+      code,
+    );
+    const lead = text.length - text.trimStart().length - this.indent;
+    if (lead > 0) code.style.setProperty("--lead", Math.min(lead, 40));
+    const record = { number, text, tokens, node, code, shape: null, shown: null, words: [] };
+    this.write(record, null);
+    return record;
+  }
+
+  /** The line's text, with `hot` (start and end column) as the current expression. */
+  write(record, hot) {
+    const { text, tokens } = record;
+    record.words = [];
+    const onName = (node, token, index) => {
+      node.classList.add("name");
+      node.dataset.token = index;
+      record.words.push({ node, token });
+    };
+    const from = Math.min(this.indent, text.length);
+    const part = (start, end) => codeNodes(text, tokens, start, end, onName);
+    const nodes = [];
+    if (hot) {
+      const start = clamp(hot[0], from, text.length);
+      const end = clamp(hot[1], start, text.length);
+      nodes.push(...part(from, start), el("mark", {}, part(start, end)), ...part(end, text.length));
+    } else nodes.push(...part(from, text.length));
+    record.code.replaceChildren(...nodes, ...(record.shape ? [record.shape] : []));
+  }
+
+  /** Show this function as it ran in `item`'s frame, at `item`. */
+  show(item, frame) {
+    const isNew = frame !== this.frame;
+    this.frame = frame;
+    this.time = item.at;
+    this.fill(this.records.values(), this.blocks, isNew);
+    this.mark(item);
+    this.light(this.marked);
+  }
+
+  /** Bring the shapes, notes and lights of these lines to the present. */
+  fill(records, blocks, isNew) {
+    for (const record of records) {
+      const entries = this.frame?.ends.get(record.number);
+      const shown = entries ? entries[nearest(entries, this.time)].shown : null;
+      if (isNew) this.markRun(record);
+      if (shown !== record.shown) {
+        record.shown = shown;
+        record.shape?.remove();
+        record.shape = shown?.length ? this.shapes(shown) : null;
+        if (record.shape) record.code.append(record.shape);
+        this.light([record]);
+      } else if (isNew) this.light([record]);
+    }
+    for (const block of blocks) this.writeNote(block);
+  }
+
+  markRun(record) {
+    const runs = this.frame?.statements.has(record.number) || this.frame?.ends.has(record.number);
+    record.node.classList.toggle("runs", Boolean(runs));
+  }
+
+  /** The note as filled by the execution nearest in time, or as written if it never ran. */
+  writeNote(block) {
+    const groups = this.frame?.statements.get(block.comment.line);
+    const filled = groups ? groups[nearest(groups, this.time)].note : "";
+    const text = filled || block.comment.text;
+    if (text === block.text) return;
+    block.text = text;
+    block.node.replaceChildren(...markdown(text.replace(/^#+ ?/gm, ""), this.model));
+  }
+
+  shapes(notes) {
+    const shown = notes.slice(0, notes.length > 3 ? 2 : 3);
+    const parts = shown.flatMap((note, index) => [index ? ", " : "", this.shape(note)]);
+    if (notes.length > shown.length) parts.push(`, +${notes.length - shown.length}`);
+    return el(
+      "span",
+      { class: "shape", title: notes.slice(0, 6).map(describeNote).join("\n") },
+      parts,
+    );
+  }
+
+  shape(note) {
+    const labels = this.model.labels.get(note.id) ?? [];
+    const sizes = note.shape.slice(0, LIMIT.rank).flatMap((size, index) => {
+      const node = el("span", { class: "size" }, String(size));
+      paintLabel(node, this.model, labels[index]);
+      return index ? [", ", node] : [node];
+    });
+    const end = note.shape.length > LIMIT.rank ? ", …)" : note.shape.length === 1 ? ",)" : ")";
+    return el("span", {}, "(", sizes, end);
+  }
+
+  mark({ span, statement, place, source }) {
+    for (const record of this.marked) {
+      record.node.classList.remove("current", "stated");
+      if (record.hot) this.write(record, null);
+      record.hot = false;
+    }
+    this.marked = [];
+    const each = (from, to, use) => {
+      for (let line = from; line <= Math.min(to, from + 200); line += 1) {
+        const record = this.at(line);
+        if (record) use(record, line);
+      }
+    };
+    const whole = statement ?? span;
+    if (whole) {
+      each(whole.line, whole.end_line, (record) => {
+        record.node.classList.add("stated");
+        this.marked.push(record);
+      });
+    }
+    if (span) {
+      each(span.line, span.end_line, (record, line) => {
+        const start = line === span.line ? span.column : record.text.match(/^\s*/)[0].length;
+        const end = line === span.end_line ? span.end_column : record.text.length;
+        this.write(record, [start, end]);
+        record.hot = true;
+        record.node.classList.add("current");
+        if (!this.marked.includes(record)) this.marked.push(record);
+      });
+    } else if (source === this.source) {
+      const record = this.at(place.line);
+      record?.node.classList.add("current", "stated");
+      if (record) this.marked.push(record);
+    }
+  }
+
+  /** Bring the current expression into view by scrolling `scroller` alone. */
+  reveal(scroller) {
+    const record = this.marked.find(({ node }) => node.classList.contains("current"));
+    if (!record) return;
+    if (this.scrolled !== undefined && this.isBack) scroller.scrollTop = this.scrolled;
+    this.isBack = false;
+    const height = scroller.clientHeight;
+    const above = record.node.getBoundingClientRect().top - scroller.getBoundingClientRect().top;
+    if (above < height * 0.12 || above > height * 0.78) scroller.scrollTop += above - height * 0.4;
+  }
+
+  /** The ids of the tensors that a word stands for, as of the execution nearest in time. */
+  resolve(record, token) {
+    const { frame } = this;
+    if (!frame || !token.chain) return [];
+    const group = this.groupAt(record.number);
+    if (group) {
+      const assigned = token.target ? group.targets.get(token.chain) : null;
+      if (assigned?.length) return assigned;
+      const id = group.names.get(token.chain);
+      // A tensor that is overwritten here is both: the one before and the one after.
+      if (id !== undefined) return group.written.has(id) ? [id, group.written.get(id)] : [id];
+    }
+    const definitions = frame.definitions.get(token.chain);
+    if (!definitions) return [];
+    if (!group) {
+      // Nothing ran on this line: a `def` names what came in, any other what was there at last.
+      const line = this.source.lines[record.number - this.source.first];
+      const time = /^\s*(async\s+)?def\s/.test(line) ? -1 : Infinity;
+      return definitions[nearest(definitions, time)].ids;
+    }
+    const earlier = definitions.filter((definition) => definition.at < group.at);
+    return earlier.at(-1)?.ids ?? [];
+  }
+
+  groupAt(line) {
+    this.frame.covering ??= coveringStatements(this.frame);
+    const groups = this.frame.statements.get(this.frame.covering.get(line));
+    return groups ? groups[nearest(groups, this.time)] : null;
+  }
+
+  light(records) {
+    const { lit } = this.player;
+    for (const record of records) {
+      for (const { node, token } of record.words) {
+        const on = lit.size > 0 && this.resolve(record, token).some((id) => lit.has(id));
+        if (on !== node.classList.contains("lit")) node.classList.toggle("lit", on);
+      }
+    }
+  }
+
+  /** The innermost item written at a position of the source, else the last of its line. */
+  itemAt(line, column) {
+    const group = this.frame && this.groupAt(line);
+    if (!group) return null;
+    const at = { line, column, end_line: line, end_column: column + 1 };
+    const around = group.items.filter(({ span }) => span && contains(span, at));
+    const size = ({ span }) => (span.end_line - span.line) * 10_000 + span.end_column - span.column;
+    around.sort((a, b) => size(a) - size(b));
+    return around[0] ?? group.items.at(-1);
+  }
+}
+
+/** For each line, the first line of the smallest executed statement over it. */
+function coveringStatements(frame) {
+  const covering = new Map();
+  const spans = [...frame.statements].map(([line, [group]]) => ({
+    line,
+    last: Math.min(group.span?.end_line ?? line, line + 500),
+  }));
+  spans.sort((a, b) => b.last - b.line - (a.last - a.line));
+  for (const { line, last } of spans) {
+    for (let covered = line; covered <= last; covered += 1) covering.set(covered, line);
+  }
+  return covering;
+}
+
+function describeNote(note) {
+  const words = [clip(note.name, 60) || "unnamed", shapeText(note.shape), note.dtype];
+  if (note.device !== "cpu") words.push(note.device);
+  return words.map((word) => clip(word, 120)).join(" ");
+}
+
+// --- What a step is, in words -----------------------------------------------------------------
+
+/**
+ * The statements among the visible items: neighbours written in one execution of one statement
+ * become one entry with the operands that came from outside and the results that left.
+ */
+function byLine(visible) {
+  const lines = [];
+  for (const item of visible) {
+    const last = lines.at(-1);
+    if (last && item.group !== null && last.group === item.group) last.items.push(item);
+    else lines.push({ kind: "line", group: item.group, items: [item], position: lines.length });
+  }
+  return lines.map((line) => (line.items.length === 1 ? line.items[0] : joined(line)));
+}
+
+function joined(line) {
+  const { items } = line;
+  const last = items.at(-1);
+  const made = new Set(items.flatMap((item) => item.outputs.map((note) => note.id)));
+  const used = new Set(items.flatMap((item) => item.inputs.map((note) => note.id)));
+  const unique = (notes) => [...new Map(notes.map((note) => [note.id, note])).values()];
+  const inputs = unique(items.flatMap((item) => item.inputs)).filter((note) => !made.has(note.id));
+  const outputs = unique(items.flatMap((item) => item.outputs)).filter(
+    (note) => !used.has(note.id) || last.outputs.includes(note),
+  );
+  return {
+    ...last,
+    kind: "line",
+    items,
+    last,
+    inputs,
+    outputs,
+    span: last.statement ?? last.span,
+    error: items.find((item) => item.error !== null)?.error ?? null,
+    note: items.find((item) => item.note)?.note ?? "",
+    targets: items.flatMap((item) => item.targets),
+  };
+}
+
+/** Where in its expression the part begins that earlier steps of the statement had not computed. */
+function donePart(item) {
+  const { span, group } = item;
+  if (!span || !group || span.line !== span.end_line) return 0;
+  const before = group.items.filter(
+    (other) =>
+      other !== item &&
+      other.at < item.at &&
+      other.span &&
+      contains(span, other.span) &&
+      other.span.line === span.line &&
+      other.span.column === span.column,
+  );
+  return Math.max(0, ...before.map((other) => other.span.end_column - span.column));
+}
+
+const KEYS = [
+  ["← →", "previous, next operation"],
+  ["↑ ↓", "previous, next line"],
+  ["Enter", "go into the call or the operation"],
+  ["Esc", "go out to the call"],
+  ["Home End", "first, last"],
+  ["Space", "play, pause"],
+  ["?", "this help"],
+];
+
+const EDITED = `input, textarea, select, [contenteditable=""], [contenteditable="true"],
+  [role="textbox"], [role="combobox"], [role="listbox"], [role="option"], [role="slider"],
+  [role="spinbutton"], [role="menu"], [role="menuitem"], [role="tab"], [role="radio"],
+  [role="grid"], [role="gridcell"], [role="tree"], [role="dialog"]`;
+const PRESSED = 'button, a[href], summary, [role="button"]';
+
+/** The player that was used or mounted last: it alone hears the keyboard. */
+let active = null;
+
+class Player {
+  constructor(root, options) {
+    this.options = options;
+    this.pictures = new Pictures();
+    this.lit = new Set();
+    this.locked = null;
+    this.opened = new Set();
+    this.closed = new Set();
+    this.byLine = false;
+    this.speed = 1;
+    this.list = [];
+    this.index = 0;
+    this.listening = new AbortController();
+    this.build(root);
+    this.listen();
+    active = this;
+  }
+
+  // --- The page's parts ---
+
+  build(root) {
+    const button = (name, key, act) =>
+      el(
+        "button",
+        {
+          type: "button",
+          class: "control",
+          "aria-label": name,
+          title: `${name} (${key})`,
+          onclick: act,
+        },
+        icon(ICONS[name] ?? ""),
+      );
+    this.crumbs = el("ol", { class: "crumbs" });
+    this.pin = el("button", {
+      type: "button",
+      class: "pin",
+      hidden: true,
+      onclick: () => this.lock(null),
+    });
+    this.remarks = el(
+      "button",
+      { type: "button", class: "remarks", hidden: true, onclick: () => this.showHelp() },
+      "About this run",
+    );
+    this.help = el(
+      "button",
+      {
+        type: "button",
+        class: "control help",
+        "aria-label": "help",
+        title: "help (?)",
+        onclick: () => this.showHelp(),
+      },
+      "?",
+    );
+    this.sourcePanel = el("section", { class: "source", "aria-label": "source", tabindex: "0" });
+    this.what = el("div", { class: "what" });
+    this.why = el("div", { class: "why" });
+    this.detail = el(
+      "section",
+      { class: "detail", "aria-label": "operation" },
+      this.what,
+      this.why,
+    );
+    this.before = new Figure("before", this);
+    this.after = new Figure("after", this);
+    this.figures = el(
+      "section",
+      { class: "figures", "aria-label": "values" },
+      this.before.node,
+      this.after.node,
+    );
+    this.playButton = button("play", "space", () => this.play(!this.playing));
+    this.slider = el("input", {
+      type: "range",
+      class: "slider",
+      min: "0",
+      value: "0",
+      "aria-label": "position",
+    });
+    this.count = el("span", { class: "count" });
+    this.speedChoice = el(
+      "select",
+      { class: "speed", "aria-label": "speed", title: "speed" },
+      SPEEDS.map((speed) =>
+        el("option", { value: String(speed), selected: speed === 1 }, `${speed}×`),
+      ),
+    );
+    const unit = (text, isLine) =>
+      el(
+        "button",
+        { type: "button", "aria-pressed": String(!isLine), onclick: () => this.stepBy(isLine) },
+        text,
+      );
+    this.units = [unit("operation", false), unit("line", true)];
+    this.first = button("first", "Home", () => this.go(0));
+    this.previous = button("previous", "←", () => this.go(this.index - 1));
+    this.next = button("next", "→", () => this.go(this.index + 1));
+    this.last = button("last", "End", () => this.go(Infinity));
+    this.transport = el(
+      "footer",
+      { class: "transport", role: "toolbar", "aria-label": "transport" },
+      el(
+        "div",
+        { class: "buttons" },
+        this.first,
+        this.previous,
+        this.playButton,
+        this.next,
+        this.last,
+      ),
+      this.slider,
+      this.count,
+      el("div", { class: "units", role: "group", "aria-label": "step by" }, this.units),
+      this.speedChoice,
+    );
+    this.spoken = el("div", { class: "spoken", "aria-live": "polite" });
+    this.dialog = el("dialog", { class: "dialog", "aria-label": "help" });
+    this.layout = el(
+      "div",
+      { class: "layout" },
+      el(
+        "header",
+        { class: "top" },
+        el("nav", { "aria-label": "module calls" }, this.crumbs),
+        this.pin,
+        this.remarks,
+        this.help,
+      ),
+      this.sourcePanel,
+      this.detail,
+      this.figures,
+      this.transport,
+    );
+    this.node = el("div", { class: "shapewalk" }, this.layout, this.spoken, this.dialog);
+    root.append(this.node);
+    this.adopt(this.options);
+  }
+
+  /** Take theme and height from `options`. */
+  adopt(options) {
+    Object.assign(this.options, options);
+    const { height } = this.options;
+    if (height) {
+      const isNumber = Number.isFinite(height);
+      this.node.style.setProperty("--height", isNumber ? `${height}px` : String(height));
+    }
+    this.node.dataset.theme = this.theme();
+  }
+
+  theme() {
+    const { theme } = this.options;
+    if (theme === "light" || theme === "dark") return theme;
+    // The page around may set its colours by Streamlit's variables: judge by them.
+    const colour = getComputedStyle(this.node).getPropertyValue("--st-background-color").trim();
+    if (colour) {
+      const probe = el("canvas", { width: "1", height: "1" }).getContext("2d");
+      probe.fillStyle = colour;
+      probe.fillRect(0, 0, 1, 1);
+      const [red, green, blue] = probe.getImageData(0, 0, 1, 1).data;
+      return red * 0.3 + green * 0.59 + blue * 0.11 < 128 ? "dark" : "light";
+    }
+    return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  }
+
+  listen() {
+    const { signal } = this.listening;
+    const on = (target, type, act) => target.addEventListener(type, act, { signal });
+    on(document, "keydown", (event) => this.onKey(event));
+    on(window, "shapewalk:goto", ({ detail }) => {
+      const isOther = detail?.trace && detail.trace !== this.model?.trace.name;
+      if (!isOther && detail?.path !== undefined) this.goto(String(detail.path));
+    });
+    on(matchMedia("(prefers-color-scheme: dark)"), "change", () => this.adopt({}));
+    on(this.slider, "input", () => this.go(Number(this.slider.value)));
+    on(this.speedChoice, "change", () => {
+      this.speed = Number(this.speedChoice.value);
+      this.speedChoice.blur();
+    });
+    on(this.node, "pointerdown", () => (active = this));
+    on(this.node, "focusin", () => (active = this));
+    // A click on the transport must not take the keyboard away from stepping.
+    on(this.transport, "pointerdown", (event) => {
+      if (event.target.closest("button")) event.preventDefault();
+    });
+    on(this.transport, "mousedown", (event) => {
+      if (event.target.closest("button")) event.preventDefault();
+    });
+    on(this.dialog, "click", (event) => event.target === this.dialog && this.dialog.close());
+    on(this.sourcePanel, "scroll", () => {
+      if (this.view) this.view.scrolled = this.sourcePanel.scrollTop;
+    });
+    on(this.sourcePanel, "click", (event) => this.onSourceClick(event));
+    on(this.sourcePanel, "pointerover", (event) => {
+      const ids = this.named(event.target);
+      if (ids.length) this.light(ids);
+    });
+    on(this.sourcePanel, "pointerout", (event) => {
+      if (event.target.closest?.(".name")) this.light(null);
+    });
+  }
+
+  destroy() {
+    this.play(false);
+    clearTimeout(this.writing);
+    this.listening.abort();
+    this.node.remove();
+    if (active === this) active = null;
+  }
+
+  // --- The trace ---
+
+  /** Show a payload; the position survives if it is the same trace or the same module again. */
+  show(payload) {
+    const mark = ({ trace, tensors }) =>
+      [trace.name, trace.seconds, trace.steps.length, tensors.length].join("\n");
+    if (this.model && mark(this.model.payload) === mark(payload)) return;
+    const before = this.model?.trace.name === payload.trace.name ? this.item?.path : null;
+    const isSameRoad = this.model && before !== null && this.model.nodes.length;
+    this.model = readTrace(payload);
+    this.pictures = new Pictures();
+    this.views = new Map();
+    this.view = null;
+    this.item = null;
+    this.locked = null;
+    this.lit = new Set();
+    if (!isSameRoad) {
+      this.opened.clear();
+      this.closed.clear();
+    }
+    this.describeRun();
+    const isEmpty = this.model.nodes.length === 0 && !this.model.failing;
+    this.node.classList.toggle("empty", isEmpty);
+    if (isEmpty) {
+      this.showEmpty();
+      return;
+    }
+    for (const control of this.transport.querySelectorAll(":disabled")) control.disabled = false;
+    const asked =
+      before ?? (this.options.url ? new URL(location.href).searchParams.get("step") : null);
+    const start = asked !== null ? this.find(asked) : null;
+    this.play(false);
+    if (start) this.reach(start);
+    else {
+      const failed = this.model.failing && (this.failed() ?? this.model.failing);
+      if (failed) this.reach(failed);
+      else {
+        this.rebuild();
+        this.go(0);
+      }
+    }
+  }
+
+  failed() {
+    return this.model.nodes.find((node) => node.error !== null && !node.parent);
+  }
+
+  showEmpty() {
+    this.list = [];
+    const { inputs, outputs } = this.model.trace;
+    const notes = (ids) => ids.map((id) => this.model.notes.get(id)).filter(Boolean);
+    this.sourcePanel.replaceChildren();
+    this.crumbs.replaceChildren(el("li", {}, clip(this.model.trace.name, 80)));
+    this.what.replaceChildren(
+      el("p", { class: "summary" }, "This run made no tensors: there is nothing to step through."),
+      this.flow(this.entries(notes(inputs)), this.entries(notes(outputs))),
+    );
+    this.why.replaceChildren();
+    this.before.show(this.entries(notes(inputs)), "");
+    this.after.show(this.entries(notes(outputs)), "");
+    this.count.textContent = "no operations";
+    for (const control of this.transport.querySelectorAll("button, input, select")) {
+      control.disabled = true;
+    }
+  }
+
+  /** The item at `'12'`, `'12.3.0'`, `'c2'` (call 2 as one row) or `'failure'`; null if none. */
+  find(path) {
+    const { tops, calls, failing } = this.model;
+    if (path === "failure") return failing && !failing.inSteps ? failing : null;
+    const call = /^c(\d{1,9})$/.exec(path);
+    if (call) {
+      const item = calls[Number(call[1])];
+      return item && item.callee.parent !== null && this.hasSteps(item) ? item : null;
+    }
+    if (!/^\d{1,9}(\.\d{1,9}){0,50}$/.test(path)) return null;
+    const [first, ...rest] = path.split(".").map(Number);
+    let node = tops[first] ?? null;
+    for (const index of rest) node = node?.children[index] ?? null;
+    return node;
+  }
+
+  hasSteps({ callee }) {
+    return callee.stop > callee.start;
+  }
+
+  /** The call and those around it, innermost first. */
+  *callsAround(index) {
+    for (let at = index; at !== null && at !== undefined; at = this.model.calls[at].callee.parent) {
+      yield this.model.calls[at];
+    }
+  }
+
+  /** What can be stepped to: leaves, folded steps and folded calls, in the order of time. */
+  rebuild() {
+    const { tops, failing } = this.model;
+    const visible = [];
+    const addNode = (node) => {
+      if (node.children.length && this.opened.has(node.path)) node.children.forEach(addNode);
+      else visible.push(node);
+    };
+    for (let index = 0; index < tops.length;) {
+      let folded = null;
+      for (const call of this.callsAround(tops[index].call)) {
+        if (this.closed.has(call.path)) folded = call;
+      }
+      if (folded && folded.callee.stop > index && folded.callee.start <= index) {
+        visible.push(folded);
+        index = folded.callee.stop;
+      } else {
+        addNode(tops[index]);
+        index += 1;
+      }
+    }
+    if (failing && !failing.inSteps) visible.push(failing);
+    this.operations = visible;
+    this.list = this.byLine ? byLine(visible) : visible;
+    this.list.forEach((entry, position) => {
+      for (const item of entry.items ?? [entry]) item.position = position;
+    });
+    this.slider.max = String(Math.max(0, this.list.length - 1));
+  }
+
+  /** Fold and open what is needed to make `item` visible, and go to it. */
+  reach(item) {
+    for (let parent = item.parent; parent; parent = parent.parent) this.opened.add(parent.path);
+    for (const call of this.callsAround(item.call)) this.closed.delete(call.path);
+    if (item.kind === "call") this.closed.add(item.path);
+    this.opened.delete(item.path);
+    this.rebuild();
+    this.go(item.position);
+  }
+
+  /** The visible item that stands for `item`: itself, or the fold that hides it. */
+  standIn(item) {
+    let found = item;
+    for (let parent = item.parent; parent; parent = parent.parent) {
+      if (!this.opened.has(parent.path)) found = parent;
+    }
+    for (const call of this.callsAround(item.call)) if (this.closed.has(call.path)) found = call;
+    return found;
+  }
+
+  goto(path) {
+    const item = this.find(path);
+    if (item) this.reach(item);
+  }
+
+  go(index) {
+    if (!this.list.length) return;
+    this.index = clamp(Math.trunc(index) || 0, 0, this.list.length - 1);
+    if (index === Infinity) this.index = this.list.length - 1;
+    this.item = this.list[this.index];
+    this.render();
+  }
+
+  /** The operation that the current entry ends with: a line stands for its last one. */
+  get operation() {
+    return this.item.last ?? this.item;
+  }
+
+  stepBy(isLine) {
+    if (this.byLine === isLine) return;
+    const { operation } = this;
+    this.byLine = isLine;
+    this.units.forEach((unit, index) =>
+      unit.setAttribute("aria-pressed", String((index === 1) === isLine)),
+    );
+    this.rebuild();
+    this.go(operation.position);
+  }
+
+  goLine(direction) {
+    const group = (index) => this.list[index].group ?? this.list[index];
+    let index = this.index;
+    const inside = (at) => at >= 0 && at < this.list.length;
+    while (inside(index) && group(index) === group(this.index)) index += direction;
+    if (!inside(index)) return;
+    while (inside(index - 1) && group(index - 1) === group(index)) index -= 1;
+    this.go(index);
+  }
+
+  enter() {
+    const item = this.operation;
+    if (item.kind === "call") this.closed.delete(item.path);
+    else if (item.children.length) this.opened.add(item.path);
+    else return;
+    this.rebuild();
+    const index = this.list.findIndex((entry) => (entry.items?.[0] ?? entry).at >= item.at);
+    this.go(index < 0 ? Infinity : index);
+  }
+
+  leave() {
+    const item = this.operation;
+    if (item.parent) this.reach(item.parent);
+    else {
+      const call = this.model.calls[item.call];
+      const canFold = call && call.callee.parent !== null && this.hasSteps(call);
+      if (canFold && item.kind !== "failure") this.reach(call);
+    }
+  }
+
+  play(on) {
+    if (on && this.index >= this.list.length - 1) this.go(0);
+    this.playing = on;
+    clearTimeout(this.ticking);
+    const tick = () => {
+      this.go(this.index + 1);
+      if (this.index < this.list.length - 1)
+        this.ticking = setTimeout(tick, PLAY_MILLISECONDS / this.speed);
+      else this.play(false);
+    };
+    if (on) this.ticking = setTimeout(tick, PLAY_MILLISECONDS / this.speed);
+    const name = on ? "pause" : "play";
+    this.playButton.replaceChildren(icon(ICONS[name]));
+    this.playButton.setAttribute("aria-label", name);
+    this.playButton.title = `${name} (space)`;
+  }
+
+  // --- Keys ---
+
+  onKey(event) {
+    if (event.defaultPrevented || event.isComposing || !this.hears()) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key !== "?"))
+      return;
+    const elements = event.composedPath().filter((node) => node instanceof Element);
+    const [target] = elements;
+    if (target !== this.slider && elements.some((node) => node.matches(EDITED))) return;
+    const isPressed = elements.some((node) => node.matches(PRESSED));
+    if (isPressed && (event.key === "Enter" || event.key === " ")) return;
+    const act = {
+      ArrowRight: () => this.go(this.index + 1),
+      ArrowLeft: () => this.go(this.index - 1),
+      ArrowDown: () => this.goLine(1),
+      ArrowUp: () => this.goLine(-1),
+      Home: () => this.go(0),
+      End: () => this.go(Infinity),
+      Enter: () => this.enter(),
+      Escape: () => this.leave(),
+      " ": () => this.play(!this.playing),
+      "?": () => this.showHelp(),
+    }[event.key];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  }
+
+  /** Whether keys are meant for this player: the last used, on screen, with no dialog over it. */
+  hears() {
+    if ((active !== null && active !== this) || !this.list.length || this.dialog.open) return false;
+    const { top, bottom, width } = this.layout.getBoundingClientRect();
+    return width > 0 && bottom > 60 && top < window.innerHeight - 60;
+  }
+
+  showHelp() {
+    this.play(false);
+    this.dialog.showModal();
+  }
+
+  describeRun() {
+    const { trace } = this.model;
+    this.remarks.hidden = trace.remarks.length === 0;
+    const facts = [
+      ["module", clip(trace.name, 80)],
+      ["operations", trace.steps.length.toLocaleString("en")],
+      ["parameters", Number(trace.parameters).toLocaleString("en")],
+      ["mode", trace.training ? "train" : "eval"],
+      ["time", duration(trace.seconds)],
+      ["torch", clip(trace.torch, 40)],
+    ];
+    const rows = (list) => list.map(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]);
+    this.dialog.replaceChildren(
+      el(
+        "form",
+        { method: "dialog" },
+        el("h2", {}, "Keys"),
+        el(
+          "dl",
+          {},
+          rows(KEYS.map(([key, words]) => [key.split(" ").map((k) => el("kbd", {}, k)), words])),
+        ),
+        el("h2", {}, "This run"),
+        el("dl", {}, rows(facts)),
+        trace.remarks.slice(0, 20).map((remark) => el("p", {}, clip(remark, 600))),
+        el("button", { type: "submit", class: "close" }, "Close"),
+      ),
+    );
+  }
+
+  // --- Light: the same tensor everywhere ---
+
+  named(target) {
+    const word = target.closest?.(".name");
+    const line = word?.closest(".line");
+    if (!line || !this.view) return [];
+    const record = this.view.records.get(Number(line.dataset.line));
+    const token = record?.tokens[Number(word.dataset.token)];
+    return token ? this.view.resolve(record, token) : [];
+  }
+
+  /** Make `element` light up with the tensors `ids`, and the tensors with it. */
+  lights(element, ids) {
+    element.dataset.note = ids[0];
+    element.addEventListener("pointerenter", () => this.light(ids));
+    element.addEventListener("pointerleave", () => this.light(null));
+    element.addEventListener("focus", () => this.light(ids));
+    element.addEventListener("blur", () => this.light(null));
+    this.applyLight(element);
+  }
+
+  light(ids) {
+    const next = new Set(ids ?? this.locked ?? []);
+    if (next.size === this.lit.size && [...next].every((id) => this.lit.has(id))) return;
+    this.lit = next;
+    for (const element of this.layout.querySelectorAll("[data-note]")) this.applyLight(element);
+    this.view?.light(this.view.records.values());
+  }
+
+  applyLight(element) {
+    const { note } = element.dataset;
+    element.classList.toggle("lit", note !== undefined && this.lit.has(Number(note)));
+  }
+
+  toggleLock(ids) {
+    const isLocked = this.locked !== null && ids.some((id) => this.locked.includes(id));
+    this.lock(isLocked ? null : ids);
+  }
+
+  lock(ids) {
+    this.locked = ids;
+    this.light(ids);
+    this.pin.hidden = ids === null;
+    const note = ids && this.model.notes.get(ids[0]);
+    if (!note) return;
+    const name = this.nameOf(note);
+    this.pin.replaceChildren(clip(name, 30), el("span", { "aria-hidden": "true" }, "×"));
+    this.pin.title = `${clip(name, 60)} is held in light; click to let go`;
+  }
+
+  onSourceClick(event) {
+    const line = event.target.closest?.(".line");
+    if (!line || !this.view) return;
+    const ids = this.named(event.target);
+    if (ids.length) {
+      this.toggleLock(ids);
+      return;
+    }
+    const number = Number(line.dataset.line);
+    const item = this.view.itemAt(number, this.columnAt(event, this.view.records.get(number)));
+    if (!item) return;
+    // A call whose steps are inside shows as one row: the click asked for this line.
+    if (item.kind === "call" && this.hasSteps(item)) this.reach(item);
+    else this.go(this.standIn(item).position);
+  }
+
+  /** The column of the source under the pointer, or one beyond the line. */
+  columnAt(event, record) {
+    const range = document.caretPositionFromPoint?.(event.clientX, event.clientY, {
+      shadowRoots: [this.node.getRootNode()].filter((node) => node instanceof ShadowRoot),
+    });
+    const node = range?.offsetNode;
+    if (!node || !record.code.contains(node) || record.shape?.contains(node)) return Infinity;
+    const before = document.createRange();
+    before.setStart(record.code, 0);
+    before.setEnd(node, range.offset);
+    return Math.min(this.view.indent, record.text.length) + before.toString().length;
+  }
+
+  pointAt(figureShown, cell) {
+    figureShown.cell = cell;
+    figureShown.caption();
+    // The same cell of the other picture, where both show the same axes at the same size.
+    const other = figureShown === this.before ? this.after : this.before;
+    const [mine, theirs] = [figureShown.note, other.note];
+    const isAlike =
+      mine?.heatmap &&
+      theirs?.heatmap &&
+      other.cells &&
+      shapeText(mine.shape) === shapeText(theirs.shape) &&
+      mine.heatmap.rows === theirs.heatmap.rows &&
+      mine.heatmap.columns === theirs.heatmap.columns;
+    if (isAlike) {
+      other.cell = cell;
+      other.caption();
+    }
+  }
+
+  // --- Drawing one step ---
+
+  render() {
+    const { item, operation } = this;
+    this.renderCrumbs();
+    this.renderDetail();
+    this.renderTransport();
+    this.renderSource();
+    const position = this.position();
+    const words = [position, clip(item.place.expression, 120), item.explanation?.summary ?? ""];
+    this.spoken.textContent = `${words.filter(Boolean).join(". ")}.`;
+    const { path } = operation;
+    const call = operation.kind === "call" ? operation.callee.index : null;
+    const shown = call === null ? path : String(operation.callee.start);
+    window.dispatchEvent(
+      new CustomEvent("shapewalk:step", {
+        detail: { path: shown, trace: this.model.trace.name, call },
+      }),
+    );
+    this.options.onStep?.(shown, operation.step ?? null);
+    this.writeUrl(path);
+    // Last, because it has the page laid out: once a step, not once a panel.
+    this.view?.reveal(this.sourcePanel);
+    if (this.detail.scrollTop) this.detail.scrollTop = 0;
+  }
+
+  /** Keep `?step=`; browsers refuse it too often in a row, so only once stepping pauses. */
+  writeUrl(path) {
+    if (!this.options.url) return;
+    clearTimeout(this.writing);
+    this.writing = setTimeout(() => {
+      const url = new URL(location.href);
+      url.searchParams.set("step", path);
+      try {
+        history.replaceState(history.state, "", url);
+      } catch (error) {
+        // A document without an address of its own (a sandboxed frame) keeps none.
+        if (!(error instanceof DOMException)) throw error;
+      }
+    }, URL_MILLISECONDS);
+  }
+
+  position() {
+    const unit = this.byLine ? "line" : "operation";
+    return `${unit} ${(this.index + 1).toLocaleString("en")} of ${this.list.length.toLocaleString("en")}`;
+  }
+
+  renderTransport() {
+    const end = this.list.length - 1;
+    this.slider.value = String(this.index);
+    this.slider.style.setProperty("--progress", `${end ? (100 * this.index) / end : 0}%`);
+    this.slider.setAttribute("aria-valuetext", this.position());
+    this.count.textContent = this.position();
+    this.first.disabled = this.previous.disabled = this.index === 0;
+    this.last.disabled = this.next.disabled = this.index >= end;
+  }
+
+  renderCrumbs() {
+    const item = this.operation;
+    const levels = [];
+    for (const call of this.callsAround(item.call)) levels.unshift(call);
+    const parents = [];
+    for (let parent = item.parent; parent; parent = parent.parent) parents.unshift(parent);
+    levels.push(...parents);
+    const mark = levels.map((level) => level.path).join(" ");
+    if (mark === this.crumbMark && this.crumbs.firstChild) return;
+    this.crumbMark = mark;
+    this.crumbs.replaceChildren(
+      ...levels.map((level, index) => {
+        const inner = levels[index + 1];
+        const title = this.crumb(level, index);
+        const attributes = { type: "button", title: inner ? "go out to here" : null };
+        if (!inner) attributes["aria-current"] = "location";
+        return el(
+          "li",
+          {},
+          el("button", { ...attributes, onclick: () => inner && this.reach(inner) }, title),
+        );
+      }),
+    );
+  }
+
+  crumb(level, index) {
+    if (level.kind === "step") return [el("b", {}, clip(level.step.op, 40))];
+    const { module, type } = level.callee;
+    if (index === 0) return [el("b", {}, clip(type || this.model.trace.name, 60))];
+    const outer = this.model.calls[level.callee.parent]?.callee.module ?? "";
+    const name = outer && module.startsWith(`${outer}.`) ? module.slice(outer.length + 1) : module;
+    return [el("b", {}, clip(name || "root", 40)), ` ${clip(type, 40)}`];
+  }
+
+  /** A tensor's name; one without is called by the expression that `item`'s statement has for it,
+   * else by the one that made it. */
+  nameOf(note, item = null) {
+    if (note.name) return note.name;
+    const here = item?.group?.items.findLast(
+      (other) => other.at < item.at && other.outputs.includes(note),
+    );
+    return (here ?? this.maker(note))?.place.expression || "tensor";
+  }
+
+  /** The first item, outermost first, that put this tensor out. */
+  maker(note) {
+    const { model } = this;
+    if (!model.makers) {
+      model.makers = new Map();
+      for (const node of model.nodes) {
+        for (const { id } of node.outputs) if (!model.makers.has(id)) model.makers.set(id, node);
+      }
+    }
+    return model.makers.get(note.id) ?? null;
+  }
+
+  entries(notes, labels, name) {
+    return notes.map((note, index) => ({
+      note,
+      labels: labels?.[index] ?? this.model.labels.get(note.id) ?? [],
+      name: name?.(note, index) || this.nameOf(note, this.item),
+    }));
+  }
+
+  renderDetail() {
+    const { item, model } = this;
+    const isStep = item.kind === "step";
+    const explanation = isStep ? item.explanation : NO_EXPLANATION;
+    const names = item.targets.length === item.outputs.length ? item.targets : [];
+    const inputs = this.entries(item.inputs, explanation.inputs);
+    const outputs = this.entries(
+      item.outputs,
+      explanation.outputs,
+      (note, index) => names[index] || note.name || "result",
+    );
+    this.what.replaceChildren(
+      this.expression(item),
+      this.flow(inputs, outputs),
+      ...this.sentences(item),
+      ...this.failure(item),
+      ...this.inside(item),
+    );
+    this.why.replaceChildren(
+      ...(item.note ? [el("div", { class: "note" }, markdown(item.note, model))] : []),
+      this.facts(item),
+    );
+    this.before.show(inputs, "It takes no tensor.");
+    this.after.show(
+      outputs,
+      item.error !== null ? "It failed: there is no result." : "It gives no tensor.",
+    );
+    const choosing = !this.before.choices.hidden || !this.after.choices.hidden;
+    this.figures.classList.toggle("choosing", choosing);
+  }
+
+  expression(item) {
+    const text = clip(item.kind === "line" ? item.place.statement : item.place.expression, 600);
+    const fallback = item.step?.op ?? item.callee?.module ?? "";
+    const lines = (text || fallback).split("\n").slice(0, 12);
+    const indent = Math.min(
+      ...lines.slice(1).map((line) => line.length - line.trimStart().length),
+      40,
+    );
+    const done = item.kind === "line" ? 0 : donePart(item);
+    const state = { closing: null, depth: 0, pending: [] };
+    const nodes = lines.flatMap((whole, index) => {
+      const line = index ? whole.slice(indent) : whole;
+      const tokens = tokenizeLine(line, state);
+      const split = index === 0 ? clamp(done, 0, line.length) : 0;
+      return [
+        index ? "\n" : "",
+        split ? el("span", { class: "done" }, line.slice(0, split)) : "",
+        ...codeNodes(line, tokens, split, line.length),
+      ];
+    });
+    return el("h2", { class: "expression" }, el("code", {}, nodes));
+  }
+
+  flow(inputs, outputs) {
+    const rows = (entries, side) => {
+      const shown = entries.slice(0, LIMIT.tensors).map((entry) => this.tensor(entry));
+      const rest = entries.length - shown.length;
+      if (rest > 0) shown.push(el("p", { class: "more" }, `and ${plural(rest, "more tensor")}`));
+      if (!entries.length)
+        shown.push(el("p", { class: "more" }, side === "before" ? "no operands" : "no result"));
+      return el("div", { class: `tensors ${side}`, role: "group", "aria-label": side }, shown);
+    };
+    return el("div", { class: "flow" }, rows(inputs, "before"), rows(outputs, "after"));
+  }
+
+  /** A tensor as a chip: its name, and a cell for each dimension. */
+  tensor({ note, labels, name }) {
+    const shown = note.shape.slice(0, LIMIT.rank);
+    const cells = shown.map((size, axis) => {
+      const label = labels[axis] ?? "";
+      const isNumber = /^\d*$/.test(label);
+      const cell = el(
+        "span",
+        { class: isNumber ? "cell plain" : "cell" },
+        el("span", { class: "letter" }, isNumber ? "\u00a0" : clip(label, 14)),
+        el("span", { class: "length" }, clip(size, 12)),
+      );
+      paintLabel(cell, this.model, label);
+      return cell;
+    });
+    if (!cells.length)
+      cells.push(
+        el("span", { class: "cell plain" }, el("span", { class: "letter" }, "\u00a0"), "scalar"),
+      );
+    if (note.shape.length > shown.length) cells.push(el("span", { class: "more" }, "…"));
+    const tags = [];
+    if (note.kind === "parameter" || note.kind === "buffer") tags.push(note.kind);
+    if (note.dtype !== "float32") tags.push(clip(note.dtype, 20));
+    if (note.device !== "cpu") tags.push(clip(note.device, 20));
+    const maker = this.maker(note);
+    const wayBack = maker ? "Go to where it was made." : "";
+    const chip = el(
+      "button",
+      {
+        type: "button",
+        class: `tensor ${note.kind === "parameter" || note.kind === "buffer" ? "owned" : ""}`,
+        title: describeNote(note),
+        "aria-label": `${clip(name, 60)} ${shapeText(note.shape)} ${tags.join(" ")}. ${wayBack}`,
+        onclick: () => this.onChip(note, maker),
+      },
+      el(
+        "span",
+        { class: "tensor-name" },
+        clip(name, 80),
+        tags.map((tag) => el("i", {}, tag)),
+      ),
+      el("span", { class: "cells" }, cells),
+    );
+    this.lights(chip, [note.id]);
+    return chip;
+  }
+
+  /** Go to the step that made the tensor and keep it lit; where one is already, hold or let go. */
+  onChip(note, maker) {
+    const stand = maker && this.standIn(maker);
+    if (!stand || stand.position === this.index) {
+      this.toggleLock([note.id]);
+      return;
+    }
+    this.lock([note.id]);
+    this.go(stand.position);
+  }
+
+  sentences(item) {
+    if (item.kind === "call") return [el("p", { class: "summary" }, this.callSummary(item))];
+    if (item.kind === "line") {
+      const rows = item.items
+        .slice(0, 30)
+        .map((part) =>
+          el(
+            "li",
+            {},
+            el("code", {}, clip(part.step?.op ?? part.callee?.module, 60)),
+            `: ${clip(part.kind === "call" ? this.callSummary(part) : part.explanation.summary)}`,
+          ),
+        );
+      return [el("ol", { class: "parts" }, rows)];
+    }
+    if (item.error !== null) return [];
+    const { summary, changes } = item.explanation;
+    const rest = changes.filter((change) => change !== summary);
+    return [
+      summary ? el("p", { class: "summary" }, clip(summary, 400)) : "",
+      rest.length
+        ? el(
+            "ul",
+            { class: "changes" },
+            rest.slice(0, LIMIT.rank).map((c) => el("li", {}, clip(c))),
+          )
+        : "",
+    ];
+  }
+
+  callSummary({ callee }) {
+    const count = plural(callee.stop - callee.start, "operation");
+    const parameters = callee.parameters > 0 ? `, ${plural(callee.parameters, "parameter")}` : "";
+    return `${clip(callee.type, 60)}: ${count} inside${parameters}.`;
+  }
+
+  inside(item) {
+    const operation = item.last ?? item;
+    const count =
+      operation.kind === "call"
+        ? operation.callee.stop - operation.callee.start
+        : operation.children.length;
+    const buttons = [];
+    if (count) {
+      const words = `Go in: ${plural(count, "operation")}`;
+      buttons.push(
+        el(
+          "button",
+          { type: "button", class: "hop", onclick: () => this.enter() },
+          words,
+          el("kbd", {}, "Enter"),
+        ),
+      );
+    }
+    return buttons;
+  }
+
+  failure(item) {
+    if (item.error === null) return [];
+    const { failure } = this.model.trace;
+    const isIt =
+      failure && (item.kind === "failure" || (item.last ?? item).path === this.failed()?.path);
+    const type = isIt ? failure.type : "It failed";
+    const message = isIt ? failure.message : item.error;
+    const operands = isIt ? failure.operands.slice(0, LIMIT.tensors) : [];
+    const rows = operands.map((operand) => {
+      const note = this.model.notes.get(operand.note);
+      if (!note) return "";
+      const from = operand.line === null ? "" : `, line ${operand.line}`;
+      return el(
+        "li",
+        {},
+        el("code", {}, clip(this.nameOf(note), 60)),
+        ` ${shapeText(note.shape)} came from `,
+        el("code", {}, clip(operand.expression || note.kind, 120)),
+        from,
+      );
+    });
+    return [
+      el(
+        "div",
+        { class: "failure", role: "alert" },
+        el("strong", {}, clip(type, 80)),
+        el("p", {}, clip(message, LIMIT.message)),
+        rows.length ? el("ul", {}, rows) : "",
+      ),
+    ];
+  }
+
+  facts(item) {
+    const { step, callee, place } = item;
+    const call = this.model.trace.calls[item.call];
+    const file = place.file.split(/[\\/]/).at(-1);
+    const code = (text) => el("code", {}, clip(text, 200));
+    const facts = [];
+    const isLine = item.kind === "line";
+    if (step && !isLine) facts.push(["operation", code(step.op)]);
+    if (callee) facts.push(["module", code(`${callee.module}: ${callee.type}`)]);
+    const settings = step ? step.arguments.join(", ") : (callee?.settings ?? "");
+    if (settings && !isLine) facts.push(["arguments", code(settings)]);
+    if (step) facts.push(["in module", code(step.module || call?.type || "root")]);
+    if (step?.writes && !isLine) facts.push(["in place", "it overwrites its first operand"]);
+    if (file) facts.push(["written in", code(`${file}:${place.line}`)]);
+    const seconds = item.items
+      ? item.items.reduce((sum, part) => sum + ((part.step ?? part.callee)?.seconds ?? 0), 0)
+      : (step ?? callee)?.seconds;
+    if (seconds !== undefined) facts.push(["time", duration(seconds)]);
+    const rows = facts.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]);
+    return el("dl", { class: "facts" }, rows);
+  }
+
+  renderSource() {
+    const { item, model } = this;
+    const { source } = item;
+    if (!source) {
+      this.view = null;
+      const text = item.place.expression || item.place.function;
+      this.sourcePanel.replaceChildren(
+        el("p", { class: "cut" }, "The source of this step was not recorded."),
+        text ? el("pre", {}, clip(text, 2_000)) : "",
+      );
+      return;
+    }
+    const key = `${item.place.source}/${item.owner}`;
+    let view = this.views.get(source);
+    if (!view) {
+      if (this.views.size >= LIMIT.panels) this.views.clear();
+      view = new SourceView(source, model, this);
+      this.views.set(source, view);
+    }
+    if (this.view !== view) {
+      this.sourcePanel.replaceChildren(view.node);
+      this.view = view;
+      view.isBack = true;
+    }
+    view.show(item, model.frames.get(key) ?? null);
+  }
+}
+
+/**
+ * Mount a player in `root`.
+ *
+ * `options`: `url` keeps `?step=` in the address and starts there; `theme` is 'light', 'dark' or
+ * 'auto'; `height` is a number of pixels or a CSS length; `onStep(path, step)` is told every step.
+ * `update(payload, options)` shows another trace and keeps the place where it can.
+ */
+export function mount(root, payload, options = {}) {
+  const player = new Player(root, { theme: "auto", ...options });
+  player.show(payload);
+  return {
+    goto: (path) => player.goto(String(path)),
+    update: (next, changed = {}) => {
+      player.adopt(changed);
+      player.show(next);
+    },
+    destroy: () => player.destroy(),
+  };
 }

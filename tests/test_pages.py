@@ -1,0 +1,252 @@
+"""The walkthrough and the page that opens traces, as Streamlit runs them."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from modules import LESSONS, lesson
+from modules.lesson import run
+from ui.view import default_view, preset_view
+
+KEYS = [each.key for each in LESSONS]
+PAGES = sorted((Path(__file__).parent.parent / "pages").glob("*.py"))
+
+
+def walkthrough(**query: str) -> AppTest:
+    app = AppTest.from_file("../app.py", default_timeout=120)
+    app.switch_page("pages/1_Walkthrough.py")
+    for name, value in query.items():
+        app.query_params[name] = value
+    return app.run()
+
+
+def finished(app: AppTest) -> AppTest:
+    """Until the values are there: the page shows no progress any more."""
+    for _ in range(200):
+        if not any(button.key == "cancel" for button in app.button):
+            return app
+        time.sleep(0.1)
+        app.run()
+    raise AssertionError("the run does not end")
+
+
+def view_of(app: AppTest):
+    return app.session_state["view"]
+
+
+def said(app: AppTest) -> str:
+    return "\n".join(box.value for box in (*app.warning, *app.error, *app.info))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_pages_are_thin(page: Path) -> None:
+    assert len(page.read_text().splitlines()) < 80
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_lesson_opens(key: str) -> None:
+    app = finished(walkthrough(lesson=key))
+    assert not app.exception
+    assert not app.error
+    assert app.title[0].value == lesson(key).title
+    assert view_of(app) == default_view(key)
+    assert app.session_state["job"].run.trace.values
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_preset_can_be_chosen(key: str) -> None:
+    app = walkthrough(lesson=key, B="1", show="shapes")
+    for preset in lesson(key).presets:
+        app.selectbox(key=f"choose/{key}/preset").set_value(preset.name).run()
+        assert not app.exception
+        assert view_of(app) == preset_view(default_view(key), preset.name)
+        for size in lesson(key).sizes:
+            shown = app.number_input(key=f"{key}/{size.name}").value
+            assert shown == lesson(key).settings(preset.name)[size.name]
+        finished(app)
+
+
+def test_a_link_without_a_lesson_opens_the_first() -> None:
+    assert view_of(walkthrough(show="shapes")).lesson == KEYS[0]
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ({"lesson": "nope"}, "There is no lesson “nope”"),
+        ({"lesson": "<script>alert(1)</script>"}, "There is no lesson"),
+        ({"lesson": "fbkd-student", "B": "-3"}, "B=-3 is outside 1 to"),
+        ({"lesson": "fbkd-student", "B": "999999999"}, "B=999,999,999 is outside 1 to"),
+        ({"lesson": "fbkd-student", "H": "high"}, "H=high is not a whole number"),
+        ({"lesson": "eca-sequence", "mask": "torn"}, "mask=torn is not one of"),
+        ({"lesson": "fbkd-student", "seed": "-1"}, "seed=-1 is outside"),
+        ({"lesson": "fbkd-student", "show": "all"}, "show=all is not one of values, shapes"),
+    ],
+)
+def test_a_broken_link_shows_something_and_says_what_is_wrong(
+    query: dict[str, str], says: str
+) -> None:
+    app = walkthrough(**{"show": "shapes", "C": "8", **query})
+    assert not app.exception
+    assert says in said(app)
+    assert app.title[0].value
+
+
+def test_a_complaint_about_the_link_goes_with_the_next_change() -> None:
+    app = walkthrough(lesson="fbkd-student", B="-3", show="shapes")
+    assert "B=-3" in said(app)
+    app.number_input(key="fbkd-student/H").set_value(20).run()
+    assert said(app) == ""
+    assert dict(view_of(app).settings)["H"] == 20
+    assert dict(view_of(app).settings)["B"] == 1
+
+
+@pytest.mark.parametrize("step", ["banana", "-1", "1e9", "999999", "", "0.0.0.0"])
+def test_a_junk_step_is_the_player_s_to_ignore(step: str) -> None:
+    app = walkthrough(lesson="fbkd-student", step=step, show="shapes")
+    assert not app.exception
+    assert said(app) == ""
+
+
+def test_what_cannot_be_built_is_said_and_the_way_back_works() -> None:
+    app = walkthrough(lesson="fbkd-student", C="1", show="shapes")
+    assert not app.exception
+    assert "cannot be built with" in app.error[0].value
+    app.number_input(key="fbkd-student/C").set_value(16).run()
+    assert not app.error
+
+
+def test_what_does_not_fit_is_shown_as_shapes_with_advice() -> None:
+    app = walkthrough(lesson="fbkd-teacher", B="16", reduction="2", sub_sample="false")
+    assert not app.exception
+    (warning,) = app.warning
+    assert "54400" in warning.value
+    assert "Reduce" in warning.value
+    assert "job" not in app.session_state
+
+
+def test_changing_every_control_in_turn() -> None:
+    app = finished(walkthrough(lesson="fbkd-student", C="16", H="8", W="8"))
+    app.segmented_control(key="fbkd-student/kind").set_value("ramp").run()
+    assert view_of(finished(app)).kind == "ramp"
+    app.segmented_control(key="fbkd-student/training").set_value(True).run()
+    assert view_of(finished(app)).training
+    app.number_input(key="fbkd-student/seed").set_value(12).run()
+    assert view_of(finished(app)).seed == 12
+    app.segmented_control(key="fbkd-student/values").set_value(False).run()
+    assert not view_of(finished(app)).values
+    app.selectbox(key="choose/fbkd-student/mode").set_value("gaussian").run()
+    assert dict(view_of(app).settings)["mode"] == "gaussian"
+    app.selectbox(key="choose/lesson").set_value("eca-image").run()
+    assert view_of(finished(app)) == default_view("eca-image")
+    assert not app.exception
+
+
+def test_a_cancelled_run_leaves_the_shapes_and_can_be_taken_up_again() -> None:
+    app = walkthrough(lesson="eca-image", C="8", H="8", W="8")
+    app.session_state["unwanted"] = view_of(app)
+    app.run()
+    assert "cancelled" in said(app)
+    app.button(key="again").click().run()
+    finished(app)
+    assert said(app) == ""
+    assert app.session_state["job"].run.trace.values
+
+
+# --- opening a trace --------------------------------------------------------------------------
+
+
+def opening() -> AppTest:
+    app = AppTest.from_file("../app.py", default_timeout=120)
+    app.switch_page("pages/2_Open_a_trace.py")
+    return app.run()
+
+
+def upload(app: AppTest, name: str, content: bytes) -> AppTest:
+    app.file_uploader[0].set_value((name, content, "application/json"))
+    return app.run()
+
+
+def small_trace() -> bytes:
+    settings = {**lesson("eca-image").settings(), "B": 1, "C": 4, "H": 3, "W": 3}
+    return run(lesson("eca-image"), settings).to_json().encode()
+
+
+def test_a_saved_trace_opens() -> None:
+    app = upload(opening(), "t.json", small_trace())
+    assert not app.exception
+    assert not app.error
+    opened = app.session_state["opened"].trace
+    assert opened.to_json().encode() == app.session_state["opened"].trace.to_json().encode()
+    assert opened.values
+
+
+def hostile() -> bytes:
+    body = json.loads(small_trace())
+    script = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+
+    def poison(value: object) -> object:
+        if isinstance(value, dict):
+            return {k: poison(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [poison(v) for v in value]
+        return value
+
+    for step in body["trace"]["steps"]:
+        step.update(op=script, module=script, note=script, targets=[script], arguments=[script])
+        step["place"].update(expression=script, statement=script, file=script, function=script)
+    body["trace"]["name"] = script
+    for tensor in body["tensors"]:
+        tensor["name"] = script
+    return json.dumps(poison(body)).encode()
+
+
+def newer() -> bytes:
+    return small_trace().replace(b'"schema":1', b'"schema":99', 1)
+
+
+def wrong_types() -> bytes:
+    body = json.loads(small_trace())
+    body["trace"]["steps"][0]["line"] = {}
+    body["trace"]["steps"][0]["seconds"] = "soon"
+    return json.dumps(body).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "not a trace file"),
+        (b"\xff\xfe\x00", "not a trace file"),
+        (b"{}", "not a trace file"),
+        (b"[[[[[[" * 20_000, "not a trace file"),
+        (small_trace()[:-40], "not a trace file"),
+        (newer(), "schema 99, newer than"),
+        (wrong_types(), "should be a finite number"),
+    ],
+    ids=["empty", "bytes", "object", "deep", "cut", "newer", "types"],
+)
+def test_a_bad_file_gets_one_sentence_and_loses_nothing(content: bytes, says: str) -> None:
+    app = upload(opening(), "good.json", small_trace())
+    good = app.session_state["opened"]
+    upload(app, "bad.json", content)
+    assert not app.exception
+    (error,) = app.error
+    assert "bad.json" in error.value
+    assert says in error.value
+    assert len(error.value) < 400
+    assert app.session_state["opened"] is good
+    upload(app, "again.json", small_trace())
+    assert not app.error
+
+
+def test_script_in_every_text_is_only_text() -> None:
+    app = upload(opening(), "hostile.json", hostile())
+    assert not app.exception
+    assert not app.error
+    for element in (*app.markdown, *app.caption):
+        assert not (element.allow_html and "alert(1)" in element.value)

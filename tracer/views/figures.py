@@ -1,0 +1,127 @@
+"""Plotly figures of a tensor's values: a slice at full resolution, and how they are distributed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go
+
+SIGNED = ("#123478", "#3478BE", "#96C4E2", "#FAFAFA", "#F4AA8A", "#CC463C", "#740C22")
+"""Blue below zero, white at zero, red above: the player's scale."""
+
+ONE_SIDED = ("#14163E", "#2C3E74", "#3C7086", "#589E78", "#AAC45C", "#FAEC8C")
+"""Dark to light: the player's scale for values on one side of zero."""
+
+ODD_VALUES = (("NaN", "#E600A0"), ("+∞", "#5AFF5A"), ("−∞", "#783CFF"))
+"""How values that no scale can hold are shown: by a colour and a name of their own."""
+
+INK = "#0A7F8A"
+
+
+def slice_figure(
+    values: npt.ArrayLike,
+    *,
+    rows: str,
+    columns: str,
+    first_row: int = 0,
+    first_column: int = 0,
+) -> go.Figure:
+    """A heatmap of one two-dimensional slice, one cell for each element.
+
+    Args:
+        values: (rows, columns), real.  NaN and infinities get a layer each and a line in the key.
+        rows, columns: what the axes are called.
+        first_row, first_column: the indices of the first element, when `values` is a window.
+
+    A slice with values on both sides of zero gets a scale centred on zero.
+    """
+    cells = np.asarray(values, dtype=np.float32)
+    if cells.ndim != 2:
+        raise ValueError(f"A slice has 2 dimensions, not {cells.ndim}.")
+    finite = np.isfinite(cells)
+    known = cells[finite]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+    signed = low < 0 < high
+    reach = max(-low, high)
+    place = {"x0": first_column, "dx": 1, "y0": first_row, "dy": 1}
+    hover = f"{rows} %{{y}}, {columns} %{{x}}<br><b>%{{z}}</b><extra></extra>"
+    figure = go.Figure(
+        go.Heatmap(
+            z=np.where(finite, cells, np.float32(np.nan)),
+            zmin=-reach if signed else low,
+            zmax=reach if signed else high,
+            colorscale=SIGNED if signed else ONE_SIDED,
+            hovertemplate=hover,
+            hoverongaps=False,
+            colorbar={"thickness": 12, "outlinewidth": 0, "tickformat": ".3~g"},
+            **place,
+        )
+    )
+    masks = (np.isnan(cells), np.isposinf(cells), np.isneginf(cells))
+    for (name, colour), mask in zip(ODD_VALUES, masks, strict=True):
+        if mask.any():
+            figure.add_trace(
+                go.Heatmap(
+                    z=np.where(mask, np.float32(1), np.float32(np.nan)),
+                    colorscale=((0, colour), (1, colour)),
+                    showscale=False,
+                    hoverongaps=False,
+                    hovertemplate=hover.replace("%{z}", name),
+                    **place,
+                )
+            )
+            # A heatmap has no entry in the key: a marker without a point gives it one.
+            figure.add_trace(
+                go.Scatter(
+                    x=[None],
+                    y=[None],
+                    mode="markers",
+                    marker={"symbol": "square", "size": 11, "color": colour},
+                    name=f"{name}: {int(mask.sum()):,}",
+                    showlegend=True,
+                )
+            )
+    height, width = cells.shape
+    figure.update_xaxes(title=columns, constrain="domain", showgrid=False, zeroline=False)
+    figure.update_yaxes(title=rows, autorange="reversed", showgrid=False, zeroline=False)
+    if max(height, width) <= 4 * max(1, min(height, width)):
+        figure.update_yaxes(scaleanchor="x", constrain="domain")
+    for update, count in ((figure.update_xaxes, width), (figure.update_yaxes, height)):
+        if count <= 10:
+            update(dtick=1)
+    return _calm(figure, height=460)
+
+
+def histogram(counts: Sequence[int] | npt.NDArray[np.int64], low: float, high: float) -> go.Figure:
+    """How often values occur: `counts` of equally wide bins from `low` to `high`."""
+    edges = np.linspace(low, high, len(counts) + 1)
+    middles = ((edges[:-1] + edges[1:]) / 2).astype(np.float32)
+    texts = [f"{a:.4g} to {b:.4g}" for a, b in itertools.pairwise(edges)]
+    figure = go.Figure(
+        go.Bar(
+            x=middles,
+            y=np.asarray(counts),
+            marker={"color": INK, "line": {"width": 0}},
+            customdata=texts,
+            hovertemplate="%{customdata}<br><b>%{y:,}</b> elements<extra></extra>",
+        )
+    )
+    if low < 0 < high:
+        figure.add_vline(x=0, line={"width": 1, "dash": "dot", "color": "#888888"})
+    figure.update_layout(bargap=0.04)
+    figure.update_xaxes(title="value")
+    figure.update_yaxes(title="elements", rangemode="tozero")
+    return _calm(figure, height=300)
+
+
+def _calm(figure: go.Figure, height: int) -> go.Figure:
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 28, "b": 8},
+        legend={"orientation": "h", "y": 1.08, "x": 0},
+        paper_bgcolor="rgba(0,0,0,0)",
+    )
+    return figure

@@ -1,0 +1,190 @@
+"""A trace as a graph in Graphviz's language: steps as nodes, tensors as edges, modules as frames.
+
+Every node carries an id by which a page can find it: `step-<index>` for a step,
+`call-<index>-<start>-<stop>` for a module call drawn as one node (with the steps inside it).  Colours are
+left to the page's style sheet, which goes by the classes `given`, `step`, `learned`, `call`,
+`failed` and `result`.
+"""
+
+from __future__ import annotations
+
+import graphviz
+
+from tracer.document import Call, Step, TensorNote, Trace
+
+MAX_NODES = 300
+"""More than these are neither readable nor quickly laid out: show one module's level at a time."""
+
+_LONGEST = 34
+
+
+def dot(trace: Trace, call: int | None = None) -> str:
+    """The DOT source of the whole run, or of the inside of one module call.
+
+    Args:
+        call: index in `trace.calls`.  The calls inside it are drawn as one node each.  None draws
+            every step, with a frame around each module's.
+
+    Raises:
+        IndexError: there is no such call.
+    """
+    drawing = _Drawing(trace, call)
+    return drawing.source()
+
+
+def too_large(trace: Trace) -> bool:
+    """Whether the whole run has more steps than a graph can show."""
+    return len(trace.steps) > MAX_NODES
+
+
+def levels(trace: Trace) -> tuple[Call, ...]:
+    """The calls whose inside is worth a graph of its own: those that ran more than one step."""
+    return tuple(call for call in trace.calls if call.stop - call.start > 1)
+
+
+def shape_text(note: TensorNote) -> str:
+    """`(2, 64, 14800)`"""
+    return f"({', '.join(map(str, note.shape))})"
+
+
+class _Drawing:
+    """Collects nodes and edges while it walks the steps in the order in which they ran."""
+
+    def __init__(self, trace: Trace, call: int | None) -> None:
+        self.trace = trace
+        self.level = call
+        self.start, self.stop = 0, len(trace.steps)
+        if call is not None:
+            self.start, self.stop = trace.calls[call].start, trace.calls[call].stop
+        self.shown = self._calls_as_nodes()
+        self.node_attributes: dict[str, dict[str, str]] = {}
+        self.home: dict[str, int] = {}
+        self.edges: dict[tuple[str, str, str], None] = {}
+        self.maker: dict[int, str] = {}
+
+    def _calls_as_nodes(self) -> dict[int, Call]:
+        """For each step inside a call that is drawn as one node, that call."""
+        shown: dict[int, Call] = {}
+        if self.level is None:
+            return shown
+        for call in self.trace.calls:
+            if call.parent == self.level and call.index != self.level:
+                shown.update(dict.fromkeys(range(call.start, call.stop), call))
+        return shown
+
+    def source(self) -> str:
+        for note in self._given():
+            self._give(note)
+        for step in self.trace.steps[self.start : self.stop]:
+            self._step(step)
+        for position, note in enumerate(self._results()):
+            self._result(position, note)
+        graph = graphviz.Digraph("trace")
+        graph.attr("graph", rankdir="TB", bgcolor="transparent", nodesep="0.25", ranksep="0.35")
+        graph.attr("graph", fontname="Helvetica", fontsize="10", margin="0.1")
+        graph.attr("node", fontname="Helvetica", fontsize="11", shape="box", style="rounded")
+        graph.attr("node", height="0.35", margin="0.12,0.06")
+        graph.attr("edge", fontname="Helvetica", fontsize="9.5", arrowsize="0.6")
+        outer = self.level if self.level is not None else 0
+        self._frame(graph, outer, self._parents())
+        for tail, head, label in self.edges:
+            graph.edge(tail, head, label=graphviz.escape(f" {label} "))
+        return str(graph.source)
+
+    # --- nodes ---
+
+    def _given(self) -> tuple[TensorNote, ...]:
+        calls = self.trace.calls
+        return self.trace.inputs if self.level is None else calls[self.level].inputs
+
+    def _results(self) -> tuple[TensorNote, ...]:
+        calls = self.trace.calls
+        return self.trace.outputs if self.level is None else calls[self.level].outputs
+
+    def _node(self, key: str, identity: str, label: str, kind: str, **more: str) -> None:
+        self.node_attributes[key] = {
+            "id": identity,
+            "label": graphviz.escape(label),
+            "class": kind,
+            **more,
+        }
+
+    def _give(self, note: TensorNote) -> str:
+        key = f"given-{note.id}"
+        label = f"{_clip(note.name or 'tensor')}\n{shape_text(note)}"
+        self._node(key, key, label, "given", shape="ellipse")
+        self.maker[note.id] = key
+        return key
+
+    def _step(self, step: Step) -> None:
+        call = self.shown.get(step.index)
+        if call is None:
+            key = f"step-{step.index}"
+            learned = any(note.kind == "parameter" for note in step.inputs)
+            kind = "step failed" if step.error is not None else "step"
+            label = _label(step, self.trace.calls[step.call].module)
+            self._node(key, key, label, f"{kind} learned" if learned else kind)
+            self.home[key] = step.call
+        else:
+            key = f"call-{call.index}-{call.start}-{call.stop}"
+            if key not in self.node_attributes:
+                label = f"{_clip(call.module)}\n{_clip(call.type)}"
+                self._node(key, key, label, "call", shape="box3d", style="solid")
+        for note in step.inputs:
+            if note.kind in ("parameter", "buffer"):
+                continue
+            tail = self.maker.get(note.id)
+            if tail is None:
+                tail = self._give(note) if note.kind != "constant" else None
+            if tail is not None and tail != key:
+                self.edges[tail, key, shape_text(note)] = None
+        for note in step.outputs:
+            self.maker[note.id] = key
+
+    def _result(self, position: int, note: TensorNote) -> None:
+        tail = self.maker.get(note.id)
+        if tail is None:
+            return
+        key = f"result-{position}"
+        label = f"output {position}" if len(self._results()) > 1 else "output"
+        self._node(key, key, label, "result", shape="ellipse")
+        self.edges[tail, key, shape_text(note)] = None
+
+    # --- frames ---
+
+    def _parents(self) -> dict[int, list[Call]]:
+        inside: dict[int, list[Call]] = {}
+        for call in self.trace.calls:
+            if call.parent is not None and call.stop > call.start:
+                inside.setdefault(call.parent, []).append(call)
+        return inside
+
+    def _frame(self, graph: graphviz.Digraph, call: int, inside: dict[int, list[Call]]) -> None:
+        """Nodes are written where they belong: each in the innermost module that ran it."""
+        outermost = call == (self.level if self.level is not None else 0)
+        for key, attributes in self.node_attributes.items():
+            home = self.home.get(key)
+            if home == call or (outermost and (home is None or self.level is not None)):
+                graph.node(key, **attributes)
+        if self.level is not None:
+            return
+        for part in inside.get(call, ()):
+            with graph.subgraph(name=f"cluster_{part.index}") as frame:
+                title = f"{_clip(part.module)} · {_clip(part.type)}"
+                frame.attr(label=graphviz.escape(title), id=f"frame-{part.index}", style="rounded")
+                self._frame(frame, part.index, inside)
+
+
+def _label(step: Step, within: str) -> str:
+    """What the step made, over how: names that the frame around it already says are left out."""
+    operation = _clip(step.op.rsplit(".", 1)[-1].strip("_"))
+    if step.op.startswith("nn.") and step.module:
+        inner = step.module.removeprefix(f"{within}.") if within else step.module
+        operation = f"{_clip(inner)} · {operation}"
+    names = [note.name for note in step.outputs if note.name] or list(step.targets)
+    return f"{_clip(', '.join(names))}\n{operation}" if names else operation
+
+
+def _clip(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"

@@ -1,0 +1,96 @@
+"""A trace and its player as HTML: one self-contained page, and the same framed for a notebook."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Mapping
+from functools import cache
+
+from tracer.document import Trace
+from tracer.views.player import SCRIPT, STYLE, payload
+
+NOTEBOOK_HEIGHT = 700
+
+_PAGE_STYLE = "body { margin: 0; }\n"
+
+_START = """
+const payload = JSON.parse(document.getElementById("trace").textContent);
+mount(document.getElementById("player"), payload, { url: URL_KEPT, height: "100dvh" });
+"""
+
+
+def page(trace: Trace, dims: Mapping[str, str] | None = None) -> str:
+    """One HTML document that shows `trace` with the player: no other file, no network.
+
+    `dims` names the inputs' dimensions, as `{"x": "B C H W"}`.
+    """
+    return _document(trace, dims, url_kept=True)
+
+
+def notebook(trace: Trace, dims: Mapping[str, str] | None = None) -> str:
+    """The page in a sandboxed frame, so that neither styles nor keys leak into the notebook."""
+    title = f"Trace of {_title(trace)}"
+    content = html.escape(_document(trace, dims, url_kept=False), quote=True)
+    return (
+        f'<iframe title="{title}" sandbox="allow-scripts allow-popups" srcdoc="{content}" '
+        f'style="width: 100%; height: {NOTEBOOK_HEIGHT}px; border: 0; border-radius: 6px" '
+        "></iframe>"
+    )
+
+
+def _document(trace: Trace, dims: Mapping[str, str] | None, url_kept: bool) -> str:
+    script = _script(url_kept)
+    style = _style()
+    # Only this very script and these styles may run, whatever the trace holds.
+    policy = (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; "
+        f"script-src '{_digest(script)}'; style-src '{_digest(style)}'"
+    )
+    title = f"{_title(trace)} · Shapewalk"
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<div id="player"></div>
+<noscript>This page draws the trace with JavaScript.</noscript>
+<script type="application/json" id="trace">{_json(trace, dims)}</script>
+<script type="module">{script}</script>
+</body>
+</html>
+"""
+
+
+def _title(trace: Trace) -> str:
+    readable = trace.name[:200].encode("utf-8", "replace").decode("utf-8")
+    return html.escape(readable, quote=True)
+
+
+def _json(trace: Trace, dims: Mapping[str, str] | None) -> str:
+    """The payload as ASCII text that cannot end its script element or start another."""
+    return json.dumps(payload(trace, dims), separators=(",", ":")).replace("<", "\\u003c")
+
+
+@cache
+def _script(url_kept: bool) -> str:
+    start = _START.replace("URL_KEPT", "true" if url_kept else "false")
+    return SCRIPT.read_text(encoding="utf-8") + start
+
+
+@cache
+def _style() -> str:
+    return _PAGE_STYLE + STYLE.read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"

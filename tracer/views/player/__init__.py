@@ -1,0 +1,170 @@
+"""The player: what `player.js` is given to draw one trace."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from html import unescape
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from latex2mathml import exceptions
+from latex2mathml.converter import convert_to_element
+
+from tracer.document import Trace
+from tracer.views.changes import Explanation, explain
+
+_HERE = Path(__file__).parent
+
+SCRIPT = _HERE / "player.js"
+STYLE = _HERE / "player.css"
+
+MathNode = list[Any]
+"""One MathML element: [tag, attributes, children]; a child is a MathNode or a text."""
+
+# The same pattern as in player.js, so that both find the same formulas: code comes first, since a
+# dollar inside it is no formula.
+_FORMULA = re.compile(r"`[^`]{1,500}`|(?P<formula>\$\$(?:[^$]{1,500})\$\$|\$(?:[^$\n]|\n(?!\s*\n)){1,500}\$)")
+_MOST_CHARACTERS = 100_000  # of all formulas of one trace: a file may hold any number of them
+_DEEPEST = 40
+
+_TAGS = """math mrow mi mn mo ms mtext mspace msup msub msubsup munder mover munderover mfrac msqrt
+    mroot mtable mtr mtd mstyle mpadded mphantom menclose mmultiscripts mprescripts"""
+_ATTRIBUTES = """accent accentunder align columnalign columnlines columnspacing depth display
+    displaystyle fence form frame height largeop linethickness lspace mathvariant maxsize minsize
+    movablelimits notation rowalign rowlines rowspacing rspace scriptlevel separator stretchy
+    symmetric voffset width"""
+_CHILDREN = {
+    "mfrac": 2,
+    "mroot": 2,
+    "msup": 2,
+    "msub": 2,
+    "mover": 2,
+    "munder": 2,
+    "msubsup": 3,
+    "munderover": 3,
+}
+_VALUE = re.compile(
+    r"[+-]?\d{0,2}(\.\d{1,6})?(em|ex|pt|px|mu|%)?|[a-z-]{1,30}( [a-z-]{1,30}){0,20}"
+)
+
+_UNREADABLE: tuple[type[Exception], ...] = (
+    exceptions.NumeratorNotFoundError,
+    exceptions.DenominatorNotFoundError,
+    exceptions.ExtraLeftOrMissingRightError,
+    exceptions.MissingSuperScriptOrSubscriptError,
+    exceptions.DoubleSubscriptsError,
+    exceptions.DoubleSuperscriptsError,
+    exceptions.NoAvailableTokensError,
+    exceptions.InvalidStyleForGenfracError,
+    exceptions.MissingEndError,
+    exceptions.InvalidAlignmentError,
+    exceptions.InvalidWidthError,
+    exceptions.LimitsMustFollowMathOperatorError,
+    # What the library lets through on broken input.
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    StopIteration,
+    TypeError,
+    ValueError,
+)
+
+
+def payload(trace: Trace, dims: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """All that `mount` in player.js needs, as plain JSON.
+
+    It is the trace's own document with two keys more: `explanations`, in parallel to the steps,
+    and `math`, which maps each formula of a note, dollars included, to its MathML as nested lists
+    `[tag, attributes, children]`.  A formula that cannot be read is left out and shown as written.
+
+    `dims` names the inputs' dimensions, as `{"x": "B C H W"}`.
+    """
+    body: dict[str, Any] = json.loads(trace.to_json())
+    body["explanations"] = [_plain(item) for item in explain(trace, dims)]
+    body["math"] = _formulas(trace)
+    return body
+
+
+def _plain(item: Explanation) -> dict[str, Any]:
+    return {
+        "summary": item.summary,
+        "changes": list(item.changes),
+        "inputs": [list(labels) for labels in item.inputs],
+        "outputs": [list(labels) for labels in item.outputs],
+        "children": [_plain(child) for child in item.children],
+    }
+
+
+def _formulas(trace: Trace) -> dict[str, MathNode]:
+    found: dict[str, MathNode | None] = {}
+    left = _MOST_CHARACTERS
+    for note in dict.fromkeys(_notes(trace)):
+        for match in _FORMULA.finditer(note):
+            formula = match["formula"]
+            if formula and formula not in found and len(formula) <= left:
+                left -= len(formula)
+                found[formula] = mathml(formula)
+    return {formula: node for formula, node in found.items() if node is not None}
+
+
+def _notes(trace: Trace) -> Iterator[str]:
+    for step in trace.walk():
+        yield step.note
+    for call in trace.calls:
+        yield call.note
+    for source in trace.sources:
+        for comment in source.comments:
+            yield comment.text
+
+
+def mathml(formula: str) -> MathNode | None:
+    """`$x$` or `$$x$$` as MathML, None where it cannot be read; only known tags and attributes."""
+    is_block = formula.startswith("$$")
+    latex = formula.strip("$").strip()
+    if not latex:
+        return None
+    try:
+        tree = convert_to_element(latex, display="block" if is_block else "inline")
+        return _node(tree, 0)
+    except _UNREADABLE:
+        return None
+
+
+def _node(element: Element, depth: int) -> MathNode:
+    tag = element.tag.rpartition("}")[2]
+    if tag not in _TAGS.split() or depth > _DEEPEST:
+        raise ValueError(f"MathML {tag} at depth {depth}")
+    attributes = {
+        name: value
+        for name, value in element.attrib.items()
+        if name in _ATTRIBUTES.split() and _VALUE.fullmatch(value)
+    }
+    children: list[Any] = []
+    if element.text:
+        children.append(unescape(element.text))
+    for child in element:
+        node = _node(child, depth + 1)
+        before = children[-1] if children else None
+        if isinstance(before, list) and _is_upright(before) and _is_upright(node):
+            # \mathrm{softmax} comes letter by letter: one identifier is set, and read, as a word.
+            before[2] = ["".join((*before[2], *node[2]))]
+        else:
+            children.append(node)
+    if len(element) != _CHILDREN.get(tag, len(element)):
+        raise ValueError(f"MathML {tag} with {len(element)} children")
+    if any(isinstance(child, str) and child.startswith("\\") for child in children):
+        raise ValueError(f"unknown command {children}")
+    return [tag, attributes, children]
+
+
+def _is_upright(node: MathNode) -> bool:
+    tag, attributes, children = node
+    return (
+        tag == "mi"
+        and attributes == {"mathvariant": "normal"}
+        and all(isinstance(child, str) for child in children)
+    )

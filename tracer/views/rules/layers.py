@@ -1,0 +1,674 @@
+"""Rules for layers: convolution, pooling, resizing, tables, recurrence, attention."""
+
+from __future__ import annotations
+
+import math
+
+from tracer.views.dimensions import Dim, Dims, Shape
+from tracer.views.rules.case import (
+    RULES,
+    Arguments,
+    Case,
+    Told,
+    Unclear,
+    dims_text,
+    effect_text,
+    is_integer,
+    many,
+    need,
+    tells,
+    tells_words,
+    times_text,
+    window_text,
+)
+
+# --- windows over space --------------------------------------------------------------------------
+
+_SPACE = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+
+
+def _space(case: Case) -> int:
+    """The number of spatial dimensions, from the operation's name."""
+    return int(next(letter for letter in case.name if letter in "123"))
+
+
+def _one_window(size: int, out: int, kernel: int, stride: int, padding: int, dilation: int) -> bool:
+    """Whether windows of these settings give `out` places; rounding up is `ceil_mode`."""
+    if stride < 1:
+        return False
+    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    return out in (room // stride + 1, -(-room // stride) + 1)
+
+
+@tells("conv1d conv2d conv3d", "stride padding dilation groups")
+def _conv(case: Case) -> Told:
+    n = _space(case)
+    x, out = case.x, case.out
+    channel = len(x) - n - 1
+    need(channel in (0, 1) and len(out) == len(x) and out[:channel] == x[:channel])
+    args = _settings(case)
+    weight = case.operand(n + 2)
+    if weight is not None:
+        shape = case.ins[weight]
+        need(shape[0] == out[channel] and shape[1] > 0 and x[channel] % shape[1] == 0)
+        kernel: Shape | None = shape[2:]
+        seen = shape[1]
+    else:
+        need(case.args.get("in_channels") == x[channel])
+        need(case.args.get("out_channels") == out[channel])
+        kernel = case.args.each("kernel_size", n)
+        groups = case.args.whole("groups") or 1
+        need(groups > 0 and kernel is not None and x[channel] % groups == 0)
+        seen = x[channel] // groups
+    assert kernel is not None
+    dims = case.dims()
+    mixed = case.atoms.derive(dims[channel], out[channel], "channel")
+    if weight is not None:
+        inner = dims[channel] if seen == x[channel] else case.atoms.new(seen, late=True)
+        case.role(weight, (mixed, inner, *_kernel_dims(case, kernel)))
+        if weight + 1 < len(case.ins) and case.ins[weight + 1] == (out[channel],):
+            case.role(weight + 1, (mixed,))
+    new = [mixed, *(_resized(case, dims[a], out[a]) for a in range(channel + 1, len(x)))]
+    names = ("channels", *_SPACE[n])
+    effect = effect_text(x[channel:], out[channel:], names)
+    filters = f"{many(out[channel], 'filter')} {window_text(kernel)}"
+    if seen == 1 and x[channel] == out[channel] > 1:
+        how = f"each channel filtered on its own by one filter {window_text(kernel)}"
+    elif seen != x[channel]:
+        how = f"{filters}, each over {seen} of the {x[channel]} channels"
+    elif x[channel] == 1:
+        how = f"{filters} over the single channel"
+    else:
+        how = f"{filters} over all {x[channel]} channels"
+    lines = []
+    if x[channel] != out[channel]:
+        lines.append(f"channels {x[channel]} → {out[channel]}, mixed by {filters}")
+    whys = _why(args, kernel, x[channel + 1 :], out[channel + 1 :])
+    for name, a, b, why in zip(_SPACE[n], x[channel + 1 :], out[channel + 1 :], whys, strict=True):
+        if a != b:
+            lines.append(f"{name} {a} → {b}{why}")
+    return Told(f"{effect}: {how}", lines, [(*dims[:channel], *new)])
+
+
+def _settings(case: Case) -> Arguments:
+    """A function's arguments; a bias that is None comes before those that its signature names."""
+    if case.step.op.startswith("nn."):
+        return case.args
+    texts = [text for text in case.step.arguments if text not in ("None", "bias=None")]
+    return Arguments(texts, RULES[case.name].signature)
+
+
+def _why(args: Arguments, kernel: Shape, before: Shape, after: Shape) -> list[str]:
+    """Why each spatial size changed, empty where the settings do not explain it."""
+    n = len(kernel)
+    stride, padding, dilation = (
+        args.each(name, n, default)
+        for name, default in (("stride", 1), ("padding", 0), ("dilation", 1))
+    )
+    if stride is None or padding is None or dilation is None:
+        return [""] * n
+    found = []
+    for place, (a, b) in enumerate(zip(before, after, strict=True)):
+        span = dilation[place] * (kernel[place] - 1) + 1
+        if not _one_window(a, b, kernel[place], stride[place], padding[place], dilation[place]):
+            found.append("")
+        elif stride[place] > 1:
+            found.append(f", one result every {stride[place]}")
+        elif padding[place]:
+            ends = f"{padding[place]} padded at each end"
+            found.append(f", the places where a window of {span} fits with {ends}")
+        else:
+            found.append(f", the places where a window of {span} fits")
+    return found
+
+
+def _kernel_dims(case: Case, kernel: Shape) -> Dims:
+    names = {1: ("k",), 2: ("kh", "kw"), 3: ("kt", "kh", "kw")}[len(kernel)]
+    return tuple(case.atoms.role(name, size) for name, size in zip(names, kernel, strict=True))
+
+
+def _resized(case: Case, dim: Dim, size: int) -> Dim:
+    return case.atoms.derive(dim, size, "place")
+
+
+@tells(
+    "conv_transpose1d conv_transpose2d conv_transpose3d",
+    "stride padding output_padding groups dilation",
+)
+def _conv_transposed(case: Case) -> Told:
+    n = _space(case)
+    x, out = case.x, case.out
+    channel = len(x) - n - 1
+    need(channel in (0, 1) and len(out) == len(x) and out[:channel] == x[:channel])
+    weight = case.operand(n + 2)
+    dims = case.dims()
+    mixed = case.atoms.derive(dims[channel], out[channel], "channel")
+    size = ""
+    if weight is not None:
+        shape = case.ins[weight]
+        need(shape[0] == x[channel] and shape[1] > 0 and out[channel] % shape[1] == 0)
+        size = f" {window_text(shape[2:])}"
+        inner = mixed if shape[1] == out[channel] else case.atoms.new(shape[1], late=True)
+        case.role(weight, (dims[channel], inner, *_kernel_dims(case, shape[2:])))
+        if weight + 1 < len(case.ins) and case.ins[weight + 1] == (out[channel],):
+            case.role(weight + 1, (mixed,))
+    else:
+        need(case.args.get("in_channels") == x[channel])
+        need(case.args.get("out_channels") == out[channel])
+    effect = effect_text(x[channel:], out[channel:], ("channels", *_SPACE[n]))
+    lines = []
+    if x[channel] != out[channel]:
+        lines.append(f"channels {x[channel]} → {out[channel]}, mixed by filters{size}")
+    for place, name in enumerate(_SPACE[n]):
+        a, b = x[channel + 1 + place], out[channel + 1 + place]
+        if a != b:
+            lines.append(f"{name} {a} → {b}, spread out")
+    new = [mixed, *(_resized(case, dims[a], out[a]) for a in range(channel + 1, len(x)))]
+    how = f"each value spread over a window{size} and the windows added up"
+    return Told(f"{effect}: {how}", lines, [(*dims[:channel], *new)])
+
+
+_POOLS: dict[str, tuple[str, str]] = {
+    "max_pool1d max_pool2d max_pool3d": ("max over", "the largest of every window{} kept"),
+    "avg_pool1d avg_pool2d avg_pool3d": ("average over", "every window{} averaged"),
+    "lp_pool1d lp_pool2d lp_pool3d": ("norm over", "the norm of every window{} taken"),
+    "fractional_max_pool2d fractional_max_pool3d": ("max over", "the largest of windows{} kept"),
+    "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices": (
+        "max over",
+        "the largest of every window{} kept",
+    ),
+}
+
+
+@tells_words(_POOLS, "kernel_size stride padding dilation ceil_mode")
+def _pool(case: Case) -> Told:
+    n = _space(case)
+    x, out = case.x, case.out
+    first = len(x) - n
+    need(first in (1, 2) and len(out) == len(x) and out[:first] == x[:first])
+    of, words = case.words
+    kernel = case.args.each("kernel_size", n)
+    if case.name.startswith("fractional"):
+        kernel = None
+    stride = case.args.each("stride", n) or kernel
+    dilation = case.args.each("dilation", n, 1)
+    padding = case.args.each("padding", n, 0)
+    if kernel is not None and not all(
+        _one_window(x[first + k], out[first + k], kernel[k], stride[k], padding[k], dilation[k])
+        for k in range(n)
+        if stride is not None and padding is not None and dilation is not None
+    ):
+        kernel = None
+    lines = []
+    for place, name in enumerate(_SPACE[n]):
+        a, b = x[first + place], out[first + place]
+        if a == b:
+            continue
+        why = f", {of} windows"
+        if kernel is not None and stride is not None:
+            why += f" of {kernel[place]}"
+            if stride[place] != kernel[place]:
+                why += f", one every {stride[place]}"
+        lines.append(f"{name} {a} → {b}{why}")
+    size = f" of {times_text(kernel)}" if kernel is not None else ""
+    effect = effect_text(x[first:], out[first:], _SPACE[n])
+    dims = case.dims()
+    new = (*dims[:first], *(_resized(case, dims[a], out[a]) for a in range(first, len(x))))
+    return Told(f"{effect}: {words.format(size)}", lines, case.every(new))
+
+
+for _name in ("lp_pool1d", "lp_pool2d", "lp_pool3d"):
+    RULES[_name] = RULES[_name]._replace(signature=("norm_type", "kernel_size", "stride"))
+for _name in ("avg_pool1d", "avg_pool2d", "avg_pool3d"):
+    RULES[_name] = RULES[_name]._replace(
+        signature=("kernel_size", "stride", "padding", "ceil_mode")
+    )
+
+_ADAPTIVE: dict[str, tuple[str, str]] = {
+    "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d": ("averaged", "averaged"),
+    "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d": ("largest kept", "maximum of"),
+}
+
+
+@tells_words(_ADAPTIVE, "output_size")
+def _adaptive_pool(case: Case) -> Told:
+    n = _space(case)
+    x, out = case.x, case.out
+    first = len(x) - n
+    need(first in (1, 2) and len(out) == len(x) and out[:first] == x[:first])
+    word = case.words[0]
+    lines = [
+        f"{name} {a} → {b}, {word} over the whole {name}"
+        if b == 1
+        else f"{name} {a} → {b}, {word} in {b} bins"
+        for name, a, b in zip(_SPACE[n], x[first:], out[first:], strict=True)
+        if a != b
+    ]
+    whole = all(size == 1 for size in out[first:])
+    where = "of each channel as a whole" if whole else f"in {times_text(out[first:])} bins"
+    dims = case.dims()
+    new = (*dims[:first], *(_resized(case, dims[a], out[a]) for a in range(first, len(x))))
+    effect = effect_text(x[first:], out[first:], _SPACE[n])
+    verb = "the values averaged" if case.words[1] == "averaged" else "the largest value kept"
+    return Told(f"{effect}: {verb} {where}", lines, case.every(new))
+
+
+@tells("interpolate upsample upsample_nearest upsample_bilinear", "size scale_factor mode")
+def _interpolate(case: Case) -> Told:
+    x, out = case.x, case.out
+    n = len(x) - 2
+    need(n in _SPACE and len(out) == len(x) and out[:2] == x[:2])
+    mode = case.args.get("mode")
+    if mode is None and case.name == "upsample_bilinear":
+        mode = "bilinear"
+    known = ("nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear", "area")
+    how = f" ({mode})" if isinstance(mode, str) and mode in known else ""
+    lines = [
+        f"{name} {a} → {b}, resized{f' ×{b // a}' if a and b % a == 0 else ''}"
+        for name, a, b in zip(_SPACE[n], x[2:], out[2:], strict=True)
+        if a != b
+    ]
+    dims = case.dims()
+    new = (*dims[:2], *(_resized(case, dims[a], out[a]) for a in range(2, len(x))))
+    return Told(
+        f"{effect_text(x[2:], out[2:], _SPACE[n])}: every channel resized{how}", lines, [new]
+    )
+
+
+@tells("pixel_shuffle", "upscale_factor")
+def _pixel_shuffle(case: Case) -> Told:
+    x, out = case.x, case.out
+    r = case.args.whole("upscale_factor")
+    need(len(x) >= 3 and len(out) == len(x) and r is not None and r > 0)
+    assert r is not None
+    need(out == (*x[:-3], x[-3] // (r * r), x[-2] * r, x[-1] * r))
+    return _shuffled(case, f"every {r * r} channels become a patch of {r}×{r}")
+
+
+@tells("pixel_unshuffle", "downscale_factor")
+def _pixel_unshuffle(case: Case) -> Told:
+    x, out = case.x, case.out
+    r = case.args.whole("downscale_factor")
+    need(len(x) >= 3 and len(out) == len(x) and r is not None and r > 0)
+    assert r is not None
+    need(out == (*x[:-3], x[-3] * r * r, x[-2] // r, x[-1] // r))
+    return _shuffled(case, f"every patch of {r}×{r} becomes {r * r} channels")
+
+
+def _shuffled(case: Case, how: str) -> Told:
+    x, out, dims = case.x[-3:], case.out[-3:], case.dims()
+    names = ("channels", "height", "width")
+    new = (
+        *dims[:-3],
+        case.atoms.derive(dims[-3], out[0], "channel"),
+        *(_resized(case, dims[a], case.out[a]) for a in (-2, -1)),
+    )
+    lines = [f"{name} {a} → {b}" for name, a, b in zip(names, x, out, strict=True) if a != b]
+    return Told(f"{effect_text(x, out, names)}: {how}", lines, [new])
+
+
+@tells("channel_shuffle native_channel_shuffle", "groups")
+def _channel_shuffle(case: Case) -> Told:
+    return Told("Shape kept: the channels interleaved group by group", (), [case.keeps()])
+
+
+@tells("unfold", "kernel_size dilation padding stride")
+def _unfold(case: Case) -> Told:
+    if case.step.op.startswith("Tensor."):
+        return _sliding(case)
+    x, out = case.x, case.out
+    kernel = case.args.each("kernel_size", 2)
+    need(len(x) in (3, 4) and len(out) == len(x) - 1 and kernel is not None)
+    assert kernel is not None
+    need(out[:-2] == x[:-3] and out[-2] == x[-3] * math.prod(kernel))
+    dims = case.dims()
+    window = (*dims[-3], *(atom for dim in _kernel_dims(case, kernel) for atom in dim))
+    places = case.atoms.new(out[-1], "L", "place")
+    axis = len(out) - 2
+    return Told(
+        f"{case.arrow}: every window of {times_text(kernel)} written as a column",
+        [
+            f"dim {axis}: {x[-3]} channels × {times_text(kernel)} = {out[-2]} values of a window",
+            f"dim {axis + 1}: {out[-1]} windows",
+        ],
+        [(*dims[:-3], window, places)],
+    )
+
+
+def _sliding(case: Case) -> Told:
+    """`x.unfold(dim, size, step)`: the windows of one dimension as a new last one."""
+    args = Arguments(case.step.arguments, ("dimension", "size", "step"))
+    x = case.x
+    need(len(x) > 0)
+    axis = args.axis(len(x), "dimension")
+    size, step = args.whole("size"), args.whole("step")
+    if size is None or step is None or step < 1:
+        raise Unclear
+    count = (x[axis] - size) // step + 1
+    need(case.out == (*x[:axis], count, *x[axis + 1 :], size))
+    dims = list(case.dims())
+    dims[axis] = case.atoms.derive(dims[axis], count, "place")
+    return Told(
+        f"{case.arrow}: windows of {size} along dim {axis}, one every {step}",
+        [f"dim {axis}: {x[axis]} → {count} windows", f"dim {len(x)}: new, {size} values a window"],
+        [(*dims, case.atoms.new(size))],
+    )
+
+
+@tells("fold", "output_size kernel_size")
+def _fold(case: Case) -> Told:
+    x, out = case.x, case.out
+    kernel = case.args.each("kernel_size", 2)
+    need(len(x) in (2, 3) and len(out) == len(x) + 1 and kernel is not None)
+    assert kernel is not None
+    need(out[:-3] == x[:-2] and out[-3] * math.prod(kernel) == x[-2])
+    return Told(
+        f"{case.arrow}: {x[-1]} windows of {times_text(kernel)} put in place and added",
+        [f"dim {len(x) - 2}: {x[-2]} = {out[-3]} channels × {times_text(kernel)}"],
+        [(*case.dims()[:-2], *case.known.fresh(out[-3:]))],
+    )
+
+
+@tells("pad", "pad mode value")
+def _pad(case: Case) -> Told:
+    x, out = case.x, case.out
+    value = case.args.get("pad", "padding")
+    need(len(case.ins) == 1 and len(out) == len(x))
+    if type(value) is int:  # what nn.ZeroPad1d(2) and the like print
+        value = (value, value) * (len(x) - 2 if len(x) > 2 else 0)
+    if not isinstance(value, list | tuple) or len(value) % 2 or len(value) > 2 * len(x):
+        raise Unclear
+    lines: list[str] = []
+    expected = list(x)
+    changed: list[int] = []
+    for pair in range(len(value) // 2):
+        axis = len(x) - 1 - pair
+        before, after = value[2 * pair], value[2 * pair + 1]
+        if type(before) is not int or type(after) is not int:
+            raise Unclear
+        expected[axis] += before + after
+        if before or after:
+            changed.append(axis)
+            lines.insert(
+                0, f"dim {axis}: {x[axis]} → {expected[axis]}, {before} before and {after} after"
+            )
+    need(out == tuple(expected))
+    if not changed:
+        return Told("Shape kept: nothing to pad", (), [case.dims()])
+    dims = tuple(
+        case.atoms.derive(dim, size, "place") for dim, size in zip(case.dims(), out, strict=True)
+    )
+    return Told(f"{case.arrow}: {dims_text(sorted(changed))} padded", lines, [dims])
+
+
+@tells("grid_sample")
+def _grid_sample(case: Case) -> Told:
+    x, grid, out = case.x, case.shape(1), case.out
+    need(len(x) in (4, 5) and len(grid) == len(x) and out == (*x[:2], *grid[1:-1]))
+    need(x[0] == grid[0])
+    dims, places = case.dims(), case.dims(1)
+    case.atoms.same(dims[0], places[0])
+    return Told(
+        f"{effect_text(x[2:], out[2:], _SPACE[len(x) - 2])}: "
+        "every place of the grid takes its value from where it points",
+        [
+            f"{name} {a} → {b}, that of the grid"
+            for name, a, b in zip(_SPACE[len(x) - 2], x[2:], out[2:], strict=True)
+            if a != b
+        ],
+        [(*dims[:2], *places[1:-1])],
+    )
+
+
+# --- tables, recurrence, attention ---------------------------------------------------------------
+
+
+@tells("embedding")
+def _embedding(case: Case) -> Told:
+    index, out = case.x, case.out
+    need(out[:-1] == index and len(out) == len(index) + 1)
+    weight = next((i for i, s in enumerate(case.ins) if i and len(s) == 2), None)
+    dim = case.atoms.new(out[-1], kind="channel")
+    table = ""
+    if weight is not None:
+        rows, columns = case.ins[weight]
+        need(columns == out[-1])
+        known = case.dims(weight)
+        case.atoms.same(known[1], dim)
+        dim = known[1] or dim
+        table = f" of a table with {rows} rows"
+    return Told(
+        f"{case.arrow}: each index replaced by its row{table}",
+        [f"dim {len(index)}: new, the {out[-1]} values of a row"],
+        [(*case.dims(), dim)],
+    )
+
+
+@tells("one_hot", "num_classes")
+def _one_hot(case: Case) -> Told:
+    need(case.out[:-1] == case.x and len(case.out) == len(case.x) + 1)
+    size = case.out[-1]
+    return Told(
+        f"{case.arrow}: each index becomes {size} values, one of them 1",
+        [f"dim {len(case.x)}: new, {size} classes"],
+        [(*case.dims(), case.atoms.new(size))],
+    )
+
+
+@tells("nn.RNN nn.LSTM nn.GRU", "input_size hidden_size")
+@tells(
+    "lstm gru rnn_tanh rnn_relu", "has_biases num_layers dropout train bidirectional batch_first"
+)
+def _recurrent(case: Case) -> Told:
+    x, out = case.x, case.out
+    need(len(x) in (2, 3) and len(out) == len(x) and out[:-1] == x[:-1])
+    # A packed sequence comes with whole numbers that say how many sequences still run.
+    packed = any(is_integer(note) for note in case.step.inputs)
+    need(not packed or len(x) == 2)
+    both = case.args.flag("bidirectional")
+    first = case.args.flag("batch_first")
+    time = 1 if first and len(x) == 3 else 0
+    dims = case.dims()
+    hidden = out[-1] // 2 if both else out[-1]
+    state = case.atoms.derive(dims[-1], hidden, "channel")
+    last = case.atoms.total([state, state]) if both else state
+    _gate_roles(case, dims[-1], state, last)
+    outputs: list[Dims] = [(*dims[:-1], last)]
+    for note in case.step.outputs[1:]:
+        shape = note.shape
+        if is_integer(note):
+            outputs.append(case.known.dims(note))
+            continue
+        need(len(shape) == 3 if packed else len(shape) == len(x))
+        batch = (dims[0 if first else 1],) if len(x) == 3 else case.known.fresh(shape[1:-1])
+        inner = case.atoms.derive(state, shape[-1], "channel")
+        outputs.append((case.atoms.new(shape[0]), *batch, inner))
+    way = " in both directions" if both else ""
+    along = "through each packed sequence" if packed else f"along dim {time}"
+    axis = len(x) - 1
+    line = f"dim {axis}: {x[-1]} → {out[-1]}, the state after each of {many(x[time], 'step')}"
+    return Told(
+        f"{effect_text(x[-1:], out[-1:], ('last dim',))}: read step by step {along}{way}, "
+        "each result depends on the steps before",
+        [line] if x[-1] != out[-1] else (),
+        outputs,
+    )
+
+
+@tells("_pack_padded_sequence")
+def _pack(case: Case) -> Told:
+    x, out = case.x, case.out
+    need(len(case.outs) == 2 and len(x) >= 2 and len(out) == len(x) - 1 and out[1:] == x[2:])
+    line = f"dims 0 and 1: {x[0]} × {x[1]} → {out[0]}, the padding left out"
+    return Told(
+        f"{case.arrow}: the sequences packed without their padding",
+        [line],
+        [(case.atoms.new(out[0], kind="place"), *case.dims()[2:]), case.known.fresh(case.outs[1])],
+    )
+
+
+@tells("_pad_packed_sequence")
+def _unpack(case: Case) -> Told:
+    x, out = case.x, case.out
+    need(len(case.outs) == 2 and len(x) >= 1 and len(out) == len(x) + 1 and out[2:] == x[1:])
+    line = f"dim 0: {x[0]} → {out[0]} × {out[1]}, short sequences filled up"
+    return Told(
+        f"{case.arrow}: the sequences padded to one length again",
+        [line],
+        [(*case.known.fresh(out[:2]), *case.dims()[1:]), case.known.fresh(case.outs[1])],
+    )
+
+
+def _gate_roles(case: Case, *features: Dim) -> None:
+    """Weights have the gates of the state, one after the other, as rows."""
+    state = features[1]
+    size = case.atoms.size(state)
+    for position, note in enumerate(case.step.inputs):
+        shape = note.shape
+        if note.kind != "parameter" or len(shape) not in (1, 2) or not size:
+            continue
+        if shape[0] % size or not 1 <= shape[0] // size <= 4:
+            continue
+        rows = case.atoms.total([state] * (shape[0] // size))
+        columns = next((dim for dim in features if case.atoms.size(dim) == shape[-1]), None)
+        if len(shape) == 1:
+            case.role(position, (rows,))
+        elif columns is not None:
+            case.role(position, (rows, columns))
+
+
+@tells("nn.RNNCell nn.LSTMCell nn.GRUCell")
+def _cell(case: Case) -> Told:
+    x, out = case.x, case.out
+    need(len(x) in (1, 2) and len(out) == len(x) and out[:-1] == x[:-1])
+    dims = case.dims()
+    state = case.atoms.derive(dims[-1], out[-1], "channel")
+    for position, shape in enumerate(case.ins):
+        if position and shape == out and case.step.inputs[position].kind != "parameter":
+            case.role(position, (*dims[:-1], state))
+    _gate_roles(case, dims[-1], state)
+    return Told(
+        f"{effect_text(x[-1:], out[-1:], ('last dim',))}: one step of the recurrence, "
+        "from the input and the state before",
+        [f"dim {len(x) - 1}: {x[-1]} → {out[-1]}, the new state"] if x[-1] != out[-1] else (),
+        case.every((*dims[:-1], state)),
+    )
+
+
+@tells("nn.MultiheadAttention multi_head_attention_forward")
+def _multihead(case: Case) -> Told:
+    need(case.out == case.x)
+    return Told(
+        "Shape kept: every query takes an average of the values, weighted by how well the keys "
+        "match, in several heads",
+        (),
+        [case.dims()],
+    )
+
+
+@tells(
+    "nn.TransformerEncoderLayer nn.TransformerEncoder nn.TransformerDecoderLayer "
+    "nn.TransformerDecoder"
+)
+def _transformer(case: Case) -> Told:
+    return Told(
+        "Shape kept: attention between the positions, then a small network at each",
+        (),
+        [case.keeps()],
+    )
+
+
+# --- modules -------------------------------------------------------------------------------------
+
+MODULES: dict[str, str] = {
+    **{f"Conv{n}d": f"conv{n}d" for n in (1, 2, 3)},
+    **{f"LazyConv{n}d": f"conv{n}d" for n in (1, 2, 3)},
+    **{f"ConvTranspose{n}d": f"conv_transpose{n}d" for n in (1, 2, 3)},
+    **{
+        f"{long}Pool{n}d": f"{short}_pool{n}d"
+        for long, short in (
+            ("Max", "max"),
+            ("Avg", "avg"),
+            ("LP", "lp"),
+            ("AdaptiveAvg", "adaptive_avg"),
+            ("AdaptiveMax", "adaptive_max"),
+            ("FractionalMax", "fractional_max"),
+        )
+        for n in (1, 2, 3)
+    },
+    **{f"BatchNorm{n}d": "batch_norm" for n in (1, 2, 3)},
+    **{f"InstanceNorm{n}d": "instance_norm" for n in (1, 2, 3)},
+    **{
+        f"{kind}Pad{n}d": "pad"
+        for kind in ("Zero", "Constant", "Reflection", "Replication", "Circular")
+        for n in (1, 2, 3)
+    },
+    **{f"Dropout{n}d": f"dropout{n}d" for n in (1, 2, 3)},
+    "Linear": "linear",
+    "LazyLinear": "linear",
+    "Bilinear": "bilinear",
+    "Identity": "Identity",
+    "LayerNorm": "layer_norm",
+    "RMSNorm": "rms_norm",
+    "GroupNorm": "group_norm",
+    "LocalResponseNorm": "local_response_norm",
+    "Flatten": "flatten",
+    "Unflatten": "unflatten",
+    "Unfold": "unfold",
+    "Fold": "fold",
+    "Upsample": "interpolate",
+    "UpsamplingNearest2d": "interpolate",
+    "UpsamplingBilinear2d": "interpolate",
+    "PixelShuffle": "pixel_shuffle",
+    "PixelUnshuffle": "pixel_unshuffle",
+    "ChannelShuffle": "channel_shuffle",
+    "Softmax": "softmax",
+    "Softmin": "softmin",
+    "LogSoftmax": "log_softmax",
+    "GLU": "glu",
+    "Embedding": "embedding",
+    "Dropout": "dropout",
+    "AlphaDropout": "alpha_dropout",
+    "FeatureAlphaDropout": "feature_alpha_dropout",
+    "ReLU": "relu",
+    "ReLU6": "relu6",
+    "LeakyReLU": "leaky_relu",
+    "RReLU": "rrelu",
+    "PReLU": "prelu",
+    "ELU": "elu",
+    "SELU": "selu",
+    "CELU": "celu",
+    "GELU": "gelu",
+    "SiLU": "silu",
+    "Mish": "mish",
+    "Hardswish": "hardswish",
+    "Softplus": "softplus",
+    "Softsign": "softsign",
+    "Tanhshrink": "tanhshrink",
+    "Hardshrink": "hardshrink",
+    "Softshrink": "softshrink",
+    "Threshold": "threshold",
+    "Sigmoid": "sigmoid",
+    "Hardsigmoid": "hardsigmoid",
+    "LogSigmoid": "logsigmoid",
+    "Tanh": "tanh",
+    "Hardtanh": "hardtanh",
+    "CrossEntropyLoss": "cross_entropy",
+    "NLLLoss": "nll_loss",
+    "MSELoss": "mse_loss",
+    "L1Loss": "l1_loss",
+    "SmoothL1Loss": "smooth_l1_loss",
+    "HuberLoss": "huber_loss",
+    "BCELoss": "binary_cross_entropy",
+    "BCEWithLogitsLoss": "binary_cross_entropy_with_logits",
+    "KLDivLoss": "kl_div",
+}
+# A module prints its positional settings in another order than its function takes them.
+_CONV_SETTINGS = ("in_channels", "out_channels")
+MODULE_SIGNATURES: dict[str, tuple[str, ...]] = {
+    **{f"conv{n}d": _CONV_SETTINGS for n in (1, 2, 3)},
+    **{f"conv_transpose{n}d": _CONV_SETTINGS for n in (1, 2, 3)},
+    "pad": ("pad",),
+    "batch_norm": ("num_features",),
+    "embedding": ("num_embeddings", "embedding_dim"),
+}

@@ -1,0 +1,578 @@
+"""A trace as text: the annotated source for a terminal, a failure in words, a Markdown table.
+
+Text from a trace may come from a stranger's file: control characters never reach the terminal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from tracer.document import Call, Failure, Operand, Place, Source, Span, Step, TensorNote, Trace
+
+_DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
+_TAB = 4
+_SETTINGS = 40
+
+
+def annotated(trace: Trace, color: bool = False, width: int = 100) -> str:
+    """The source of every function that ran, in call order, with the shapes at the line ends.
+
+    Functions that ran with the same shapes are shown once.  `color` uses ANSI sequences; `width`
+    is the number of columns that shapes may use.
+    """
+    blocks = _merged(_blocks(trace))
+    parts = [_header(trace), *(_shown(block, color, width) for block in blocks)]
+    if trace.failure is not None:
+        parts.append(failure_text(trace.failure, color))
+    else:
+        parts.append(_table("output", [_note_text(note) for note in trace.outputs]) or "no output")
+    return "\n\n".join(parts) + "\n"
+
+
+def failure_text(failure: Failure, color: bool = False) -> str:
+    """Where the forward stopped, its exception, and each operand with where it came from."""
+    where = [_file_line(failure.file, failure.line)] if failure.file else []
+    if failure.function:
+        where.append(f"in {_clean(failure.function)}")
+    if failure.module:
+        where.append(f"module {_clean(failure.module)}")
+    lines = [f"Stopped at {', '.join(where)}" if where else "Stopped"]
+    lines += [f"    {line}" for line in _statement(failure.place, color)]
+    message = [_clean(line) for line in failure.message.split("\n")] or [""]
+    lines.append(f"{_clean(failure.type)}: {message[0]}".rstrip(": "))
+    lines += [f"    {line}" for line in message[1:]]
+    rows = [_operand_row(operand) for operand in failure.operands]
+    widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell + " " * (w - _columns(cell)) for cell, w in zip(row, widths, strict=True)]
+        lines.append(f"    {'  '.join(cells)}".rstrip())
+    return "\n".join(lines)
+
+
+def markdown(trace: Trace) -> str:
+    """The steps as a Markdown table, with inputs and outputs."""
+    rows = [
+        "| # | line | module | expression | operation | before | after |",
+        "|--:|--:|---|---|---|---|---|",
+    ]
+    for step in trace.steps:
+        after = step.error.split(":")[0] if step.error is not None else _outputs(_event(step))
+        cells = (
+            str(step.index),
+            str(step.line) if step.line > 0 else "",
+            _code(step.module),
+            _code(" ".join(step.expression.split())),
+            _code(step.op),
+            _cell(_shapes(_operands(step))),
+            _cell(after),
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    given = ", ".join(_code(_note_text(note)) for note in trace.inputs) or "none"
+    found = ", ".join(_code(_note_text(note)) for note in trace.outputs) or "none"
+    if trace.failure is not None:
+        found = _cell(f"none: {trace.failure.type}: {trace.failure.message}")
+    head = f"## {_cell(trace.name)}\n\nInputs: {given}\n\nOutputs: {found}"
+    return "\n".join([head, "", *rows]) + "\n"
+
+
+# --- safe and small texts ---------------------------------------------------------------------
+
+
+def _clean(text: str) -> str:
+    """One line in which control characters, and those that turn the direction of writing, are
+    written out."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter
+        if letter.isprintable()
+        else letter.encode("unicode_escape", "backslashreplace").decode("ascii")
+        for letter in text.expandtabs(_TAB)
+    )
+
+
+def _columns(text: str) -> int:
+    """How many terminal columns the text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(letter) else 1 + (unicodedata.east_asian_width(letter) in "WF")
+        for letter in text
+    )
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
+
+
+def _shapes(notes: Sequence[TensorNote]) -> str:
+    texts = [_shape(note.shape) for note in notes]
+    if len(texts) > 4:
+        if len(set(texts)) == 1:
+            return f"{len(texts)} × {texts[0]}"
+        return f"{', '.join(texts[:3])} and {len(texts) - 3} more"
+    return ", ".join(texts)
+
+
+def _note_text(note: TensorNote) -> str:
+    return f"{_clean(note.name)} {_shape(note.shape)} {_clean(note.dtype)}".lstrip()
+
+
+def _file_line(file: str, line: int | None) -> str:
+    name = _clean(PurePath(file.replace("\\", "/")).name or file)
+    return f"{name}:{line}" if line else name
+
+
+def _seconds(seconds: float) -> str:
+    if seconds >= 1:
+        return f"{seconds:,.1f} s"
+    return f"{seconds * 1e3:.0f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f} µs"
+
+
+def _table(name: str, rows: Iterable[str]) -> str:
+    names = [name]
+    lines = []
+    for row in rows:
+        lines.append(f"{names.pop() if names else '':<11} {row}")
+    return "\n".join(lines)
+
+
+def _header(trace: Trace) -> str:
+    how = "training mode" if trace.training else "evaluation mode"
+    how += "" if trace.values else ", shapes only"
+    steps = f"{len(trace.steps):,} in {_seconds(trace.seconds)}, {how}, torch {_clean(trace.torch)}"
+    tables = [
+        _clean(trace.name),
+        _table("input", [_note_text(note) for note in trace.inputs]),
+        _table("parameters", [f"{trace.parameters:,}"]),
+        _table("steps", [steps]),
+        _table("remark", [_clean(remark) for remark in trace.remarks]),
+    ]
+    return "\n".join(table for table in tables if table)
+
+
+def _cell(text: str) -> str:
+    """Text for a Markdown table cell: nothing in it is markup."""
+    clean = _clean(" ".join(text.split()))
+    return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>#|!&~" else letter for letter in clean)
+
+
+def _code(text: str) -> str:
+    """A Markdown code span that its text cannot end."""
+    clean = _clean(text).replace("|", "\\|")
+    if not clean:
+        return ""
+    ticks = "`"
+    while ticks in clean:
+        ticks += "`"
+    space = " " if clean[0] == "`" or clean[-1] == "`" else ""
+    return f"{ticks}{space}{clean}{space}{ticks}"
+
+
+# --- what happened on a line ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Event:
+    """One step or one call of a module, as the line that wrote it shows it."""
+
+    order: tuple[int, int]
+    op: str
+    module: str
+    settings: tuple[str, ...]
+    place: Place
+    inputs: tuple[TensorNote, ...]
+    outputs: tuple[TensorNote, ...]
+    targets: tuple[str, ...]
+    note: str
+    in_place: bool
+    stopped: str
+
+
+def _event(step: Step) -> _Event:
+    return _Event(
+        order=(step.index, 1),
+        op=step.op,
+        module=step.module,
+        settings=step.arguments,
+        place=step.place,
+        inputs=_operands(step),
+        outputs=step.outputs,
+        targets=step.targets,
+        note=step.note,
+        in_place=step.writes,
+        stopped="" if step.error is None else _clean(step.error.split(":")[0]),
+    )
+
+
+def _operands(step: Step) -> tuple[TensorNote, ...]:
+    """What a step was applied to: a layer's own parameters go without saying."""
+    if not step.op.startswith("nn."):
+        return step.inputs
+    return tuple(note for note in step.inputs if note.kind not in ("parameter", "buffer"))
+
+
+def _call_event(call: Call, stopped: str) -> _Event:
+    return _Event(
+        order=(call.start, 0),
+        op=call.type,
+        module=call.module,
+        settings=(call.settings,) if call.settings else (),
+        place=call.place,
+        inputs=call.inputs,
+        outputs=call.outputs,
+        targets=call.targets,
+        note=call.note,
+        in_place=False,
+        stopped=stopped,
+    )
+
+
+def _outputs(event: _Event) -> str:
+    if event.stopped:
+        return event.stopped
+    notes = event.outputs
+    if not notes:
+        return "no tensor"
+    text = _shapes(notes)
+    if 1 < len(notes) <= 4:
+        text = ", ".join(
+            f"{_clean(note.name)} {_shape(note.shape)}"
+            if note.name in event.targets
+            else _shape(note.shape)
+            for note in notes
+        )
+    return text + (" in place" if event.in_place else "") + _not_finite(event)
+
+
+def _not_finite(event: _Event) -> str:
+    """NaN and infinite values are told where they first come up."""
+    found = []
+    for name, attribute in (("NaN", "nan"), ("Inf", "inf")):
+        before, after = (
+            sum(getattr(note.stats, attribute) for note in notes if note.stats is not None)
+            for notes in (event.inputs, event.outputs)
+        )
+        if after and not before:
+            found.append(f"{after:,} {name}")
+    return f" with {' and '.join(found)}" if found else ""
+
+
+def _run_text(run: Sequence[_Event]) -> str:
+    """`(…) → (…) → (…)` for operations that feed each other, `;` between those that do not."""
+    segments: list[str] = []
+    before: tuple[TensorNote, ...] = ()
+    for event in run:
+        inputs = event.inputs
+        arrow = f" → {_outputs(event)}"
+        if inputs and [inputs[0].id] == [note.id for note in before]:
+            rest = f", {_shapes(inputs[1:])}" if len(inputs) > 1 else ""
+            segments[-1] += rest + arrow
+        else:
+            segments.append((_shapes(inputs) + arrow).lstrip())
+        before = event.outputs
+    return "; ".join(segments)
+
+
+def _line_text(events: Sequence[_Event]) -> str:
+    """A line that ran several times shows its first and its last run."""
+    runs: list[list[_Event]] = [[]]
+    seen: set[tuple[Span | str, str]] = set()
+    for event in events:
+        key = event.place.span or event.place.expression, event.op
+        if key in seen:
+            runs.append([])
+            seen.clear()
+        seen.add(key)
+        runs[-1].append(event)
+    texts = [_run_text(run) for run in runs]
+    times = f" ×{len(texts)}" if len(texts) > 1 else ""
+    if len(set(texts)) == 1:
+        return texts[0] + times
+    return f"{texts[0]} … {texts[-1]}{times}"
+
+
+# --- blocks of source -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One line of a block; `bold` is the stretch of `code` that failed."""
+
+    code: str
+    comment: str = ""
+    quiet: bool = False
+    bold: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The rows of one function in one call, or of a container without source of its own."""
+
+    modules: tuple[str, ...]
+    function: str
+    where: str
+    rows: tuple[_Row, ...]
+    times: int = 1
+
+
+def _blocks(trace: Trace) -> Iterator[_Block]:
+    events = _events_by_call(trace)
+    for call in trace.calls:
+        own = sorted(events[call.index], key=lambda event: event.order)
+        if call.parent is not None and all(_same_statement(event.place, call) for event in own):
+            if own:
+                yield _listing(call, own)
+            continue
+        grouped: dict[int | None, list[_Event]] = {}
+        for event in own:
+            grouped.setdefault(event.place.source, []).append(event)
+        for source, found in sorted(grouped.items(), key=lambda item: _is_helper(trace, item[0])):
+            if source is None:
+                yield _listing(call, found)
+            else:
+                yield _function(trace.sources[source], call, found, trace.failure)
+
+
+def _is_helper(trace: Trace, source: int | None) -> bool:
+    """The forward was called first, though a function that it calls may have the first step."""
+    return source is None or trace.sources[source].function.rpartition(".")[2] != "forward"
+
+
+def _same_statement(place: Place, call: Call) -> bool:
+    """Steps of a container have the place of the container's own call."""
+    return (place.source, place.statement_span) == (call.place.source, call.place.statement_span)
+
+
+def _events_by_call(trace: Trace) -> list[list[_Event]]:
+    events: list[list[_Event]] = [[] for _ in trace.calls]
+    failed = _failed_calls(trace)
+    for step in trace.steps:
+        events[step.call].append(_event(step))
+    for call in trace.calls:
+        if call.parent is not None:
+            stopped = "stopped" if call.index in failed else ""
+            events[call.parent].append(_call_event(call, stopped))
+    failure = trace.failure
+    if failure is not None and failure.step is None and failed:
+        events[failed[0]].append(
+            _Event(
+                order=(len(trace.steps), 2),
+                op="",
+                module=failure.module,
+                settings=(),
+                place=failure.place,
+                inputs=tuple(operand.note for operand in failure.operands),
+                outputs=(),
+                targets=(),
+                note="",
+                in_place=False,
+                stopped=_clean(failure.type),
+            )
+        )
+    return events
+
+
+def _failed_calls(trace: Trace) -> list[int]:
+    """The call that failed, then those that it was made in."""
+    failure = trace.failure
+    if failure is None:
+        return []
+    if failure.step is not None:
+        call = trace.calls[failure.step.call]
+    else:
+        of_module = [call for call in trace.calls if call.module == failure.module]
+        call = of_module[-1] if of_module else trace.calls[0]
+    chain = [call.index]
+    while call.parent is not None:
+        call = trace.calls[call.parent]
+        chain.append(call.index)
+    return chain
+
+
+def _listing(call: Call, events: Sequence[_Event]) -> _Block:
+    """One line per step, for what was run by code that has no text of its own."""
+    rows = []
+    for event in events:
+        code = event.place.expression if event.place.source is None else ""
+        rows.append(_Row(_clean(" ".join(code.split()) or _named(event, call)), _run_text([event])))
+    return _Block((call.module,), call.type, "", tuple(rows))
+
+
+def _named(event: _Event, call: Call) -> str:
+    """`0: Conv2d(3, 8, …)`, as a module prints itself, in not too many columns."""
+    inner = event.module.removeprefix(f"{call.module}." if call.module else "")
+    settings = list(event.settings)
+    text = ", ".join(settings)
+    while len(text) > _SETTINGS and settings:
+        settings.pop()
+        text = ", ".join([*settings, "…"])
+    return f"{inner}: {event.op.removeprefix('nn.')}({text})".removeprefix(": ")
+
+
+def _function(
+    source: Source, call: Call, events: Sequence[_Event], failure: Failure | None
+) -> _Block:
+    raw = source.text.split("\n")
+    indent = len(raw[0]) - len(raw[0].lstrip())
+    by_line: dict[int, list[_Event]] = {}
+    notes: dict[int, str] = {}
+    for event in events:
+        span, whole = event.place.span, event.place.statement_span
+        by_line.setdefault(span.end_line if span else event.place.line, []).append(event)
+        if whole is not None and event.note:
+            notes.setdefault(whole.line, event.note)
+    failed = None
+    if failure is not None and any(event.stopped not in ("", "stopped") for event in events):
+        failed = failure.place.span
+    replaced = {
+        comment.first: (comment.last, notes[comment.line])
+        for comment in source.comments
+        if comment.line in notes and notes[comment.line] != comment.text
+    }
+    rows: list[_Row] = []
+    number = source.first
+    while number < source.first + len(raw):
+        line = _outdented(raw[number - source.first], indent)
+        if number in replaced:  # the note with its `{x.shape}` filled in
+            last, note = replaced[number]
+            margin = line[: len(line) - len(line.lstrip())]
+            rows += [
+                _Row(_clean(f"{margin}# {text}".rstrip()), quiet=True) for text in note.split("\n")
+            ]
+            number = max(last, number) + 1
+            continue
+        bold = _stretch(line, number, failed, indent)
+        code = _clean(line.rstrip("\r"))
+        comment = _line_text(by_line[number]) if number in by_line else ""
+        is_comment = line.lstrip().startswith("#")
+        rows.append(_Row(code, comment, is_comment, bold if code == line else None))
+        number += 1
+    where = _file_line(source.file, source.first)
+    return _Block((call.module,), source.function, where, tuple(rows))
+
+
+def _outdented(line: str, indent: int) -> str:
+    return line[indent:] if not line[:indent].strip() else line
+
+
+def _stretch(line: str, number: int, span: Span | None, indent: int) -> tuple[int, int] | None:
+    """The part of the outdented line that is inside `span`."""
+    if span is None or not span.line <= number <= span.end_line:
+        return None
+    start = span.column - indent if number == span.line else len(line) - len(line.lstrip())
+    stop = span.end_column - indent if number == span.end_line else len(line)
+    return (start, stop) if 0 <= start < stop <= len(line) else None
+
+
+def _merged(blocks: Iterable[_Block]) -> list[_Block]:
+    """Blocks that show the same are one, with the names of all modules that ran it."""
+    found: dict[tuple[str, str, tuple[_Row, ...]], _Block] = {}
+    for block in blocks:
+        key = block.function, block.where, block.rows
+        if key in found:
+            old = found[key]
+            names = dict.fromkeys((*old.modules, *block.modules))
+            found[key] = dataclasses.replace(old, modules=tuple(names), times=old.times + 1)
+        else:
+            found[key] = block
+    return list(found.values())
+
+
+def _shown(block: _Block, color: bool, width: int) -> str:
+    modules = [_clean(module) for module in block.modules if module]
+    if len(modules) > 3:
+        modules = [f"{modules[0]} … {modules[-1]}"]
+    title = " · ".join(part for part in (", ".join(modules), _clean(block.function)) if part)
+    title += f", {block.where}" if block.where else ""
+    title += f" ×{block.times}" if block.times > 1 else ""
+    lines = [f"── {title} {'─' * max(2, width - _columns(title) - 4)}"]
+    column = _comment_column(block.rows, width)
+    for row in block.rows:
+        lines += _row_lines(row, column, color, width)
+    return "\n".join(lines)
+
+
+def _comment_column(rows: Sequence[_Row], width: int) -> int:
+    """Where the comments of a block begin: where most of them can stand under each other."""
+    sizes = [(_columns(row.code), _columns(row.comment)) for row in rows if row.comment]
+
+    def aligned(column: int) -> int:
+        return sum(code + 2 <= column and column + 2 + comment <= width for code, comment in sizes)
+
+    columns = sorted({code + 2 for code, _ in sizes})
+    return max(columns, key=aligned, default=0)
+
+
+def _row_lines(row: _Row, column: int, color: bool, width: int) -> list[str]:
+    dim, plain = (_DIM, _PLAIN) if color else ("", "")
+    code = row.code
+    if color and row.bold is not None:
+        start, stop = row.bold
+        code = f"{code[:start]}{_BOLD}{code[start:stop]}{_PLAIN}{code[stop:]}"
+    elif row.quiet:
+        code = f"{dim}{code}{plain}"
+    if not row.comment:
+        return [code]
+    room = width - _columns(row.comment) - 2
+    if _columns(row.code) + 2 <= room:
+        gap = max(min(column, room), _columns(row.code) + 2) - _columns(row.code)
+        return [f"{code}{' ' * gap}{dim}# {row.comment}{plain}"]
+    margin = row.code[: len(row.code) - len(row.code.lstrip())]
+    wrapped = textwrap.wrap(
+        row.comment.replace(", ", ",\0"),  # a shape stays on one line
+        max(width - len(margin) - 2, 20),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    above = [f"{margin}{dim}# {text}{plain}".replace("\0", " ") for text in wrapped]
+    return [*above, code]
+
+
+# --- failures ---------------------------------------------------------------------------------
+
+
+def _statement(place: Place, color: bool) -> Iterator[str]:
+    """The statement, its failing expression bold or, without colour, underlined."""
+    text = place.statement or place.expression
+    if not text:
+        return
+    whole, span = place.statement_span, place.span
+    lines = text.split("\n")
+    if whole is None or span is None:
+        yield from (_clean(line) for line in lines)
+        return
+    margin = min((len(x) - len(x.lstrip()) for x in lines[1:] if x.strip()), default=0)
+    for offset, line in enumerate(lines):
+        # The first line of a statement comes without its indentation.
+        indent = whole.column if offset == 0 else min(margin, whole.column)
+        shown = line if offset == 0 else _outdented(line, indent)
+        stretch = _stretch(shown, whole.line + offset, span, indent)
+        clean = _clean(shown)
+        if stretch is None or clean != shown:
+            yield clean
+        elif color:
+            start, stop = stretch
+            yield f"{shown[:start]}{_BOLD}{shown[start:stop]}{_PLAIN}{shown[stop:]}"
+        else:
+            yield shown
+            start, stop = stretch
+            under = " " * _columns(shown[:start]) + "^" * _columns(shown[start:stop])
+            if whole.line == whole.end_line and under.strip() != "^" * _columns(shown):
+                yield under
+
+
+def _operand_row(operand: Operand) -> tuple[str, str, str, str]:
+    note = operand.note
+    made = _clean(" ".join(operand.expression.split()))
+    if operand.line is not None and operand.file:
+        source = f"from {_file_line(operand.file, operand.line)}: {made}"
+    else:
+        source = note.kind
+    name = _clean(note.name) or "(no name)"
+    return name, _shape(note.shape), _clean(note.dtype), _clean(source)
