@@ -183,7 +183,7 @@ def _built(found: Any, target: str, settings: dict[str, Any]) -> nn.Module:
         return found
     if not callable(found) or (isinstance(found, type) and not issubclass(found, nn.Module)):
         raise UsageError(
-            f"{target} is of type {type(found).__name__}: neither an nn.Module nor a function for one."
+            f"{target} is of type {type(found).__name__}: give an nn.Module or a function for one."
         )
     try:
         inspect.signature(found).bind(**settings)

@@ -403,9 +403,7 @@ anything = st.recursive(
 
 
 @given(place=st.sampled_from(PLACES), value=anything, remove=st.booleans())
-@settings(
-    max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+@examples(400)
 def test_a_random_value_anywhere(
     place: tuple[int, tuple[Any, ...]], value: Any, remove: bool
 ) -> None:
@@ -424,9 +422,7 @@ def test_a_random_value_anywhere(
     cut=st.tuples(st.floats(0, 1), st.integers(0, 60)),
     text=st.text(max_size=20),
 )
-@settings(
-    max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+@examples(200)
 def test_random_text_anywhere(number: int, cut: tuple[float, int], text: str) -> None:
     whole = json.dumps(BODIES[number])
     start = int(cut[0] * len(whole))

@@ -120,6 +120,8 @@ def test_the_failing_expression(
 def test_three_modules_deep() -> None:
     found, failure = fails(Model(), torch.randn(2, 3, 4))
     assert (failure.type, failure.module) == ("RuntimeError", "body.head.lin")
+    assert failure.step is not None
+    assert (failure.step.op, failure.step.outputs) == ("nn.Linear", ())
     assert failure.expression == "self.lin(pooled)"
     assert failure.line == line_of(Head.forward, "self.lin(pooled)")
     assert failure.file == __file__

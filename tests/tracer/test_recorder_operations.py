@@ -392,6 +392,26 @@ class TestInPlace:
         assert written.outputs[0].stats is not None
         assert (written.outputs[0].stats.maximum, written.outputs[0].stats.zeros) == (7.0, 0.5)
 
+    @pytest.mark.parametrize("detached", ["data", "detach()"])
+    def test_through_what_is_detached(self, detached: str) -> None:
+        """`x.data` has a version counter of its own, and the same memory."""
+        model = forward_cell("x", f"y = x * 1\ny.{detached}.add_(3)\nreturn y.sum()")
+        total = trace(model, torch.zeros(2)).steps[-1]
+        assert total.inputs[0].stats is not None
+        assert (total.inputs[0].name, total.inputs[0].stats.mean) == ("y", 3.0)
+
+    def test_setting_the_data(self) -> None:
+        model = forward_cell("x", "y = x * 1\ny.data = torch.ones(3, 2)\nreturn y.sum()")
+        found = trace(model, torch.zeros(2))
+        assert found.failure is None
+        assert [(n.name, n.shape) for n in found.steps[-1].inputs] == [("y", (3, 2))]
+
+    def test_resizing(self) -> None:
+        model = forward_cell("x", "y = x * 1\ny.unsqueeze_(0)\nreturn y + 1")
+        found = trace(model, torch.zeros(2))
+        assert [shapes(step.outputs) for step in found.steps] == [[(2,)], [(1, 2)], [(1, 2)]]
+        assert found.steps[1].writes
+
     def test_with_out(self) -> None:
         model = forward_cell("x", "y = torch.empty(2)\ntorch.add(x, 1, out=y)\nreturn y")
         found = trace(model, torch.ones(2))

@@ -497,6 +497,19 @@ class TestModules:
         assert found.steps[0].module in ("encode", "decode")
         assert found.calls[0].parameters == 12
 
+    def test_a_part_shared_by_two_modules(self) -> None:
+        """It has the path of the one that calls it."""
+        part = Inner(3)
+        model = nn.ModuleDict({"left": nn.Sequential(part), "right": nn.Sequential(part)})
+        model.forward = lambda x: model["right"](model["left"](x))  # type: ignore[method-assign]
+        found = trace(model, torch.randn(1, 3, 4, 4))
+        assert [call.module for call in found.calls] == [
+            "", "left", "left.0", "right", "right.0",
+        ]  # fmt: skip
+        assert [step.module for step in found.steps[:4]] == [
+            "left.0.conv1", "left.0", "left.0", "right.0.conv1",
+        ]  # fmt: skip
+
     def test_a_parameter_of_another_module(self) -> None:
         class Tied(nn.Module):
             def __init__(self) -> None:

@@ -6,6 +6,7 @@ Text from a trace may come from a stranger's file: control characters never reac
 from __future__ import annotations
 
 import dataclasses
+import re
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,8 @@ from tracer.document import Call, Failure, Operand, Place, Source, Span, Step, T
 _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _TAB = 4
 _SETTINGS = 40
+_SHAPE = re.compile(r"\([\d, ]*\)")  # stays on one line
+_CONTAINERS = ("Sequential.forward",)  # their own text says less than a list of what they ran
 
 
 def annotated(trace: Trace, color: bool = False, width: int = 100) -> str:
@@ -36,12 +39,10 @@ def annotated(trace: Trace, color: bool = False, width: int = 100) -> str:
 
 def failure_text(failure: Failure, color: bool = False) -> str:
     """Where the forward stopped, its exception, and each operand with where it came from."""
-    where = [_file_line(failure.file, failure.line)] if failure.file else []
-    if failure.function:
-        where.append(f"in {_clean(failure.function)}")
-    if failure.module:
-        where.append(f"module {_clean(failure.module)}")
-    lines = [f"Stopped at {', '.join(where)}" if where else "Stopped"]
+    where = [f"at {_file_line(failure.file, failure.line)}"] if failure.file else []
+    where += [f"in {_clean(failure.function)}"] if failure.function else []
+    where += [f"module {_clean(failure.module)}"] if failure.module else []
+    lines = [f"Stopped {', '.join(where)}".strip()]
     lines += [f"    {line}" for line in _statement(failure.place, color)]
     message = [_clean(line) for line in failure.message.split("\n")] or [""]
     lines.append(f"{_clean(failure.type)}: {message[0]}".rstrip(": "))
@@ -333,7 +334,7 @@ def _blocks(trace: Trace) -> Iterator[_Block]:
         for event in own:
             grouped.setdefault(event.place.source, []).append(event)
         for source, found in sorted(grouped.items(), key=lambda item: _is_helper(trace, item[0])):
-            if source is None:
+            if source is None or trace.sources[source].function in _CONTAINERS:
                 yield _listing(call, found)
             else:
                 yield _function(trace.sources[source], call, found, trace.failure)
@@ -359,7 +360,7 @@ def _events_by_call(trace: Trace) -> list[list[_Event]]:
             stopped = "stopped" if call.index in failed else ""
             events[call.parent].append(_call_event(call, stopped))
     failure = trace.failure
-    if failure is not None and failure.step is None and failed:
+    if failure is not None and failure.step is None and failure.place.source is not None:
         events[failed[0]].append(
             _Event(
                 order=(len(trace.steps), 2),
@@ -419,12 +420,14 @@ def _function(
     source: Source, call: Call, events: Sequence[_Event], failure: Failure | None
 ) -> _Block:
     raw = source.text.split("\n")
+    last_line = source.first + len(raw) - 1
     indent = len(raw[0]) - len(raw[0].lstrip())
     by_line: dict[int, list[_Event]] = {}
     notes: dict[int, str] = {}
     for event in events:
         span, whole = event.place.span, event.place.statement_span
-        by_line.setdefault(span.end_line if span else event.place.line, []).append(event)
+        line = span.end_line if span else event.place.line
+        by_line.setdefault(min(max(line, source.first), last_line), []).append(event)
         if whole is not None and event.note:
             notes.setdefault(whole.line, event.note)
     failed = None
@@ -437,7 +440,7 @@ def _function(
     }
     rows: list[_Row] = []
     number = source.first
-    while number < source.first + len(raw):
+    while number <= last_line:
         line = _outdented(raw[number - source.first], indent)
         if number in replaced:  # the note with its `{x.shape}` filled in
             last, note = replaced[number]
@@ -525,7 +528,7 @@ def _row_lines(row: _Row, column: int, color: bool, width: int) -> list[str]:
         return [f"{code}{' ' * gap}{dim}# {row.comment}{plain}"]
     margin = row.code[: len(row.code) - len(row.code.lstrip())]
     wrapped = textwrap.wrap(
-        row.comment.replace(", ", ",\0"),  # a shape stays on one line
+        _SHAPE.sub(lambda found: found[0].replace(" ", "\0"), row.comment),
         max(width - len(margin) - 2, 20),
         break_long_words=False,
         break_on_hyphens=False,
@@ -563,7 +566,7 @@ def _statement(place: Place, color: bool) -> Iterator[str]:
             yield shown
             start, stop = stretch
             under = " " * _columns(shown[:start]) + "^" * _columns(shown[start:stop])
-            if whole.line == whole.end_line and under.strip() != "^" * _columns(shown):
+            if span.line == span.end_line and under.strip() != "^" * _columns(shown):
                 yield under
 
 
