@@ -396,6 +396,14 @@ def _writes_in_place(function: Any, kwargs: dict[str, Any]) -> bool:
     )
 
 
+def _written_silently(function: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Operands written without a raised version: by normalisation in training (input, weight,
+    bias, running_mean, running_var, training, ...), and by `x.data = ...`."""
+    if function in _NORMALISING and len(args) > 5 and args[5]:
+        return args[3:5]
+    return args[:1] if getattr(function, "__name__", "") == "__set__" else ()
+
+
 _signatures: dict[Any, inspect.Signature | None] = {}
 
 
@@ -740,9 +748,7 @@ class _Recorder(TorchFunctionMode):
             operands,
             [version(tensor) for tensor in operands],
             in_place,
-            # Normalisation writes running statistics in training without raising their version:
-            # (input, weight, bias, running_mean, running_var, training, ...)
-            tuple(args[3:5]) if func in _NORMALISING and len(args) > 5 and args[5] else (),
+            _written_silently(func, args),
             self._twins[func],
         )
 

@@ -9,6 +9,7 @@ import dataclasses
 import re
 import textwrap
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -18,6 +19,7 @@ from tracer.document import Call, Failure, Operand, Place, Source, Span, Step, T
 _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _TAB = 4
 _SETTINGS = 40
+_INSIDE = "stopped"  # what a call shows whose inside failed
 _SHAPE = re.compile(r"\([\d, ]*\)")  # stays on one line
 _CONTAINERS = ("Sequential.forward",)  # their own text says less than a list of what they ran
 
@@ -282,20 +284,26 @@ def _run_text(run: Sequence[_Event]) -> str:
 
 def _line_text(events: Sequence[_Event]) -> str:
     """A line that ran several times shows its first and its last run."""
+    keys = [(event.place.span or event.place.expression, event.op) for event in events]
+    counts = Counter(keys)
+    most = max(counts.values())
+    # In `[f(y) for y in x.split(2)]` the split runs once, f several times.
+    once = [event for event, key in zip(events, keys, strict=True) if counts[key] == 1 < most]
     runs: list[list[_Event]] = [[]]
     seen: set[tuple[Span | str, str]] = set()
-    for event in events:
-        key = event.place.span or event.place.expression, event.op
+    for event, key in zip(events, keys, strict=True):
+        if counts[key] == 1 < most:
+            continue
         if key in seen:
             runs.append([])
             seen.clear()
         seen.add(key)
         runs[-1].append(event)
     texts = [_run_text(run) for run in runs]
+    first = f"{_run_text(once)}; " if once else ""
+    middle = f" … {texts[-1]}" if len(set(texts)) > 1 else ""
     times = f" ×{len(texts)}" if len(texts) > 1 else ""
-    if len(set(texts)) == 1:
-        return texts[0] + times
-    return f"{texts[0]} … {texts[-1]}{times}"
+    return f"{first}{texts[0]}{middle}{times}"
 
 
 # --- blocks of source -------------------------------------------------------------------------
@@ -357,7 +365,7 @@ def _events_by_call(trace: Trace) -> list[list[_Event]]:
         events[step.call].append(_event(step))
     for call in trace.calls:
         if call.parent is not None:
-            stopped = "stopped" if call.index in failed else ""
+            stopped = _INSIDE if call.index in failed else ""
             events[call.parent].append(_call_event(call, stopped))
     failure = trace.failure
     if failure is not None and failure.step is None and failure.place.source is not None:
@@ -385,10 +393,10 @@ def _failed_calls(trace: Trace) -> list[int]:
     if failure is None:
         return []
     if failure.step is not None:
-        call = trace.calls[failure.step.call]
+        fitting = [call for call in trace.calls if call.index == failure.step.call]
     else:
-        of_module = [call for call in trace.calls if call.module == failure.module]
-        call = of_module[-1] if of_module else trace.calls[0]
+        fitting = [call for call in trace.calls if call.module == failure.module]
+    call = fitting[-1] if fitting else trace.calls[0]
     chain = [call.index]
     while call.parent is not None:
         call = trace.calls[call.parent]
@@ -420,44 +428,50 @@ def _function(
     source: Source, call: Call, events: Sequence[_Event], failure: Failure | None
 ) -> _Block:
     raw = source.text.split("\n")
-    last_line = source.first + len(raw) - 1
     indent = len(raw[0]) - len(raw[0].lstrip())
-    by_line: dict[int, list[_Event]] = {}
-    notes: dict[int, str] = {}
-    for event in events:
-        span, whole = event.place.span, event.place.statement_span
-        line = span.end_line if span else event.place.line
-        by_line.setdefault(min(max(line, source.first), last_line), []).append(event)
-        if whole is not None and event.note:
-            notes.setdefault(whole.line, event.note)
-    failed = None
-    if failure is not None and any(event.stopped not in ("", "stopped") for event in events):
-        failed = failure.place.span
-    replaced = {
-        comment.first: (comment.last, notes[comment.line])
-        for comment in source.comments
-        if comment.line in notes and notes[comment.line] != comment.text
-    }
+    comments = _comments(events, source.first, source.first + len(raw) - 1)
+    notes = _filled_notes(source, events)
+    stopped = any(event.stopped not in ("", _INSIDE) for event in events)
+    failed = failure.place.span if failure is not None and stopped else None
     rows: list[_Row] = []
-    number = source.first
-    while number <= last_line:
-        line = _outdented(raw[number - source.first], indent)
-        if number in replaced:  # the note with its `{x.shape}` filled in
-            last, note = replaced[number]
+    behind = source.first  # the line after the last note
+    for number, text in enumerate(raw, source.first):
+        line = _outdented(text, indent)
+        if number in notes:
+            behind, note = notes[number]
             margin = line[: len(line) - len(line.lstrip())]
-            rows += [
-                _Row(_clean(f"{margin}# {text}".rstrip()), quiet=True) for text in note.split("\n")
-            ]
-            number = max(last, number) + 1
+            rows += [_Row(_clean(f"{margin}# {x}".rstrip()), quiet=True) for x in note.split("\n")]
+        if number < behind:
             continue
-        bold = _stretch(line, number, failed, indent)
         code = _clean(line.rstrip("\r"))
-        comment = _line_text(by_line[number]) if number in by_line else ""
-        is_comment = line.lstrip().startswith("#")
-        rows.append(_Row(code, comment, is_comment, bold if code == line else None))
-        number += 1
+        bold = _stretch(line, number, failed, indent) if code == line else None
+        rows.append(_Row(code, comments.get(number, ""), line.lstrip().startswith("#"), bold))
     where = _file_line(source.file, source.first)
     return _Block((call.module,), source.function, where, tuple(rows))
+
+
+def _comments(events: Sequence[_Event], first: int, last: int) -> dict[int, str]:
+    """The shapes for each line from `first` to `last`: they stand where an expression ends."""
+    found: dict[int, list[_Event]] = {}
+    for event in events:
+        span = event.place.span
+        line = span.end_line if span is not None else event.place.line
+        found.setdefault(min(max(line, first), last), []).append(event)
+    return {line: _line_text(group) for line, group in found.items()}
+
+
+def _filled_notes(source: Source, events: Sequence[_Event]) -> dict[int, tuple[int, str]]:
+    """For the first line of each note that names values of the run: the line behind the note, and
+    its text with those values."""
+    filled: dict[int, str] = {}
+    for event in events:
+        if event.place.statement_span is not None and event.note:
+            filled.setdefault(event.place.statement_span.line, event.note)
+    return {
+        comment.first: (max(comment.first, comment.last) + 1, filled[comment.line])
+        for comment in source.comments
+        if filled.get(comment.line, comment.text) != comment.text
+    }
 
 
 def _outdented(line: str, indent: int) -> str:

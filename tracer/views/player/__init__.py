@@ -26,7 +26,9 @@ MathNode = list[Any]
 
 # The same pattern as in player.js, so that both find the same formulas: code comes first, since a
 # dollar inside it is no formula.
-_FORMULA = re.compile(r"`[^`]{1,500}`|(?P<formula>\$\$(?:[^$]{1,500})\$\$|\$(?:[^$\n]|\n(?!\s*\n)){1,500}\$)")
+_FORMULA = re.compile(
+    r"`[^`]{1,500}`|(?P<formula>\$\$(?:[^$]{1,500})\$\$|\$(?:[^$\n]|\n(?!\s*\n)){1,500}\$)"
+)
 _MOST_CHARACTERS = 100_000  # of all formulas of one trace: a file may hold any number of them
 _DEEPEST = 40
 

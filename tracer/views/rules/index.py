@@ -244,7 +244,9 @@ def _select(case: Case) -> Told:
     axis = case.args.axis(len(case.x))
     index = case.args.whole("index")
     shape = case.x
-    need(bool(shape) and index is not None)
+    if index is None or not shape:
+        raise Unclear
+    need(-shape[axis] <= index < shape[axis])
     need(case.out == (*shape[:axis], *shape[axis + 1 :]))
     dims = case.dims()
     line = f"dim {axis} ({shape[axis]}) removed, entry {index} taken"
@@ -284,7 +286,7 @@ def _gather(case: Case) -> Told:
 @tells("scatter scatter_add scatter_reduce", "dim")
 def _scatter(case: Case) -> Told:
     axis = case.args.axis(len(case.x))
-    verb = "added to" if case.name == "scatter_add" else "written to"
+    verb = "added to" if case.name == "scatter_add" else "put into"
     return Told(
         f"Shape kept: values {verb} the places along dim {axis} that the index names",
         (),

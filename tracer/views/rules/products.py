@@ -76,7 +76,8 @@ def _matmul(case: Case) -> Told:
     text = f"{shape_text(a)} · {shape_text(b)} → {shape_text(case.out)}: "
     text += f"each value sums {many(inner, 'product')}"
     if added:
-        text += ", then the first operand is added"
+        scaled = " (scaled)" if {"alpha", "beta"} & case.args.named.keys() else ""
+        text += f", then the first operand is added{scaled}"
     return Told(text, lines, [tuple(dims)])
 
 

@@ -121,7 +121,7 @@ def _ones_lines(
     ]
 
 
-tells("view reshape view_as reshape_as flatten unflatten ravel _unsafe_view resize_as")(_reshaped)
+tells("view reshape view_as reshape_as flatten unflatten ravel _unsafe_view")(_reshaped)
 
 
 @tells("view_as_complex")

@@ -87,7 +87,7 @@ _UNARY: dict[str, str] = {
     "angle": "the angle of each complex value",
     "conj": "the complex conjugate of each value",
     "clone": "a copy of the values",
-    "contiguous": "the same values, laid out row by row in memory",
+    "contiguous": "the same values, next to each other in memory",
     "detach data": "the same values, cut off from the gradient",
     "requires_grad": "the same values, gradient tracking set",
     "alias": "the same values",
@@ -96,7 +96,7 @@ _UNARY: dict[str, str] = {
     "fill": "every value set to one number",
     "normal": "filled with normal random numbers",
     "uniform": "filled with uniform random numbers",
-    "bernoulli": "each value replaced by 0 or 1 at random, with itself as the probability of 1",
+    "bernoulli": "each value replaced by 0 or 1 at random",
     "copy": "overwritten with the values of another tensor",
     "dropout alpha_dropout feature_dropout feature_alpha_dropout": (
         "when training, some values are zeroed at random and the rest scaled up"
@@ -353,7 +353,7 @@ RULES["aminmax"] = RULES["aminmax"]._replace(signature=())
 # --- order ---------------------------------------------------------------------------------------
 
 
-@tells("topk", "k dim")
+@tells("topk", "k dim largest")
 def _topk(case: Case) -> Told:
     axis = case.args.axis(len(case.x), default=-1)
     k = case.args.whole("k")
@@ -461,7 +461,7 @@ def _softmax2d(case: Case) -> Told:
 @tells("normalize", "p dim")
 def _normalize(case: Case) -> Told:
     axis = case.args.axis(len(case.x), default=1)
-    return Told(f"Shape kept: every row along dim {axis} scaled to norm 1", (), [case.keeps()])
+    return Told(f"Shape kept: every row along dim {axis} divided by its norm", (), [case.keeps()])
 
 
 @tells("cosine_similarity nn.CosineSimilarity pairwise_distance", "dim")
@@ -508,7 +508,8 @@ def _channel_roles(case: Case, size: int, dim: Dim) -> None:
 def _instance_norm(case: Case) -> Told:
     dims = case.keeps()
     need(len(case.x) >= 2)
-    return Told("Shape kept: each channel of each sample normalised on its own", (), [dims])
+    own = "" if case.args.flag("track_running_stats") else " of each sample"
+    return Told(f"Shape kept: each channel{own} normalised on its own", (), [dims])
 
 
 @tells("group_norm", "num_groups num_channels")

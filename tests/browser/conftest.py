@@ -1,0 +1,129 @@
+"""One Chromium and one app for all browser tests; a page of its own for each."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.browser import chromium
+
+ROOT = Path(__file__).resolve().parents[2]
+FAILURES = Path(__file__).parent / "failures"
+PATIENCE = 40_000
+"""Milliseconds that a test waits for something to appear, on a slow and busy machine."""
+
+
+expect.set_options(timeout=PATIENCE)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = chromium.find()
+    assert path is not None, "no Chromium: run `python -m tests.browser.chromium`"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(chromium.FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the running app."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("app") / "log.txt"
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    command += ["--server.fileWatcherType", "none"]
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(f"{address}/_stcore/health", server, log)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        assert server.poll() is None, log.read_text()
+        try:
+            urllib.request.urlopen(address, timeout=2)
+            return
+        except (urllib.error.URLError, TimeoutError):
+            time.sleep(0.2)
+    raise AssertionError(f"the app does not answer:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def readers(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser that has been here before: the app's scripts come out of its cache."""
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def open_page(
+    readers: BrowserContext, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Page]]:
+    """Opens pages, `open_page(width=390, color_scheme="dark")`.
+
+    At the end of the test no page may have asked another machine for anything or have reported an
+    error; a failing test leaves a picture of each page in `failures/`.
+    """
+    pages: list[Page] = []
+    complaints: list[str] = []
+
+    def on_request(address: str) -> None:
+        local = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:", "file:", "about:")
+        if not address.startswith(local):
+            complaints.append(f"asked for {address}")
+
+    def on_console(message: Any) -> None:
+        # On a page below the root Streamlit's client first looks for its server there, in vain.
+        looking = "/_stcore/" in (message.location or {}).get("url", "")
+        if message.type == "error" and not looking:
+            complaints.append(f"console: {message.text}")
+
+    def open_one(width: int = 1400, height: int = 850, **media: Any) -> Page:
+        page = readers.new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(**media)
+        page.on("request", lambda asked: on_request(asked.url))
+        page.on("websocket", lambda socket: on_request(socket.url))
+        page.on("console", on_console)
+        page.on("pageerror", lambda error: complaints.append(f"uncaught: {error}"))
+        return page
+
+    before = request.session.testsfailed
+    yield open_one
+    failed = request.session.testsfailed > before
+    for number, page in enumerate(pages):
+        if failed or complaints:
+            FAILURES.mkdir(exist_ok=True)
+            page.screenshot(path=FAILURES / f"{request.node.name}-{number}.png")
+        page.close()
+    assert not complaints, "\n".join(complaints)

@@ -1,0 +1,68 @@
+"""Home in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from modules import LESSONS
+
+Open = Callable[..., Page]
+
+
+def test_every_lesson_has_a_card_with_a_picture(open_page: Open, app: str) -> None:
+    page = open_page()
+    page.goto(app)
+    for each in LESSONS:
+        card = page.locator(f".st-key-card-{each.key}")
+        expect(card).to_contain_text(each.title)
+        expect(card).to_contain_text(each.teaches)
+        picture = card.get_by_role("img")
+        expect(picture).to_be_visible()
+        size = picture.evaluate("e => e.decode().then(() => [e.naturalWidth, e.naturalHeight])")
+        assert min(size) >= 100
+
+
+def test_search_and_family_filter(open_page: Open, app: str) -> None:
+    page = open_page()
+    page.goto(app)
+    cards = page.locator("[class*=st-key-card-]")
+    expect(cards).to_have_count(len(LESSONS))
+    page.get_by_role("textbox", name="Search").type("eca sequence")
+    expect(cards).to_have_count(1)
+    expect(cards).to_contain_text("ECA")
+    page.get_by_role("textbox", name="Search").fill("zebra <b>")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("No lesson mentions “zebra <b>”")
+    page.get_by_role("textbox", name="Search").fill("")
+    expect(cards).to_have_count(len(LESSONS))
+    family = LESSONS[0].family
+    page.get_by_role("radio", name=family).or_(page.get_by_role("button", name=family)).click()
+    expect(cards).to_have_count(sum(each.family == family for each in LESSONS))
+
+
+def test_the_whole_card_leads_to_the_walkthrough(open_page: Open, app: str) -> None:
+    page = open_page()
+    page.goto(app)
+    card = page.locator(f".st-key-card-{LESSONS[-1].key}")
+    card.scroll_into_view_if_needed()
+    box = card.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 20, box["y"] + 20)
+    expect(page.get_by_role("heading", level=1)).to_have_text(LESSONS[-1].title)
+    page.wait_for_function("() => location.search.includes('lesson=')")
+    page.go_back()
+    expect(page.get_by_role("heading", name="Shapewalk")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_needs_no_sideways_scrolling(open_page: Open, app: str, scheme: str) -> None:
+    page = open_page(width=390, height=844, color_scheme=scheme)
+    page.goto(app)
+    expect(page.locator("[class*=st-key-card-]").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    box = page.locator("[class*=st-key-card-]").first.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390

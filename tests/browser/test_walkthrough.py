@@ -1,0 +1,425 @@
+"""The walkthrough in a real browser, as a student uses it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from modules import LESSONS, lesson
+from modules.lesson import run
+
+Open = Callable[..., Page]
+
+SMALL = "lesson=fbkd-student&C=32&H=12&W=16"
+TALLER = SMALL.replace("H=12", "H=14")
+
+
+def go(page: Page, app: str, query: str) -> None:
+    page.goto(f"{app}/Walkthrough?{query}")
+    expect(page.locator(".shapewalk .transport")).to_be_visible()
+    settled(page)
+
+
+def settled(page: Page) -> None:
+    """Values are there and no script is running."""
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    expect(page.get_by_test_id("stProgress")).to_have_count(0)
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+
+
+def query_of(page: Page) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def wait_for_query(page: Page, **wanted: str | None) -> None:
+    page.wait_for_function(
+        """wanted => {
+            const now = new URLSearchParams(location.search);
+            return Object.entries(wanted).every(([name, value]) => now.get(name) === value);
+        }""",
+        arg=wanted,
+    )
+
+
+def listen(page: Page) -> None:
+    page.evaluate(
+        """() => {
+            window.heard = [];
+            addEventListener('shapewalk:step', ({detail}) => window.heard.push(detail.path));
+        }"""
+    )
+
+
+def shown(page: Page) -> str:
+    """The path of the step on screen."""
+    return page.evaluate("window.shapewalkPath")
+
+
+@pytest.mark.parametrize("key", [each.key for each in LESSONS])
+def test_a_whole_lesson_by_keyboard(open_page: Open, app: str, key: str) -> None:
+    page = open_page()
+    small = min(
+        (p for p in lesson(key).presets if p.values and p.breaks is None),
+        key=lambda p: (
+            run(lesson(key), lesson(key).settings(p.name), values=False).seconds
+            + sum(v for v in lesson(key).settings(p.name).values() if type(v) is int)
+        ),
+    )
+    settings = lesson(key).settings(small.name)
+    trace = run(lesson(key), settings, values=False, training=small.training)
+    query = "&".join(f"{name}={str(value).lower()}" for name, value in settings.items())
+    go(page, app, f"lesson={key}&{query}")
+    listen(page)
+    page.keyboard.press("Home")
+    for _ in trace.steps:
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function("n => window.heard.at(-1) === n", arg=str(len(trace.steps) - 1))
+    heard = page.evaluate("window.heard")
+    steps = {path for path in heard if path.isdigit()}
+    assert steps >= {str(index) for index in range(1, len(trace.steps))}
+    last = trace.steps[-1]
+    for size in last.outputs[0].shape:
+        expect(page.locator(".shapewalk .transport")).to_contain_text(str(len(trace.steps)))
+        expect(page.locator(".shapewalk")).to_contain_text(str(size))
+    page.keyboard.press("Home")
+    page.wait_for_function("() => window.heard.at(-1) === '0'")
+
+
+def test_the_post_s_own_size_with_values(open_page: Open, app: str) -> None:
+    page = open_page()
+    go(page, app, "lesson=fbkd-student")
+    expect(page.locator(".shapewalk")).to_contain_text("(2, 256, 100, 148)")
+    expect(page.locator(".shapewalk canvas").first).to_be_visible()
+    expect(page.locator(".shapewalk")).not_to_contain_text("Only shapes were recorded")
+
+
+def test_a_step_asks_the_server_nothing(open_page: Open, app: str) -> None:
+    page = open_page()
+    sent: list[object] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
+    go(page, app, SMALL)
+    listen(page)
+    page.wait_for_timeout(500)
+    sent.clear()
+    for _ in range(10):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => window.heard.length >= 10")
+    page.wait_for_timeout(500)
+    assert sent == []
+
+
+def test_a_deep_link_opens_the_same_view(open_page: Open, app: str) -> None:
+    page = open_page()
+    go(page, app, f"{SMALL}&seed=4&input=noise&training=true&step=9")
+    assert shown(page) == "9"
+    expect(page.get_by_role("spinbutton", name="H", exact=True)).to_have_value("12")
+    expect(page.get_by_role("spinbutton", name="Seed")).to_have_value("4")
+    page.keyboard.press("ArrowRight")
+    wait_for_query(page, step="10", seed="4", H="12")
+    copied = open_page()
+    copied.goto(page.url)
+    expect(copied.locator(".shapewalk .transport")).to_be_visible()
+    settled(copied)
+    assert shown(copied) == "10"
+    assert query_of(copied) == query_of(page)
+    assert copied.locator(".shapewalk .detail").inner_text() == (
+        page.locator(".shapewalk .detail").inner_text()
+    )
+
+
+def change_size(page: Page, name: str, value: int) -> None:
+    field = page.get_by_role("spinbutton", name=name, exact=True)
+    field.fill(str(value))
+    field.press("Enter")
+
+
+def test_a_changed_size_is_traced_again_at_the_same_step(open_page: Open, app: str) -> None:
+    page = open_page()
+    go(page, app, f"{SMALL}&step=2")
+    page.wait_for_timeout(2000)
+    change_size(page, "H", 14)
+    wait_for_query(page, H="14", step="2", C="32")
+    settled(page)
+    expect(page.locator(".shapewalk .detail")).to_contain_text(str(14 * 16))
+    assert shown(page) == "2"
+
+
+def test_back_and_forward_walk_through_the_views(open_page: Open, app: str) -> None:
+    page = open_page()
+    page.goto(app)
+    page.get_by_role("link", name=lesson("fbkd-student").title).click()
+    expect(page.locator(".shapewalk .transport")).to_be_visible()
+    settled(page)
+    change_size(page, "H", 14)
+    wait_for_query(page, H="14")
+    settled(page)
+    page.wait_for_timeout(1600)
+    page.get_by_role("combobox", name="Lesson").click()
+    page.get_by_role("option", name=lesson("eca-image").title).click()
+    wait_for_query(page, lesson="eca-image", H=None)
+    settled(page)
+    page.go_back()
+    wait_for_query(page, lesson="fbkd-student", H="14")
+    expect(page.get_by_role("spinbutton", name="H", exact=True)).to_have_value("14")
+    expect(page.get_by_role("heading", level=1)).to_have_text(lesson("fbkd-student").title)
+    settled(page)
+    page.go_back()
+    wait_for_query(page, lesson="fbkd-student", H=None)
+    expect(page.get_by_role("spinbutton", name="H", exact=True)).to_have_value("100")
+    page.go_forward()
+    wait_for_query(page, H="14")
+    expect(page.get_by_role("spinbutton", name="H", exact=True)).to_have_value("14")
+    settled(page)
+    page.go_back()
+    page.go_back()
+    expect(page.get_by_role("heading", name="Shapewalk")).to_be_visible()
+
+
+def test_a_fast_hand_on_a_size_is_not_overruled(open_page: Open, app: str) -> None:
+    page = open_page()
+    go(page, app, SMALL)
+    field = page.get_by_role("spinbutton", name="H", exact=True)
+    for _ in range(6):
+        field.press("ArrowUp")
+        page.wait_for_timeout(60)
+    wait_for_query(page, H="18")
+    settled(page)
+    expect(page.get_by_role("spinbutton", name="H", exact=True)).to_have_value("18")
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("lesson=nope", "There is no lesson “nope”"),
+        (f"{SMALL}&B=-3", "B=-3 is outside"),
+        (f"{SMALL}&B=999999999", "B=999,999,999 is outside"),
+        (f"{SMALL}&seed=<img src=x onerror=alert(1)>", "is not a whole number"),
+    ],
+)
+def test_a_broken_link_says_what_is_wrong_and_shows_something(
+    open_page: Open, app: str, query: str, sentence: str
+) -> None:
+    page = open_page()
+    # What shall be said here, not how long values take.
+    go(page, app, f"{query}&show=shapes")
+    expect(page.get_by_test_id("stAlert")).to_contain_text(sentence)
+
+
+@pytest.mark.parametrize("step", ["banana", "-1", "999999", "2.7.1", "%3Cscript%3E"])
+def test_a_junk_step_shows_the_beginning(open_page: Open, app: str, step: str) -> None:
+    page = open_page()
+    go(page, app, f"{SMALL}&step={step}")
+    page.keyboard.press("Home")
+    assert shown(page) == "0"
+
+
+def test_a_preset_that_breaks_shows_where(open_page: Open, app: str) -> None:
+    page = open_page()
+    breaking = next(p for p in lesson("fbkd-student").presets if p.breaks)
+    go(page, app, "lesson=fbkd-student&show=shapes")
+    page.get_by_role("combobox", name="Preset").click()
+    page.get_by_role("option", name=breaking.name).click()
+    expect(page.locator(".shapewalk")).to_contain_text(str(breaking.breaks))
+
+
+def test_sizes_that_do_not_fit_show_their_shapes(open_page: Open, app: str) -> None:
+    page = open_page()
+    go(page, app, "lesson=fbkd-teacher&B=16&reduction=2&sub_sample=false&show=values")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("54400, 54400")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("Reduce")
+    expect(page.locator(".shapewalk")).to_contain_text("(16, 256, 200, 272)")
+
+
+def test_a_long_run_can_be_cancelled(open_page: Open, app: str) -> None:
+    page = open_page()
+    page.goto(f"{app}/Walkthrough?lesson=fbkd-teacher&B=8&seed=77")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_test_id("stAlert")).to_contain_text("cancelled")
+    expect(page.locator(".shapewalk")).to_contain_text("(8, 256, 200, 272)")
+    change_size(page, "B", 1)
+    change_size(page, "H", 20)
+    wait_for_query(page, H="20")
+    settled(page)
+    expect(page.locator(".shapewalk canvas").first).to_be_visible()
+
+
+# --- under the player -------------------------------------------------------------------------
+
+
+def open_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+    settled(page)
+
+
+def test_the_graph_marks_the_step_and_obeys_a_click(open_page: Open, app: str) -> None:
+    page = open_page()
+    go(page, app, f"{SMALL}&step=3")
+    current = page.locator(".st-key-graph g.shapewalk-current")
+    expect(current).to_have_attribute("id", "step-3")
+    page.keyboard.press("ArrowRight")
+    expect(current).to_have_attribute("id", "step-4")
+    page.locator("#step-20").scroll_into_view_if_needed()
+    page.locator("#step-20").click()
+    expect(current).to_have_attribute("id", "step-20")
+    assert shown(page) == "20"
+    page.locator("#step-21").focus()
+    page.keyboard.press("Enter")
+    assert shown(page) == "21"
+    expect(page.locator(".st-key-graph g.cluster")).to_have_count(1)
+
+
+def test_a_module_s_level_of_the_graph(open_page: Open, app: str) -> None:
+    page = open_page()
+    go(page, app, f"{SMALL}&step=22")
+    page.get_by_role("combobox", name="Level").click()
+    page.get_by_role("option", name=re.compile("^Inside FBKDStudentConnector")).click()
+    whole = page.locator(".st-key-graph g.node.call")
+    expect(whole).to_have_count(1)
+    expect(whole).to_have_class(re.compile("shapewalk-current"))
+
+
+def test_a_row_of_the_table_goes_to_its_step(open_page: Open, app: str) -> None:
+    page = open_page()
+    go(page, app, SMALL)
+    open_tab(page, "Table")
+    table = page.get_by_test_id("stDataFrame")
+    table.scroll_into_view_if_needed()
+    box = table.bounding_box()
+    assert box is not None
+    # The table is a canvas: its rows are 35 pixels high, the first under the headings.
+    page.mouse.click(box["x"] + 17, box["y"] + 35 * 5 + 17)
+    page.wait_for_function("() => window.shapewalkPath === '4'")
+    page.keyboard.press("ArrowRight")
+    assert shown(page) == "5"
+    page.wait_for_timeout(800)
+    assert shown(page) == "5"
+
+
+def test_the_inspector_computes_a_tensor_again(open_page: Open, app: str) -> None:
+    page = open_page()
+    go(page, app, f"{SMALL}&step=1")
+    open_tab(page, "Inspector")
+    expect(page.get_by_test_id("stPlotlyChart")).to_have_count(2)
+    page.get_by_role("button", name="Result of step 1").click()
+    expect(page.get_by_role("combobox", name="Tensor")).to_have_value(
+        re.compile(re.escape("s (2, 1, 12, 16) · step 1"))
+    )
+    settled(page)
+    expect(page.get_by_test_id("stPlotlyChart")).to_have_count(2)
+    expect(page.get_by_test_id("stTable")).to_contain_text(f"{2 * 12 * 16:,}")
+    expect(page.get_by_role("spinbutton", name=re.compile("Index in dim 0"))).to_be_visible()
+
+
+def test_the_claims_have_their_verdicts(open_page: Open, app: str) -> None:
+    page = open_page()
+    go(page, app, "lesson=fbkd-teacher&C=32&H=12&W=16")
+    open_tab(page, "Claims")
+    claims = page.locator(".st-key-claims")
+    expect(claims).to_contain_text("(2,54400)")
+    expect(claims).to_contain_text("(2,25400)")
+    assert claims.get_by_text("slip of the post").count() == sum(
+        claim.verdict == "slip" for claim in lesson("fbkd-teacher").claims
+    )
+
+
+def test_source_and_downloads(open_page: Open, app: str) -> None:
+    page = open_page()
+    go(page, app, SMALL)
+    open_tab(page, "Source")
+    expect(page.get_by_test_id("stCode")).to_contain_text("class FBKDStudentConnector")
+    expect(page.get_by_role("link", name=lesson("fbkd-student").paper.link)).to_be_visible()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Trace").click()
+    trace = json.loads(saved.value.path().read_text())
+    assert trace["format"] == "shapewalk-trace"
+    assert saved.value.suggested_filename.endswith(".json")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Page").click()
+    assert "<!doctype html>" in saved.value.path().read_text()[:100].lower()
+
+
+def test_a_downloaded_trace_can_be_opened(open_page: Open, app: str) -> None:
+    page = open_page()
+    go(page, app, f"{SMALL}&show=shapes")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Trace").click()
+    page.get_by_role("link", name="Open a trace").click()
+    upload = page.get_by_test_id("stFileUploaderDropzoneInput")
+    upload.set_input_files(
+        {
+            "name": "t.json",
+            "mimeType": "application/json",
+            "buffer": saved.value.path().read_bytes(),
+        }
+    )
+    expect(page.locator(".shapewalk .transport")).to_be_visible()
+    settled(page)
+    page.keyboard.press("ArrowRight")
+    assert shown(page) == "1"
+    expect(page.locator(".st-key-graph g.shapewalk-current")).to_have_attribute("id", "step-1")
+    assert "lesson" not in query_of(page)
+    upload.set_input_files(
+        {"name": "bad.json", "mimeType": "application/json", "buffer": b'{"format": 1'}
+    )
+    expect(page.get_by_test_id("stAlert")).to_contain_text("bad.json")
+    expect(page.locator(".shapewalk .transport")).to_be_visible()
+
+
+# --- every reader -----------------------------------------------------------------------------
+
+
+def test_a_phone_has_one_column_and_the_transport_in_reach(open_page: Open, app: str) -> None:
+    page = open_page(width=390, height=844)
+    go(page, app, f"{SMALL}&step=4")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    box = page.locator(".shapewalk .transport").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+    assert box["y"] + box["height"] <= 844
+    page.get_by_role("button", name=re.compile("^next", re.I)).first.click()
+    assert shown(page) == "5"
+
+
+def test_dark_and_light_follow_the_reader(open_page: Open, app: str) -> None:
+    def paper(page: Page) -> int:
+        colour = page.locator(".shapewalk").evaluate("e => getComputedStyle(e).backgroundColor")
+        return sum(int(part) for part in re.findall(r"\d+", colour)[:3])
+
+    page = open_page(color_scheme="dark")
+    go(page, app, SMALL)
+    assert paper(page) < 3 * 60
+    page.emulate_media(color_scheme="light")
+    page.wait_for_function(
+        """() => getComputedStyle(document.querySelector('.stApp')).colorScheme === 'light'"""
+    )
+    page.wait_for_timeout(300)
+    assert paper(page) > 3 * 200
+
+
+def test_two_tabs_do_not_disturb_each_other(open_page: Open, app: str) -> None:
+    one, other = open_page(), open_page()
+    go(one, app, f"{SMALL}&step=2")
+    go(other, app, "lesson=eca-image&show=shapes")
+    change_size(one, "H", 14)
+    other.keyboard.press("End")
+    wait_for_query(one, H="14", lesson="fbkd-student")
+    settled(one)
+    assert query_of(other)["lesson"] == "eca-image"
+    expect(other.get_by_role("heading", level=1)).to_have_text(lesson("eca-image").title)
+    assert shown(one) == "2"
+
+
+def test_nothing_is_lost_by_a_look_at_another_page(open_page: Open, app: str) -> None:
+    page = open_page()
+    go(page, app, f"{SMALL}&seed=5")
+    page.get_by_role("link", name="Open a trace").click()
+    expect(page.get_by_role("heading", name="Open a trace")).to_be_visible()
+    page.get_by_role("link", name="Walkthrough").click()
+    wait_for_query(page, seed="5", H="12")
+    expect(page.get_by_role("spinbutton", name="Seed")).to_have_value("5")

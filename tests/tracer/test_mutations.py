@@ -1,0 +1,239 @@
+"""The tests would notice: break the recorder in one place, and some of them must fail.
+
+Each mutation rewrites one line of a copy of the recorder; the checks below then run on that copy.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import test_failure
+import test_faithful
+import test_independent
+import test_recorder_operations as operations
+import test_recorder_structure as structure
+
+from tests.models import BY_KEY
+from tracer import recorder
+
+PACKAGE = Path(recorder.__file__).parent
+TESTS = (operations, structure, test_failure, test_faithful, test_independent)
+
+
+@dataclass(frozen=True)
+class Mutation:
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+MUTATIONS = [
+    Mutation(
+        "writing by index is not seen",
+        "recorder.py",
+        "if func in _FACTS or",
+        'if func in _FACTS or getattr(func, "__name__", "") == "__setitem__" or',
+    ),
+    Mutation(
+        "what is written in place keeps its old note",
+        "recorder.py",
+        "return version(tensor), serial",
+        "return 0, 0",
+    ),
+    Mutation(
+        "a step does not say that it writes",
+        "recorder.py",
+        "draft.writes = any(",
+        "draft.writes = False and any(",
+    ),
+    Mutation(
+        "inputs and outputs are swapped",
+        "recorder.py",
+        "inputs=notes(draft.inputs),\n                outputs=notes(draft.outputs),\n"
+        "                arguments",
+        "inputs=notes(draft.outputs),\n                outputs=notes(draft.inputs),\n"
+        "                arguments",
+    ),
+    Mutation(
+        "operations name no module",
+        "recorder.py",
+        'module=self.stack[-1].module if self.stack else "",',
+        'module="",',
+    ),
+    Mutation(
+        "a part of two modules has one path",
+        "recorder.py",
+        'p.startswith(within + ".")',
+        "True",
+    ),
+    Mutation(
+        "notes are not filled",
+        "recorder.py",
+        "note=filled(draft.site.note, draft.fill)",
+        "note=draft.site.note",
+    ),
+    Mutation(
+        "only the first of several outputs",
+        "recorder.py",
+        "outputs = _tensors(result)\n",
+        "outputs = _tensors(result)[:1]\n",
+    ),
+    Mutation(
+        "tensors in lists are no operands",
+        "recorder.py",
+        "elif isinstance(value, list | tuple):\n        for index",
+        "elif isinstance(value, tuple):\n        for index",
+    ),
+    Mutation(
+        "a step was born one later",
+        "recorder.py",
+        "return len(self.steps) - 1 if self.steps else None",
+        "return len(self.steps) if self.steps else None",
+    ),
+    Mutation(
+        "torch's functions stay closed",
+        "recorder.py",
+        "self._twins[func] = _opened(func)",
+        "self._twins[func] = None",
+    ),
+    Mutation(
+        "parameters have no name",
+        "recorder.py",
+        "return self._make(tensor, owned[0], owned[1], None, None)",
+        'return self._make(tensor, "", owned[1], None, None)',
+    ),
+    Mutation(
+        "hooks stay behind",
+        "recorder.py",
+        "handle.remove()",
+        "handle",
+    ),
+    Mutation(
+        "the failing step is not marked",
+        "recorder.py",
+        "            draft.raised = error\n            if self.failed",
+        "            if self.failed",
+    ),
+    Mutation(
+        "the step that fails is lost",
+        "recorder.py",
+        "site, operands, found = last.site, last.inputs, steps[-1]",
+        "site, operands, found = last.site, last.inputs, None",
+    ),
+    Mutation(
+        "buffers are not put back",
+        "isolation.py",
+        "tensor.data.copy_(content)",
+        "tensor.data.copy_(tensor)",
+    ),
+    Mutation(
+        "attributes are not put back",
+        "isolation.py",
+        "own.update(attributes)",
+        "own.update({})",
+    ),
+    Mutation(
+        "columns are counted in bytes",
+        "source.py",
+        'return len(text.encode()[:column].decode(errors="replace"))',
+        "return column",
+    ),
+    Mutation(
+        "the line is the statement's",
+        "source.py",
+        "line=span.line",
+        "line=statement.lineno",
+    ),
+    Mutation(
+        "every expression of a statement has its targets",
+        "source.py",
+        "if node is statement or node in _values(statement.value):\n            return tuple(",
+        "if True:\n            return tuple(",
+    ),
+]
+
+
+def counted(key: str) -> None:
+    test_independent.test_every_tensor_of_the_larger_models(BY_KEY[key])
+
+
+# A quick choice of the tests: enough that each mutation is caught.
+CHECKS: list[Callable[[], Any]] = [
+    *(
+        partial(operations.test_one_statement_is_one_step, case)
+        for table in (operations.IN_PLACE, operations.WRITING, operations.MANY, operations.METHODS)
+        for case in table
+    ),
+    operations.test_names_of_several_outputs_reach_their_uses,
+    operations.TestInPlace().test_makes_a_new_note_of_the_same_tensor,
+    operations.TestInPlace().test_through_a_view_changes_the_base,
+    operations.TestInPlace().test_writing_by_index_shows_the_whole_tensor,
+    operations.TestArgumentsInContainers().test_every_tensor_in_a_list_is_an_operand,
+    structure.test_python_forms,
+    structure.test_unicode_before_the_expression,
+    structure.TestModules().test_paths_and_order,
+    structure.TestModules().test_parameters_and_buffers_are_operands,
+    structure.TestModules().test_the_tree_of_calls,
+    structure.TestOpened().test_multihead_attention,
+    structure.TestNotes().test_filled_from_each_pass_of_a_loop,
+    structure.TestModules().test_a_part_shared_by_two_modules,
+    test_failure.test_three_modules_deep,
+    partial(test_failure.test_the_failing_expression, "return x + y", "x + y", None),
+    test_faithful.test_batch_norm_in_training,
+    partial(test_faithful.test_a_forward_that_changes_everything, None, False, True),
+    partial(counted, "experts"),
+    partial(counted, "swin"),
+]
+
+
+def modified(mutation: Mutation | None) -> dict[str, Any]:
+    """The recorder's names, as they are when one file of the package is changed."""
+    spaces: dict[str, Any] = {}
+    for file in ("source.py", "isolation.py", "recorder.py"):
+        text = (PACKAGE / file).read_text(encoding="utf-8")
+        if mutation is not None and mutation.file == file:
+            assert text.count(mutation.old) >= 1, f"{mutation.name}: {file} has changed"
+            text = text.replace(mutation.old, mutation.new)
+        module = types.ModuleType(f"tracer.{file.removesuffix('.py')}")
+        module.__file__ = str(PACKAGE / file)
+        # What the recorder imports from its neighbours are these copies of them.
+        code = compile(text, str(PACKAGE / file), "exec")
+        with pytest.MonkeyPatch.context() as patch:
+            for name, copy in spaces.items():
+                patch.setitem(sys.modules, f"tracer.{name}", copy)
+            patch.setitem(sys.modules, module.__name__, module)
+            exec(code, vars(module))
+        spaces[file.removesuffix(".py")] = module
+    return vars(spaces["recorder"])
+
+
+def failures(names: dict[str, Any], patch: pytest.MonkeyPatch, enough: int) -> list[str]:
+    """The checks that fail with this recorder, at most `enough` of them."""
+    for test in TESTS:
+        patch.setattr(test, "trace", names["trace"])
+    found = []
+    for check in CHECKS:
+        try:
+            check()
+        except Exception as error:  # noqa: BLE001 - whatever a broken recorder leads to
+            found.append(f"{getattr(check, '__name__', check)}: {error}")
+        if len(found) == enough:
+            break
+    return found
+
+
+def test_the_recorder_as_it_is_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert failures(modified(None), monkeypatch, len(CHECKS)) == []
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_broken_recorder_is_noticed(mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert failures(modified(mutation), monkeypatch, 1)

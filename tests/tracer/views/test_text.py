@@ -1,0 +1,264 @@
+"""A trace as text: golden files, alignment, and nothing from a file that commands a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from modules import LESSONS
+from modules.lesson import Lesson
+from tests import models
+from tests.tracer.views.small import Chains, Fails, Refuses, Repeats
+from tracer import Trace, trace
+from tracer.views.text import annotated, failure_text, markdown
+
+ANSI = re.compile(r"\x1b\[\d*m")
+
+
+def small(model: nn.Module, *inputs: Tensor) -> Trace:
+    return trace(model.eval(), *inputs, values=False)
+
+
+SMALL: dict[str, Callable[[], Trace]] = {
+    "chains": lambda: small(Chains(), torch.ones(2, 3, 4, 5)),
+    "repeats": lambda: small(Repeats(), torch.ones(4, 4)),
+    "fails": lambda: small(Fails(), torch.ones(2, 4)),
+    "refuses": lambda: small(Refuses(), torch.ones(2, 4)),
+    "container": lambda: small(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), torch.ones(2, 4)),
+    "no-call": lambda: small(Fails()),
+}
+
+
+def lesson_trace(lesson: Lesson) -> Trace:
+    chosen = lesson.settings()
+    args, kwargs = lesson.inputs(chosen, lesson.kinds[0], 0)
+    return trace(lesson.build(chosen), *args, values=False, device="meta", **kwargs)
+
+
+def model_trace(model: models.Model) -> Trace:
+    args, kwargs = model.arguments()
+    return trace(model.make(), *args, values=False, **kwargs)
+
+
+ALL: dict[str, Trace] = {
+    **{name: make() for name, make in SMALL.items()},
+    **{lesson.key: lesson_trace(lesson) for lesson in LESSONS},
+    **{model.key: model_trace(model) for model in models.MODELS},
+}
+GOLDEN = [*SMALL, *(lesson.key for lesson in LESSONS)]
+
+
+def timeless(found: Trace) -> Trace:
+    """What differs from run to run and from machine to machine is set."""
+    return dataclasses.replace(found, seconds=0.0123, torch="2.13.0")
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_annotated_source(name: str, golden: Callable[[str, str], None]) -> None:
+    golden(f"annotated-{name}.txt", annotated(timeless(ALL[name])))
+
+
+@pytest.mark.parametrize("name", ["chains", "fails", "eca-image"])
+def test_markdown_table(name: str, golden: Callable[[str, str], None]) -> None:
+    golden(f"table-{name}.md", markdown(timeless(ALL[name])))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_step_has_its_shape(name: str) -> None:
+    """Of a line that ran several times, the first and the last run are shown."""
+    found = ALL[name]
+    text = annotated(found, width=10_000)
+    runs: dict[tuple[Any, ...], list[tuple[int, ...]]] = {}
+    for step in found.steps:
+        for note in step.outputs[:1]:
+            key = (step.call, step.op, step.place.source, step.place.span)
+            runs.setdefault(key, []).append(note.shape)
+    for shapes in runs.values():
+        for shape in (shapes[0], shapes[-1]):
+            assert f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})" in text
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_line_that_ran_is_marked(name: str) -> None:
+    found = ALL[name]
+    lines = annotated(found, width=10_000).splitlines()
+    marked = {line.split("  # ")[0].strip() for line in lines if " → " in line}
+    for step in found.steps:
+        place = step.place
+        if place.source is None or place.span is None:
+            continue
+        source = found.sources[place.source]
+        if source.function != "Sequential.forward":
+            line = source.text.splitlines()[place.span.end_line - source.first]
+            assert line.split("  # ")[0].strip() in marked
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 140])
+@pytest.mark.parametrize("name", ALL)
+def test_shapes_keep_to_the_width(name: str, width: int) -> None:
+    for line in annotated(ALL[name], width=width).splitlines():
+        code, mark, comment = line.rpartition("  # ")
+        if mark and " → " in comment and code.strip():
+            assert len(line) <= width
+        elif line.lstrip().startswith("# (") and ", " in line:
+            assert len(line) <= max(width, 24) or line.count("(") == 1
+
+
+def test_comments_of_a_block_stand_under_each_other() -> None:
+    lines = annotated(ALL["fbkd-student"]).splitlines()
+    start = next(i for i, line in enumerate(lines) if "spatial_mask, fbkd" in line)
+    block = lines[start : next(i for i in range(start, len(lines)) if not lines[i + 1 : i + 2])]
+    block = block[: next((i for i, line in enumerate(block[1:], 1) if line[:2] == "──"), None)]
+    columns = {line.index("  # (") for line in block if "  # (" in line}
+    found = {line.rstrip().rindex("# (2") for line in block if "  # (2" in line}
+    assert len(found) == 1, columns
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_colour_adds_nothing_but_colour(name: str) -> None:
+    plain = [line for line in annotated(ALL[name]).splitlines() if line.strip(" ^")]
+    colored = annotated(ALL[name], color=True)
+    assert "\x1b" not in "".join(plain)
+    assert [line for line in ANSI.sub("", colored).splitlines() if line.strip()] == plain
+    assert colored.count("\x1b[2m") + colored.count("\x1b[1m") == colored.count("\x1b[0m")
+
+
+def test_the_failing_expression_is_bold() -> None:
+    found = ALL["fails"]
+    assert found.failure is not None
+    for text in (annotated(found, color=True), failure_text(found.failure, color=True)):
+        assert "z = 1 - (\x1b[1my @ self.weights\x1b[0m).exp()" in text
+
+
+def test_a_failure_names_the_operands_and_where_they_came_from() -> None:
+    failure = ALL["fails"].failure
+    assert failure is not None
+    lines = failure_text(failure).splitlines()
+    assert re.fullmatch(r"Stopped at small\.py:\d+, in Mix\.forward, module mix", lines[0])
+    assert lines[1:4] == [
+        "    z = 1 - (y @ self.weights).exp()",
+        "             ^^^^^^^^^^^^^^^^",
+        "RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x3 and 5x2)",
+    ]
+    assert re.fullmatch(
+        r" +y +\(2, 3\)  float32  from small.py:\d+: self.fc\(x\).tanh\(\)", lines[4]
+    )
+    assert re.fullmatch(r" +mix.weights +\(5, 2\)  float32  parameter", lines[5])
+
+
+def test_the_exception_carries_the_explanation() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        trace(Fails(), torch.ones(2, 4), reraise=True)
+    (note,) = raised.value.__notes__
+    assert note.startswith("Stopped at small.py:")
+
+
+class Breeds(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y = x / 0
+        z = y * 0
+        return z + 1
+
+
+def test_values_that_are_no_numbers_are_told_where_they_come_up() -> None:
+    found = trace(Breeds(), torch.ones(2, 3))
+    text = annotated(found)
+    assert re.search(r"y = x / 0 +# \(2, 3\) → \(2, 3\) with 6 Inf", text)
+    assert re.search(r"z = y \* 0 +# \(2, 3\) → \(2, 3\) with 6 NaN", text)
+    assert text.count("NaN") == 1
+
+
+class Wide(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        θ = x + 1
+        名前 = θ * 2
+        return 名前
+
+
+def test_wide_letters_take_two_columns() -> None:
+    lines = [line for line in annotated(small(Wide(), torch.ones(2))).splitlines() if " → " in line]
+    assert len(lines) == 2
+    assert lines[0].index("# (2,)") == lines[1].index("# (2,)") + 2
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_saved_trace_reads_the_same(name: str) -> None:
+    found = ALL[name]
+    again = Trace.from_json(found.to_json())
+    assert annotated(again) == annotated(found)
+    assert markdown(again) == markdown(found)
+
+
+# --- what a file may hold ---------------------------------------------------------------------
+
+COMMANDS = "\x1b]0;title\x07\x1b[2J\r\b\x9b31m\u202e\u2028\ud800\x00\t`|<script>*_#"
+
+
+def poisoned(value: Any, chance: random.Random) -> Any:
+    """The trace with commands in every text, and places that are nowhere."""
+    if isinstance(value, str):
+        spot = chance.randrange(len(value) + 1)
+        return value[:spot] + COMMANDS + value[spot:]
+    if isinstance(value, tuple):
+        return tuple(poisoned(item, chance) for item in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        changes = {
+            f.name: poisoned(getattr(value, f.name), chance) for f in dataclasses.fields(value)
+        }
+        if "end_column" in changes and chance.random() < 0.3:
+            changes = {key: chance.randrange(-3, 400) for key in changes}
+        return dataclasses.replace(value, **changes)
+    return value
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32))
+def test_no_text_of_a_trace_commands_the_terminal(seed: int) -> None:
+    chance = random.Random(seed)
+    for name in SMALL:
+        bad = poisoned(ALL[name], chance)
+        texts = [annotated(bad, width=chance.choice([0, 30, 100])), markdown(bad)]
+        if bad.failure is not None:
+            texts.append(failure_text(bad.failure))
+        for text in texts:
+            assert all(letter.isprintable() or letter == "\n" for letter in text)
+            text.encode("utf-8")
+        assert not set(ANSI.sub("", annotated(bad, color=True))) & set("\x1b\x07\x9b\r\b\u202e")
+
+
+def test_a_table_cell_cannot_be_left() -> None:
+    bad = poisoned(ALL["chains"], random.Random(0))
+    rows = [row for row in markdown(bad).splitlines() if row.startswith("|")]
+    for row in rows[2:]:
+        assert len(re.split(r"(?<!\\)\|", row)) == 9
+        outside = re.sub(r"(`+)(?:(?!\1).)*?\1(?!`)", "", row)
+        assert "<script>" not in outside
+
+
+def test_a_failure_may_point_nowhere() -> None:
+    found = ALL["fails"]
+    failure = found.failure
+    assert failure is not None
+    assert failure.step is not None
+    lost = dataclasses.replace(failure, step=dataclasses.replace(failure.step, call=999))
+    assert "RuntimeError" in annotated(dataclasses.replace(found, failure=lost))
+    bare = dataclasses.replace(
+        failure,
+        step=None,
+        operands=(),
+        module="no.such",
+        place=dataclasses.replace(failure.place, source=None, span=None, statement_span=None),
+    )
+    assert annotated(dataclasses.replace(found, failure=bare)).endswith(
+        "    z = 1 - (y @ self.weights).exp()\n"
+        "RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x3 and 5x2)\n"
+    )
