@@ -38,6 +38,7 @@ _PLACES = frozenset("BNHWTSL")
 _PRIMES = ("′", "″", "‴")
 DECLARED = -1
 _LONGEST = 60  # how far a dimension is followed back through resizes
+_MOST_WHOLES = 12  # of how many split dimensions one is remembered to be a factor
 _DEEPEST = 20  # how far a name is looked for in the names it is made of
 
 
@@ -231,7 +232,7 @@ class Atoms:
         kept.owners |= gone.owners
         kept.late &= gone.late
         wholes = {(self.find(whole), place) for whole, place in kept.wholes + gone.wholes}
-        kept.wholes = tuple(sorted(wholes)[:_LONGEST])
+        kept.wholes = tuple(sorted(wholes)[:_MOST_WHOLES])
         kept.factors = kept.factors or gone.factors
         kept.alias = kept.alias or gone.alias
         kept.parts = kept.parts or gone.parts
@@ -341,7 +342,9 @@ class Atoms:
 
     def labels(self, shown: Iterable[Dims]) -> dict[Dim, str]:
         """The label of every dimension in `shown`."""
-        whole = {dim: self.contracted(dim) for dims in shown for dim in dims}
+        leaves = {dim: tuple(self.leaves(dim)) for dims in shown for dim in dims}
+        together = {dim: self.contracted(dim) for dim in set(leaves.values())}
+        whole = {dim: together[atoms] for dim, atoms in leaves.items()}
         used = sorted({atom for atoms in whole.values() for atom in atoms})
         # Where inputs disagree about a letter, the one of size 1 can do without.
         owned = [atom for atom in used if self.atoms[atom].owners]

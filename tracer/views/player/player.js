@@ -385,43 +385,48 @@ function finishGroup(frame, group) {
   for (const [line, item] of ends) {
     append(frame.ends, line, { at: group.at, shown: item.outputs });
   }
+  // What each name stood for, as it was seen: an argument shows at its first use.
+  for (const [name, id] of group.names) {
+    const known = frame.definitions.get(name)?.at(-1);
+    if (!known?.ids.includes(id)) {
+      append(frame.definitions, name, { at: group.at - 0.5, ids: [id] });
+    }
+  }
   for (const [name, ids] of group.targets) append(frame.definitions, name, { at: group.at, ids });
 }
 
-/** The arguments at the `def` line and the results at the only `return` of a module's forward. */
+/** What comes in at the `def` line, and what goes out at the only `return` of a module's forward. */
 function addSignatures(model) {
   const main = new Map();
   for (const frame of model.frames.values()) {
     const owner = frame.key.slice(frame.key.indexOf("/") + 1);
-    if (!owner.startsWith("c")) continue;
-    const call = model.trace.calls[Number(owner.slice(1))];
+    const call = owner.startsWith("c") ? model.calls[Number(owner.slice(1))] : null;
     if (!call) continue;
-    const before = main.get(call);
     const isForward = /(^|\.)forward$/.test(frame.source.function);
-    if (!before || (isForward && !/(^|\.)forward$/.test(before.source.function))) {
-      main.set(call, frame);
-    }
+    if (!main.has(call) || isForward) main.set(call, frame);
   }
-  for (const [call, frame] of main) {
-    const item = model.calls[call.index];
-    frame.call = item;
-    const at = item.at - 0.5;
-    for (const note of item.inputs) {
-      const list = frame.definitions.get(note.name) ?? [];
-      frame.definitions.set(note.name, [{ at, ids: [note.id] }, ...list]);
-    }
+  const forwards = new Map([...main].map(([call, frame]) => [frame, call]));
+  for (const frame of model.frames.values()) {
     const { first, lines } = frame.source;
-    const define = lines.findIndex((line) => /^\s*(async\s+)?def\s/.test(line));
+    const call = forwards.get(frame);
+    const at = (call?.at ?? frame.groups[0].at) - 1;
+    const define = lines.findIndex(isDefinition);
     if (define >= 0 && !frame.ends.has(first + define)) {
-      frame.ends.set(first + define, [{ at, shown: item.inputs }]);
+      const names = lines[define].match(WORDS) ?? [];
+      const ids = names.flatMap((name) => frame.definitions.get(name)?.[0].ids ?? []);
+      const shown = call?.inputs ?? [...new Set(ids)].map((id) => model.notes.get(id));
+      frame.ends.set(first + define, [{ at, shown: shown.filter(Boolean) }]);
     }
     const returns = lines.flatMap((line, index) => (/^\s*return\b/.test(line) ? [index] : []));
-    if (returns.length === 1 && !frame.ends.has(first + returns[0])) {
-      frame.ends.set(first + returns[0], [{ at, shown: item.outputs }]);
+    if (call && returns.length === 1 && !frame.ends.has(first + returns[0])) {
+      frame.ends.set(first + returns[0], [{ at, shown: call.outputs }]);
     }
   }
 }
 
+const isDefinition = (line) => /^\s*(async\s+)?def\s/.test(line);
+
+const WORDS = /[\p{L}_][\p{L}\p{N}_]*/gu;
 const LETTERS = /\p{L}[\p{L}\p{N}_]*/gu;
 
 /** Which colour each letter has, and the letters of each tensor as first explained. */
@@ -1262,16 +1267,13 @@ class SourceView {
       // A tensor that is overwritten here is both: the one before and the one after.
       if (id !== undefined) return group.written.has(id) ? [id, group.written.get(id)] : [id];
     }
-    const definitions = frame.definitions.get(token.chain);
-    if (!definitions) return [];
-    if (!group) {
-      // Nothing ran on this line: a `def` names what came in, any other what was there at last.
-      const line = this.source.lines[record.number - this.source.first];
-      const time = /^\s*(async\s+)?def\s/.test(line) ? -1 : Infinity;
-      return definitions[nearest(definitions, time)].ids;
-    }
-    const earlier = definitions.filter((definition) => definition.at < group.at);
-    return earlier.at(-1)?.ids ?? [];
+    const seen = frame.definitions.get(token.chain);
+    if (!seen) return [];
+    // Where nothing ran, a `def` names what came in and any other line what was there at last.
+    const line = this.source.lines[record.number - this.source.first];
+    const time = group ? group.at - 0.5 : isDefinition(line) ? -1 : Infinity;
+    const entry = seen[nearest(seen, time)];
+    return group && entry.at > time ? [] : entry.ids;
   }
 
   groupAt(line) {
@@ -1573,11 +1575,19 @@ class Player {
     });
     on(matchMedia("(prefers-color-scheme: dark)"), "change", () => this.adopt({}));
     on(this.slider, "input", () => this.go(Number(this.slider.value)));
+    // A speed chosen by hand gives the keyboard back; one chosen by keys keeps it.
+    let byHand = false;
+    on(this.speedChoice, "pointerdown", () => (byHand = true));
+    on(this.speedChoice, "keydown", () => (byHand = false));
     on(this.speedChoice, "change", () => {
       this.speed = Number(this.speedChoice.value);
-      this.speedChoice.blur();
+      if (byHand) this.speedChoice.blur();
     });
-    on(this.node, "pointerdown", () => (active = this));
+    on(this.node, "pointerdown", () => {
+      active = this;
+      // In a frame of a notebook the keys come here only once the frame has the focus.
+      if (!document.hasFocus()) window.focus();
+    });
     on(this.node, "focusin", () => (active = this));
     // A click on the transport must not take the keyboard away from stepping.
     on(this.transport, "pointerdown", (event) => {

@@ -151,46 +151,36 @@ def _einsum(case: Case) -> Told:
         raise Unclear
     left, arrow, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
-    ins = case.ins * len(terms) if len(case.ins) == 1 else case.ins
-    need(len(ins) >= len(terms) and len(case.ins) in (1, len(terms)))
-    places = [0] * len(terms) if len(case.ins) == 1 else range(len(terms))
-    found: dict[str, tuple[int, Dim]] = {}
-    longest = 0
+    need(len(case.ins) in (1, len(terms)))
+    # One tensor for several terms is recorded once.
+    places = range(len(terms)) if len(case.ins) == len(terms) else [0] * len(terms)
+    sizes: dict[str, int] = {}
+    dims: dict[str, Dim] = {}
     for term, place in zip(terms, places, strict=True):
-        letters = _spelled(term, len(case.ins[place]))
-        longest = max(longest, sum(letter.isdigit() for letter in letters))
-        for letter, size, dim in zip(letters, case.ins[place], case.dims(place), strict=True):
-            old_size, old = found.get(letter, (1, ()))
-            need(old_size == size or 1 in (old_size, size))
-            if old_size == size:
-                case.atoms.same(old, dim)
-            found[letter] = (size, dim) if old_size == 1 else (old_size, old)
+        shape = case.ins[place]
+        letters = _spelled(term, len(shape))
+        for letter, size, dim in zip(letters, shape, case.dims(place), strict=True):
+            known = sizes.get(letter, 1)
+            need(known == size or 1 in (known, size))
+            if known == size and letter in dims:
+                case.atoms.same(dims[letter], dim)
+            if known == 1:
+                sizes[letter], dims[letter] = size, dim
     if not arrow:
-        right = ("..." if "..." in left else "") + "".join(
-            sorted(c for c in set(left) - set(".,") if left.count(c) == 1)
-        )
-    target = _spelled(
-        right, right.replace("...", "").__len__() + (longest if "..." in right else 0)
-    )
-    need(all(letter in found for letter in target) and len(set(target)) == len(target))
-    need(case.out == tuple(found[letter][0] for letter in target))
-    summed = [letter for letter in found if letter not in target]
-    lines = [
-        f"contracted over {letter} ({found[letter][0]})"
-        for letter in summed
-        if not letter.isdigit()
-    ]
+        once = sorted(c for c in set(left) - set(".,") if left.count(c) == 1)
+        right = ("..." if "..." in left else "") + "".join(once)
+    free = sum(letter.isdigit() for letter in sizes) if "..." in right else 0
+    target = _spelled(right, len(right.replace("...", "")) + free)
+    need(set(target) <= sizes.keys() and len(set(target)) == len(target))
+    need(case.out == tuple(sizes[letter] for letter in target))
+    summed = [letter for letter in sizes if letter not in target and not letter.isdigit()]
     shown = f"{left}->{right}" if arrow else left
-    words = (
-        f"summed over {listed(lines_letters)}"
-        if (lines_letters := [letter for letter in summed if not letter.isdigit()])
-        else "nothing summed"
-    )
+    words = f"summed over {listed(summed)}" if summed else "nothing summed"
     shapes = ", ".join(shape_text(shape) for shape in case.ins)
     return Told(
         f"{shapes} → {shape_text(case.out)}: {shown}, {words}",
-        lines,
-        [tuple(found[letter][1] for letter in target)],
+        [f"contracted over {letter} ({sizes[letter]})" for letter in summed],
+        [tuple(dims[letter] for letter in target)],
     )
 
 

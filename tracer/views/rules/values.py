@@ -200,24 +200,11 @@ def binary(case: Case) -> Told:
     lines, dims = broadcast(case)
     pair, scalar, reflected = case.words
     if len(case.ins) > 1:
-        # `1 - x` is written Tensor.__rsub__; with two tensors it is the second minus the first.
-        known = not case.reflected or pair in (
-            scalar,
-            BINARY["add"][0],
-            BINARY["mul multiply"][0],
-        )
-        text = pair if known else "combined element by element"
+        text = "combined element by element" if case.reflected else pair
+    elif pair == scalar:
+        text = pair
     else:
-        number = case.args.number("other", "exponent", "value")
-        # torch.sub(1, x) and torch.sub(x, 1) are recorded alike.
-        unsure = case.step.op.startswith("torch.") and reflected not in ("", scalar)
-        template = reflected if case.reflected else scalar
-        if case.name in {"pow", "float_power"} and number in {"2", "2.0"} and not case.reflected:
-            template = "every value squared"
-        if number is not None and template and not unsure:
-            text = template.format(number if len(number) < 9 else f"about {float(number):.4g}")
-        else:
-            text = pair if "mask" in pair or pair == scalar else "calculated value by value"
+        text = _with_number(case, reflected if case.reflected else scalar)
     if "rounding_mode" in case.args.named:
         text += ", then rounded"
     if case.args.number("alpha") not in (None, "1") and "alpha" in case.args.named:
@@ -226,6 +213,18 @@ def binary(case: Case) -> Told:
     if lines and case.out == case.x:
         text += ", the smaller operand stretched to fit"
     return Told(f"{effect}: {text}", lines, case.every(dims))
+
+
+def _with_number(case: Case, template: str) -> str:
+    number = case.args.number("other", "exponent", "value")
+    scalar, reflected = case.words[1:]
+    # torch.sub(1, x) and torch.sub(x, 1) are recorded alike.
+    unsure = case.step.op.startswith("torch.") and reflected not in ("", scalar)
+    if number is None or not template or unsure:
+        return "calculated value by value"
+    if template == "every value raised to the power {}" and number in {"2", "2.0"}:
+        return "every value squared"
+    return template.format(number if len(number) < 9 else f"about {float(number):.4g}")
 
 
 def broadcast(case: Case) -> tuple[list[str], Dims]:

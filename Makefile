@@ -1,0 +1,52 @@
+# make run   starts the app           (PORT=9000 for a port of your own)
+# make test  checks and tests everything
+#
+# Both make .venv first; only Python 3.11 or newer is needed for that.
+
+PORT ?=
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,\
+	$(shell command -v $(name) >/dev/null 2>&1 && \
+	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help run test clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
+
+run: $(VENV)/installed
+	@exec $(BIN)/python -m ui.serve --port "$(PORT)"
+
+test: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.browser.chromium
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --ignore=tests/browser
+	$(BIN)/python -m pytest tests/browser
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# An installation that broke off leaves no stamp, so the next call completes it.
+
+$(VENV)/installed: requirements.txt | $(BIN)/python
+	@echo "Installing what the app needs; the first time this takes a few minutes."
+	@$(INSTALL) -r requirements.txt
+	@touch $@
+
+$(VENV)/installed-dev: requirements.txt requirements-dev.txt | $(BIN)/python
+	@echo "Installing what the app and its tests need; the first time this takes a few minutes."
+	@$(INSTALL) -r requirements-dev.txt
+	@touch $@ $(VENV)/installed
+
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Shapewalk needs Python 3.11 or newer, and $$(python3 --version 2>/dev/null || echo no Python) was found:" \
+			"install one, or name it with PYTHON=/path/to/python." >&2; exit 1; fi
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "$(PYTHON) could not make a virtual environment: on Debian and Ubuntu," \
+			"apt-get install python3-venv brings what is missing." >&2; exit 1; }

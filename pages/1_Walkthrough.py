@@ -1,0 +1,24 @@
+"""The walkthrough of one lesson: player, and under it graph, table, inspector, claims, source."""
+
+import streamlit as st
+
+from modules import lesson
+from ui import player
+from ui.controls import current_view, sidebar
+from ui.details import details
+from ui.frame import frame
+from ui.view import to_query
+from ui.work import shown
+
+arrived = frame("Walkthrough", "walkthrough")
+view = sidebar(current_view(arrived))
+chosen = lesson(view.lesson)
+
+with st.container(key="title", horizontal=True, vertical_alignment="bottom", gap="small"):
+    st.title(chosen.title, anchor=False, width="content")
+    st.caption(chosen.teaches, width="content")
+
+run = shown(view)
+if run is not None:
+    player.show(run, to_query(view))
+    details(run, view)

@@ -1,0 +1,39 @@
+"""A saved trace, opened: nothing is run, and the code that it came from is not needed."""
+
+import streamlit as st
+
+from tracer import Trace, TraceFileError
+from ui import player
+from ui.details import details
+from ui.frame import frame
+from ui.run import Run
+
+LARGEST = 64
+
+frame("Open a trace", "open")
+
+with st.container(key="title"):
+    st.title("Open a trace", anchor=False)
+st.caption(
+    "A file that `trace(model, x).save(path)` or the command line wrote. It is read on this "
+    "machine and nothing in it is executed."
+)
+file = st.file_uploader(
+    "Trace file", type="json", max_upload_size=LARGEST, label_visibility="collapsed"
+)
+if file is not None and st.session_state.get("opened-file") != file.file_id:
+    st.session_state["opened-file"] = file.file_id
+    st.session_state["unreadable"] = None
+    try:
+        st.session_state["opened"] = Run(Trace.from_json(file.getvalue()))
+    except TraceFileError as error:
+        st.session_state["unreadable"] = f"{file.name}: {error}"
+
+problem = st.session_state.get("unreadable")
+run = st.session_state.get("opened")
+if problem is not None:
+    kept = f" {run.trace.name}, opened before, is still here." if run is not None else ""
+    st.error(f"{problem}{kept}", icon=":material/block:")
+if run is not None:
+    player.show(run, None)
+    details(run, None)

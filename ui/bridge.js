@@ -1,0 +1,105 @@
+// What the rest of a page says to the player and hears from it, through events of the window:
+// the player announces `shapewalk:step` and obeys `shapewalk:goto`, both with a step's path.
+
+const cleanups = new WeakMap();
+
+function currentPath() {
+  return window.shapewalkPath ?? new URLSearchParams(location.search).get("step") ?? "0";
+}
+
+function goTo(path) {
+  window.dispatchEvent(new CustomEvent("shapewalk:goto", { detail: { path } }));
+}
+
+function showPlayer() {
+  const player = document.querySelector(".st-key-player");
+  if (!player || player.getBoundingClientRect().top >= 0) return;
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  player.scrollIntoView({ block: "start", behavior: still ? "auto" : "smooth" });
+}
+
+/** Scroll the chart alone, never the page: the reader may be looking at the player. */
+function reveal(chart, node) {
+  const [frame, box] = [chart.getBoundingClientRect(), node.getBoundingClientRect()];
+  if (box.left < frame.left || box.right > frame.right) {
+    chart.scrollLeft += (box.left + box.right - frame.left - frame.right) / 2;
+  }
+  if (box.top < frame.top || box.bottom > frame.bottom) {
+    chart.scrollTop += (box.top + box.bottom - frame.top - frame.bottom) / 2;
+  }
+}
+
+const roles = {
+  // A row of the table was chosen on the server.
+  goto({ path }) {
+    goTo(path);
+    showPlayer();
+  },
+
+  // A button that names the step on screen and tells the server which one it is.
+  button({ label, help }, place, setTriggerValue) {
+    const press = document.createElement("button");
+    press.type = "button";
+    press.title = help;
+    const name = () => {
+      press.textContent = `${label} ${currentPath()}`;
+    };
+    name();
+    press.addEventListener("click", () => setTriggerValue("pressed", currentPath()));
+    window.addEventListener("shapewalk:step", name);
+    place.replaceChildren(press);
+    return () => window.removeEventListener("shapewalk:step", name);
+  },
+
+  // The graph beside it: mark the current step, and go to a step that is clicked.
+  graph({ within }) {
+    const pattern = /^(?:step|call-\d+)-(\d+)(?:-(\d+))?$/;
+    const chart = document.querySelector(`.st-key-${within}`);
+    if (!chart) return;
+    const mark = () => {
+      const step = Number.parseInt(currentPath(), 10);
+      for (const node of chart.querySelectorAll("g.node")) {
+        const range = pattern.exec(node.id);
+        if (!range) continue;
+        const [start, stop] = [Number(range[1]), Number(range[2] ?? Number(range[1]) + 1)];
+        const current = start <= step && step < stop;
+        node.classList.toggle("shapewalk-current", current);
+        if (!current) node.removeAttribute("aria-current");
+        else if (!node.hasAttribute("aria-current")) {
+          node.setAttribute("aria-current", "step");
+          reveal(chart, node);
+        }
+        node.setAttribute("tabindex", "0");
+        node.setAttribute("role", "button");
+      }
+    };
+    const chosen = (event) => {
+      if (event.type === "keydown" && event.key !== "Enter" && event.key !== " ") return;
+      const node = event.target.closest?.("g.node");
+      const path = pattern.exec(node?.id ?? "")?.[1];
+      if (path === undefined) return;
+      event.preventDefault();
+      event.stopPropagation();
+      goTo(path);
+    };
+    mark();
+    const redrawn = new MutationObserver(mark);
+    redrawn.observe(chart, { childList: true, subtree: true });
+    window.addEventListener("shapewalk:step", mark);
+    chart.addEventListener("click", chosen);
+    chart.addEventListener("keydown", chosen);
+    return () => {
+      redrawn.disconnect();
+      window.removeEventListener("shapewalk:step", mark);
+      chart.removeEventListener("click", chosen);
+      chart.removeEventListener("keydown", chosen);
+    };
+  },
+};
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const place = parentElement.querySelector(".place");
+  cleanups.get(place)?.();
+  cleanups.set(place, roles[data.role]?.(data, place, setTriggerValue));
+  return () => cleanups.get(place)?.();
+}

@@ -1,0 +1,165 @@
+"""The sidebar of the walkthrough: which lesson, at which sizes, on which input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from modules import LESSONS, lesson
+from modules.lesson import InputKind, Option
+from ui.view import (
+    MAX_SEED,
+    View,
+    default_view,
+    from_query,
+    matching_preset,
+    option_text,
+    preset_view,
+)
+
+CUSTOM = "Own sizes"
+
+KINDS: dict[InputKind, str] = {
+    "picture": "Picture",
+    "noise": "Noise",
+    "ramp": "Ramp",
+}
+
+KINDS_HELP = (
+    "**Picture**: drawn by code and lifted to all channels by fixed filters. "
+    "**Noise**: normal numbers. "
+    "**Ramp**: each element holds its flat index, so that you can follow it through "
+    "`view` and `permute`."
+)
+
+
+def current_view(arrived: bool) -> View:
+    """The view on screen. The address decides when the reader arrives with one; after that what
+    was chosen, also when coming back from another page."""
+    query = {name: st.query_params[name] for name in st.query_params}
+    known = st.session_state.get("view")
+    if arrived and ("lesson" in query or known is None):
+        view, complaints = from_query(query)
+        st.session_state["view"] = view
+        st.session_state["complaints"] = complaints
+        return view
+    return known or default_view(LESSONS[0].key)
+
+
+def sidebar(view: View) -> View:
+    """Draw the controls for `view`; what is changed there is the view of the next run."""
+    chosen = lesson(view.lesson)
+    with st.sidebar:
+        titles = {each.key: each.title for each in LESSONS}
+        _select("Lesson", "lesson", view.lesson, titles, lambda _, key: default_view(key))
+        preset = matching_preset(view)
+        names = {each.name: each.name for each in chosen.presets}
+        if preset is None:
+            names = {CUSTOM: CUSTOM, **names}
+        _select("Preset", "preset", preset or CUSTOM, names, preset_view)
+        if preset is not None:
+            st.caption(chosen.preset(preset).note)
+
+        with st.container(key="sizes"):
+            for size in chosen.sizes:
+                value = dict(view.settings)[size.name]
+                _number(size.name, size.name, value, size.low, size.high, f"{size.meaning}.")
+        with st.container(key="options"):
+            for option in chosen.options:
+                _option(option, dict(view.settings)[option.name])
+        st.divider()
+        kinds = {kind: KINDS[kind] for kind in chosen.kinds}
+        _segments("Input", "kind", view.kind, kinds, help=KINDS_HELP)
+        _segments("Mode", "training", view.training, {False: "eval", True: "train"})
+        _segments(
+            "Compute",
+            "values",
+            view.values,
+            {True: "Values", False: "Shapes only"},
+            help="Shapes alone cost nothing at any size; values need memory and time.",
+        )
+        _number("Seed", "seed", view.seed, 0, MAX_SEED, "Another seed draws another input.")
+    return view
+
+
+# A widget is a picture of the view. It is given the view's value only when the two differ (after
+# a preset, another lesson, the back button), so that a fast hand is never overruled.
+
+
+def _hold(key: str, value: Any) -> None:
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
+
+
+def _set(view: View) -> None:
+    st.session_state["view"] = view
+    st.session_state["complaints"] = []
+
+
+def _number(label: str, name: str, value: int, low: int, high: int, help: str) -> None:
+    key = f"{st.session_state['view'].lesson}/{name}"
+
+    def changed() -> None:
+        view: View = st.session_state["view"]
+        number = st.session_state[key]
+        if number is not None:
+            own = name == "seed"
+            _set(replace(view, seed=number) if own else view.with_settings({name: number}))
+
+    _hold(key, value)
+    help = f"{help} {low:,} to {high:,}."
+    st.number_input(label, low, high, key=key, step=1, help=help, on_change=changed)
+
+
+def _select(
+    label: str,
+    name: str,
+    value: Any,
+    choices: dict[Any, str],
+    then: Callable[[View, Any], View],
+    help: str | None = None,
+) -> None:
+    scope = "" if name == "lesson" else f"{st.session_state['view'].lesson}/"
+    key = f"choose/{scope}{name}"
+
+    def changed() -> None:
+        if st.session_state[key] != CUSTOM:
+            _set(then(st.session_state["view"], st.session_state[key]))
+
+    _hold(key, value)
+    st.selectbox(
+        label, list(choices), key=key, format_func=choices.__getitem__, help=help, on_change=changed
+    )
+
+
+def _option(option: Option, value: Any) -> None:
+    def choose(view: View, chosen: Any) -> View:
+        return view.with_settings({option.name: chosen})
+
+    texts = {choice: option_text(choice) for choice in option.choices}
+    width = "wide" if max(map(len, texts.values())) > 8 else "narrow"
+    with st.container(key=f"{width}-{option.name}"):
+        _select(option.name, option.name, value, texts, choose, help=f"{option.meaning}.")
+
+
+def _segments(
+    label: str, name: str, value: Any, choices: dict[Any, str], help: str | None = None
+) -> None:
+    key = f"{st.session_state['view'].lesson}/{name}"
+
+    def changed() -> None:
+        _set(replace(st.session_state["view"], **{name: st.session_state[key]}))
+
+    _hold(key, value)
+    st.segmented_control(
+        label,
+        list(choices),
+        key=key,
+        format_func=choices.__getitem__,
+        help=help,
+        required=True,
+        on_change=changed,
+    )

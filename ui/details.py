@@ -1,0 +1,239 @@
+"""What lies under the player: graph, table, inspector, claims, source. One function per tab."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from modules import lesson
+from modules.lesson import Lesson, check_claims
+from tracer import Trace
+from tracer.views import graph, html, text
+from ui import player
+from ui.inspector import inspector
+from ui.run import Run
+from ui.view import View
+
+VERDICTS = {
+    "agrees": (":green[:material/check_circle:]", "agrees"),
+    "slip": (":red[:material/error:]", "slip of the post"),
+    "depends": (":orange[:material/help:]", "depends"),
+}
+
+
+@st.fragment
+def details(run: Run, view: View | None) -> None:
+    """The tabs for a run; those of a lesson only with `view`.  Only the open one is computed."""
+    names = ["Graph", "Table"]
+    if view is not None:
+        names += ["Inspector", "Claims", "Source"]
+    tabs = st.tabs(names, key="tab", on_change="rerun")
+    for name, tab in zip(names, tabs, strict=True):
+        if not tab.open:
+            continue
+        with tab:
+            if name == "Graph":
+                _graph(run.trace)
+            elif name == "Table":
+                _table(run.trace)
+            elif view is not None and name == "Inspector":
+                inspector(run.trace, view)
+            elif view is not None and name == "Claims":
+                _claims(lesson(view.lesson))
+            elif view is not None:
+                _source(run.trace, lesson(view.lesson))
+            downloads(run)
+
+
+# --- graph ------------------------------------------------------------------------------------
+
+
+def _graph(trace: Trace) -> None:
+    if not trace.steps:
+        st.info("This run has no steps to draw.")
+        return
+    calls = {call.index: call for call in graph.levels(trace)}
+    choices: list[int | None] = list(calls)
+    if graph.too_large(trace):
+        st.caption(f"{len(trace.steps):,} steps are too many for one graph: one module at a time.")
+    else:
+        choices.insert(0, None)
+
+    def name(choice: int | None) -> str:
+        if choice is None:
+            return "Every step"
+        call = calls[choice]
+        return f"Inside {call.module or call.type} · {call.stop - call.start} steps"
+
+    level = st.selectbox("Level", choices, format_func=name, key="graph-level", width=420)
+    if level is not None and _nodes(trace, level) > graph.MAX_NODES:
+        st.info(
+            f"{name(level)} still has more than {graph.MAX_NODES} nodes: choose a smaller module."
+        )
+        return
+    with st.container(key="graph"):
+        st.graphviz_chart(graph.dot(trace, level))
+    player.tie_graph("graph")
+    st.caption("Click a node to go to its step. Shaded steps have learned weights.")
+
+
+def _nodes(trace: Trace, level: int) -> int:
+    call = trace.calls[level]
+    inside = [c for c in trace.calls if c.parent == level]
+    return call.stop - call.start - sum(c.stop - c.start - 1 for c in inside if c.stop > c.start)
+
+
+# --- table ------------------------------------------------------------------------------------
+
+
+def step_table(trace: Trace) -> pd.DataFrame:
+    """One row for each step."""
+
+    def shapes(notes: Any) -> str:
+        return ", ".join(graph.shape_text(note) for note in notes)
+
+    rows = []
+    for step in trace.steps:
+        made = step.outputs[0] if step.outputs else None
+        stats = made.stats if made else None
+        weights = [note for note in step.inputs if note.kind in ("parameter", "buffer")]
+        rows.append(
+            {
+                "step": step.index,
+                "name": ", ".join(note.name for note in step.outputs if note.name),
+                "expression": " ".join(step.expression.split()),
+                "from": shapes(note for note in step.inputs if note not in weights),
+                "to": shapes(step.outputs),
+                "weights": shapes(weights),
+                "operation": step.op,
+                "arguments": ", ".join(step.arguments),
+                "module": step.module,
+                "line": step.line,
+                "type": made.dtype.removeprefix("torch.") if made else "",
+                "min": stats.minimum if stats else None,
+                "max": stats.maximum if stats else None,
+                "mean": stats.mean if stats else None,
+                "NaN": stats.nan if stats else None,
+                "ms": step.seconds * 1000,
+            }
+        )
+    table = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["step"])
+    # A column without a single figure says nothing.
+    return table.dropna(axis="columns", how="all")
+
+
+def _table(trace: Trace) -> None:
+    table = step_table(trace)
+    number = st.column_config.NumberColumn
+    chosen: Any = st.dataframe(
+        table,
+        key="table",
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        height=min(600, 38 + 35 * max(1, len(table))),
+        column_config={
+            "step": number(width=60),
+            "line": number(width=60, format="%d"),
+            "expression": st.column_config.TextColumn(width=300),
+            "ms": number(format="%.2f", width=70),
+            **{name: number(format="compact") for name in ("min", "max", "mean")},
+        },
+    )
+    st.caption("Choose a row to go to its step. Click a heading to sort.")
+    rows = chosen.selection.rows
+    if rows:
+        count = st.session_state.get("gone", 0)
+        if st.session_state.get("gone-to") != (rows[0], id(trace)):
+            count += 1
+            st.session_state["gone"], st.session_state["gone-to"] = count, (rows[0], id(trace))
+        player.go_to(str(int(table["step"].iloc[rows[0]])), count)
+
+
+# --- claims -----------------------------------------------------------------------------------
+
+
+@st.cache_data(max_entries=32, show_spinner="Checking every claim against a run …")
+def _checked(key: str) -> list[tuple[str, str, str, str, str, str]]:
+    return [
+        (c.claim.verdict, c.claim.says, c.claim.quote, c.found, c.claim.why, c.claim.preset)
+        for c in check_claims(lesson(key))
+    ]
+
+
+def _claims(chosen: Lesson) -> None:
+    claims = _checked(chosen.key)
+    if not claims:
+        st.info(f"Post {chosen.post} names no shape that {chosen.title} could be checked against.")
+        return
+    counts = {verdict: sum(c[0] == verdict for c in claims) for verdict in VERDICTS}
+    st.markdown(
+        f"What post {chosen.post} says about this module, each line checked against a run just "
+        "now: "
+        + ", ".join(f"{VERDICTS[v][0]} {counts[v]} {VERDICTS[v][1]}" for v in VERDICTS if counts[v])
+        + "."
+    )
+    order = {"slip": 0, "depends": 1, "agrees": 2}
+    with st.container(key="claims", gap="xsmall"):
+        for verdict, says, quote, found, why, preset in sorted(claims, key=lambda c: order[c[0]]):
+            sign, word = VERDICTS[verdict]
+            with st.container(border=True, gap="xxsmall"):
+                st.markdown(f"{sign} **{word}** · {_plain(says)}")
+                st.text(f"“{quote}”")
+                st.markdown(f"Found: {_code(found)} with preset *{_plain(preset)}*.")
+                if why:
+                    st.caption(_plain(why))
+
+
+def _plain(words: str) -> str:
+    """Text for Markdown that shall be read as it is."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#+-!|$~:" else c for c in words)
+
+
+def _code(words: str) -> str:
+    return f"`{words}`" if "`" not in words else _plain(words)
+
+
+# --- source -----------------------------------------------------------------------------------
+
+
+def _source(trace: Trace, chosen: Lesson) -> None:
+    paper = chosen.paper
+    st.markdown(
+        f"**{_plain(paper.title)}**  \n{_plain(paper.authors)}. "
+        f"*{_plain(paper.venue)}*, {paper.year}. [{paper.link}]({paper.link})"
+    )
+    st.markdown(chosen.about)
+    st.markdown(f"Written after [{_plain(chosen.source)}]({chosen.source}) and post {chosen.post}.")
+    file = inspect.getsourcefile(chosen.build)
+    if file is not None:
+        st.code(Path(file).read_text(encoding="utf-8"), language="python", line_numbers=True)
+
+
+# --- downloads --------------------------------------------------------------------------------
+
+
+def downloads(run: Run) -> None:
+    """The trace to take along. The files are made when they are asked for."""
+    trace = run.trace
+    stem = "".join(c if c.isalnum() else "-" for c in trace.name.lower()).strip("-") or "trace"
+    with st.container(key="downloads", horizontal=True, gap="small"):
+        for label, make, ending, mime in (
+            ("Trace", trace.to_json, "json", "application/json"),
+            ("Table", lambda: step_table(trace).to_csv(index=False), "csv", "text/csv"),
+            ("Page", lambda: html.page(trace, dict(run.dims)), "html", "text/html"),
+            ("Annotated source", lambda: text.annotated(trace), "txt", "text/plain"),
+        ):
+            st.download_button(
+                label,
+                make,
+                f"{stem}.{ending}",
+                mime,
+                key=f"download-{ending}",
+                icon=":material/download:",
+                on_click="ignore",
+            )

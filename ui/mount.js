@@ -1,0 +1,65 @@
+// The player inside a Streamlit page. It follows player.js in the same module, so `mount` is its.
+//
+// The server owns the view (lesson, sizes, input), the player owns the step; this file owns the
+// address and keeps both in it: a new view is a new entry in the browser's history, a new step
+// rewrites the entry. Streamlit's own address keeping would forget the step.
+
+const mounted = new WeakMap();
+let lastWrite = -Infinity;
+let wentBack = false;
+window.addEventListener("popstate", () => {
+  wentBack = true;
+});
+window.addEventListener("shapewalk:step", ({ detail }) => {
+  window.shapewalkPath = detail.path;
+});
+
+/** The first line says what the data are; the payload after it is long and mostly unchanged. */
+function parse(data) {
+  const end = data.indexOf(10);
+  const text = (bytes) => JSON.parse(new TextDecoder().decode(bytes));
+  return { ...text(data.subarray(0, end)), payload: () => text(data.subarray(end + 1)) };
+}
+
+function writeAddress(query, arriving) {
+  const now = new URLSearchParams(location.search);
+  const kept = ["step", "embed", "embed_options"].flatMap((name) =>
+    now.getAll(name).map((value) => [name, value]),
+  );
+  for (const [name] of kept) now.delete(name);
+  const wanted = new URLSearchParams(query);
+  if (now.toString() === wanted.toString()) return;
+  const otherLesson = now.get("lesson") !== wanted.get("lesson");
+  for (const [name, value] of kept) {
+    // A step of one lesson means nothing in another.
+    if (name !== "step" || arriving || !otherLesson) wanted.append(name, value);
+  }
+  const url = `${location.pathname}?${wanted}${location.hash}`;
+  // Clicking a size up five times is one change of mind, not five.
+  const hasty = !otherLesson && performance.now() - lastWrite < 1500;
+  if (arriving || hasty) history.replaceState(history.state, "", url);
+  else history.pushState({}, "", url);
+  lastWrite = performance.now();
+}
+
+export default function ({ data, parentElement }) {
+  const { query, height, payload } = parse(data);
+  const place = parentElement.querySelector(".place");
+  const there = mounted.get(place);
+  const returned = wentBack;
+  wentBack = false;
+  if (query) writeAddress(query, there === undefined || returned);
+  if (there === undefined) {
+    const player = mount(place, payload(), { url: query !== null, height });
+    mounted.set(place, { player });
+  } else {
+    // Before the update: the player writes the step that it shows into the address.
+    const step = new URLSearchParams(location.search).get("step");
+    there.player.update(payload(), { height });
+    if (returned && step !== null) there.player.goto(step);
+  }
+  return () => {
+    mounted.get(place)?.player.destroy();
+    mounted.delete(place);
+  };
+}

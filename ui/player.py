@@ -1,0 +1,83 @@
+"""The player in a Streamlit page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from tracer.views.player import SCRIPT, STYLE
+from ui.run import Run
+
+_HERE = Path(__file__).parent
+
+# The fonts that Streamlit brings along, for notes and code as for the page around.
+_FONTS = """
+.shapewalk {
+  --serif: "Source Serif", Georgia, serif;
+  --mono: "Source Code Pro", ui-monospace, Menlo, Consolas, monospace;
+}
+"""
+
+_BUTTON = """
+button {
+  font: 400 1rem var(--st-font);
+  color: var(--st-text-color);
+  padding: 0.4rem 0.8rem;
+  border: 1px solid var(--st-border-color);
+  border-radius: var(--st-button-radius);
+  background: var(--st-secondary-background-color);
+  white-space: nowrap;
+  cursor: pointer;
+}
+button:hover, button:focus-visible { color: var(--st-primary-color); border-color: currentColor }
+"""
+
+_player = st.components.v2.component(
+    "shapewalk.player",
+    html='<div class="place"></div>',
+    css=STYLE.read_text(encoding="utf-8") + _FONTS,
+    js=SCRIPT.read_text(encoding="utf-8") + (_HERE / "mount.js").read_text(encoding="utf-8"),
+)
+
+_bridge = st.components.v2.component(
+    "shapewalk.bridge",
+    html='<div class="place"></div>',
+    css=_BUTTON,
+    js=(_HERE / "bridge.js").read_text(encoding="utf-8"),
+)
+
+
+HEIGHT = "max(34rem, calc(100dvh - 8.8rem))"
+"""As high as the window lets it be under the page's title."""
+
+
+def show(run: Run, query: Mapping[str, str] | None) -> None:
+    """Draw the player. `query` is what the address shall say besides the step; None when the page
+    has no address of its own for what it shows."""
+    head = json.dumps({"query": query and dict(query), "height": HEIGHT})
+    _player(data=head.encode() + b"\n" + run.payload, key="player")
+
+
+def go_to(path: str, count: int) -> None:
+    """Send the player to a step. `count` tells one request from the next."""
+    _bridge(data={"role": "goto", "path": path, "count": count}, key="go-to")
+
+
+def current_step_button(label: str, help: str) -> str | None:
+    """A button that always names the step on screen: its path, if it was pressed just now."""
+    result: Any = _bridge(
+        data={"role": "button", "label": label, "help": help},
+        key="current-step",
+        width="content",
+        on_pressed_change=lambda: None,
+    )
+    return result.pressed if isinstance(result.pressed, str) else None
+
+
+def tie_graph(container: str) -> None:
+    """Let the graph in the container of that key mark the current step and obey clicks."""
+    _bridge(data={"role": "graph", "within": container}, key="graph-tie")

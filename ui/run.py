@@ -1,0 +1,360 @@
+"""Runs of lessons: traced in the background, one at a time, within the machine's memory, kept.
+
+What the pages show comes from a `Run`: a trace with what is needed to show it.  The shapes of a
+view (its outline) are always at hand within milliseconds, for any size, because they are traced
+on the `meta` device; the values follow when they fit into memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from modules import lesson
+from modules.lesson import Size, prepare
+from modules.lesson import run as run_lesson
+from tracer import Cancelled, TensorNote, Trace, compute
+from tracer.views.player import payload
+from ui.view import View, option_text
+
+BUDGET_SHARE = 0.4
+"""The share of the free memory that one run may take."""
+
+KEPT_RUNS = 24
+KEPT_OUTLINES = 64
+
+VIEWS = frozenset(
+    f"Tensor.{name}"
+    for name in (
+        *("view", "view_as", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze", "T", "mT"),
+        *("permute", "transpose", "swapaxes", "movedim", "t", "expand", "expand_as", "detach"),
+        *("__getitem__", "narrow", "select", "split", "chunk", "unbind", "diagonal", "contiguous"),
+    )
+)
+"""Operations that (nearly always) give another look at the memory of their operand."""
+
+_WIDTHS = {"64": 8, "32": 4, "16": 2, "8": 1, "bool": 1, "complex64": 8, "complex128": 16}
+
+
+class CannotRun(ValueError):  # noqa: N818 - says what happened, as Cancelled does
+    """A view cannot be run at all; the message is one sentence for the reader."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trace, ready to be shown. `dims` names the dimensions of the inputs."""
+
+    trace: Trace
+    dims: tuple[tuple[str, str], ...] = ()
+
+    @cached_property
+    def payload(self) -> bytes:
+        """What the player draws, as JSON."""
+        return json.dumps(payload(self.trace, dict(self.dims)), allow_nan=False).encode()
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run with values would need: `bytes` is an upper bound of the tensors that it makes,
+    `largest` the biggest of them, `fits` whether that is within `budget`."""
+
+    bytes: int
+    largest: TensorNote | None
+    budget: int
+
+    @property
+    def fits(self) -> bool:
+        return self.bytes <= self.budget
+
+
+# --- tracing ----------------------------------------------------------------------------------
+
+
+def _trace(view: View, values: bool, watch: Callable[[int], None] | None = None) -> Trace:
+    try:
+        return run_lesson(
+            lesson(view.lesson),
+            dict(view.settings),
+            view.kind,
+            view.seed,
+            values=values,
+            training=view.training,
+            watch=watch,
+        )
+    except ValueError as error:
+        raise _refused(view, error) from error
+
+
+def _refused(view: View, error: Exception) -> CannotRun:
+    title = lesson(view.lesson).title
+    shown = ", ".join(f"{name}={option_text(value)}" for name, value in view.settings)
+    reason = str(error).strip().rstrip(".")
+    return CannotRun(
+        f"{title} cannot be built with {shown}: {reason}. "
+        "Change a size or choose a preset in the sidebar."
+    )
+
+
+@contextlib.contextmanager
+def _seeded(view: View) -> Iterator[None]:
+    """Dropout draws from torch's global generator: the same numbers in every run of a view."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(view.seed)
+        yield
+
+
+# --- what is kept -----------------------------------------------------------------------------
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class _Kept(Generic[Key, Value]):
+    """The `limit` most recently used results, for all sessions together."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.items: OrderedDict[Key, Value] = OrderedDict()
+        self.lock = threading.Lock()
+
+    def get(self, key: Key) -> Value | None:
+        with self.lock:
+            if key in self.items:
+                self.items.move_to_end(key)
+            return self.items.get(key)
+
+    def put(self, key: Key, value: Value) -> Value:
+        with self.lock:
+            self.items[key] = value
+            self.items.move_to_end(key)
+            while len(self.items) > self.limit:
+                self.items.popitem(last=False)
+            return value
+
+
+_outlines: _Kept[View, Run] = _Kept(KEPT_OUTLINES)
+_runs: _Kept[View, Run] = _Kept(KEPT_RUNS)
+_tensors: _Kept[tuple[View, int], Tensor] = _Kept(1)
+
+_running = threading.Lock()
+"""Held by the run that computes values. One at a time, so that two runs that each fit the memory
+cannot exceed it together, and so that seeding torch's global generator disturbs nobody."""
+
+
+def _dims(view: View) -> tuple[tuple[str, str], ...]:
+    return tuple(lesson(view.lesson).dims.items())
+
+
+def outline(view: View) -> Run:
+    """The shapes of the view's run, for any size.
+
+    Raises:
+        CannotRun: the module cannot be built with these settings.
+    """
+    kept = _outlines.get(view)
+    return kept or _outlines.put(view, Run(_trace(view, False), _dims(view)))
+
+
+def values(view: View, watch: Callable[[int], None] | None = None) -> Run:
+    """The view's run with values; waits for other runs to end.
+
+    Raises:
+        CannotRun: the module cannot be built with these settings, or memory ran out.
+        Cancelled: `watch` raised it.
+    """
+    kept = _runs.get(view)
+    if kept is not None:
+        return kept
+    while not _running.acquire(timeout=0.1):
+        if watch is not None:
+            watch(0)
+    try:
+        kept = _runs.get(view)
+        if kept is None:
+            with _seeded(view):
+                kept = _runs.put(view, Run(_trace(view, True, watch), _dims(view)))
+        return kept
+    except MemoryError as error:
+        raise CannotRun(_out_of_memory()) from error
+    except RuntimeError as error:
+        if "not enough memory" not in str(error):
+            raise
+        raise CannotRun(_out_of_memory()) from error
+    finally:
+        _running.release()
+
+
+def tensor(view: View, note_id: int) -> Tensor:
+    """One tensor of the view's run at full size, computed again. The latest one is kept."""
+    kept = _tensors.get((view, note_id))
+    if kept is not None:
+        return kept
+
+    with _running, _seeded(view), torch.no_grad():
+        model, args, kwargs = prepare(
+            lesson(view.lesson), dict(view.settings), view.kind, view.seed, training=view.training
+        )
+        return _tensors.put((view, note_id), compute(note_id, model, *args, **kwargs))
+
+
+def _out_of_memory() -> str:
+    return (
+        "The run needed more memory than the machine would give, so only shapes are shown: "
+        "reduce a size to see values."
+    )
+
+
+# --- memory -----------------------------------------------------------------------------------
+
+
+def free_memory() -> int:
+    """Bytes that a run could take: of the machine, or of the container if that is less."""
+    free = 2 * 2**30
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        free = int(fields["MemAvailable"].split()[0]) * 1024
+    elif hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    group = Path("/sys/fs/cgroup")
+    limit, used = group / "memory.max", group / "memory.current"
+    if limit.exists() and used.exists() and limit.read_text().strip() != "max":
+        free = min(free, max(0, int(limit.read_text()) - int(used.read_text())))
+    return free
+
+
+def size_of(note: TensorNote) -> int:
+    """Bytes of a tensor of this shape and type."""
+    count = 1
+    for size in note.shape:
+        count *= size
+    dtype = note.dtype.removeprefix("torch.")
+    for ending, width in sorted(_WIDTHS.items(), key=lambda item: -len(item[0])):
+        if dtype.endswith(ending):
+            return count * width
+    return count * 8
+
+
+def forecast(trace: Trace, budget: int | None = None) -> Forecast:
+    """What a run with these shapes would take: everything it makes that is no view, as if nothing
+    were freed on the way, and its inputs and parameters.  The largest tensor counts once more,
+    for the copy that measuring it may need."""
+    made: dict[int, TensorNote] = {}
+    for step in trace.walk():
+        looks = step.op in VIEWS
+        for note in (*step.inputs, *step.outputs):
+            if note.kind != "made" or not looks:
+                made.setdefault(note.id, note)
+        if looks or step.writes:
+            for note in step.outputs:
+                made.pop(note.id, None)
+    for note in trace.inputs:
+        made.setdefault(note.id, note)
+    largest = max(made.values(), key=size_of, default=None)
+    total = sum(map(size_of, made.values())) + (size_of(largest) if largest else 0)
+    budget = int(free_memory() * BUDGET_SHARE) if budget is None else budget
+    return Forecast(total, largest, budget)
+
+
+def advice(view: View, forecast: Forecast) -> str:
+    """Why the values are not computed, and what to reduce: found by tracing the shapes again with
+    smaller sizes, taking the size that needs to shrink least."""
+    reason = "The tensors"
+    if forecast.largest is not None:
+        note = forecast.largest
+        name = f"`{note.name}` " if note.name else ""
+        shape = ", ".join(map(str, note.shape))
+        reason = f"{name}({shape}) alone takes {in_bytes(size_of(note))}; all tensors"
+    sentence = (
+        f"Shapes only: {reason} would take {in_bytes(forecast.bytes)}, more than the "
+        f"{in_bytes(forecast.budget)} that a run may use here"
+    )
+    best: tuple[float, Size, int] | None = None
+    for size in lesson(view.lesson).sizes:
+        value = dict(view.settings)[size.name]
+        fitting = _largest_fitting(view, size, value, forecast.budget)
+        if fitting is not None and (best is None or fitting / value > best[0]):
+            best = (fitting / value, size, fitting)
+    if best is None:
+        return f"{sentence}. Reduce several sizes to see values."
+    _, size, fitting = best
+    value = dict(view.settings)[size.name]
+    return f"{sentence}. Reduce {size.name} from {value:,} to {fitting:,} to see values."
+
+
+def _largest_fitting(view: View, size: Size, value: int, budget: int) -> int | None:
+    def fits(candidate: int) -> bool | None:
+        try:
+            run = outline(view.with_settings({size.name: candidate}))
+        except CannotRun:
+            return None
+        return None if run.trace.failure else forecast(run.trace, budget).fits
+
+    candidate = value // 2
+    # Sizes are mostly powers of two and their multiples: halving meets the divisors they need.
+    while candidate >= size.low:
+        if fits(candidate):
+            return candidate
+        candidate //= 2
+    return None
+
+
+def in_bytes(count: float) -> str:
+    """`23.7 GB`"""
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
+
+
+# --- in the background ------------------------------------------------------------------------
+
+
+class Job:
+    """A run with values in its own thread, which can be watched and cancelled."""
+
+    def __init__(self, view: View, total: int) -> None:
+        self.view = view
+        self.total = total
+        self.done = 0
+        self.run: Run | None = None
+        self.problem: str | None = None
+        self.cancelled = False
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def _watch(self, done: int) -> None:
+        self.done = done
+        if self.cancelled:
+            raise Cancelled
+
+    def _work(self) -> None:
+        try:
+            self.run = values(self.view, self._watch)
+        except Cancelled:
+            pass
+        except CannotRun as error:
+            self.problem = str(error)
+        except Exception as error:  # noqa: BLE001 - shown to the reader, who can act on it
+            self.problem = f"The run stopped: {type(error).__name__}: {error}"
+
+    def cancel(self) -> None:
+        """Ends the run before its next operation."""
+        self.cancelled = True
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it has ended, after waiting for it at most so long."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()

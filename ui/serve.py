@@ -1,0 +1,73 @@
+"""Start the app: `python -m ui.serve [--port 8501]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from pathlib import Path
+
+ADDRESS = "127.0.0.1"
+PORT = 8501
+TRIED = 50
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ui.serve", description=__doc__)
+    parser.add_argument(
+        "--port", default="", help=f"on which the app listens; a free one from {PORT} on if empty"
+    )
+    asked = parser.parse_args(arguments).port
+    try:
+        port = choose_port(asked)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"\n  Shapewalk is at http://{ADDRESS}:{port} (end it with Ctrl-C)\n", flush=True)
+    os.chdir(ROOT)
+    command = ["-m", "streamlit", "run", "app.py"]
+    command += ["--server.address", ADDRESS, "--server.port", str(port)]
+    os.execv(sys.executable, [sys.executable, *command])
+
+
+def choose_port(asked: str) -> int:
+    """The port that was asked for, or the first free one when none was.
+
+    Raises:
+        ValueError: it is no port, or it is taken.
+    """
+    if not asked:
+        for port in range(PORT, PORT + TRIED):
+            if is_free(port):
+                return port
+        raise ValueError(
+            f"The ports {PORT} to {PORT + TRIED - 1} are all taken: name a free one, "
+            "as in `make run PORT=9000`."
+        )
+    if not asked.isdecimal() or not 1024 <= int(asked) <= 65535:
+        raise ValueError(f"PORT={asked} is no port: use a number from 1024 to 65535.")
+    if not is_free(int(asked)):
+        raise ValueError(
+            f"Port {asked} is taken by another program: name another with PORT=, or leave it out "
+            "and a free one is found."
+        )
+    return int(asked)
+
+
+def is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As the server itself does: a port that was just closed may be taken again at once.
+        if os.name == "posix":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except OSError:
+            return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

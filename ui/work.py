@@ -1,0 +1,81 @@
+"""Between a page and its runs: what to show now, and how the values are coming along."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ui import run as runs
+from ui.run import Job, Run
+from ui.view import View
+
+PATIENCE = 0.8
+"""Seconds that a page waits for a run before it shows how far it has come."""
+
+POLL = 0.3
+
+
+def shown(view: View) -> Run | None:
+    """The best run of the view that there is now: with values when they are at hand, the shapes
+    alone while they are computed or when they do not fit.  Says on the page which, and why; None
+    when the module cannot be built."""
+    notices = st.container(key="notices", gap="xxsmall")
+    with notices:
+        for complaint in st.session_state.get("complaints", ()):
+            st.warning(complaint, icon=":material/link_off:")
+        try:
+            shapes = runs.outline(view)
+        except runs.CannotRun as problem:
+            _stop_old(None)
+            st.error(str(problem), icon=":material/block:")
+            return None
+        if not view.values:
+            _stop_old(None)
+            return shapes
+        return _with_values(view, shapes) or shapes
+
+
+def _with_values(view: View, shapes: Run) -> Run | None:
+    if st.session_state.get("unwanted") == view:
+        _stop_old(None)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.info("The run was cancelled: these are the shapes alone.", icon=":material/cancel:")
+            if st.button("Compute the values", key="again"):
+                st.session_state["unwanted"] = None
+                st.rerun()
+        return None
+    forecast = runs.forecast(shapes.trace)
+    if not forecast.fits:
+        _stop_old(None)
+        st.warning(runs.advice(view, forecast), icon=":material/memory:")
+        return None
+    job = _stop_old(view) or Job(view, len(shapes.trace.steps))
+    st.session_state["job"] = job
+    if not job.wait(PATIENCE):
+        _progress(job)
+        return None
+    if job.problem is not None:
+        st.error(job.problem, icon=":material/block:")
+    return job.run
+
+
+def _stop_old(view: View | None) -> Job | None:
+    """The session's job if it is for `view`; any other is cancelled."""
+    job: Job | None = st.session_state.get("job")
+    if job is None or (job.view == view and not job.cancelled):
+        return job
+    job.cancel()
+    st.session_state["job"] = None
+    return None
+
+
+@st.fragment(run_every=POLL)
+def _progress(job: Job) -> None:
+    if job.wait(0):
+        st.rerun()
+    with st.container(key="progress", horizontal=True, vertical_alignment="center"):
+        done, total = job.done, max(job.total, job.done, 1)
+        st.progress(done / total, text=f"Computing the values: {done} of {total} steps")
+        if st.button("Cancel", key="cancel"):
+            job.cancel()
+            st.session_state["unwanted"] = job.view
+            st.rerun()
