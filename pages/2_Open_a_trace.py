@@ -7,6 +7,7 @@ from ui import player
 from ui.details import details
 from ui.frame import frame
 from ui.run import Run
+from ui.text import escaped
 
 LARGEST = 64
 
@@ -27,12 +28,12 @@ if file is not None and st.session_state.get("opened-file") != file.file_id:
     try:
         st.session_state["opened"] = Run(Trace.from_json(file.getvalue()))
     except TraceFileError as error:
-        st.session_state["unreadable"] = f"{file.name}: {error}"
+        st.session_state["unreadable"] = escaped(f"{file.name}: {error}")
 
 problem = st.session_state.get("unreadable")
 run = st.session_state.get("opened")
 if problem is not None:
-    kept = f" {run.trace.name}, opened before, is still here." if run is not None else ""
+    kept = f" {escaped(run.trace.name)}, opened before, is still here." if run else ""
     st.error(f"{problem}{kept}", icon=":material/block:")
 if run is not None:
     player.show(run, None)

@@ -43,9 +43,9 @@ def shapes(notes: tuple[TensorNote, ...]) -> list[tuple[int, ...]]:
 
 
 def named(notes: tuple[TensorNote, ...]) -> dict[str, tuple[int, ...]]:
-    """Name → shape; fails if a name occurs twice."""
+    """Name → shape; fails if two tensors have one name."""
     found = {note.name: note.shape for note in notes}
-    assert len(found) == len(notes), [note.name for note in notes]
+    assert len(found) == len({note.id for note in notes}), [note.name for note in notes]
     return found
 
 

@@ -564,3 +564,5 @@ class _Reader:
             inside(noted.born, len(trace.steps), f"tensor {noted.id}.born")
         if trace.failure is not None:
             place(trace.failure.place, "failure.place")
+            if trace.failure.step is not None and trace.failure.step not in trace.steps[-1:]:
+                raise TraceFileError("The trace file is damaged: its failure is not its last step.")

@@ -738,7 +738,7 @@ class _Recorder(TorchFunctionMode):
             fill=self._fill(site, scope),
             first_note=self._next_note,
         )
-        draft.inputs = _unique(self._note(tensor) for tensor in operands)
+        draft.inputs = [self._note(tensor) for tensor in operands]
         siblings = self._siblings()
         siblings.append(draft)
         self._tick()

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
+import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from modules import lesson
 from modules.lesson import Lesson, check_claims
-from tracer import Trace
+from tracer import Step, TensorNote, Trace
 from tracer.views import graph, html, text
 from ui import player
 from ui.inspector import inspector
 from ui.run import Run
+from ui.text import escaped
 from ui.view import View
 
 VERDICTS = {
@@ -90,40 +93,50 @@ def _nodes(trace: Trace, level: int) -> int:
 # --- table ------------------------------------------------------------------------------------
 
 
-def step_table(trace: Trace) -> pd.DataFrame:
-    """One row for each step."""
+def step_table(trace: Trace) -> dict[str, list[Any]]:
+    """One row for each step, by columns. A column without a single entry says nothing and is left
+    out."""
 
-    def shapes(notes: Any) -> str:
+    def shapes(notes: Iterable[TensorNote]) -> str:
         return ", ".join(graph.shape_text(note) for note in notes)
 
-    rows = []
-    for step in trace.steps:
+    def row(step: Step) -> dict[str, Any]:
+        weights = [note for note in step.inputs if note.kind in ("parameter", "buffer")]
         made = step.outputs[0] if step.outputs else None
         stats = made.stats if made else None
-        weights = [note for note in step.inputs if note.kind in ("parameter", "buffer")]
-        rows.append(
-            {
-                "step": step.index,
-                "name": ", ".join(note.name for note in step.outputs if note.name),
-                "expression": " ".join(step.expression.split()),
-                "from": shapes(note for note in step.inputs if note not in weights),
-                "to": shapes(step.outputs),
-                "weights": shapes(weights),
-                "operation": step.op,
-                "arguments": ", ".join(step.arguments),
-                "module": step.module,
-                "line": step.line,
-                "type": made.dtype.removeprefix("torch.") if made else "",
-                "min": stats.minimum if stats else None,
-                "max": stats.maximum if stats else None,
-                "mean": stats.mean if stats else None,
-                "NaN": stats.nan if stats else None,
-                "ms": step.seconds * 1000,
-            }
-        )
-    table = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["step"])
-    # A column without a single figure says nothing.
-    return table.dropna(axis="columns", how="all")
+        return {
+            "step": step.index,
+            "name": ", ".join(note.name for note in step.outputs if note.name),
+            "expression": " ".join(step.expression.split()),
+            "from": shapes(note for note in step.inputs if note not in weights),
+            "to": shapes(step.outputs),
+            "weights": shapes(weights),
+            "operation": step.op,
+            "arguments": ", ".join(step.arguments),
+            "module": step.module,
+            "line": step.line,
+            "type": made.dtype.removeprefix("torch.") if made else "",
+            "min": stats.minimum if stats else None,
+            "max": stats.maximum if stats else None,
+            "mean": stats.mean if stats else None,
+            "NaN": stats.nan if stats else None,
+            "ms": step.seconds * 1000,
+        }
+
+    rows = [row(step) for step in trace.steps]
+    names = rows[0] if rows else ("step",)
+    columns = {name: [row[name] for row in rows] for name in names}
+    return {
+        name: cells for name, cells in columns.items() if any(c not in ("", None) for c in cells)
+    }
+
+
+def as_csv(table: dict[str, list[Any]]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(table)
+    writer.writerows(zip(*table.values(), strict=True))
+    return file.getvalue()
 
 
 def _table(trace: Trace) -> None:
@@ -135,7 +148,7 @@ def _table(trace: Trace) -> None:
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
-        height=min(600, 38 + 35 * max(1, len(table))),
+        height=min(600, 38 + 35 * max(1, len(trace.steps))),
         column_config={
             "step": number(width=60),
             "line": number(width=60, format="%d"),
@@ -151,7 +164,7 @@ def _table(trace: Trace) -> None:
         if st.session_state.get("gone-to") != (rows[0], id(trace)):
             count += 1
             st.session_state["gone"], st.session_state["gone-to"] = count, (rows[0], id(trace))
-        player.go_to(str(int(table["step"].iloc[rows[0]])), count)
+        player.go_to(str(rows[0]), count)
 
 
 # --- claims -----------------------------------------------------------------------------------
@@ -182,20 +195,11 @@ def _claims(chosen: Lesson) -> None:
         for verdict, says, quote, found, why, preset in sorted(claims, key=lambda c: order[c[0]]):
             sign, word = VERDICTS[verdict]
             with st.container(border=True, gap="xxsmall"):
-                st.markdown(f"{sign} **{word}** · {_plain(says)}")
+                st.markdown(f"{sign} **{word}** · {escaped(says)}")
                 st.text(f"“{quote}”")
-                st.markdown(f"Found: {_code(found)} with preset *{_plain(preset)}*.")
+                st.markdown(f"Found: **{escaped(found)}** with preset *{escaped(preset)}*.")
                 if why:
-                    st.caption(_plain(why))
-
-
-def _plain(words: str) -> str:
-    """Text for Markdown that shall be read as it is."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#+-!|$~:" else c for c in words)
-
-
-def _code(words: str) -> str:
-    return f"`{words}`" if "`" not in words else _plain(words)
+                    st.caption(escaped(why))
 
 
 # --- source -----------------------------------------------------------------------------------
@@ -204,11 +208,13 @@ def _code(words: str) -> str:
 def _source(trace: Trace, chosen: Lesson) -> None:
     paper = chosen.paper
     st.markdown(
-        f"**{_plain(paper.title)}**  \n{_plain(paper.authors)}. "
-        f"*{_plain(paper.venue)}*, {paper.year}. [{paper.link}]({paper.link})"
+        f"**{escaped(paper.title)}**  \n{escaped(paper.authors)}. "
+        f"*{escaped(paper.venue)}*, {paper.year}. [{paper.link}]({paper.link})"
     )
     st.markdown(chosen.about)
-    st.markdown(f"Written after [{_plain(chosen.source)}]({chosen.source}) and post {chosen.post}.")
+    st.markdown(
+        f"Written after [{escaped(chosen.source)}]({chosen.source}) and post {chosen.post}."
+    )
     file = inspect.getsourcefile(chosen.build)
     if file is not None:
         st.code(Path(file).read_text(encoding="utf-8"), language="python", line_numbers=True)
@@ -224,7 +230,7 @@ def downloads(run: Run) -> None:
     with st.container(key="downloads", horizontal=True, gap="small"):
         for label, make, ending, mime in (
             ("Trace", trace.to_json, "json", "application/json"),
-            ("Table", lambda: step_table(trace).to_csv(index=False), "csv", "text/csv"),
+            ("Table", lambda: as_csv(step_table(trace)), "csv", "text/csv"),
             ("Page", lambda: html.page(trace, dict(run.dims)), "html", "text/html"),
             ("Annotated source", lambda: text.annotated(trace), "txt", "text/plain"),
         ):

@@ -121,7 +121,7 @@ def thumbnail(note: TensorNote) -> bytes:
         raise ValueError(f"{note.name} has no heatmap to draw.")
     cells = np.frombuffer(heatmap.cells, "<f4").reshape(heatmap.rows, heatmap.columns)
     low, high = heatmap.low or 0.0, heatmap.high or 0.0
-    scale = figures.ONE_SIDED
+    scale: tuple[str, ...] = figures.ONE_SIDED
     if heatmap.signed:
         scale, high = figures.SIGNED, max(-low, high)
         low = -high

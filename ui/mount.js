@@ -51,12 +51,17 @@ export default function ({ data, parentElement }) {
   if (query) writeAddress(query, there === undefined || returned);
   if (there === undefined) {
     const player = mount(place, payload(), { url: query !== null, height });
-    mounted.set(place, { player });
+    mounted.set(place, { player, works: true });
   } else {
     // Before the update: the player writes the step that it shows into the address.
     const step = new URLSearchParams(location.search).get("step");
-    there.player.update(payload(), { height });
+    const next = payload();
+    there.player.update(next, { height });
+    const broken = next.trace.steps.findIndex((each) => each.error !== null);
     if (returned && step !== null) there.player.goto(step);
+    // Sizes that break were chosen to see where: the player alone would keep its place.
+    else if (broken >= 0 && there.works) there.player.goto(String(broken));
+    there.works = broken < 0;
   }
   return () => {
     mounted.get(place)?.player.destroy();

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from tracer import Failure
 from ui import run as runs
 from ui.run import Job, Run
+from ui.text import escaped
 from ui.view import View
 
 PATIENCE = 0.8
@@ -28,10 +30,22 @@ def shown(view: View) -> Run | None:
             _stop_old(None)
             st.error(str(problem), icon=":material/block:")
             return None
-        if not view.values:
+        if view.values:
+            run = _with_values(view, shapes) or shapes
+        else:
             _stop_old(None)
-            return shapes
-        return _with_values(view, shapes) or shapes
+            run = shapes
+        if run.trace.failure is not None:
+            st.error(stopped(run.trace.failure), icon=":material/report:")
+        return run
+
+
+def stopped(failure: Failure) -> str:
+    """Where and why a forward stopped, as one line of Markdown."""
+    expression = escaped(" ".join(failure.expression.split()))
+    place = f" at {expression}, line {failure.line}" if expression else ""
+    said = escaped(" ".join(failure.message.split()))
+    return f"The forward stops{place}: {escaped(failure.type)}: {said}"
 
 
 def _with_values(view: View, shapes: Run) -> Run | None:

@@ -459,3 +459,10 @@ def sound_or_refused(text: str | bytes) -> None:
         assert all(size >= 0 for size in note.shape)
         if note.heatmap is not None:
             assert len(note.heatmap.cells) == 4 * note.heatmap.rows * note.heatmap.columns
+
+
+def test_names_of_tensors_that_no_step_uses() -> None:
+    """A statement may name a tensor that none of its steps takes as it now is."""
+    model = forward_cell("x", "y = x.clone()\ny.T[1:3] *= 2\nreturn y")
+    found = trace(model, torch.ones(4, 4))
+    assert Trace.from_json(found.to_json()) == found

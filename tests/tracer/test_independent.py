@@ -10,6 +10,7 @@ with its shape, dtype and values.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import itertools
 import linecache
@@ -36,6 +37,7 @@ from tracer import Step, TensorNote, Trace, trace
 
 LIBRARIES = (str(Path(torch.__file__).parent), sysconfig.get_path("stdlib"))
 TORCH_NN = str(Path(nn.__file__).parent)
+FROM_PYTHON = ("aten::lift_fresh", "aten::index.Tensor")  # of lists of numbers
 PLUMBING = ("_python_dispatch.py", "_ops.py", "nn/modules/module.py")
 CALL_IMPL = nn.Module._call_impl.__code__  # the frame in which a module's forward is called
 
@@ -128,6 +130,7 @@ class Expression:
     live: dict[Key, Tensor] = field(default_factory=dict)
     numbers: set[Key] = field(default_factory=set)  # Python numbers that torch made tensors of
     inner: dict[Key, Inner] = field(default_factory=dict)
+    old: dict[Key, Figures] = field(default_factory=dict)  # what was made here and elsewhere before
 
     @property
     def where(self) -> Key:
@@ -164,7 +167,10 @@ def position(frame: FrameType) -> tuple[tuple[int, int], str]:
 class Plain(TorchDispatchMode):
     def __init__(self, model: nn.Module, inputs: list[Tensor], outermost: FrameType) -> None:
         super().__init__()
-        self.seen = {storage_key(tensor) for tensor in inputs}
+        self.seen = {storage_key(tensor): Figures.of(tensor) for tensor in inputs}
+        self.sharing: dict[int, dict[Key, Tensor]] = {}
+        for tensor in inputs:
+            self.share(tensor)
         self.unfilled: set[Key] = set()
         self.names = {id(module): name for name, module in reversed([*model.named_modules()])}
         self.outermost = outermost
@@ -172,6 +178,10 @@ class Plain(TorchDispatchMode):
         self.expressions: dict[Key, Expression] = {}
         self.kept: list[object] = []
         self.everything: list[Figures] = []
+
+    def share(self, tensor: Tensor) -> None:
+        memory = tensor.untyped_storage().data_ptr()
+        self.sharing.setdefault(memory, {})[storage_key(tensor)] = tensor
 
     # One opcode is one evaluation: a loop that comes back to it has executed others in between.
     def watch(self, frame: FrameType, event: str, _: object) -> Any:
@@ -195,7 +205,7 @@ class Plain(TorchDispatchMode):
         for frame in reversed(frames):
             if written(frame.f_code.co_filename):
                 author, call, in_python = frame, None, False
-            elif frame.f_code is CALL_IMPL:
+            elif frame.f_code is CALL_IMPL and id(frame.f_locals["self"]) in self.names:
                 owner = frame.f_locals["self"]
                 module = self.names[id(owner)]
                 theirs = type(owner).__module__.startswith("torch.nn")
@@ -236,30 +246,39 @@ class Plain(TorchDispatchMode):
             if key not in where.made and key not in where.entered:
                 where.entered[key] = Figures.of(tensor, key not in self.unfilled)
                 where.live[key] = tensor
-                if tensor.dim() == 0 and key not in self.seen:
+                made_of_numbers = tensor.dim() == 0 or func.name() in FROM_PYTHON
+                if tensor.numel() == 0 or (made_of_numbers and key not in self.seen):
                     where.numbers.add(key)
                 self.everything.append(where.entered[key])
+                self.share(tensor)
         result = func(*args, **(kwargs or {}))
         empty = func.name().startswith(("aten::empty", "aten::new_empty"))
         for tensor in tensors(result):
             view = storage_key(tensor) in self.unfilled and not func._schema.is_mutable
             filled = not (empty or view)
             figures = Figures.of(tensor, filled)
-            versions = where.made.setdefault(storage_key(tensor), [])
+            key = storage_key(tensor)
+            if key in self.seen and key not in where.made:
+                where.old[key] = self.seen[key]
+            versions = where.made.setdefault(key, [])
             if figures not in versions[-1:]:
                 versions.append(figures)
-            inner.made[storage_key(tensor)] = figures
-            (self.unfilled.discard if filled else self.unfilled.add)(storage_key(tensor))
-            self.seen.add(storage_key(tensor))
+            inner.made[key] = figures
+            (self.unfilled.discard if filled else self.unfilled.add)(key)
+            self.seen[key] = figures
+            self.share(tensor)
             self.everything.append(figures)
-        # What an in-place operation leaves behind in its operands.
+        # What is written shows in everything that shares its memory.
         if func._schema.is_mutable:
-            for key, tensor in where.live.items():
-                figures = Figures.of(tensor)
-                versions = where.made.get(key, [where.entered[key]])
-                if figures != versions[-1]:
-                    where.made.setdefault(key, []).append(figures)
+            for storage in {tensor.untyped_storage().data_ptr() for tensor in taken}:
+                for key, tensor in self.sharing.get(storage, {}).items():
+                    figures = Figures.of(tensor, key not in self.unfilled)
+                    if figures == self.seen.get(key):
+                        continue
+                    self.seen[key] = figures
                     self.everything.append(figures)
+                    if key in where.live:
+                        where.made.setdefault(key, []).append(figures)
         self.kept += [taken, result]
         return result
 
@@ -306,9 +325,13 @@ def matches(step: Step, where: Key) -> bool:
     assert span is not None
     if step.op == "Tensor.__setitem__" or f"{text} = " in step.expression:
         return step.expression.startswith(text) and span.end_line >= end[0]
-    before = step.expression.removesuffix(text)
-    whole = not before or ("\n" in before and before.rstrip().endswith("."))
-    return whole and step.expression.endswith(text) and (span.end_line, span.end_column) == end
+    if (span.end_line, span.end_column) != end or not step.expression.endswith(text):
+        return False
+    before = step.expression.removesuffix(text).rstrip()
+    if "\n" in before and before.endswith("."):  # a method on a later line than its object
+        whole = ast.parse(f"({step.expression})", mode="eval").body
+        return isinstance(whole, ast.Call | ast.Attribute)
+    return not before
 
 
 def changes_nothing(step: Step) -> bool:
@@ -328,6 +351,7 @@ def compare(found: Trace, counted: Account) -> None:
     used: set[Key] = set(counted.returned)
     for one in reversed(counted.expressions):
         used_later.insert(0, set(used))
+        used -= one.made.keys()
         used |= one.entered.keys()
 
     number = cursor = 0
@@ -337,8 +361,11 @@ def compare(found: Trace, counted: Account) -> None:
             assert changes_nothing(steps[cursor]), f"{told(steps[cursor])} was never evaluated"
             cursor += 1
         mine: list[Step] = []
-        while cursor < len(steps) and matches(steps[cursor], where):
-            mine.append(steps[cursor])
+        while cursor < len(steps):
+            if matches(steps[cursor], where):
+                mine.append(steps[cursor])
+            elif not (changes_nothing(steps[cursor]) and len(mine) < len(same)):
+                break
             cursor += 1
         busy = [step for step in mine if not changes_nothing(step)]
         if len(same) == 1 and len(busy) > 1:
@@ -386,6 +413,8 @@ def check_step(one: Expression, steps: list[Step], used_later: set[Key]) -> None
             f"{one.where}: {figures} went in, the trace has {[short(note) for note in given]}"
         )
     for key in one.made.keys() & used_later:
+        if key in one.old and one.made[key] == [one.old[key]]:
+            continue  # a view that shows what another tensor showed before
         assert any(one.made[key][-1].describes(note) for note in results), (
             f"{one.where}: {one.made[key][-1]} came out, not {[short(note) for note in results]}"
         )
@@ -405,7 +434,11 @@ def check_inside(one: Expression, steps: list[Step]) -> None:
     passed: dict[Key, Figures] = {}
     for number, part in enumerate(inner):
         entered_later = set().union(*(other.entered for other in inner[number + 1 :]))
-        passed |= {key: part.made[key] for key in part.made.keys() & entered_later}
+        passed |= {
+            key: part.made[key]
+            for key in part.made.keys() & entered_later
+            if part.made[key] != one.old.get(key)
+        }
     for notes, word in ((shown, "result"), (given, "operand")):
         unclaimed = {note.id: note for note in notes}
         for figures in passed.values():

@@ -20,6 +20,7 @@ const LIMIT = {
   message: 4_000,
   rank: 12,
   tensors: 8,
+  owned: 16,
   thumbnails: 8,
   side: 4_096,
   panels: 40,
@@ -88,7 +89,9 @@ function clip(text, length = LIMIT.text) {
   return whole.length > length ? `${whole.slice(0, length - 1)}…` : whole;
 }
 
-const isWhole = (value) => Number.isInteger(value);
+const isOwned = (kind) => kind === "parameter" || kind === "buffer";
+
+const isWhole = (value) => Number.isInteger(value) && Math.abs(value) < 1e9;
 
 function plural(count, noun) {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
@@ -248,11 +251,10 @@ function readTrace(payload) {
     };
   });
 
-  const failing = failureItem(trace, sources, known, after);
-  if (failing && nodes.some((node) => node.error !== null)) failing.inSteps = true;
+  const failing = failedStep(trace, tops) ?? failureItem(trace, sources, known, after);
 
   const items = [...nodes, ...calls.filter((item) => item.callee.parent !== null)];
-  if (failing && !failing.inSteps) items.push(failing);
+  if (failing?.kind === "failure") items.push(failing);
   // A call begins with its first step: in its caller's frame only the call is seen.
   items.sort((a, b) => a.at - b.at || (a.kind === "call" ? -1 : 0) - (b.kind === "call" ? -1 : 0));
 
@@ -275,6 +277,12 @@ function readTrace(payload) {
   return model;
 }
 
+/** The step that the run failed at. */
+function failedStep({ failure }, tops) {
+  const node = failure?.step ? tops[failure.step.index] : null;
+  return node && node.error !== null ? node : null;
+}
+
 /** A failure that no recorded step stands for, as an item of its own at the end. */
 function failureItem(trace, sources, known, at) {
   const { failure } = trace;
@@ -287,7 +295,6 @@ function failureItem(trace, sources, known, at) {
   const step = failure.step;
   return {
     kind: "failure",
-    inSteps: false,
     step,
     path: "failure",
     parent: null,
@@ -788,7 +795,7 @@ class Figure {
     this.cursor = el("div", { class: "cell-cursor", hidden: true });
     this.frame = el("div", { class: "picture-frame" }, this.canvas, this.cursor);
     this.missing = el("p", { class: "picture-missing" });
-    this.readout = el("p", { class: "readout", "aria-live": "polite" });
+    this.readout = el("p", { class: "readout" });
     this.low = el("span");
     this.high = el("span");
     this.bar = el("div", { class: "bar" });
@@ -830,7 +837,12 @@ class Figure {
       this.player.pointAt(this, null);
     });
     frame.addEventListener("click", () => this.note && this.player.toggleLock([this.note.id]));
-    canvas.addEventListener("blur", () => this.player.pointAt(this, null));
+    // Spoken only while the keys read the cells: at each step it would be noise.
+    canvas.addEventListener("focus", () => this.readout.setAttribute("aria-live", "polite"));
+    canvas.addEventListener("blur", () => {
+      this.readout.removeAttribute("aria-live");
+      this.player.pointAt(this, null);
+    });
     canvas.addEventListener("keydown", (event) => {
       const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
       if (!(event.key in move) || !this.cells) return;
@@ -848,7 +860,7 @@ class Figure {
   show(notes, absent) {
     const withPicture = notes.filter(({ note }) => note.heatmap);
     const shown = withPicture.slice(0, LIMIT.thumbnails);
-    const chosen = shown.find(({ note }) => note.kind !== "parameter") ?? shown[0] ?? notes[0];
+    const chosen = shown.find(({ note }) => !isOwned(note.kind)) ?? shown[0] ?? notes[0];
     this.choices.replaceChildren();
     this.choices.hidden = shown.length < 2;
     if (shown.length > 1) {
@@ -1501,7 +1513,7 @@ class Player {
     this.last = button("last", "End", () => this.go(Infinity));
     this.transport = el(
       "footer",
-      { class: "transport", role: "toolbar", "aria-label": "transport" },
+      { class: "transport", role: "group", "aria-label": "transport" },
       el(
         "div",
         { class: "buttons" },
@@ -1614,6 +1626,7 @@ class Player {
     this.play(false);
     clearTimeout(this.writing);
     this.listening.abort();
+    this.forgetViews();
     this.node.remove();
     if (active === this) active = null;
   }
@@ -1629,19 +1642,18 @@ class Player {
     const isSameRoad = this.model && before !== null && this.model.nodes.length;
     this.model = readTrace(payload);
     this.pictures = new Pictures();
-    this.views = new Map();
-    this.view = null;
+    this.forgetViews();
     this.item = null;
+    this.crumbMark = null;
     this.locked = null;
+    this.pin.hidden = true;
     this.lit = new Set();
     if (!isSameRoad) {
       this.opened.clear();
       this.closed.clear();
     }
     this.describeRun();
-    const isEmpty = this.model.nodes.length === 0 && !this.model.failing;
-    this.node.classList.toggle("empty", isEmpty);
-    if (isEmpty) {
+    if (this.model.nodes.length === 0 && !this.model.failing) {
       this.showEmpty();
       return;
     }
@@ -1652,8 +1664,7 @@ class Player {
     this.play(false);
     if (start) this.reach(start);
     else {
-      const failed = this.model.failing && (this.failed() ?? this.model.failing);
-      if (failed) this.reach(failed);
+      if (this.model.failing) this.reach(this.model.failing);
       else {
         this.rebuild();
         this.go(0);
@@ -1661,8 +1672,10 @@ class Player {
     }
   }
 
-  failed() {
-    return this.model.nodes.find((node) => node.error !== null && !node.parent);
+  forgetViews() {
+    for (const view of this.views?.values() ?? []) view.near.disconnect();
+    this.views = new Map();
+    this.view = null;
   }
 
   showEmpty() {
@@ -1687,7 +1700,7 @@ class Player {
   /** The item at `'12'`, `'12.3.0'`, `'c2'` (call 2 as one row) or `'failure'`; null if none. */
   find(path) {
     const { tops, calls, failing } = this.model;
-    if (path === "failure") return failing && !failing.inSteps ? failing : null;
+    if (path === "failure") return failing;
     const call = /^c(\d{1,9})$/.exec(path);
     if (call) {
       const item = calls[Number(call[1])];
@@ -1732,8 +1745,7 @@ class Player {
         index += 1;
       }
     }
-    if (failing && !failing.inSteps) visible.push(failing);
-    this.operations = visible;
+    if (failing?.kind === "failure") visible.push(failing);
     this.list = this.byLine ? byLine(visible) : visible;
     this.list.forEach((entry, position) => {
       for (const item of entry.items ?? [entry]) item.position = position;
@@ -1969,8 +1981,9 @@ class Player {
     const item = this.view.itemAt(number, this.columnAt(event, this.view.records.get(number)));
     if (!item) return;
     // A call whose steps are inside shows as one row: the click asked for this line.
-    if (item.kind === "call" && this.hasSteps(item)) this.reach(item);
-    else this.go(this.standIn(item).position);
+    if (item.kind === "call") {
+      if (this.hasSteps(item)) this.reach(item);
+    } else this.go(this.standIn(item).position);
   }
 
   /** The column of the source under the pointer, or one beyond the line. */
@@ -2017,8 +2030,15 @@ class Player {
     const words = [position, clip(item.place.expression, 120), item.explanation?.summary ?? ""];
     this.spoken.textContent = `${words.filter(Boolean).join(". ")}.`;
     const { path } = operation;
+    // Others know steps: a folded call is its first, a failure before any operation the last.
     const call = operation.kind === "call" ? operation.callee.index : null;
-    const shown = call === null ? path : String(operation.callee.start);
+    const last = String(Math.max(0, this.model.tops.length - 1));
+    const shown =
+      operation.kind === "call"
+        ? String(operation.callee.start)
+        : operation.kind === "failure"
+          ? last
+          : path;
     window.dispatchEvent(
       new CustomEvent("shapewalk:step", {
         detail: { path: shown, trace: this.model.trace.name, call },
@@ -2055,9 +2075,9 @@ class Player {
   renderTransport() {
     const end = this.list.length - 1;
     this.slider.value = String(this.index);
-    this.slider.style.setProperty("--progress", `${end ? (100 * this.index) / end : 0}%`);
     this.slider.setAttribute("aria-valuetext", this.position());
-    this.count.textContent = this.position();
+    const [unit, ...words] = this.position().split(" ");
+    this.count.replaceChildren(el("span", { class: "unit" }, `${unit} `), words.join(" "));
     this.first.disabled = this.previous.disabled = this.index === 0;
     this.last.disabled = this.next.disabled = this.index >= end;
   }
@@ -2131,7 +2151,11 @@ class Player {
     const isStep = item.kind === "step";
     const explanation = isStep ? item.explanation : NO_EXPLANATION;
     const names = item.targets.length === item.outputs.length ? item.targets : [];
-    const inputs = this.entries(item.inputs, explanation.inputs);
+    // In `conv1` the tensor `conv1.weight` is just the weight.
+    const inner = item.step?.module ? `${item.step.module}.` : "";
+    const inputs = this.entries(item.inputs, explanation.inputs, ({ kind, name }) =>
+      isOwned(kind) && inner && name.startsWith(inner) ? name.slice(inner.length) : name,
+    );
     const outputs = this.entries(
       item.outputs,
       explanation.outputs,
@@ -2182,12 +2206,21 @@ class Player {
 
   flow(inputs, outputs) {
     const rows = (entries, side) => {
-      const shown = entries.slice(0, LIMIT.tensors).map((entry) => this.tensor(entry));
-      const rest = entries.length - shown.length;
-      if (rest > 0) shown.push(el("p", { class: "more" }, `and ${plural(rest, "more tensor")}`));
-      if (!entries.length)
-        shown.push(el("p", { class: "more" }, side === "before" ? "no operands" : "no result"));
-      return el("div", { class: `tensors ${side}`, role: "group", "aria-label": side }, shown);
+      const others = entries.filter(({ note }) => !isOwned(note.kind));
+      // Weights stand together in small, unless they are all there is.
+      const large = others.length ? others : entries;
+      const small = others.length ? entries.filter(({ note }) => isOwned(note.kind)) : [];
+      const chips = large.slice(0, LIMIT.tensors).map((entry) => this.tensor(entry));
+      const rest = large.length - chips.length;
+      if (rest > 0) chips.push(el("p", { class: "more" }, `and ${plural(rest, "more tensor")}`));
+      if (small.length) {
+        const shown = small.slice(0, LIMIT.owned).map((entry) => this.tensor(entry));
+        chips.push(el("div", { class: "owned" }, shown));
+      }
+      if (!entries.length) {
+        chips.push(el("p", { class: "more" }, side === "before" ? "no operands" : "no result"));
+      }
+      return el("div", { class: `tensors ${side}`, role: "group", "aria-label": side }, chips);
     };
     return el("div", { class: "flow" }, rows(inputs, "before"), rows(outputs, "after"));
   }
@@ -2212,8 +2245,7 @@ class Player {
         el("span", { class: "cell plain" }, el("span", { class: "letter" }, "\u00a0"), "scalar"),
       );
     if (note.shape.length > shown.length) cells.push(el("span", { class: "more" }, "…"));
-    const tags = [];
-    if (note.kind === "parameter" || note.kind === "buffer") tags.push(note.kind);
+    const tags = isOwned(note.kind) ? [note.kind] : [];
     if (note.dtype !== "float32") tags.push(clip(note.dtype, 20));
     if (note.device !== "cpu") tags.push(clip(note.device, 20));
     const maker = this.maker(note);
@@ -2222,7 +2254,7 @@ class Player {
       "button",
       {
         type: "button",
-        class: `tensor ${note.kind === "parameter" || note.kind === "buffer" ? "owned" : ""}`,
+        class: "tensor",
         title: describeNote(note),
         "aria-label": `${clip(name, 60)} ${shapeText(note.shape)} ${tags.join(" ")}. ${wayBack}`,
         onclick: () => this.onChip(note, maker),
@@ -2310,8 +2342,7 @@ class Player {
   failure(item) {
     if (item.error === null) return [];
     const { failure } = this.model.trace;
-    const isIt =
-      failure && (item.kind === "failure" || (item.last ?? item).path === this.failed()?.path);
+    const isIt = (item.last ?? item) === this.model.failing;
     const type = isIt ? failure.type : "It failed";
     const message = isIt ? failure.message : item.error;
     const operands = isIt ? failure.operands.slice(0, LIMIT.tensors) : [];
@@ -2376,7 +2407,7 @@ class Player {
     const key = `${item.place.source}/${item.owner}`;
     let view = this.views.get(source);
     if (!view) {
-      if (this.views.size >= LIMIT.panels) this.views.clear();
+      if (this.views.size >= LIMIT.panels) this.forgetViews();
       view = new SourceView(source, model, this);
       this.views.set(source, view);
     }
