@@ -319,6 +319,8 @@ _PLUMBING = tuple(
     )
 )
 _HAND_OVER = handle_torch_function.__code__
+# Its functions stand for torch's: `rearrange(x, ...)` is what the author wrote.
+_EINOPS = "/einops/"
 _OVERRIDES = ("__torch_function__", "__torch_dispatch__")
 _NORMALISING = (torch.batch_norm, torch.instance_norm)
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -852,7 +854,7 @@ class _Recorder(TorchFunctionMode):
             if frame.f_code is _HAND_OVER:
                 # The frame behind is the function itself, handing its own call to the mode.
                 frame = frame.f_back
-            elif file.startswith(_TORCH):
+            elif file.startswith(_TORCH) or _EINOPS in file:
                 if torchs is None and not file.startswith(_PLUMBING):
                     if inner:
                         return frame, False
@@ -1012,6 +1014,12 @@ class _Recorder(TorchFunctionMode):
     def finish(self, name: str) -> document.Trace:
         frozen: dict[int, document.TensorNote] = {}
 
+        drafts = [draft for each in self.steps for draft in (each, *_leaves(each))]
+        noted = itertools.chain.from_iterable(
+            (*draft.inputs, *draft.outputs) for draft in (*drafts, *self.calls)
+        )
+        seen = {each.id for each in (*noted, *self.inputs, *self.outputs)}
+
         def notes(items: list[_Noted]) -> tuple[document.TensorNote, ...]:
             for item in items:
                 if item.id not in frozen:
@@ -1029,7 +1037,8 @@ class _Recorder(TorchFunctionMode):
                 inputs=notes(draft.inputs),
                 outputs=notes(draft.outputs),
                 arguments=draft.arguments,
-                names=tuple((text, noted.id) for text, noted in draft.names.items()),
+                # A name may stand for a tensor at a moment that no step saw.
+                names=tuple((text, n.id) for text, n in draft.names.items() if n.id in seen),
                 children=freeze(draft.children),
                 call=draft.call,
                 writes=draft.writes,
@@ -1118,7 +1127,7 @@ class _Recorder(TorchFunctionMode):
         torchs: TracebackType | None = None
         while traceback is not None:
             file = traceback.tb_frame.f_code.co_filename
-            if file.startswith(_TORCH):
+            if file.startswith(_TORCH) or _EINOPS in file:
                 if not file.startswith(_PLUMBING):
                     torchs = traceback
             elif not file.startswith(_HERE):

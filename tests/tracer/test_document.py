@@ -403,7 +403,7 @@ anything = st.recursive(
 
 
 @given(place=st.sampled_from(PLACES), value=anything, remove=st.booleans())
-@examples(400)
+@examples(200)
 def test_a_random_value_anywhere(
     place: tuple[int, tuple[Any, ...]], value: Any, remove: bool
 ) -> None:

@@ -1,9 +1,9 @@
 """A trace as a graph in Graphviz's language: steps as nodes, tensors as edges, modules as frames.
 
 Every node carries an id by which a page can find it: `step-<index>` for a step,
-`call-<index>-<start>-<stop>` for a module call drawn as one node (with the steps inside it).  Colours are
-left to the page's style sheet, which goes by the classes `given`, `step`, `learned`, `call`,
-`failed` and `result`.
+`call-<index>-<start>-<stop>` for a module call drawn as one node (with the steps inside it).
+Colours are left to the page's style sheet, which goes by the classes `given`, `step`, `learned`,
+`call`, `failed` and `result`.
 """
 
 from __future__ import annotations
