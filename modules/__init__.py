@@ -1,9 +1,28 @@
 """The lessons: real attention modules, written to be read beside their papers."""
 
-from modules import eca, fbkd
+from modules import coordinate, eca, evc, fbkd, hacnn, non_local, squeeze_excite
 from modules.lesson import Lesson
 
-LESSONS: tuple[Lesson, ...] = (fbkd.STUDENT, fbkd.TEACHER, eca.SEQUENCE, eca.IMAGE)
+# In the posts' order.
+LESSONS: tuple[Lesson, ...] = (
+    fbkd.STUDENT,
+    fbkd.TEACHER,
+    fbkd.LOSS,
+    eca.SEQUENCE,
+    eca.IMAGE,
+    squeeze_excite.LESSON,
+    *hacnn.LESSONS,
+    coordinate.COORDATT,
+    coordinate.DYCACONV,
+    coordinate.DYCACONV_MAX,
+    non_local.NON_LOCAL,
+    non_local.NON_LOCAL_1D,
+    non_local.NON_LOCAL_3D,
+    evc.ENCODING,
+    evc.LVC,
+    evc.LIGHT_MLP,
+    evc.EVC,
+)
 
 
 def lesson(key: str) -> Lesson:

@@ -10,7 +10,7 @@ attention masks, pooled features, and a map in which every place has seen every 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -499,6 +499,116 @@ class FBKDTeacherConnector(nn.Module):
         return t_spatial_mask, t_channel_mask, t_spatial_pool, t_relation, x
 
 
+class FBKDLoss(nn.Module):
+    """How far the student is from the teacher, as one number: six and five tensors → ().
+
+    Args:
+        mask_l2_weight: of the distance of the features, where the masks look.
+        channel_weight: of the distance of the features pooled over the places.
+        spatial_weight: of the distance of the features pooled over the channels.
+        nonloacl_weight: of the distance of the relations (the original's spelling).
+        loss_weight: of all four together.
+
+    `s_input` and `t_input` are what the two connectors return.  The original also computes a
+    common channel mask and makes no use of it; here it is left out.
+    """
+
+    def __init__(
+        self,
+        mask_l2_weight: float = 7e-5,
+        channel_weight: float = 4e-3,
+        spatial_weight: float = 4e-3,
+        nonloacl_weight: float = 7e-5,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.mask_l2_weight = mask_l2_weight
+        self.channel_weight = channel_weight
+        self.spatial_weight = spatial_weight
+        self.nonloacl_weight = nonloacl_weight
+        self.loss_weight = loss_weight
+
+    def forward(self, s_input: tuple[Tensor, ...], t_input: tuple[Tensor, ...]) -> Tensor:
+        s_mask, _, s_channel_pool_adapt, s_spatial_pool_adapt, s_relation_adapt, s_feat_adapt = (
+            s_input
+        )
+        t_mask, _, t_spatial_pool, t_relation, t_feat = t_input
+
+        # $M^s=\frac12(M^s_T+M^s_S)$: what either of the two attends to shall count. Here the
+        # student's {s_mask.shape[2]} × {s_mask.shape[3]} places meet the teacher's
+        # {t_mask.shape[2]} × {t_mask.shape[3]} for the first time.
+        both_masks = (t_mask + s_mask) / 2
+
+        # The masks are scales to weigh with. Without `detach` the student could make the loss
+        # small by looking away.
+        M_s = both_masks.detach()
+
+        # $F^T-A(F^S)$, squared: how far apart each of the numbers is...
+        apart = (t_feat - s_feat_adapt) ** 2
+
+        # ...more where the masks look. The mask's one channel is read for all {apart.shape[1]}.
+        weighed = apart * M_s
+
+        # $\sqrt{\sum M^s\,(F^T-A(F^S))^2}$: a distance, one number for the whole batch. It is a
+        # sum and no mean, so it grows with the size of the map; hence the small weights.
+        feat_loss = torch.sum(weighed) ** 0.5
+
+        # What is in the image: the teacher's connector has no such mean, so it is taken here,
+        # over {t_feat.shape[2]} × {t_feat.shape[3]} places.
+        t_channel_pool = torch.mean(t_feat, dim=(2, 3))
+
+        # $\lVert\cdot\rVert_2$ of the difference: {t_channel_pool.shape[0]} ×
+        # {t_channel_pool.shape[1]} numbers on each side become one.
+        channel_loss = torch.dist(t_channel_pool, s_channel_pool_adapt)
+
+        # Where something is: two maps become one number. `dist` broadcasts as `+` does: a
+        # teacher of a single row would be compared with every row, and nothing raised.
+        spatial_loss = torch.dist(t_spatial_pool, s_spatial_pool_adapt)
+
+        # What has to do with what: {t_relation.shape[1]} channels at every place of both become
+        # one number.
+        nonlocal_loss = torch.dist(t_relation, s_relation_adapt)
+
+        # Four distances of very different sizes are made comparable and added.
+        losses = (
+            self.mask_l2_weight * feat_loss
+            + self.channel_weight * channel_loss
+            + self.spatial_weight * spatial_loss
+            + self.nonloacl_weight * nonlocal_loss
+        )
+
+        # One number for whoever adds this to the detector's own loss.
+        loss = self.loss_weight * losses
+        return loss
+
+
+class FBKDPair(nn.Module):
+    """A student and a teacher and how far they are apart: s_x and t_x → ().
+
+    s_x (B, C, H, W) and t_x (B, C, H_t, W_t) are the feature maps of two networks at the same
+    level; they have to be of one size.
+    """
+
+    def __init__(
+        self, student: FBKDStudentConnector, teacher: FBKDTeacherConnector, loss: FBKDLoss
+    ) -> None:
+        super().__init__()
+        self.student = student
+        self.teacher = teacher
+        self.loss = loss
+
+    def forward(self, s_x: Tensor, t_x: Tensor) -> Tensor:
+        # Six tensors from the student...
+        s_input = self.student(s_x)
+
+        # ...five from the teacher. It is a finished network: only the student shall learn.
+        t_input = self.teacher(t_x)
+
+        # All of it becomes one number.
+        loss: Tensor = self.loss(s_input, t_input)
+        return loss
+
+
 # --- the lessons ----------------------------------------------------------------------------
 
 PAPER = Paper(
@@ -814,4 +924,217 @@ TEACHER = Lesson(
     build=_teacher,
     inputs=_inputs,
     claims=TEACHER_CLAIMS,
+)
+
+# --- the loss -------------------------------------------------------------------------------
+
+ONE_LEVEL = "One level of both networks"
+TWO_LEVELS = "Breaks: the post's two sizes"
+LOSS_SOURCE = "https://github.com/open-mmlab/mmrazor/blob/main/mmrazor/models/losses/fbkd_loss.py"
+
+
+def _pair(settings: Settings) -> nn.Module:
+    arguments = _arguments(settings)
+
+    def build() -> nn.Module:
+        student, teacher = FBKDStudentConnector(**arguments), FBKDTeacherConnector(**arguments)
+        return FBKDPair(student, teacher, FBKDLoss())
+
+    return with_fixed_weights(build)
+
+
+def _pair_inputs(
+    settings: Settings, kind: InputKind, seed: int
+) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
+    B, C, H, W, H_t, W_t = (settings[name] for name in ("B", "C", "H", "W", "H_t", "W_t"))
+    s_x, t_x = feature_map(kind, (B, C, H, W), seed), feature_map(kind, (B, C, H_t, W_t), seed)
+    if kind == "picture":
+        # Both see the same scene, the small network less sharply.
+        s_x = F.avg_pool2d(s_x, 5, stride=1, padding=2, count_include_pad=False)
+    elif kind == "noise":
+        s_x = feature_map(kind, (B, C, H, W), seed + 1)
+    return (s_x, t_x), {}
+
+
+def _at(B: int, C: int, H: int, W: int, H_t: int, W_t: int) -> dict[str, int]:
+    return {"B": B, "C": C, "H": H, "W": W, "H_t": H_t, "W_t": W_t}
+
+
+def _loss_claim(
+    quote: str,
+    says: str,
+    preset: str,
+    holds: Callable[[Trace], bool],
+    found: Callable[[Trace], str],
+    verdict: Verdict = "agrees",
+    why: str = "",
+) -> Claim:
+    return Claim("000", quote, says, preset, holds, found, verdict, why)
+
+
+def _meet(*names: str) -> Callable[[Trace], bool]:
+    """Whether these tensors are of one shape and are operands of one step."""
+
+    def holds(trace: Trace) -> bool:
+        notes = [tensor(trace, name) for name in names]
+        wanted = {note.id for note in notes}
+        together = any(wanted <= {note.id for note in step.inputs} for step in trace.steps)
+        return together and len({note.shape for note in notes}) == 1
+
+    return holds
+
+
+def _pair_of(*names: str) -> Callable[[Trace], str]:
+    return lambda trace: ", ".join(f"{name} {shown(tensor(trace, name).shape)}" for name in names)
+
+
+def _uses(trace: Trace, name: str) -> list[str]:
+    """The expressions that the tensor is an operand of, in the loss."""
+    wanted = tensor(trace, name).id
+    return [
+        step.expression
+        for step in trace.steps
+        if step.module == "loss" and wanted in {note.id for note in step.inputs}
+    ]
+
+
+EQUAL_SIZES = (
+    "Only if both maps have one height and width, as here. Those that the post prints have not: "
+    "100×148 and 200×272."
+)
+
+LOSS_CLAIMS = (
+    _loss_claim(
+        "这里没有计算teacher的空间注意力图",
+        "the student's mask is computed without the teacher's",
+        ONE_LEVEL,
+        lambda trace: _path(trace, "s_spatial_mask")[0].inputs[0].name == "s_x",
+        lambda trace: (
+            f"s_spatial_mask comes from {_path(trace, 's_spatial_mask')[0].inputs[0].name}; "
+            f"both_masks = {maker(trace, tensor(trace, 'both_masks')).expression}"
+        ),
+        "agrees",
+        "The two meet in the loss, which is not in the post: their mean weighs the features.",
+    ),
+    _loss_claim(
+        "t_spatial_mask(2,1,200,272)",
+        "it is the teacher's half of one loss, with the student's of (2,1,100,148)",
+        TWO_LEVELS,
+        lambda trace: trace.failure is None,
+        lambda trace: (
+            f"{trace.failure.expression if trace.failure else 'nothing'} fails: "
+            f"{_pair_of('t_spatial_mask', 's_spatial_mask')(trace)}"
+        ),
+        "slip",
+        "Each list is right by itself, but they are of two different maps, and no loss can compare "
+        "them. They look like two levels of the pyramid: an eighth of 800×1184 and a fourth of "
+        "800×1088.",
+    ),
+    _loss_claim(
+        "s_channel_mask((2,256,1,1)",
+        "the loss uses what the student returns, the channel mask too",
+        ONE_LEVEL,
+        lambda trace: bool(_uses(trace, "s_channel_mask")),
+        lambda trace: f"uses of s_channel_mask: {', '.join(_uses(trace, 's_channel_mask')) or 0}",
+        "slip",
+        "It is returned and not used: only the spatial mask weighs the features. The original "
+        "averages both channel masks and lets the result lie.",
+    ),
+    _loss_claim(
+        "s_channel_pool_adapt(2,256)",
+        "it is compared with as many numbers of the teacher",
+        ONE_LEVEL,
+        _meet("s_channel_pool_adapt", "t_channel_pool"),
+        _pair_of("s_channel_pool_adapt", "t_channel_pool"),
+        "agrees",
+        "The teacher does not return them. The loss takes the mean itself, and since no place is "
+        "left in it, this is the one part that would work with maps of two sizes.",
+    ),
+    _loss_claim(
+        "s_spatial_pool_adapt(2,1,100,148)",
+        "it is compared with t_spatial_pool",
+        ONE_LEVEL,
+        _meet("s_spatial_pool_adapt", "t_spatial_pool"),
+        _pair_of("s_spatial_pool_adapt", "t_spatial_pool"),
+        "depends",
+        EQUAL_SIZES,
+    ),
+    _loss_claim(
+        "s_relation_adapt(2,256,100,148)",
+        "it is compared with t_relation",
+        ONE_LEVEL,
+        _meet("s_relation_adapt", "t_relation"),
+        _pair_of("s_relation_adapt", "t_relation"),
+        "depends",
+        EQUAL_SIZES,
+    ),
+    _loss_claim(
+        "s_feat_adapt(2,256,100,148)",
+        "it is compared with the teacher's x",
+        ONE_LEVEL,
+        _meet("s_feat_adapt", "t_x"),
+        _pair_of("s_feat_adapt", "t_x"),
+        "depends",
+        EQUAL_SIZES,
+    ),
+)
+
+LOSS = Lesson(
+    key="fbkd-loss",
+    title="FBKD loss",
+    family="Distillation",
+    teaches="Eleven tensors of two networks become one number, if their maps are of one size.",
+    about="What the connectors are for. The student's features, translated, are compared with the "
+    "teacher's, most where either of them looks; so are what is left of them without places or "
+    "without channels, and the relations. Both networks see the same scene here, the student less "
+    "sharply. The weights are random, as the classes initialise them: the number means nothing, "
+    "the mask M_s has no weights and does.",
+    post="000",
+    paper=PAPER,
+    source=LOSS_SOURCE,
+    sizes=(
+        Size("B", "images", 2, 1, 16),
+        Size("C", "channels", 256, 1, 1024),
+        Size("H", "height of the student's map", 100, 1, 512),
+        Size("W", "width of the student's map", 148, 1, 512),
+        Size("H_t", "height of the teacher's map", 100, 1, 512),
+        Size("W_t", "width of the teacher's map", 148, 1, 512),
+        Size("reduction", "the non-local blocks have C // reduction channels", 4, 1, 64),
+        Size("maxpool_stride", "window and stride of their pooling", 4, 1, 32),
+    ),
+    options=OPTIONS,
+    presets=(
+        Preset(
+            ONE_LEVEL,
+            {**_at(2, 256, 100, 148, 100, 148), "reduction": 4, "maxpool_stride": 4},
+            "The post's student with a teacher of the same height and width: every tensor of one "
+            "finds its partner.",
+        ),
+        Preset(
+            TWO_LEVELS,
+            {**_at(2, 256, 100, 148, 200, 272), "reduction": 4, "maxpool_stride": 4},
+            "The student of 100×148 and the teacher of 200×272 that the post prints. Neither "
+            "connector minds; where the masks meet, 148 columns cannot be added to 272. Give both "
+            "the same level of the pyramid. Shapes alone show it.",
+            values=False,
+            breaks="RuntimeError",
+        ),
+        Preset(
+            "Small",
+            {**_at(2, 32, 12, 16, 12, 16), "reduction": 2, "maxpool_stride": 2},
+            "Small enough to see where the masks look and where the features differ.",
+        ),
+        Preset(
+            "Runs, but should not",
+            {**_at(2, 32, 12, 16, 1, 16), "reduction": 2, "maxpool_stride": 1},
+            "A teacher of a single row is compared with every row of the student: broadcasting "
+            "takes it for what is meant. A number comes out and nothing is raised.",
+        ),
+    ),
+    kinds=("picture", "noise", "ramp"),
+    dims={"s_x": "B C H W", "t_x": "B C H_t W_t"},
+    map="M_s",
+    build=_pair,
+    inputs=_pair_inputs,
+    claims=LOSS_CLAIMS,
 )

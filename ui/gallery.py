@@ -17,6 +17,9 @@ from ui import run as runs
 from ui.run import Job
 from ui.view import View, default_view, preset_view
 
+LARGE = 10**9
+"""Bytes from which a thumbnail is made of one example instead of the batch."""
+
 PICTURE = 480
 """Pixels of a thumbnail's longer side."""
 
@@ -92,9 +95,13 @@ def _picture(key: str, slot) -> bytes | None:  # type: ignore[no-untyped-def]
     if view is None:
         return None
     job = Job(view, 0)
-    while not job.wait(0.2):
-        # Writing to the page is also what lets a click on it end this script.
-        slot.caption("Computing …")
+    try:
+        while not job.wait(0.2):
+            # Writing to the page is also what lets a click on it end this script.
+            slot.caption("Computing …")
+    finally:
+        # A reader who has gone on to a lesson must not wait for this one.
+        job.cancel()
     slot.empty()
     if job.run is None:
         return None
@@ -110,7 +117,9 @@ def _affordable(view: View) -> View | None:
     for candidate in (view, *(preset_view(view, p.name) for p in lesson(view.lesson).presets)):
         shapes = runs.outline(candidate).trace
         if candidate.values and shapes.failure is None and runs.forecast(shapes).fits:
-            return candidate
+            large = runs.forecast(shapes).bytes > LARGE and "B" in dict(candidate.settings)
+            # A picture shows the first of the batch: where many would take long, one does.
+            return candidate.with_settings({"B": 1}) if large else candidate
     return None
 
 
