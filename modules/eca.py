@@ -223,7 +223,10 @@ def _image_inputs(
     settings: Settings, kind: InputKind, seed: int
 ) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
     shape = [settings[name] for name in "BCHW"]
-    return (feature_map(kind, shape, seed),), {}
+    x = feature_map(kind, shape, seed)
+    # The drawn channels have mean 0 each: without the ReLU of the block before there would be
+    # nothing to pool.
+    return (torch.relu(x) if kind == "picture" else x,), {}
 
 
 # --- what post 001 says ---------------------------------------------------------------------

@@ -3,6 +3,12 @@
 
 const cleanups = new WeakMap();
 
+// Before anything here that asks for the current step: the player's own page script does the same,
+// but which of the two is loaded first is up to the browser.
+window.addEventListener("shapewalk:step", ({ detail }) => {
+  window.shapewalkPath = detail.path;
+});
+
 function currentPath() {
   return window.shapewalkPath ?? new URLSearchParams(location.search).get("step") ?? "0";
 }

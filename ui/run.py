@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,7 +32,9 @@ from ui.view import View, option_text
 BUDGET_SHARE = 0.4
 """The share of the free memory that one run may take."""
 
-KEPT_RUNS = 24
+ADVICE_SECONDS = 2.0
+
+KEPT_RUNS = 40
 KEPT_OUTLINES = 64
 
 VIEWS = frozenset(
@@ -53,15 +56,22 @@ class CannotRun(ValueError):  # noqa: N818 - says what happened, as Cancelled do
 
 @dataclass(frozen=True)
 class Run:
-    """A trace, ready to be shown. `dims` names the dimensions of the inputs."""
+    """A trace, ready to be shown. `dims` names the dimensions of the inputs; `stands_in` is true
+    of an outline, which shows what a run on the CPU would be like."""
 
     trace: Trace
     dims: tuple[tuple[str, str], ...] = ()
+    stands_in: bool = False
 
     @cached_property
     def payload(self) -> bytes:
         """What the player draws, as JSON."""
-        return json.dumps(payload(self.trace, dict(self.dims)), allow_nan=False).encode()
+        body = payload(self.trace, dict(self.dims))
+        if self.stands_in:
+            for tensor in body["tensors"]:
+                # "meta" beside every name would only tell how we came by the shapes.
+                tensor["device"] = "cpu"
+        return json.dumps(body, allow_nan=False).encode()
 
 
 @dataclass(frozen=True)
@@ -163,7 +173,7 @@ def outline(view: View) -> Run:
         CannotRun: the module cannot be built with these settings.
     """
     kept = _outlines.get(view)
-    return kept or _outlines.put(view, Run(_trace(view, False), _dims(view)))
+    return kept or _outlines.put(view, Run(_trace(view, False), _dims(view), stands_in=True))
 
 
 def values(view: View, watch: Callable[[int], None] | None = None) -> Run:
@@ -269,7 +279,7 @@ def forecast(trace: Trace, budget: int | None = None) -> Forecast:
 
 def advice(view: View, forecast: Forecast) -> str:
     """Why the values are not computed, and what to reduce: found by tracing the shapes again with
-    smaller sizes, taking the size that needs to shrink least."""
+    smaller sizes, taking the one that needs to shrink least."""
     reason = "The tensors"
     if forecast.largest is not None:
         note = forecast.largest
@@ -280,34 +290,33 @@ def advice(view: View, forecast: Forecast) -> str:
         f"Shapes only: {reason} would take {in_bytes(forecast.bytes)}, more than the "
         f"{in_bytes(forecast.budget)} that a run may use here"
     )
-    best: tuple[float, Size, int] | None = None
-    for size in lesson(view.lesson).sizes:
-        value = dict(view.settings)[size.name]
-        fitting = _largest_fitting(view, size, value, forecast.budget)
-        if fitting is not None and (best is None or fitting / value > best[0]):
-            best = (fitting / value, size, fitting)
-    if best is None:
-        return f"{sentence}. Reduce several sizes to see values."
-    _, size, fitting = best
-    value = dict(view.settings)[size.name]
-    return f"{sentence}. Reduce {size.name} from {value:,} to {fitting:,} to see values."
+    for size, value, smaller in _reductions(view):
+        if _fits(view.with_settings({size.name: smaller}), forecast.budget):
+            return f"{sentence}. Reduce {size.name} from {value:,} to {smaller:,} to see values."
+    return f"{sentence}. Reduce several sizes to see values."
 
 
-def _largest_fitting(view: View, size: Size, value: int, budget: int) -> int | None:
-    def fits(candidate: int) -> bool | None:
-        try:
-            run = outline(view.with_settings({size.name: candidate}))
-        except CannotRun:
-            return None
-        return None if run.trace.failure else forecast(run.trace, budget).fits
+def _reductions(view: View) -> Iterator[tuple[Size, int, int]]:
+    """Each size halved, then each halved twice, and so on: sizes are mostly powers of two and
+    their multiples, so that halving meets the divisors they need.  Ends after a while, since a
+    reader waits for it."""
+    end = time.monotonic() + ADVICE_SECONDS
+    settings = dict(view.settings)
+    for halvings in range(1, 32):
+        for size in lesson(view.lesson).sizes:
+            smaller = settings[size.name] >> halvings
+            if smaller >= size.low:
+                yield size, settings[size.name], smaller
+            if time.monotonic() > end:
+                return
 
-    candidate = value // 2
-    # Sizes are mostly powers of two and their multiples: halving meets the divisors they need.
-    while candidate >= size.low:
-        if fits(candidate):
-            return candidate
-        candidate //= 2
-    return None
+
+def _fits(view: View, budget: int) -> bool:
+    try:
+        trace = outline(view).trace
+    except CannotRun:
+        return False
+    return trace.failure is None and forecast(trace, budget).fits
 
 
 def in_bytes(count: float) -> str:

@@ -6,5 +6,6 @@ _MEANT = frozenset("\\`*_{}[]<>#+-.!|$~:&^=()")
 
 
 def escaped(words: str) -> str:
-    """Text that shall be read as it is: no emphasis, link, formula, icon or HTML."""
-    return "".join(f"\\{letter}" if letter in _MEANT else letter for letter in words)
+    """Text that shall be read as it is, on one line: no emphasis, link, formula, icon or HTML."""
+    line = " ".join(words.split())
+    return "".join(f"\\{letter}" if letter in _MEANT else letter for letter in line)

@@ -23,12 +23,12 @@ def shown(view: View) -> Run | None:
     notices = st.container(key="notices", gap="xxsmall")
     with notices:
         for complaint in st.session_state.get("complaints", ()):
-            st.warning(complaint, icon=":material/link_off:")
+            st.warning(escaped(complaint), icon=":material/link_off:")
         try:
             shapes = runs.outline(view)
         except runs.CannotRun as problem:
             _stop_old(None)
-            st.error(str(problem), icon=":material/block:")
+            st.error(escaped(str(problem)), icon=":material/block:")
             return None
         if view.values:
             run = _with_values(view, shapes) or shapes
@@ -42,9 +42,9 @@ def shown(view: View) -> Run | None:
 
 def stopped(failure: Failure) -> str:
     """Where and why a forward stopped, as one line of Markdown."""
-    expression = escaped(" ".join(failure.expression.split()))
+    expression = escaped(failure.expression)
     place = f" at {expression}, line {failure.line}" if expression else ""
-    said = escaped(" ".join(failure.message.split()))
+    said = escaped(failure.message)
     return f"The forward stops{place}: {escaped(failure.type)}: {said}"
 
 
@@ -68,7 +68,7 @@ def _with_values(view: View, shapes: Run) -> Run | None:
         _progress(job)
         return None
     if job.problem is not None:
-        st.error(job.problem, icon=":material/block:")
+        st.error(escaped(job.problem), icon=":material/block:")
     return job.run
 
 

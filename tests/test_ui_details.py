@@ -1,0 +1,91 @@
+"""What lies under the player, apart from its widgets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tracer import Trace, trace
+from ui.details import as_csv, step_table
+from ui.inspector import _result_of
+from ui.text import escaped
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.fc(x)
+        low, high = y.split([1, 2], dim=1)
+        return torch.cat([low, high / 0], dim=1)
+
+
+@pytest.fixture(scope="module")
+def small() -> Trace:
+    return trace(Small(), torch.ones(2, 4))
+
+
+def test_the_table_has_a_row_for_each_step(small: Trace) -> None:
+    table = step_table(small)
+    assert table["step"] == list(range(len(small.steps)))
+    assert table["expression"] == [step.expression for step in small.steps]
+    assert table["from"][0] == "(2, 4)"
+    assert table["weights"][0] == "(3, 4), (3,)" or table["weights"][0] == "(3, 4), (3)"
+    assert table["to"][1] == "(2, 1), (2, 2)"
+    assert table["name"][1] == "low, high"
+    assert table["NaN"] == [0] * len(small.steps)
+
+
+def test_shapes_alone_have_no_columns_of_figures() -> None:
+    table = step_table(trace(Small(), torch.ones(2, 4), values=False))
+    assert not {"min", "max", "mean", "NaN"} & table.keys()
+    assert "to" in table
+
+
+def test_the_table_of_no_steps() -> None:
+    class Same(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
+    assert as_csv(step_table(trace(Same(), torch.ones(1)))) == "\n"
+
+
+def test_csv_reads_back(small: Trace) -> None:
+    table = step_table(small)
+    rows = list(csv.reader(io.StringIO(as_csv(table))))
+    assert rows[0] == list(table)
+    assert [row[2] for row in rows[1:]] == table["expression"]
+    assert all(len(row) == len(rows[0]) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("path", "step"), [("0", 0), ("2", 2), ("99", None), ("x", None), ("", None), ("0.5", None)]
+)
+def test_the_result_of_the_step_on_screen(small: Trace, path: str, step: int | None) -> None:
+    wanted = None if step is None else small.steps[step].outputs[0].id
+    assert _result_of(small, path) == wanted
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "plain",
+        "a * b ** c _d_ [x](http://y) <script>alert(1)</script> `code` # 1. - + | ~~s~~",
+        "$x^2$ :material/home: :red[x] ![i](j) \\n & &amp; == a",
+        "1. first",
+        "    indented",
+        "first\n\n# second",
+    ],
+)
+def test_escaped_words_mean_nothing_to_markdown(words: str) -> None:
+    line = escaped(words)
+    assert re.sub(r"\\(.)", r"\1", line) == " ".join(words.split())
+    bare = re.sub(r"\\.", "", line)
+    assert not re.search(r"[\\`*_{}\[\]<>#+\-.!|$~:&=\n]", bare)
