@@ -12,6 +12,7 @@ from playwright.sync_api import Page, TimeoutError, expect
 
 from modules import LESSONS, lesson
 from modules.lesson import run
+from tests.test_pages import hostile
 
 Open = Callable[..., Page]
 
@@ -313,8 +314,8 @@ def test_a_row_of_the_table_goes_to_its_step(open_page: Open, app: str) -> None:
     page.mouse.click(box["x"] + 17, box["y"] + 35 * 5 + 17)
     page.wait_for_function("() => window.shapewalkPath === '4'")
     expect(page.locator(".shapewalk .transport")).to_be_in_viewport()
-    page.locator(".shapewalk .crumbs, .shapewalk .top").first.click()
-    page.keyboard.press("ArrowRight")
+    # The table still has the keyboard.
+    page.get_by_role("button", name=re.compile("^next", re.I)).first.click()
     assert shown(page) == "5"
     # Another run of the script does not send the reader back to the row.
     open_tab(page, "Graph")
@@ -390,6 +391,22 @@ def test_a_downloaded_trace_can_be_opened(open_page: Open, app: str) -> None:
     )
     expect(page.get_by_test_id("stAlert")).to_contain_text("bad.json")
     expect(page.locator(".shapewalk .transport")).to_be_visible()
+
+
+def test_a_hostile_trace_is_only_text(open_page: Open, app: str) -> None:
+    page = open_page()
+    page.on("dialog", lambda dialog: pytest.fail(f"a script of the trace ran: {dialog.message}"))
+    page.goto(f"{app}/Open_a_trace")
+    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(
+        {"name": "hostile.json", "mimeType": "application/json", "buffer": hostile()}
+    )
+    expect(page.locator(".shapewalk .transport")).to_be_visible()
+    settled(page)
+    expect(page.locator(".st-key-graph g.node").first).to_contain_text("<script>")
+    open_tab(page, "Table")
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    assert page.locator("img[src=x]").count() == 0
+    assert page.locator("script", has_text="alert(1)").count() == 0
 
 
 # --- every reader -----------------------------------------------------------------------------
