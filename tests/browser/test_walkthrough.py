@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
@@ -61,7 +62,14 @@ def shown(page: Page) -> str:
     return page.evaluate("window.shapewalkPath")
 
 
-@pytest.mark.parametrize("key", [each.key for each in LESSONS])
+# The first lessons always, of the rest a few: a walk through all of them takes minutes.
+WALKED = [
+    *(each.key for each in LESSONS[:2]),
+    *random.Random(0).sample([each.key for each in LESSONS[2:]], 4),
+]
+
+
+@pytest.mark.parametrize("key", WALKED)
 def test_a_whole_lesson_by_keyboard(open_page: Open, app: str, key: str) -> None:
     page = open_page()
     small = min(
