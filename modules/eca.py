@@ -473,7 +473,7 @@ IMAGE = Lesson(
     key="eca-image",
     title="ECA for images",
     family="Channel",
-    teaches="Squeeze, transpose, convolve, undo: the channels become a line and turn back.",
+    teaches="Pool, transpose, convolve, undo: the channels become a line and turn back.",
     about="The form in the paper's own code. A feature map's channels are averaged over all "
     "places, read as a line, convolved with a few weights, and turned into one factor per channel. "
     f"{WEIGHTS}",

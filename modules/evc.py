@@ -134,7 +134,6 @@ class ConvBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         C = x.shape[1]
         if self.conv1.out_channels == 0:
-            # torch too stops at the convolution or soon after, and names another reason.
             raise ValueError(f"C is {C}: the bottleneck has C // 4 = 0 channels, use 4 or more.")
 
         # A quarter of the channels, so that the 3 × 3 that follows costs a sixteenth.
@@ -153,7 +152,7 @@ class ConvBlock(nn.Module):
         residual = self.residual_conv(x)
         residual_normed = self.residual_bn(residual)
 
-        # What the bottleneck found is added to what came in.
+        # What the bottleneck found is added to what the shortcut brought.
         return F.relu(restored_normed + residual_normed)
 
 

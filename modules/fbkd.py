@@ -90,7 +90,7 @@ def channel_mask(x: Tensor, T: float) -> Tensor:
     # The two 1s carry nothing: one row of {C} channels is what the softmax wants.
     c_row = c.view(B, -1)
 
-    # The same sharpening, with a temperature of its own, {T}.
+    # Divided by a temperature of its own, {T}.
     c_sharp = c_row / T
 
     # Now the {C} channels compete.
@@ -201,7 +201,7 @@ class NonLocal2dMaxpoolNstride(nn.Module):
         compare = getattr(self, self.mode)
         f = compare(x)
 
-        # $y_i=\sum_j f(x_i,x_j)\,g(x_j)$: each place gathers what the {f.shape[2]} others tell,
+        # $y_i=\sum_j f(x_i,x_j)\,g(x_j)$: each place gathers what {f.shape[2]} others tell,
         # weighted by how much it has to do with them. The long dimension is summed away.
         y_rows = torch.matmul(f, g_x)
 
@@ -601,7 +601,7 @@ class FBKDPair(nn.Module):
         # Six tensors from the student...
         s_input = self.student(s_x)
 
-        # ...five from the teacher. It is a finished network: only the student shall learn.
+        # ...five from the teacher, a network that has been trained before.
         t_input = self.teacher(t_x)
 
         # All of it becomes one number.
@@ -868,7 +868,7 @@ TEACHER_CLAIMS = (
         ),
         "slip",
         "The heading is copied from the student. Here the teacher's own feature is pooled, and "
-        "nothing is adapted: the student's adaptation layers bring it to the teacher.",
+        "nothing is adapted: the student's own layers adapt its feature.",
     ),
     _shape("运行后维度t_spatial_pool=(2,1,200,272)", "t_spatial_pool", (2, 1, 200, 272)),
     _shape("运行后维度t_relation=(2,256,200,272)", "t_relation", (2, 256, 200, 272), why=RELATION),
@@ -908,10 +908,10 @@ TEACHER = Lesson(
     title="FBKD teacher connector",
     family="Distillation",
     teaches="The same masks on a larger map, and why all pairs of places do not fit into memory.",
-    about="The teacher's features are the target, so nothing is adapted: masks, the spatial mean, "
-    "the relation and the features themselves. At this size the matrix of all pairs of places "
-    "would not fit into most computers, which is what pooling the places that are looked at is "
-    f"for. {WEIGHTS}",
+    about="The teacher's features are the target, so nothing is adapted: masks, the mean over "
+    "the channels, the relation and the features themselves. At this size the matrix of all pairs "
+    "of places would not fit into most computers, which is what pooling the places that are looked "
+    f"at is for. {WEIGHTS}",
     post="000",
     paper=PAPER,
     source=SOURCE,

@@ -78,9 +78,9 @@ class SpatialAttn(nn.Module):
         # channels will do.
         s = torch.mean(x, dim=1, keepdim=True)
 
-        # Every second place is enough to say roughly where, from a window that overlaps its
-        # neighbours: $\lceil\frac{H}{2}\rceil\times\lceil\frac{W}{2}\rceil$, a quarter of the
-        # work.
+        # Every second place is enough to say roughly where, each from a window that
+        # overlaps the next: $\lceil\frac{H}{2}\rceil\times\lceil\frac{W}{2}\rceil$ places,
+        # a quarter of the work.
         s_half = self.conv1(s)
         H, W = s_half.shape[2:]
 
@@ -679,7 +679,7 @@ CHANNEL_CLAIMS = (
         "hidden",
         (32, 1, 1, 1),
         "depends",
-        "The second 1 is 16 // 16, in_channels by reduction_rate. With 32 channels it would be "
+        "The first 1 is 16 // 16, in_channels by reduction_rate. With 32 channels it would be "
         "(32,2,1,1).",
     ),
     _shape("#torch.size([32,16,1,1])return", "y_channel", (32, 16, 1, 1), output=0),

@@ -3,10 +3,11 @@
 import streamlit as st
 
 from modules import lesson
-from ui import player
+from ui import language, player
 from ui.controls import current_view, sidebar
 from ui.details import details
 from ui.frame import frame
+from ui.language import say
 from ui.view import to_query
 from ui.work import shown
 
@@ -15,10 +16,10 @@ view = sidebar(current_view(arrived))
 chosen = lesson(view.lesson)
 
 with st.container(key="title", horizontal=True, vertical_alignment="bottom", gap="small"):
-    st.title(chosen.title, anchor=False, width="content")
-    st.caption(chosen.teaches, width="content")
+    st.title(say(chosen.title), anchor=False, width="content")
+    st.caption(say(chosen.teaches), width="content")
 
 run = shown(view)
 if run is not None:
-    player.show(run, to_query(view))
+    player.show(run, to_query(view) | language.link())
     details(run, view)

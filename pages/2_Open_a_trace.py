@@ -3,9 +3,10 @@
 import streamlit as st
 
 from tracer import Trace, TraceFileError
-from ui import player
+from ui import language, player
 from ui.details import details
 from ui.frame import frame
+from ui.language import say
 from ui.run import Run
 from ui.text import escaped
 
@@ -14,13 +15,15 @@ LARGEST = 64
 frame("Open a trace", "open")
 
 with st.container(key="title"):
-    st.title("Open a trace", anchor=False)
+    st.title(say("Open a trace"), anchor=False)
 st.caption(
-    "A file that `trace(model, x).save(path)` or the command line wrote. It is read on this "
-    "machine and nothing in it is executed."
+    say(
+        "A file that `trace(model, x).save(path)` or the command line wrote. It is read on this "
+        "machine and nothing in it is executed."
+    )
 )
 file = st.file_uploader(
-    "Trace file", type="json", max_upload_size=LARGEST, label_visibility="collapsed"
+    say("Trace file"), type="json", max_upload_size=LARGEST, label_visibility="collapsed"
 )
 if file is not None and st.session_state.get("opened-file") != file.file_id:
     st.session_state["opened-file"] = file.file_id
@@ -33,8 +36,12 @@ if file is not None and st.session_state.get("opened-file") != file.file_id:
 problem = st.session_state.get("unreadable")
 run = st.session_state.get("opened")
 if problem is not None:
-    kept = f" {escaped(run.trace.name)}, opened before, is still here." if run else ""
+    kept = ""
+    if run is not None:
+        kept = say(" {name}, opened before, is still here.", name=escaped(run.trace.name))
     st.error(f"{problem}{kept}", icon=":material/block:")
 if run is not None:
+    run = run.told_in(language.language())
     player.show(run, None)
     details(run, None)
+player.keep_in_link(language.link())

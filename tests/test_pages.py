@@ -70,7 +70,7 @@ def test_every_preset_can_be_chosen(key: str) -> None:
     size = lesson(key).sizes[0]
     app = walkthrough(lesson=key, show="shapes", **{size.name: str(size.high)})
     for preset in lesson(key).presets:
-        app.selectbox(key=f"choose/{key}/preset").set_value(preset.name).run()
+        app.selectbox(key=f"choose/{key}/preset/en").set_value(preset.name).run()
         assert not app.exception
         assert view_of(app) == preset_view(default_view(key), preset.name)
         for size in lesson(key).sizes:
@@ -139,17 +139,17 @@ def test_what_does_not_fit_is_shown_as_shapes_with_advice() -> None:
 
 def test_changing_every_control_in_turn() -> None:
     app = finished(walkthrough(lesson="fbkd-student", C="16", H="8", W="8"))
-    app.segmented_control(key="fbkd-student/kind").set_value("ramp").run()
+    app.segmented_control(key="fbkd-student/kind/en").set_value("ramp").run()
     assert view_of(finished(app)).kind == "ramp"
-    app.segmented_control(key="fbkd-student/training").set_value(True).run()
+    app.segmented_control(key="fbkd-student/training/en").set_value(True).run()
     assert view_of(finished(app)).training
     app.number_input(key="fbkd-student/seed").set_value(12).run()
     assert view_of(finished(app)).seed == 12
-    app.segmented_control(key="fbkd-student/values").set_value(False).run()
+    app.segmented_control(key="fbkd-student/values/en").set_value(False).run()
     assert not view_of(finished(app)).values
-    app.selectbox(key="choose/fbkd-student/mode").set_value("gaussian").run()
+    app.selectbox(key="choose/fbkd-student/mode/en").set_value("gaussian").run()
     assert dict(view_of(app).settings)["mode"] == "gaussian"
-    app.selectbox(key="choose/lesson").set_value("eca-image").run()
+    app.selectbox(key="choose/lesson/en").set_value("eca-image").run()
     assert view_of(finished(app)) == default_view("eca-image")
     assert not app.exception
 
@@ -174,7 +174,7 @@ def test_every_tab_of_every_lesson(key: str, tab: str) -> None:
     )
     app = AppTest.from_file("../app.py", default_timeout=120)
     app.switch_page("pages/1_Walkthrough.py")
-    app.session_state["tab"] = tab
+    app.session_state["tab/en"] = tab
     for name, value in to_query(preset_view(default_view(key), cheapest.name)).items():
         app.query_params[name] = value
     finished(app.run())
@@ -239,7 +239,7 @@ def hostile() -> bytes:
 
 
 def newer() -> bytes:
-    return small_trace().replace(b'"schema":1', b'"schema":99', 1)
+    return small_trace().replace(b'"schema":2', b'"schema":99', 1)
 
 
 def wrong_types() -> bytes:

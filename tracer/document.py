@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2
 FORMAT = "shapewalk-trace"
 
 MAX_STEPS = 200_000
@@ -68,12 +68,60 @@ class Heatmap:
 
 
 @dataclass(frozen=True)
+class Formula:
+    """A number as a function of the sizes that a user chooses, written as a person writes it:
+    `⌊H/2⌋·⌊W/2⌋`.  `latex` is the same, without dollars.  `aliases` are names that the source
+    itself gives to this number (`N` after `N = H * W`)."""
+
+    text: str
+    latex: str
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A size or hyper-parameter that formulas are written in, and its value in this run."""
+
+    name: str
+    value: int
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What the run demands of the sizes: `D % heads = 0`, and in `words` as one sentence.  `step`
+    indexes `Trace.steps`; it is None where the constructor demands it, or the tracer cannot say
+    who does.  `holds` is false when this run's own sizes violate it."""
+
+    formula: Formula
+    words: str
+    step: int | None
+    holds: bool = True
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a step takes: the elements and bytes of its outputs that are new memory (a view has
+    none), and its floating-point operations as `torch.utils.flop_counter` counts them, children
+    included.  Each with its formula, and how that grows (`B·H²·W²`), None where it is unknown."""
+
+    elements: int
+    bytes: int
+    flops: int
+    elements_formula: Formula | None = None
+    bytes_formula: Formula | None = None
+    flops_formula: Formula | None = None
+    memory_growth: Formula | None = None
+    flops_growth: Formula | None = None
+
+
+@dataclass(frozen=True)
 class TensorNote:
     """What is kept of one tensor at one moment: an in-place operation makes a new note.
 
     `born` is the index in `Trace.steps` of the step that made it, None for inputs, parameters,
     buffers and tensors made where the tracer could not see.  `kind` is one of `input`,
-    `parameter`, `buffer`, `made` (by a step) and `constant` (everything else).
+    `parameter`, `buffer`, `made` (by a step) and `constant` (everything else).  `dims` holds one
+    formula for each dimension, or nothing when the sizes are known as numbers alone.
     """
 
     id: int
@@ -85,6 +133,7 @@ class TensorNote:
     stats: Stats | None
     heatmap: Heatmap | None
     born: int | None
+    dims: tuple[Formula, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -241,7 +290,9 @@ class Failure(_Placed):
 @dataclass(frozen=True)
 class Trace:
     """One forward pass.  `values` is false when only shapes were recorded.  `remarks` are
-    sentences about the recording that a reader should know."""
+    sentences about the recording that a reader should know.  `symbols`, `constraints` and `costs`
+    (in parallel to the steps) belong to the formulas of `TensorNote.dims`; without these they are
+    empty."""
 
     name: str
     steps: tuple[Step, ...]
@@ -256,6 +307,9 @@ class Trace:
     parameters: int
     seconds: float
     torch: str
+    symbols: tuple[Symbol, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    costs: tuple[Cost, ...] = ()
 
     def walk(self) -> Iterator[Step]:
         """Every step, each before its children."""
@@ -322,7 +376,7 @@ class Trace:
                 f"The trace file has schema {schema}, newer than the {SCHEMA} that this version "
                 "reads: update Shapewalk to open it."
             )
-        return _Reader().trace(body)
+        return _Reader(schema).trace(body)
 
     def save(self, path: str | Path) -> None:
         """Write the trace to `path` as JSON (UTF-8)."""
@@ -401,7 +455,8 @@ def _hints(cls: type) -> dict[str, Any]:
 class _Reader:
     """Checks every value of a file against the type hints above while it builds the objects."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema: int) -> None:
+        self.schema = schema
         self.notes: dict[int, TensorNote] = {}
 
     def trace(self, body: dict[str, Any]) -> Trace:
@@ -414,6 +469,11 @@ class _Reader:
             if any(size < 0 for size in note.shape):
                 raise TraceFileError(
                     f"The trace file is damaged: tensors[{position}].shape is {note.shape}."
+                )
+            if len(note.dims) not in (0, len(note.shape)):
+                raise TraceFileError(
+                    f"The trace file is damaged: tensors[{position}] has {len(note.dims)} formulas "
+                    f"for {len(note.shape)} dimensions."
                 )
             self.notes[note.id] = note
         self.check_size(body.get("trace"))
@@ -448,6 +508,13 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise TraceFileError("The trace file is damaged: its steps are nested too deeply.")
         hints = _hints(cls)
+        if self.schema < SCHEMA:
+            # What a later schema added has a default.
+            hints = {
+                field.name: hints[field.name]
+                for field in dataclasses.fields(cls)
+                if field.name in value or field.default is dataclasses.MISSING
+            }
         missing = hints.keys() - value.keys()
         if missing:
             raise TraceFileError(
@@ -560,6 +627,13 @@ class _Reader:
                     f"The trace file is damaged: calls[{position}] spans steps "
                     f"{call.start} to {call.stop}."
                 )
+        if len(trace.costs) not in (0, len(trace.steps)):
+            raise TraceFileError(
+                f"The trace file is damaged: it has {len(trace.costs)} costs for "
+                f"{len(trace.steps)} steps."
+            )
+        for position, constraint in enumerate(trace.constraints):
+            inside(constraint.step, len(trace.steps), f"constraints[{position}].step")
         for noted in self.notes.values():
             inside(noted.born, len(trace.steps), f"tensor {noted.id}.born")
         if trace.failure is not None:

@@ -1174,7 +1174,7 @@ def _share_fill(drafts: list[_Draft]) -> None:
 
 def _walk(value: Any, rest: tuple[str, ...], item: int | None) -> str | None:
     if rest == ("shape",) and isinstance(value, Tensor):
-        value = tuple(int(size) for size in value.shape)
+        value = tuple(value.shape)
     elif rest:
         return None
     if item is not None:

@@ -42,6 +42,14 @@ const roles = {
     showPlayer();
   },
 
+  // The page's address says this too, in the entry of the history that it has.
+  address({ query }) {
+    const wanted = new URLSearchParams(location.search);
+    for (const [name, value] of Object.entries(query)) wanted.set(name, value);
+    if (wanted.toString() === new URLSearchParams(location.search).toString()) return;
+    history.replaceState(history.state, "", `${location.pathname}?${wanted}${location.hash}`);
+  },
+
   // A button that names the step on screen and tells the server which one it is.
   button({ label, help }, place, setTriggerValue) {
     const press = document.createElement("button");

@@ -10,6 +10,7 @@ import streamlit as st
 
 from modules import LESSONS, lesson
 from modules.lesson import InputKind, Option
+from ui.language import language, say
 from ui.view import (
     MAX_SEED,
     View,
@@ -22,18 +23,18 @@ from ui.view import (
 
 CUSTOM = "Own sizes"
 
-KINDS: dict[InputKind, str] = {
-    "picture": "Picture",
-    "noise": "Noise",
-    "ramp": "Ramp",
-}
 
-KINDS_HELP = (
-    "**Picture**: drawn by code and lifted to all channels by fixed filters. "
-    "**Noise**: normal numbers. "
-    "**Ramp**: each element holds its flat index, so that you can follow it through "
-    "`view` and `permute`."
-)
+def _kinds() -> dict[InputKind, str]:
+    return {"picture": say("Picture"), "noise": say("Noise"), "ramp": say("Ramp")}
+
+
+def _kinds_help() -> str:
+    return say(
+        "**Picture**: drawn by code and lifted to all channels by fixed filters. "
+        "**Noise**: normal numbers. "
+        "**Ramp**: each element holds its flat index, so that you can follow it through "
+        "`view` and `permute`."
+    )
 
 
 def current_view(arrived: bool) -> View:
@@ -53,35 +54,38 @@ def sidebar(view: View) -> View:
     """Draw the controls for `view`; what is changed there is the view of the next run."""
     chosen = lesson(view.lesson)
     with st.sidebar:
-        titles = {each.key: each.title for each in LESSONS}
-        _select("Lesson", "lesson", view.lesson, titles, lambda _, key: default_view(key))
+        titles = {each.key: say(each.title) for each in LESSONS}
+        _select(say("Lesson"), "lesson", view.lesson, titles, lambda _, key: default_view(key))
         preset = matching_preset(view)
-        names = {each.name: each.name for each in chosen.presets}
+        names = {each.name: say(each.name) for each in chosen.presets}
         if preset is None:
-            names = {CUSTOM: CUSTOM, **names}
-        _select("Preset", "preset", preset or CUSTOM, names, preset_view)
+            names = {CUSTOM: say("Own sizes"), **names}
+        _select(say("Preset"), "preset", preset or CUSTOM, names, preset_view)
         if preset is not None:
-            st.caption(chosen.preset(preset).note)
+            st.caption(say(chosen.preset(preset).note))
 
         with st.container(key="sizes"):
             for size in chosen.sizes:
                 value = dict(view.settings)[size.name]
-                _number(size.name, size.name, value, size.low, size.high, f"{size.meaning}.")
+                _number(
+                    size.name, size.name, value, size.low, size.high, say(size.meaning) + say(".")
+                )
         with st.container(key="options"):
             for option in chosen.options:
                 _option(option, dict(view.settings)[option.name])
         st.divider()
-        kinds = {kind: KINDS[kind] for kind in chosen.kinds}
-        _segments("Input", "kind", view.kind, kinds, help=KINDS_HELP)
-        _segments("Mode", "training", view.training, {False: "eval", True: "train"})
+        kinds = {kind: _kinds()[kind] for kind in chosen.kinds}
+        _segments(say("Input"), "kind", view.kind, kinds, help=_kinds_help())
+        _segments(say("Mode"), "training", view.training, {False: "eval", True: "train"})
         _segments(
-            "Compute",
+            say("Compute"),
             "values",
             view.values,
-            {True: "Values", False: "Shapes only"},
-            help="Shapes alone cost nothing at any size; values need memory and time.",
+            {True: say("Values"), False: say("Shapes only")},
+            help=say("Shapes alone cost nothing at any size; values need memory and time."),
         )
-        _number("Seed", "seed", view.seed, 0, MAX_SEED, "Another seed draws another input.")
+        help = say("Another seed draws another input.")
+        _number(say("Seed"), "seed", view.seed, 0, MAX_SEED, help)
     return view
 
 
@@ -110,7 +114,7 @@ def _number(label: str, name: str, value: int, low: int, high: int, help: str) -
             _set(replace(view, seed=number) if own else view.with_settings({name: number}))
 
     _hold(key, value)
-    help = f"{help} {low:,} to {high:,}."
+    help += say(" {low} to {high}.", low=f"{low:,}", high=f"{high:,}")
     st.number_input(label, low, high, key=key, step=1, help=help, on_change=changed)
 
 
@@ -123,7 +127,8 @@ def _select(
     help: str | None = None,
 ) -> None:
     scope = "" if name == "lesson" else f"{st.session_state['view'].lesson}/"
-    key = f"choose/{scope}{name}"
+    # Its choices are known by their labels: in another language it is another control.
+    key = f"choose/{scope}{name}/{language()}"
 
     def changed() -> None:
         if st.session_state[key] != CUSTOM:
@@ -142,13 +147,13 @@ def _option(option: Option, value: Any) -> None:
     texts = {choice: option_text(choice) for choice in option.choices}
     width = "wide" if max(map(len, texts.values())) > 8 else "narrow"
     with st.container(key=f"{width}-{option.name}"):
-        _select(option.name, option.name, value, texts, choose, help=f"{option.meaning}.")
+        _select(option.name, option.name, value, texts, choose, help=say(option.meaning) + say("."))
 
 
 def _segments(
     label: str, name: str, value: Any, choices: dict[Any, str], help: str | None = None
 ) -> None:
-    key = f"{st.session_state['view'].lesson}/{name}"
+    key = f"{st.session_state['view'].lesson}/{name}/{language()}"
 
     def changed() -> None:
         _set(replace(st.session_state["view"], **{name: st.session_state[key]}))

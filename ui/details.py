@@ -17,27 +17,35 @@ from tracer import Step, TensorNote, Trace
 from tracer.views import graph, html, text
 from ui import player
 from ui.inspector import inspector
+from ui.language import language, say
 from ui.run import Run
 from ui.text import escaped
 from ui.view import View
 
-VERDICTS = {
-    "agrees": (":green[:material/check_circle:]", "agrees"),
-    "slip": (":red[:material/error:]", "slip of the post"),
-    "depends": (":orange[:material/help:]", "depends"),
+SIGNS = {
+    "slip": ":red[:material/error:]",
+    "depends": ":orange[:material/help:]",
+    "agrees": ":green[:material/check_circle:]",
 }
 
 
 @st.fragment
 def details(run: Run, view: View | None) -> None:
     """The tabs for a run; those of a lesson only with `view`.  Only the open one is computed."""
-    names = ["Graph", "Table"]
+    names = {"Graph": say("Graph"), "Table": say("Table")}
     if view is not None:
-        names += ["Inspector", "Claims", "Source"]
-    tabs = st.tabs(names, key="tab", on_change="rerun")
+        names |= {"Inspector": say("Inspector"), "Claims": say("Claims"), "Source": say("Source")}
+    # Tabs are known by their labels: in another language they are others, opened at the same one.
+    tabs = st.tabs(
+        list(names.values()),
+        key=f"tab/{language()}",
+        default=names.get(st.session_state.get("open-tab", "")),
+        on_change="rerun",
+    )
     for name, tab in zip(names, tabs, strict=True):
         if not tab.open:
             continue
+        st.session_state["open-tab"] = name
         with tab:
             if name == "Graph":
                 _graph(run.trace)
@@ -57,31 +65,44 @@ def details(run: Run, view: View | None) -> None:
 
 def _graph(trace: Trace) -> None:
     if not trace.steps:
-        st.info("This run has no steps to draw.")
+        st.info(say("This run has no steps to draw."))
         return
     calls = {call.index: call for call in graph.levels(trace)}
     choices: list[int | None] = list(calls)
     if graph.too_large(trace):
-        st.caption(f"{len(trace.steps):,} steps are too many for one graph: one module at a time.")
+        st.caption(
+            say(
+                "{count} steps are too many for one graph: one module at a time.",
+                count=f"{len(trace.steps):,}",
+            )
+        )
     else:
         choices.insert(0, None)
 
     def name(choice: int | None) -> str:
         if choice is None:
-            return "Every step"
+            return say("Every step")
         call = calls[choice]
-        return f"Inside {call.module or call.type} · {call.stop - call.start} steps"
+        return say(
+            "Inside {module} · {count} steps",
+            module=call.module or call.type,
+            count=call.stop - call.start,
+        )
 
-    level = st.selectbox("Level", choices, format_func=name, key="graph-level", width=420)
+    level = st.selectbox(say("Level"), choices, format_func=name, key="graph-level", width=420)
     if level is not None and _nodes(trace, level) > graph.MAX_NODES:
         st.info(
-            f"{name(level)} still has more than {graph.MAX_NODES} nodes: choose a smaller module."
+            say(
+                "{module} still has more than {limit} nodes: choose a smaller module.",
+                module=name(level),
+                limit=graph.MAX_NODES,
+            )
         )
         return
     with st.container(key="graph"):
         st.graphviz_chart(graph.dot(trace, level))
     player.tie_graph("graph")
-    st.caption("Click a node to go to its step. Shaded steps have learned weights.")
+    st.caption(say("Click a node to go to its step. Shaded steps have learned weights."))
 
 
 def _nodes(trace: Trace, level: int) -> int:
@@ -157,7 +178,7 @@ def _table(trace: Trace) -> None:
             **{name: number(format="compact") for name in ("min", "max", "mean")},
         },
     )
-    st.caption("Choose a row to go to its step. Click a heading to sort.")
+    st.caption(say("Choose a row to go to its step. Click a heading to sort."))
     rows = chosen.selection.rows
     if rows:
         count = st.session_state.get("gone", 0)
@@ -170,7 +191,7 @@ def _table(trace: Trace) -> None:
 # --- claims -----------------------------------------------------------------------------------
 
 
-@st.cache_data(max_entries=32, show_spinner="Checking every claim against a run …")
+@st.cache_data(max_entries=32, show_spinner=False)
 def _checked(key: str) -> list[tuple[str, str, str, str, str, str]]:
     return [
         (c.claim.verdict, c.claim.says, c.claim.quote, c.found, c.claim.why, c.claim.preset)
@@ -179,27 +200,48 @@ def _checked(key: str) -> list[tuple[str, str, str, str, str, str]]:
 
 
 def _claims(chosen: Lesson) -> None:
-    claims = _checked(chosen.key)
+    with st.spinner(say("Checking every claim against a run …")):
+        claims = _checked(chosen.key)
     if not claims:
-        st.info(f"Post {chosen.post} names no shape that {chosen.title} could be checked against.")
+        st.info(
+            say(
+                "Post {post} names no shape that {title} could be checked against.",
+                post=chosen.post,
+                title=say(chosen.title),
+            )
+        )
         return
-    counts = {verdict: sum(c[0] == verdict for c in claims) for verdict in VERDICTS}
+    words = {
+        "slip": say("slip of the post"),
+        "depends": say("depends"),
+        "agrees": say("agrees"),
+    }
+    counts = {verdict: sum(c[0] == verdict for c in claims) for verdict in SIGNS}
     st.markdown(
-        f"What post {chosen.post} says about this module, each line checked against a run just "
-        "now: "
-        + ", ".join(f"{VERDICTS[v][0]} {counts[v]} {VERDICTS[v][1]}" for v in VERDICTS if counts[v])
-        + "."
+        say(
+            "What post {post} says about this module, each line checked against a run just now: "
+            "{counts}.",
+            post=chosen.post,
+            counts=" · ".join(f"{SIGNS[v]} {words[v]} {counts[v]}" for v in SIGNS if counts[v]),
+        )
     )
-    order = {"slip": 0, "depends": 1, "agrees": 2}
+    order = list(SIGNS)
     with st.container(key="claims", gap="xsmall"):
-        for verdict, says, quote, found, why, preset in sorted(claims, key=lambda c: order[c[0]]):
-            sign, word = VERDICTS[verdict]
+        for verdict, says, quote, found, why, preset in sorted(
+            claims, key=lambda c: order.index(c[0])
+        ):
             with st.container(border=True, gap="xxsmall"):
-                st.markdown(f"{sign} **{word}** · {escaped(says)}")
+                st.markdown(f"{SIGNS[verdict]} **{words[verdict]}** · {escaped(say(says))}")
                 st.text(f"“{quote}”")
-                st.markdown(f"Found: **{escaped(found)}** with preset *{escaped(preset)}*.")
+                st.markdown(
+                    say(
+                        "Found: **{found}** with preset *{preset}*.",
+                        found=escaped(found),
+                        preset=escaped(say(preset)),
+                    )
+                )
                 if why:
-                    st.caption(escaped(why))
+                    st.caption(escaped(say(why)))
 
 
 # --- source -----------------------------------------------------------------------------------
@@ -211,9 +253,14 @@ def _source(trace: Trace, chosen: Lesson) -> None:
         f"**{escaped(paper.title)}**  \n{escaped(paper.authors)}. "
         f"*{escaped(paper.venue)}*, {paper.year}. [{paper.link}]({paper.link})"
     )
-    st.markdown(chosen.about)
+    st.markdown(say(chosen.about))
     st.markdown(
-        f"Written after [{escaped(chosen.source)}]({chosen.source}) and post {chosen.post}."
+        say(
+            "Written after [{name}]({link}) and post {post}.",
+            name=escaped(chosen.source),
+            link=chosen.source,
+            post=chosen.post,
+        )
     )
     file = inspect.getsourcefile(chosen.build)
     if file is not None:
@@ -229,10 +276,10 @@ def downloads(run: Run) -> None:
     stem = "".join(c if c.isalnum() else "-" for c in trace.name.lower()).strip("-") or "trace"
     with st.container(key="downloads", horizontal=True, gap="small"):
         for label, make, ending, mime in (
-            ("Trace", trace.to_json, "json", "application/json"),
-            ("Table", lambda: as_csv(step_table(trace)), "csv", "text/csv"),
-            ("Page", lambda: html.page(trace, dict(run.dims)), "html", "text/html"),
-            ("Annotated source", lambda: text.annotated(trace), "txt", "text/plain"),
+            (say("Trace"), trace.to_json, "json", "application/json"),
+            (say("Table"), lambda: as_csv(step_table(trace)), "csv", "text/csv"),
+            (say("Page"), lambda: html.page(trace, dict(run.dims)), "html", "text/html"),
+            (say("Annotated source"), lambda: text.annotated(trace), "txt", "text/plain"),
         ):
             st.download_button(
                 label,

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import streamlit as st
 
+from ui import language
+from ui.language import say
+
 _HERE = Path(__file__).parent
 _frozen = False
 
@@ -15,23 +18,31 @@ def frame(title: str, page: str) -> bool:
     """Set up the page: its title, its look and the way to the others. Returns whether the reader
     has just arrived here: the address is to be read then, and at no other time."""
     _freeze()
+    arrived = st.session_state.get("page") != page
+    st.session_state["page"] = page
+    went_back = _went_back()
+    if arrived or went_back:
+        language.read_link(went_back)
     st.set_page_config(
-        page_title=f"{title} · Shapewalk",
+        page_title=f"{say(title)} · Shapewalk",
         page_icon=(_HERE / "icon.svg").read_text(encoding="utf-8"),
         layout="wide",
         initial_sidebar_state="auto",
-        menu_items={"About": "Shapewalk: walk through the shapes of a real PyTorch forward pass."},
+        menu_items={
+            "About": say("Shapewalk: walk through the shapes of a real PyTorch forward pass.")
+        },
     )
     st.html(_HERE / "style.css")
     with st.sidebar, st.container(key="ways", gap="xxsmall"):
-        st.page_link("app.py", label="Shapewalk", icon=":material/grid_view:")
-        st.page_link(
-            "pages/1_Walkthrough.py", label="Walkthrough", icon=":material/directions_walk:"
-        )
-        st.page_link("pages/2_Open_a_trace.py", label="Open a trace", icon=":material/file_open:")
-    arrived = st.session_state.get("page") != page
-    st.session_state["page"] = page
-    return arrived or _went_back()
+        for page, label, icon in (
+            ("app.py", "Shapewalk", "grid_view"),
+            ("pages/1_Walkthrough.py", say("Walkthrough"), "directions_walk"),
+            ("pages/2_Open_a_trace.py", say("Open a trace"), "file_open"),
+        ):
+            icon = f":material/{icon}:"
+            st.page_link(page, label=label, icon=icon)
+        language.switch()
+    return arrived or went_back
 
 
 def _went_back() -> bool:

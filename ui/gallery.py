@@ -10,11 +10,15 @@ from PIL import Image
 
 from modules import LESSONS, lesson
 from modules import lesson as lesson_of
+from modules.chinese import chinese
 from modules.lesson import Lesson, tensor
 from tracer import TensorNote
 from tracer.views import figures
+from ui import language
 from ui import run as runs
+from ui.language import say
 from ui.run import Job
+from ui.text import escaped
 from ui.view import View, default_view, preset_view
 
 LARGE = 10**9
@@ -28,32 +32,48 @@ def gallery() -> None:
     with st.container(key="hero"):
         st.title("Shapewalk", anchor=False)
         st.markdown(
-            "Attention modules as they really run. Step through the forward pass one expression "
-            "at a time, and see for each the shape before, the shape after, why, and the values."
+            say(
+                "Attention modules as they really run. Step through the forward pass one "
+                "expression at a time, and see for each the shape before, the shape after, why, "
+                "and the values."
+            )
         )
     with st.container(key="search", horizontal=True, vertical_alignment="center"):
         words = st.text_input(
-            "Search",
-            placeholder="Search by name, paper or idea",
+            say("Search"),
+            placeholder=say("Search by name, paper or idea"),
             label_visibility="collapsed",
             icon=":material/search:",
             live=True,
             width=340,
         )
         families = list(dict.fromkeys(each.family for each in LESSONS))
-        family = st.pills("Family", families, label_visibility="collapsed")
+        family = st.pills(say("Family"), families, format_func=say, label_visibility="collapsed")
     found = matching(words or "", family)
     if not found:
-        st.info(f"No lesson mentions “{words}”. Try a shorter word, or another family.")
+        st.info(
+            say(
+                "No lesson mentions “{words}”. Try a shorter word, or another family.",
+                words=escaped(words or ""),
+            )
+        )
     slots = {}
-    with st.container(key="cards"):
-        for each in found:
-            slots[each.key] = _card(each)
+    for name in dict.fromkeys(each.family for each in found):
+        members = [each for each in found if each.family == name]
+        posts = ", ".join(dict.fromkeys(each.post for each in members))
+        with st.container(key=f"family-{families.index(name)}", horizontal=True):
+            st.subheader(say(name), anchor=False, width="content")
+            st.caption(say("Post {posts}", posts=posts), width="content")
+        with st.container(key=f"cards-{families.index(name)}"):
+            for each in members:
+                slots[each.key] = _card(each)
     # The cards are there at once, their pictures come one after another.
     for key, slot in slots.items():
         picture = _picture(key, slot)
         if picture is not None:
-            slot.image(picture, alt=f"The tensor {lesson(key).map} of {lesson(key).title}")
+            title = say(lesson(key).title)
+            alt = say("The tensor {name} of {title}", name=lesson(key).map, title=title)
+            slot.image(picture, alt=alt)
 
 
 def matching(words: str, family: str | None) -> list[Lesson]:
@@ -68,17 +88,20 @@ def matching(words: str, family: str | None) -> list[Lesson]:
 
 def _everything(each: Lesson) -> str:
     paper = each.paper
-    texts = (each.title, each.family, each.teaches, each.about, each.key)
-    return " ".join((*texts, paper.title, paper.authors, paper.venue, str(paper.year))).casefold()
+    texts = (each.title, each.family, each.teaches, each.about)
+    known = (each.key, *texts, *(chinese(text) or "" for text in texts))
+    return " ".join((*known, paper.title, paper.authors, paper.venue, str(paper.year))).casefold()
 
 
 def _card(each: Lesson):  # type: ignore[no-untyped-def]
     with st.container(key=f"card-{each.key}", border=True, gap="xsmall"):
         slot = st.container(key=f"picture-{each.key}", height=200, border=False).empty()
         st.page_link(
-            "pages/1_Walkthrough.py", label=f"**{each.title}**", query_params={"lesson": each.key}
+            "pages/1_Walkthrough.py",
+            label=f"**{say(each.title)}**",
+            query_params={"lesson": each.key, **language.link()},
         )
-        st.markdown(each.teaches)
+        st.markdown(say(each.teaches))
         st.caption(f"{each.paper.title} · {each.paper.venue} {each.paper.year}")
     return slot
 
@@ -98,7 +121,7 @@ def _picture(key: str, slot) -> bytes | None:  # type: ignore[no-untyped-def]
     try:
         while not job.wait(0.2):
             # Writing to the page is also what lets a click on it end this script.
-            slot.caption("Computing …")
+            slot.caption(say("Computing …"))
     finally:
         # A reader who has gone on to a lesson must not wait for this one.
         job.cancel()

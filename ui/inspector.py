@@ -12,6 +12,8 @@ from tracer.views import figures
 from tracer.views.graph import shape_text
 from ui import player
 from ui import run as runs
+from ui.language import say
+from ui.text import escaped
 from ui.view import View
 
 WINDOW = 1024
@@ -23,33 +25,43 @@ BINS = 80
 def inspector(trace: Trace, view: View) -> None:
     if not trace.values:
         st.info(
-            "This run has shapes alone. Choose “Values” in the sidebar, at sizes that fit into "
-            "memory, to look into its tensors."
+            say(
+                "This run has shapes alone. Choose “Values” in the sidebar, at sizes that fit into "
+                "memory, to look into its tensors."
+            )
         )
         return
     notes = {note.id: note for note in trace.tensors().values() if note.stats is not None}
     if not notes:
-        st.info("This run has no tensors to look into.")
+        st.info(say("This run has no tensors to look into."))
         return
     with st.container(key="choose-tensor", horizontal=True, vertical_alignment="bottom"):
         place = st.container()
-        pressed = player.current_step_button("Result of step", "Look at what this step made")
+        pressed = player.current_step_button(
+            say("Result of step"), say("Look at what this step made")
+        )
         if pressed is not None and (found := _result_of(trace, pressed)) in notes:
             st.session_state["inspected"] = found
         if st.session_state.get("inspected") not in notes:
             st.session_state["inspected"] = next(iter(notes))
         chosen = place.selectbox(
-            "Tensor", list(notes), format_func=lambda i: _title(notes[i]), key="inspected"
+            say("Tensor"), list(notes), format_func=lambda i: _title(notes[i]), key="inspected"
         )
     note = notes[chosen]
     try:
-        with st.spinner("Computing the tensor again …"):
+        with st.spinner(say("Computing the tensor again …")):
             values = _real(runs.tensor(view, note.id))
     except (LookupError, RuntimeError, MemoryError) as error:
-        st.error(f"{_title(note)} cannot be computed again: {error}")
+        st.error(
+            say(
+                "{name} cannot be computed again: {error}",
+                name=escaped(_title(note)),
+                error=escaped(str(error)),
+            )
+        )
         return
     if values.numel() == 0:
-        st.info(f"{_title(note)} has no elements.")
+        st.info(say("{name} has no elements.", name=escaped(_title(note))))
         return
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -70,8 +82,8 @@ def _result_of(trace: Trace, path: str) -> int | None:
 
 
 def _title(note: TensorNote) -> str:
-    born = note.kind if note.born is None else f"step {note.born}"
-    return f"{note.name or 'unnamed'} {shape_text(note)} · {born}"
+    born = note.kind if note.born is None else say("step {number}", number=note.born)
+    return f"{note.name or say('unnamed')} {shape_text(note)} · {born}"
 
 
 def _real(values: Tensor) -> Tensor:
@@ -88,11 +100,11 @@ def _slice(note: TensorNote, values: Tensor) -> None:
     if len(axes) >= 2:
         with st.container(horizontal=True):
             rows = st.selectbox(
-                "Rows", axes, index=wide[0], format_func=_axis(shape), key=f"{scope}/rows"
+                say("Rows"), axes, index=wide[0], format_func=_axis(shape), key=f"{scope}/rows"
             )
             others = [axis for axis in axes if axis != rows]
             columns = st.selectbox(
-                "Columns",
+                say("Columns"),
                 others,
                 index=others.index(wide[1]) if wide[1] in others else 0,
                 format_func=_axis(shape),
@@ -106,7 +118,9 @@ def _slice(note: TensorNote, values: Tensor) -> None:
             elif shape[axis] == 1:
                 index.append(0)
             else:
-                label = f"Index in dim {axis} (0 to {shape[axis] - 1:,})"
+                label = say(
+                    "Index in dim {axis} (0 to {last})", axis=axis, last=f"{shape[axis] - 1:,}"
+                )
                 key = f"{scope}/at/{axis}"
                 index.append(int(st.number_input(label, 0, shape[axis] - 1, 0, key=key)))
     plane = values[tuple(index)]
@@ -137,7 +151,13 @@ def _window(plane: Tensor, scope: str) -> tuple[int, int]:
             start = 0
             if size > WINDOW:
                 last = int(size) - WINDOW
-                label = f"First {name} of {WINDOW:,} shown (0 to {last:,})"
+                label = (
+                    say("First row of {window} shown (0 to {last})", window=WINDOW, last=last)
+                    if name == "row"
+                    else say(
+                        "First column of {window} shown (0 to {last})", window=WINDOW, last=last
+                    )
+                )
                 key = f"{scope}/first/{name}/{size}"
                 start = int(st.number_input(label, 0, last, 0, step=WINDOW // 2, key=key))
             starts.append(start)
@@ -164,19 +184,21 @@ def _distribution(note: TensorNote, values: Tensor) -> None:
         return
 
     def figure(value: float | None) -> str:
-        return "none" if value is None else f"{value:.6g}"
+        return say("none") if value is None else f"{value:.6g}"
 
     st.table(
         {
-            "elements": f"{stats.count:,}",
-            "type": note.dtype.removeprefix("torch."),
-            "range": f"{figure(stats.minimum)} to {figure(stats.maximum)}",
-            "mean": figure(stats.mean),
-            "standard deviation": figure(stats.std),
-            "zeros": f"{stats.zeros:.2%}",
+            say("elements"): f"{stats.count:,}",
+            say("type"): note.dtype.removeprefix("torch."),
+            say("range"): say(
+                "{low} to {high}", low=figure(stats.minimum), high=figure(stats.maximum)
+            ),
+            say("mean"): figure(stats.mean),
+            say("standard deviation"): figure(stats.std),
+            say("zeros"): f"{stats.zeros:.2%}",
             "NaN": f"{stats.nan:,}",
-            "infinite": f"{stats.inf:,}",
-            "memory": runs.in_bytes(runs.size_of(note)),
+            say("infinite"): f"{stats.inf:,}",
+            say("memory"): runs.in_bytes(runs.size_of(note)),
         },
         border="horizontal",
     )

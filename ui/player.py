@@ -78,6 +78,12 @@ def current_step_button(label: str, help: str) -> str | None:
     return result.pressed if isinstance(result.pressed, str) else None
 
 
+def keep_in_link(query: Mapping[str, str]) -> None:
+    """Keep these parameters in the address of a page without a player of its own.  Streamlit's
+    own way would add an entry to the browser's history, and the way back would end there."""
+    _bridge(data={"role": "address", "query": dict(query)}, key="address")
+
+
 def tie_graph(container: str) -> None:
     """Let the graph in the container of that key mark the current step and obey clicks."""
     _bridge(data={"role": "graph", "within": container}, key="graph-tie")

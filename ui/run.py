@@ -14,7 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -23,10 +23,13 @@ import torch
 from torch import Tensor
 
 from modules import lesson
+from modules.chinese import in_chinese
 from modules.lesson import Size, prepare
 from modules.lesson import run as run_lesson
 from tracer import Cancelled, TensorNote, Trace, compute
+from tracer.views.graph import shape_text
 from tracer.views.player import payload
+from ui.language import say
 from ui.view import View, option_text
 
 BUDGET_SHARE = 0.4
@@ -72,6 +75,14 @@ class Run:
                 # "meta" beside every name would only tell how we came by the shapes.
                 tensor["device"] = "cpu"
         return json.dumps(body, allow_nan=False).encode()
+
+    def told_in(self, language: str) -> Run:
+        """The same run with its notes in that language, as far as they are translated."""
+        return self._chinese if language == "zh" else self
+
+    @cached_property
+    def _chinese(self) -> Run:
+        return replace(self, trace=in_chinese(self.trace))
 
 
 @dataclass(frozen=True)
@@ -280,20 +291,32 @@ def forecast(trace: Trace, budget: int | None = None) -> Forecast:
 def advice(view: View, forecast: Forecast) -> str:
     """Why the values are not computed, and what to reduce: found by tracing the shapes again with
     smaller sizes, taking the one that needs to shrink least."""
-    reason = "The tensors"
-    if forecast.largest is not None:
+    needed = {"total": in_bytes(forecast.bytes), "budget": in_bytes(forecast.budget)}
+    if forecast.largest is None:
+        sentence = say(
+            "Shapes only: the tensors would take {total}, more than the {budget} that a run may "
+            "use here.",
+            **needed,
+        )
+    else:
         note = forecast.largest
-        name = f"`{note.name}` " if note.name else ""
-        shape = ", ".join(map(str, note.shape))
-        reason = f"{name}({shape}) alone takes {in_bytes(size_of(note))}; all tensors"
-    sentence = (
-        f"Shapes only: {reason} would take {in_bytes(forecast.bytes)}, more than the "
-        f"{in_bytes(forecast.budget)} that a run may use here"
-    )
+        sentence = say(
+            "Shapes only: {name} alone takes {bytes}; all tensors would take {total}, more than "
+            "the {budget} that a run may use here.",
+            name=(f"`{note.name}` " if note.name else "") + shape_text(note),
+            bytes=in_bytes(size_of(note)),
+            **needed,
+        )
     for size, value, smaller in _reductions(view):
         if _fits(view.with_settings({size.name: smaller}), forecast.budget):
-            return f"{sentence}. Reduce {size.name} from {value:,} to {smaller:,} to see values."
-    return f"{sentence}. Reduce several sizes to see values."
+            remedy = say(
+                "Reduce {size} from {value} to {smaller} to see values.",
+                size=size.name,
+                value=f"{value:,}",
+                smaller=f"{smaller:,}",
+            )
+            return f"{sentence} {remedy}"
+    return f"{sentence} {say('Reduce several sizes to see values.')}"
 
 
 def _reductions(view: View) -> Iterator[tuple[Size, int, int]]:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from tracer import Failure
 from ui import run as runs
+from ui.language import language, say
 from ui.run import Job, Run
 from ui.text import escaped
 from ui.view import View
@@ -18,8 +19,8 @@ POLL = 0.3
 
 def shown(view: View) -> Run | None:
     """The best run of the view that there is now: with values when they are at hand, the shapes
-    alone while they are computed or when they do not fit.  Says on the page which, and why; None
-    when the module cannot be built."""
+    alone while they are computed or when they do not fit, with its notes in the reader's
+    language.  Says on the page which, and why; None when the module cannot be built."""
     notices = st.container(key="notices", gap="xxsmall")
     with notices:
         for complaint in st.session_state.get("complaints", ()):
@@ -37,23 +38,32 @@ def shown(view: View) -> Run | None:
             run = shapes
         if run.trace.failure is not None:
             st.error(stopped(run.trace.failure), icon=":material/report:")
-        return run
+        return run.told_in(language())
 
 
 def stopped(failure: Failure) -> str:
     """Where and why a forward stopped, as one line of Markdown."""
     expression = escaped(failure.expression)
-    place = f" at {expression}, line {failure.line}" if expression else ""
-    said = escaped(failure.message)
-    return f"The forward stops{place}: {escaped(failure.type)}: {said}"
+    error = f"{escaped(failure.type)}: {escaped(failure.message)}"
+    if not expression:
+        return say("The forward stops: {error}", error=error)
+    return say(
+        "The forward stops at {expression}, line {line}: {error}",
+        expression=expression,
+        line=failure.line,
+        error=error,
+    )
 
 
 def _with_values(view: View, shapes: Run) -> Run | None:
     if st.session_state.get("unwanted") == view:
         _stop_old(None)
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.info("The run was cancelled: these are the shapes alone.", icon=":material/cancel:")
-            if st.button("Compute the values", key="again"):
+            st.info(
+                say("The run was cancelled: these are the shapes alone."),
+                icon=":material/cancel:",
+            )
+            if st.button(say("Compute the values"), key="again"):
                 st.session_state["unwanted"] = None
                 st.rerun()
         return None
@@ -88,8 +98,9 @@ def _progress(job: Job) -> None:
         st.rerun()
     with st.container(key="progress", horizontal=True, vertical_alignment="center"):
         done, total = job.done, max(job.total, job.done, 1)
-        st.progress(done / total, text=f"Computing the values: {done} of {total} steps")
-        if st.button("Cancel", key="cancel"):
+        text = say("Computing the values: {done} of {total} steps", done=done, total=total)
+        st.progress(done / total, text=text)
+        if st.button(say("Cancel"), key="cancel"):
             job.cancel()
             st.session_state["unwanted"] = job.view
             st.rerun()

@@ -66,3 +66,17 @@ def test_a_phone_needs_no_sideways_scrolling(open_page: Open, app: str, scheme: 
     assert box is not None
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 390
+
+
+def test_lessons_stand_by_family_in_the_order_of_the_posts(open_page: Open, app: str) -> None:
+    page = open_page()
+    page.goto(app)
+    families = list(dict.fromkeys(each.family for each in LESSONS))
+    expect(page.get_by_role("heading", level=3)).to_have_text(families)
+    cards = page.locator("[class*=st-key-card-]")
+    expect(cards).to_have_count(len(LESSONS))
+    shown = [
+        card.split("st-key-card-")[1].split()[0]
+        for card in cards.evaluate_all("cards => cards.map((card) => card.className)")
+    ]
+    assert shown == [each.key for name in families for each in LESSONS if each.family == name]

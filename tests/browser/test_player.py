@@ -24,7 +24,9 @@ from torch import nn
 
 from modules.fbkd import STUDENT
 from tests.cells import forward_cell, run_cell
+from tests.tracer.views.symbolic import formula, with_formulas
 from tracer import Step, Trace, trace
+from tracer.document import Constraint, Cost
 from tracer.views import html
 from tracer.views.player import SCRIPT, STYLE, payload
 
@@ -406,6 +408,188 @@ def test_shapes_only_says_so(show: Show) -> None:
     page = show(trace(forward_cell("x", "return x + 1"), torch.randn(3), values=False))
     expect(page.locator(".picture-missing").first).to_have_text("Only shapes were recorded.")
     expect(page.locator(".picture canvas").first).to_be_hidden()
+
+
+# --- sizes as formulas ----------------------------------------------------------------------------
+
+PAIRS = """
+y = x.flatten(2)
+z = y.transpose(1, 2)
+return z @ y
+"""
+
+
+@cache
+def pairs() -> tuple[Trace, Trace]:
+    """A run, and the same with formulas."""
+    run = trace(forward_cell("x", PAIRS), torch.rand(2, 6, 4, 5))
+    view = Cost(0, 0, 0)
+    matrix = Cost(
+        elements=800,
+        bytes=3200,
+        flops=9600,
+        elements_formula=formula("B·H²·W²"),
+        bytes_formula=formula("4·B·H²·W²"),
+        flops_formula=formula("2·B·C·H²·W²"),
+        memory_growth=formula("B·H²·W²"),
+        flops_growth=formula("B·C·H²·W²"),
+    )
+    symbolic = with_formulas(
+        run,
+        {"B": 2, "C": 6, "H": 4, "W": 5},
+        {2: "B", 6: "C", 4: "H", 5: "W", 20: formula("H·W", "N")},
+        (
+            Constraint(formula("C ≥ 2"), "C is at least 2.", None),
+            Constraint(formula("H % 3 = 0"), "H is a multiple of 3.", 2, holds=False),
+        ),
+        (view, view, matrix),
+    )
+    return run, symbolic
+
+
+def faces(page: Page) -> list[str]:
+    """The pressed ones of the three."""
+    return page.locator(".faces [aria-pressed=true]").evaluate_all(
+        "all => all.map(one => one.getAttribute('aria-label'))"
+    )
+
+
+def test_sizes_as_numbers_as_formulas_and_as_both(show: Show) -> None:
+    page = show(pairs()[1], "step=2", letters={"x": "B C H W"})
+    assert faces(page) == ["numbers"]
+    numbers = [[cell.split()[-1] for cell in cells] for _, cells in chips(page, "before")]
+    assert numbers == [["2", "20", "6"], ["2", "6", "20"]]
+    end = line(page, "y = x.flatten(2)").locator(".shape")
+    assert end.inner_text() == "(2, 6, 20)"
+    page.get_by_role("button", name="formulas", exact=True).click()
+    assert faces(page) == ["formulas"]
+    assert chips(page, "before") == [("z", ["B", "H·W", "C"]), ("y", ["B", "C", "H·W"])]
+    assert end.inner_text() == "(B, C, H·W)"
+    assert page.locator(".figure-name").last.inner_text() == "output (B, H·W, H·W)"
+    chip = page.locator(".tensors.after button.tensor")
+    assert "(B, H·W, H·W)" in (chip.get_attribute("aria-label") or "")
+    cell = chip.locator(".cell").last
+    assert cell.get_attribute("title") == "H·W = 20, called N in the source"
+    # The click left the keys with the player.
+    press(page, "f")
+    assert faces(page) == ["both"]
+    assert chips(page, "after") == [("output", ["B 2", "H·W 20", "H·W 20"])]
+    assert re.sub(r"\s+", "", end.inner_text()) == "(B2,C6,H·W20)"
+    press(page, "f")
+    assert faces(page) == ["numbers"]
+    assert end.inner_text() == "(2, 6, 20)"
+
+
+def test_the_face_is_kept_in_the_link_over_steps_and_updates(show: Show) -> None:
+    run, symbolic = pairs()
+    page = show(symbolic, "dims=formulas&step=1")
+    assert faces(page) == ["formulas"]
+    page.get_by_role("button", name="both", exact=True).click()
+    page.wait_for_url("**?dims=both&step=1")
+    press(page, "ArrowRight")
+    page.wait_for_url("**?dims=both&step=2")
+    page.evaluate("next => player.update(next)", payload(run))
+    expect(page.locator(".faces")).to_be_hidden()
+    page.evaluate("next => player.update(next)", payload(symbolic))
+    assert faces(page) == ["both"]
+    assert path(page) == "2"
+    page.get_by_role("button", name="numbers", exact=True).click()
+    page.wait_for_url("**?step=2")
+    page.goto(page.url.replace("?step=2", "?step=2&dims=nonsense"))
+    expect(page.locator(".count")).not_to_be_empty()
+    assert faces(page) == ["numbers"]
+
+
+def test_formulas_that_come_later_change_nothing_else(show: Show) -> None:
+    run, symbolic = pairs()
+    page = show(run, "step=1&dims=formulas")
+    expect(page.locator(".faces")).to_be_hidden()
+    assert chips(page, "after")[0][1][0].split()[-1] == "2"
+    press(page, "f")
+    page.locator(".tensors.before button.tensor").click()
+    path_before = path(page)
+    held = page.locator(".pin").inner_text()
+    press(page, " ")
+    page.evaluate("next => player.update(next)", payload(symbolic))
+    assert path(page) == path_before
+    assert page.locator(".pin").inner_text() == held
+    assert faces(page) == ["formulas"]
+    expect(page.get_by_role("button", name="pause", exact=True)).to_be_visible()
+    press(page, " ", "?")
+    assert "sizes as numbers" in page.locator(".dialog").inner_text()
+
+
+def test_a_run_without_formulas_offers_none(show: Show) -> None:
+    page = show(pairs()[0])
+    press(page, "f")
+    expect(page.locator(".faces")).to_be_hidden()
+    for part in (".sizes", ".constraint", ".formula", ".growth"):
+        assert page.locator(f".layout > :not(.top) {part}").count() == 0
+    press(page, "?")
+    assert "formulas" not in page.locator(".dialog").inner_text()
+
+
+def test_equal_formulas_have_equal_colours(show: Show) -> None:
+    page = show(pairs()[1], "step=2&dims=formulas")
+    colours: dict[str, set[str]] = {}
+    cells = page.locator(".flow .cell, .source .size").all()
+    for cell in [*cells, *page.locator(".legend .size").all()]:
+        pair = "['--dim', '--dim-end'].map(name => node.style.getPropertyValue(name)).join()"
+        colours.setdefault(cell.inner_text(), set()).add(cell.evaluate(f"node => {pair}"))
+    assert set(colours) == {"B", "C", "H", "W", "H·W"}
+    assert all(len(found) == 1 for found in colours.values())
+    assert len(set.union(*colours.values())) == 5
+
+
+def test_what_the_letters_are_and_what_is_demanded_of_them(show: Show) -> None:
+    page = show(pairs()[1], "dims=formulas")
+    legend = [squeezed(text) for text in page.locator(".legend li").all_inner_texts()]
+    assert legend == ["B = 2", "C = 6", "H = 4", "W = 5", "N = H·W = 20"]
+    assert page.locator(".demands summary").inner_text() == "2 demands on the sizes, 1 not met"
+    kept, broken = page.locator(".demands .constraint").all()
+    assert kept.locator(".sign").get_attribute("aria-label") == "met"
+    assert kept.locator("button").count() == 0
+    assert broken.locator(".sign").inner_text() == "✗"
+    assert "not met" in broken.inner_text()
+    assert "H is a multiple of 3." in broken.inner_text()
+    assert page.locator(".what .constraint").count() == 0
+    broken.get_by_role("button", name="z @ y").click()
+    assert path(page) == "2"
+    assert page.locator(".what .constraint .formula").inner_text() == "H % 3 = 0"
+
+
+def test_a_step_tells_its_cost(show: Show) -> None:
+    page = show(pairs()[1], "step=2")
+
+    def fact(name: str) -> str:
+        term = page.locator(".facts dt").filter(has_text=re.compile(f"^{name}$"))
+        return squeezed(term.locator("xpath=following-sibling::dd[1]").inner_text())
+
+    assert fact("elements") == "800 = B·H²·W²"
+    assert fact("memory") == "3.2 kB = 4·B·H²·W² O(B·H²·W²)"
+    assert fact("FLOPs") == "9.6 kFLOP = 2·B·C·H²·W² O(B·C·H²·W²)"
+    press(page, "ArrowLeft")
+    assert fact("memory") == "none that is new"
+    assert fact("FLOPs") == "none that torch counts"
+
+
+@pytest.mark.parametrize("face", ["formulas", "both"])
+@pytest.mark.parametrize("width", [1400, 390])
+def test_a_long_formula_stays_in_its_place(show: Show, face: str, width: int) -> None:
+    long = "·".join(f"max(8, ⌊(C + {number})/r⌋)" for number in range(12))
+    run = with_formulas(pairs()[0], {"B": 2, "C": 6, "r": 2}, {2: "B", 6: long, 20: "N" * 400})
+    page = show(run, f"step=1&dims={face}", width=width, height=844)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    panel = page.locator(".what").bounding_box()
+    assert panel is not None
+    for cell in page.locator(".flow .cell").all():
+        box = cell.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= panel["x"] + panel["width"] + 1
+        assert box["height"] < 100
+    top = page.locator(".faces").bounding_box()
+    assert top is not None
+    assert top["x"] + top["width"] <= width
 
 
 # --- how it is steered ----------------------------------------------------------------------------
@@ -982,10 +1166,12 @@ def test_all_text_has_contrast(show: Show, theme: str) -> None:
         for name, ratio in page.evaluate(CONTRASTS).items():
             worst[name] = min(worst.get(name, 99), ratio)
     failed = trace(forward_cell("x", "return x @ x  # why"), torch.randn(2, 3))
-    page.evaluate("next => player.update(next)", payload(failed))
-    for name, ratio in page.evaluate(CONTRASTS).items():
-        worst[name] = min(worst.get(name, 99), ratio)
-    assert {"letter", "length", "number"} <= worst.keys()
+    for other in (failed, pairs()[1]):
+        page.evaluate("next => player.update(next)", payload(other))
+        press(page, "End", "f", "f")
+        for name, ratio in page.evaluate(CONTRASTS).items():
+            worst[name] = min(worst.get(name, 99), ratio)
+    assert {"letter", "length", "number", "formula", "growth", "sign", "words"} <= worst.keys()
     assert {name: ratio for name, ratio in worst.items() if ratio < 4.5} == {}
 
 
@@ -1078,17 +1264,20 @@ def straight(count: int) -> nn.Module:
     return forward_cell("x0", "\n".join([*lines, f"return x{count}"]))
 
 
-@pytest.mark.parametrize("kind", ["lesson", "loop", "straight"])
+@pytest.mark.parametrize("kind", ["lesson", "formulas", "loop", "straight"])
 def test_a_step_is_drawn_within_one_frame(show: Show, kind: str) -> None:
     """Handler, style, layout and canvas in less than the 16.7 ms of a frame, so that the frame
     after the key shows the step; at 40 steps and at 5,000."""
     if kind == "lesson":
         run = student()
+    elif kind == "formulas":
+        sizes = {2: "B", 16: "C", 12: "H", 192: "H·W", 8: "⌊C/r⌋", 96: "⌊H/2⌋·⌊W/2⌋"}
+        run = with_formulas(student(), {"B": 2, "C": 16, "H": 12, "W": 16, "r": 2}, sizes)
     else:
         model = forward_cell("x", LOOP) if kind == "loop" else straight(5_000)
         run = trace(model, torch.rand(24, 24))
         assert len(run.steps) >= 5_000
-    page = show(run, "step=1")
+    page = show(run, "step=1&dims=both")
     # Other programs may take the processor for a while: the best of some rounds counts.
     rounds = []
     for _ in range(6):
@@ -1100,7 +1289,7 @@ def test_a_step_is_drawn_within_one_frame(show: Show, kind: str) -> None:
     print(f"{kind}: work {work:.1f} ms, painted after {paint:.1f} ms")
     assert work < 16.7
     assert paint < 2 * 16.7
-    if kind != "lesson":
+    if kind in ("loop", "straight"):
         assert path(page) == str(len(run.steps) - 40)
 
 
@@ -1159,6 +1348,16 @@ def spoiled(value: Any, random_: random.Random, key: str = "") -> Any:
 def test_a_hostile_file_is_only_text(open_page: Open, server: Server, seed: int) -> None:
     document = spoiled(json.loads(net().to_json()), random.Random(seed))
     run = Trace.from_json(json.dumps(document))
+    if seed == 2:
+        first = Constraint(formula(EVIL * 100), EVIL * 100, 0, holds=False)
+        cost = Cost(10**30, -5, 10**40, *(formula(EVIL * 100) for _ in range(5)))
+        run = with_formulas(
+            run,
+            {EVIL * 9: 10**40, "B": -7},
+            {2: formula(EVIL * 100, EVIL), 4: "B·" * 5000},
+            (first,) * 90,
+            (cost,) * len(run.steps),
+        )
     page = open_page()
     page.goto(server.put("hostile", html.page(run)))
     expect(page.locator(".count")).to_contain_text("of")
@@ -1168,7 +1367,7 @@ def test_a_hostile_file_is_only_text(open_page: Open, server: Server, seed: int)
         if key == "ArrowRight":
             page.locator(".tensors.after button.tensor").first.hover(timeout=2000)
     page.get_by_role("button", name="line", exact=True).click()
-    press(page, "Home", "ArrowDown", "ArrowDown")
+    press(page, "Home", "f", "ArrowDown", "f", "ArrowDown")
     assert page.evaluate("window.pwned") is None
     assert page.locator(".shapewalk :is(script, img, iframe)").count() == 0
     links = page.locator(".shapewalk a").evaluate_all("links => links.map(link => link.protocol)")

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Page, TimeoutError, expect
+from playwright.sync_api import Browser, Page, TimeoutError, expect
 
-from modules import LESSONS, lesson
+from modules import LESSONS, chinese, lesson
 from modules.lesson import run
 from tests.test_pages import hostile
 
@@ -470,3 +470,50 @@ def test_nothing_is_lost_by_a_look_at_another_page(open_page: Open, app: str) ->
     page.get_by_role("link", name="Walkthrough").click()
     wait_for_query(page, seed="5", H="12")
     expect(page.get_by_role("spinbutton", name="Seed")).to_have_value("5")
+
+
+# --- language -----------------------------------------------------------------------------------
+
+
+def test_the_language_follows_the_browser_and_stays_in_the_link(browser: Browser, app: str) -> None:
+    context = browser.new_context(locale="zh-CN")
+    try:
+        page = context.new_page()
+        page.goto(f"{app}/Walkthrough?lesson=squeeze-excite&show=shapes&step=2")
+        heading = page.get_by_role("heading", level=1)
+        title = chinese.chinese(lesson("squeeze-excite").title) or "none"
+        expect(heading).to_have_text(title)
+        notes = page.locator(".note[lang=zh]")
+        expect(notes.first).to_be_visible()
+        assert "lang=" not in page.url
+        # What follows an arrival at once is one change of mind with it, and no entry of its own.
+        page.wait_for_timeout(1600)
+        # English is chosen: everything changes, step and settings stay, and the link says so.
+        page.get_by_text("English", exact=True).click()
+        expect(heading).to_have_text(lesson("squeeze-excite").title)
+        expect(notes).to_have_count(0)
+        page.wait_for_function("() => location.search.includes('lang=en')")
+        assert "show=shapes" in page.url
+        assert "step=2" in page.url
+        expect(page.get_by_role("radio", name="Shapes only")).to_be_checked()
+        # So it does on the other pages, and on the way back in the history.
+        page.get_by_role("link", name="Open a trace").click()
+        expect(heading).to_have_text("Open a trace")
+        page.wait_for_function("() => location.search.includes('lang=en')")
+        page.go_back()
+        expect(heading).to_have_text(lesson("squeeze-excite").title)
+        page.go_back()
+        expect(heading).to_have_text(title)
+        expect(page.get_by_role("radio", name="仅形状")).to_be_checked()
+    finally:
+        context.close()
+
+
+def test_a_link_brings_its_language(open_page: Open, app: str) -> None:
+    page = open_page()
+    page.goto(f"{app}/Walkthrough?lesson=eca-image&show=shapes&lang=zh")
+    title = chinese.chinese(lesson("eca-image").title) or "none"
+    expect(page.get_by_role("heading", level=1)).to_have_text(title)
+    page.get_by_role("link", name="Shapewalk").click()
+    first = chinese.chinese(LESSONS[0].title) or "none"
+    expect(page.get_by_role("link", name=first)).to_be_visible()

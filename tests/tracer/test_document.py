@@ -15,10 +15,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modules import LESSONS
+from modules import LESSONS, lesson
+from modules.lesson import run
 from tests.cells import forward_cell
 from tests.models import BY_KEY, MODELS, small_settings
 from tracer import Heatmap, Stats, Step, TensorNote, Trace, TraceFileError, document, load, trace
+from tracer.document import Constraint, Formula, Symbol
 
 HERE = Path(document.__file__).parent
 
@@ -466,3 +468,51 @@ def test_names_of_tensors_that_no_step_uses() -> None:
     model = forward_cell("x", "y = x.clone()\ny.T[1:3] *= 2\nreturn y")
     found = trace(model, torch.ones(4, 4))
     assert Trace.from_json(found.to_json()) == found
+
+
+# --- schemas ------------------------------------------------------------------------------------
+
+
+def test_a_file_of_the_first_schema_is_read() -> None:
+    """It has no formulas; everything else is where it was."""
+    trace = run(lesson("squeeze-excite"), lesson("squeeze-excite").settings(), values=False)
+    body = json.loads(trace.to_json())
+    body["schema"] = 1
+    for note in body["tensors"]:
+        del note["dims"]
+    for name in ("symbols", "constraints", "costs"):
+        del body["trace"][name]
+    assert Trace.from_json(json.dumps(body)) == trace
+
+
+def test_formulas_go_there_and_back() -> None:
+    trace = run(lesson("squeeze-excite"), lesson("squeeze-excite").settings(), values=False)
+    size = Formula("⌊C/r⌋", r"\left\lfloor\frac{C}{r}\right\rfloor", ("hidden",))
+    note = dataclasses.replace(trace.inputs[0], dims=(size,) * 4)
+    full = dataclasses.replace(
+        trace,
+        inputs=(note,),
+        steps=(),
+        calls=(dataclasses.replace(trace.calls[0], inputs=(note,), outputs=(), start=0, stop=0),),
+        outputs=(),
+        symbols=(Symbol("C", 64),),
+        constraints=(Constraint(size, "C is at least r.", None),),
+    )
+    assert Trace.from_json(full.to_json()) == full
+    short = json.loads(full.to_json())
+    short["tensors"][0]["dims"].pop()
+    assert "3 formulas for 4 dimensions" in refused(json.dumps(short))
+    costs = json.loads(full.to_json())
+    costs["trace"]["costs"] = [
+        {
+            **dict.fromkeys(["elements", "bytes", "flops"], 1),
+            **dict.fromkeys(
+                [f"{name}_formula" for name in ("elements", "bytes", "flops")]
+                + ["memory_growth", "flops_growth"]
+            ),
+        }
+    ]
+    assert "1 costs for 0 steps" in refused(json.dumps(costs))
+    imposed = json.loads(full.to_json())
+    imposed["trace"]["constraints"][0]["step"] = 3
+    assert "constraints[0].step is 3" in refused(json.dumps(imposed))

@@ -18,17 +18,18 @@ MAX_NODES = 300
 _LONGEST = 34
 
 
-def dot(trace: Trace, call: int | None = None) -> str:
+def dot(trace: Trace, call: int | None = None, symbols: bool = False) -> str:
     """The DOT source of the whole run, or of the inside of one module call.
 
     Args:
         call: index in `trace.calls`.  The calls inside it are drawn as one node each.  None draws
             every step, with a frame around each module's.
+        symbols: write the shapes as formulas where the trace has them.
 
     Raises:
         IndexError: there is no such call.
     """
-    drawing = _Drawing(trace, call)
+    drawing = _Drawing(trace, call, symbols)
     return drawing.source()
 
 
@@ -42,16 +43,19 @@ def levels(trace: Trace) -> tuple[Call, ...]:
     return tuple(call for call in trace.calls if call.stop - call.start > 1)
 
 
-def shape_text(note: TensorNote) -> str:
-    """`(2, 64, 14800)`"""
+def shape_text(note: TensorNote, symbols: bool = False) -> str:
+    """`(2, 64, 14800)`, or with `symbols` `(B, C, H·W)` where the formulas are known."""
+    if symbols and note.dims:
+        return f"({', '.join(_clip(dim.text) for dim in note.dims)})"
     return f"({', '.join(map(str, note.shape))})"
 
 
 class _Drawing:
     """Collects nodes and edges while it walks the steps in the order in which they ran."""
 
-    def __init__(self, trace: Trace, call: int | None) -> None:
+    def __init__(self, trace: Trace, call: int | None, symbols: bool) -> None:
         self.trace = trace
+        self.symbols = symbols
         self.level = call
         self.start, self.stop = 0, len(trace.steps)
         if call is not None:
@@ -111,7 +115,7 @@ class _Drawing:
 
     def _give(self, note: TensorNote) -> str:
         key = f"given-{note.id}"
-        label = f"{_clip(note.name or 'tensor')}\n{shape_text(note)}"
+        label = f"{_clip(note.name or 'tensor')}\n{self._shape(note)}"
         self._node(key, key, label, "given", shape="ellipse")
         self.maker[note.id] = key
         return key
@@ -137,7 +141,7 @@ class _Drawing:
             if tail is None:
                 tail = self._give(note) if note.kind != "constant" else None
             if tail is not None and tail != key:
-                self.edges[tail, key, shape_text(note)] = None
+                self.edges[tail, key, self._shape(note)] = None
         for note in step.outputs:
             self.maker[note.id] = key
 
@@ -148,7 +152,10 @@ class _Drawing:
         key = f"result-{position}"
         label = f"output {position}" if len(self._results()) > 1 else "output"
         self._node(key, key, label, "result", shape="ellipse")
-        self.edges[tail, key, shape_text(note)] = None
+        self.edges[tail, key, self._shape(note)] = None
+
+    def _shape(self, note: TensorNote) -> str:
+        return shape_text(note, self.symbols)
 
     # --- frames ---
 

@@ -10,32 +10,49 @@ import re
 import textwrap
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from tracer.document import Call, Failure, Operand, Place, Source, Span, Step, TensorNote, Trace
+from tracer.document import (
+    Call,
+    Constraint,
+    Failure,
+    Operand,
+    Place,
+    Source,
+    Span,
+    Step,
+    TensorNote,
+    Trace,
+)
 
 _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _TAB = 4
 _SETTINGS = 40
 _INSIDE = "stopped"  # what a call shows whose inside failed
 _SHAPE = re.compile(r"\([\d, ]*\)")  # stays on one line
+_FIXED = "\0"  # a space at which no line breaks, if it can be helped
+_ALIASES = 12
 _CONTAINERS = ("Sequential.forward",)  # their own text says less than a list of what they ran
 
 
-def annotated(trace: Trace, color: bool = False, width: int = 100) -> str:
+def annotated(trace: Trace, color: bool = False, width: int = 100, symbols: bool = False) -> str:
     """The source of every function that ran, in call order, with the shapes at the line ends.
 
     Functions that ran with the same shapes are shown once.  `color` uses ANSI sequences; `width`
-    is the number of columns that shapes may use.
+    is the number of columns that shapes may use.  With `symbols` the shapes are formulas where
+    the trace has them, and the header says what their letters are and what is demanded of them.
     """
-    blocks = _merged(_blocks(trace))
-    parts = [_header(trace), *(_shown(block, color, width) for block in blocks)]
+    sizes = _formulas if symbols else _numbers
+    blocks = _merged(_blocks(trace, sizes))
+    header = "\n".join([_header(trace, sizes), *(_legend(trace, width) if symbols else ())])
+    parts = [header, *(_shown(block, color, width) for block in blocks)]
     if trace.failure is not None:
         parts.append(failure_text(trace.failure, color))
     else:
-        parts.append(_table("output", [_note_text(note) for note in trace.outputs]) or "no output")
+        outputs = _table("output", [_note_text(note, sizes) for note in trace.outputs])
+        parts.append(outputs or "no output")
     return "\n\n".join(parts) + "\n"
 
 
@@ -113,8 +130,23 @@ def _shape(shape: Sequence[int]) -> str:
     return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
 
 
-def _shapes(notes: Sequence[TensorNote]) -> str:
-    texts = [_shape(note.shape) for note in notes]
+_Sizes = Callable[[TensorNote], str]
+"""How the shape of a tensor is written."""
+
+
+def _numbers(note: TensorNote) -> str:
+    return _shape(note.shape)
+
+
+def _formulas(note: TensorNote) -> str:
+    if not note.dims:
+        return _numbers(note)
+    texts = [_clean(dim.text).replace(" ", _FIXED) for dim in note.dims]
+    return f"({f',{_FIXED}'.join(texts)}{',' * (len(texts) == 1)})"
+
+
+def _shapes(notes: Sequence[TensorNote], sizes: _Sizes = _numbers) -> str:
+    texts = [sizes(note) for note in notes]
     if len(texts) > 4:
         if len(set(texts)) == 1:
             return f"{len(texts)} × {texts[0]}"
@@ -122,8 +154,9 @@ def _shapes(notes: Sequence[TensorNote]) -> str:
     return ", ".join(texts)
 
 
-def _note_text(note: TensorNote) -> str:
-    return f"{_clean(note.name)} {_shape(note.shape)} {_clean(note.dtype)}".lstrip()
+def _note_text(note: TensorNote, sizes: _Sizes = _numbers) -> str:
+    shape = sizes(note).replace(_FIXED, " ")
+    return f"{_clean(note.name)} {shape} {_clean(note.dtype)}".lstrip()
 
 
 def _file_line(file: str, line: int | None) -> str:
@@ -145,18 +178,57 @@ def _table(name: str, rows: Iterable[str]) -> str:
     return "\n".join(lines)
 
 
-def _header(trace: Trace) -> str:
+def _header(trace: Trace, sizes: _Sizes) -> str:
     how = "training mode" if trace.training else "evaluation mode"
     how += "" if trace.values else ", shapes only"
     steps = f"{len(trace.steps):,} in {_seconds(trace.seconds)}, {how}, torch {_clean(trace.torch)}"
     tables = [
         _clean(trace.name),
-        _table("input", [_note_text(note) for note in trace.inputs]),
+        _table("input", [_note_text(note, sizes) for note in trace.inputs]),
         _table("parameters", [f"{trace.parameters:,}"]),
         _table("steps", [steps]),
         _table("remark", [_clean(remark) for remark in trace.remarks]),
     ]
     return "\n".join(table for table in tables if table)
+
+
+def _legend(trace: Trace, width: int) -> Iterator[str]:
+    """What the formulas are written in, what the source calls them, and what is demanded."""
+    values = [f"{_clean(symbol.name)} = {symbol.value}" for symbol in trace.symbols]
+    tables = [("sizes", [", ".join(text.replace(" ", _FIXED) for text in values)])]
+    tables.append(("names", [", ".join(_aliases(trace))]))
+    tables.append(("demands", [_demand(trace, each) for each in trace.constraints]))
+    for name, texts in tables:
+        rows: list[str] = []
+        for text in texts:
+            lines = _wrapped(text, max(width - 12, 20))
+            rows += [line if not place else f"  {line}" for place, line in enumerate(lines)]
+        if rows:
+            yield _table(name, rows)
+
+
+def _aliases(trace: Trace) -> list[str]:
+    """`N = H·W`, for the names that the source gives to formulas."""
+    symbols = {symbol.name for symbol in trace.symbols}
+    found = dict.fromkeys(
+        f"{_clean(name)} = {_clean(dim.text)}".replace(" ", _FIXED)
+        for note in trace.tensors().values()
+        for dim in note.dims
+        for name in dim.aliases
+        if dim.text not in symbols  # the letter says as much as `b = x.shape[0]`
+    )
+    return list(found)[:_ALIASES]
+
+
+def _demand(trace: Trace, constraint: Constraint) -> str:
+    sign = "✓" if constraint.holds else "✗ not met:"
+    formula = _clean(constraint.formula.text).replace(" ", _FIXED)
+    text = f"{sign} {formula}{2 * _FIXED}{_clean(constraint.words)}"
+    if constraint.step is None:
+        return text
+    step = trace.steps[constraint.step]
+    code = _clean(" ".join(step.expression.split()))
+    return f"{text} ({_file_line(step.place.file, step.place.line)}: {code})"
 
 
 def _cell(text: str) -> str:
@@ -195,9 +267,10 @@ class _Event:
     note: str
     in_place: bool
     stopped: str
+    sizes: _Sizes
 
 
-def _event(step: Step) -> _Event:
+def _event(step: Step, sizes: _Sizes = _numbers) -> _Event:
     return _Event(
         order=(step.index, 1),
         op=step.op,
@@ -210,6 +283,7 @@ def _event(step: Step) -> _Event:
         note=step.note,
         in_place=step.writes,
         stopped="" if step.error is None else _clean(step.error.split(":")[0]),
+        sizes=sizes,
     )
 
 
@@ -220,7 +294,7 @@ def _operands(step: Step) -> tuple[TensorNote, ...]:
     return tuple(note for note in step.inputs if note.kind not in ("parameter", "buffer"))
 
 
-def _call_event(call: Call, stopped: str) -> _Event:
+def _call_event(call: Call, stopped: str, sizes: _Sizes) -> _Event:
     return _Event(
         order=(call.start, 0),
         op=call.type,
@@ -233,6 +307,7 @@ def _call_event(call: Call, stopped: str) -> _Event:
         note=call.note,
         in_place=False,
         stopped=stopped,
+        sizes=sizes,
     )
 
 
@@ -242,12 +317,11 @@ def _outputs(event: _Event) -> str:
     notes = event.outputs
     if not notes:
         return "no tensor"
-    text = _shapes(notes)
+    sizes = event.sizes
+    text = _shapes(notes, sizes)
     if 1 < len(notes) <= 4:
         text = ", ".join(
-            f"{_clean(note.name)} {_shape(note.shape)}"
-            if note.name in event.targets
-            else _shape(note.shape)
+            f"{_clean(note.name)} {sizes(note)}" if note.name in event.targets else sizes(note)
             for note in notes
         )
     return text + (" in place" if event.in_place else "") + _not_finite(event)
@@ -274,10 +348,10 @@ def _run_text(run: Sequence[_Event]) -> str:
         inputs = event.inputs
         arrow = f" → {_outputs(event)}"
         if inputs and [inputs[0].id] == [note.id for note in before]:
-            rest = f", {_shapes(inputs[1:])}" if len(inputs) > 1 else ""
+            rest = f", {_shapes(inputs[1:], event.sizes)}" if len(inputs) > 1 else ""
             segments[-1] += rest + arrow
         else:
-            segments.append((_shapes(inputs) + arrow).lstrip())
+            segments.append((_shapes(inputs, event.sizes) + arrow).lstrip())
         before = event.outputs
     return "; ".join(segments)
 
@@ -330,8 +404,8 @@ class _Block:
     times: int = 1
 
 
-def _blocks(trace: Trace) -> Iterator[_Block]:
-    events = _events_by_call(trace)
+def _blocks(trace: Trace, sizes: _Sizes) -> Iterator[_Block]:
+    events = _events_by_call(trace, sizes)
     for call in trace.calls:
         own = sorted(events[call.index], key=lambda event: event.order)
         if call.parent is not None and all(_same_statement(event.place, call) for event in own):
@@ -358,15 +432,15 @@ def _same_statement(place: Place, call: Call) -> bool:
     return (place.source, place.statement_span) == (call.place.source, call.place.statement_span)
 
 
-def _events_by_call(trace: Trace) -> list[list[_Event]]:
+def _events_by_call(trace: Trace, sizes: _Sizes) -> list[list[_Event]]:
     events: list[list[_Event]] = [[] for _ in trace.calls]
     failed = _failed_calls(trace)
     for step in trace.steps:
-        events[step.call].append(_event(step))
+        events[step.call].append(_event(step, sizes))
     for call in trace.calls:
         if call.parent is not None:
             stopped = _INSIDE if call.index in failed else ""
-            events[call.parent].append(_call_event(call, stopped))
+            events[call.parent].append(_call_event(call, stopped, sizes))
     failure = trace.failure
     if failure is not None and failure.step is None and failure.place.source is not None:
         events[failed[0]].append(
@@ -382,6 +456,7 @@ def _events_by_call(trace: Trace) -> list[list[_Event]]:
                 note="",
                 in_place=False,
                 stopped=_clean(failure.type),
+                sizes=sizes,
             )
         )
     return events
@@ -539,16 +614,20 @@ def _row_lines(row: _Row, column: int, color: bool, width: int) -> list[str]:
     room = width - _columns(row.comment) - 2
     if _columns(row.code) + 2 <= room:
         gap = max(min(column, room), _columns(row.code) + 2) - _columns(row.code)
-        return [f"{code}{' ' * gap}{dim}# {row.comment}{plain}"]
+        return [f"{code}{' ' * gap}{dim}# {row.comment}{plain}".replace(_FIXED, " ")]
     margin = row.code[: len(row.code) - len(row.code.lstrip())]
-    wrapped = textwrap.wrap(
-        _SHAPE.sub(lambda found: found[0].replace(" ", "\0"), row.comment),
-        max(width - len(margin) - 2, 20),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    above = [f"{margin}{dim}# {text}{plain}".replace("\0", " ") for text in wrapped]
-    return [*above, code]
+    comment = _SHAPE.sub(lambda found: found[0].replace(" ", _FIXED), row.comment)
+    above = _wrapped(comment, max(width - len(margin) - 2, 20))
+    return [*(f"{margin}{dim}# {text}{plain}" for text in above), code]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines that break at the spaces, and at the fixed ones of what is itself too long."""
+    words = [
+        word if _columns(word) <= width else word.replace(_FIXED, " ") for word in text.split(" ")
+    ]
+    lines = textwrap.wrap(" ".join(words), width, break_long_words=False, break_on_hyphens=False)
+    return [line.replace(_FIXED, " ") for line in lines]
 
 
 # --- failures ---------------------------------------------------------------------------------

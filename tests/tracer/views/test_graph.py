@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from modules import LESSONS
 from modules.lesson import run
+from tests.tracer.views.symbolic import with_formulas
 from tracer import Trace, trace
 from tracer.views.graph import MAX_NODES, dot, levels, too_large
 
@@ -53,6 +54,15 @@ def ids(source: str) -> set[str]:
 
 def edges(source: str) -> set[tuple[str, str, str]]:
     return set(EDGE.findall(source))
+
+
+def test_edges_and_inputs_as_formulas(two: Trace) -> None:
+    symbolic = with_formulas(two, {"B": 3}, {3: "B"})
+    assert dot(symbolic) == dot(two)
+    labels = {label for _, _, label in edges(dot(symbolic, symbols=True))}
+    assert labels == {"(B, 4)"}
+    assert "x\n(B, 4)" in dot(symbolic, 0, symbols=True)
+    assert dot(two, symbols=True) == dot(two)
 
 
 def test_every_step_is_a_node_and_every_tensor_an_edge(two: Trace) -> None:

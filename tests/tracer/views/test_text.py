@@ -18,7 +18,9 @@ from modules import LESSONS
 from modules.lesson import Lesson
 from tests import models
 from tests.tracer.views.small import Chains, Fails, Refuses, Repeats
+from tests.tracer.views.symbolic import formula, with_formulas
 from tracer import Trace, trace
+from tracer.document import Constraint
 from tracer.views.text import annotated, failure_text, markdown
 
 ANSI = re.compile(r"\x1b\[\d*m")
@@ -198,6 +200,55 @@ def test_a_saved_trace_reads_the_same(name: str) -> None:
     assert markdown(again) == markdown(found)
 
 
+# --- formulas ---------------------------------------------------------------------------------
+
+
+def symbolic(key: str = "chains") -> Trace:
+    """`Chains` on (2, 3, 4, 5), as if found out by a symbolic run."""
+    sizes = {2: "B", 3: "C", 5: "W", 20: formula("H·W", "N", "places"), 4: "max(4, ⌊H/2⌋)"}
+    step = 2 if len(ALL[key].steps) > 2 else None
+    demands = (
+        Constraint(formula("H % 2 = 0"), "H is even.", step),
+        Constraint(formula("C ≥ r"), "C is at least r.", None, holds=False),
+    )
+    return with_formulas(ALL[key], {"B": 2, "C": 3, "H": 4, "W": 5}, sizes, demands)
+
+
+def test_shapes_as_formulas_with_what_they_are_written_in() -> None:
+    text = annotated(symbolic(), symbols=True)
+    lines = text.splitlines()
+    assert "input       x (B, C, max(4, ⌊H/2⌋), W) float32" in lines
+    assert "sizes       B = 2, C = 3, H = 4, W = 5" in lines
+    assert "names       N = H·W, places = H·W" in lines
+    place = ALL["chains"].steps[2].place
+    assert f"demands     ✓ H % 2 = 0  H is even. (small.py:{place.line}: {place.expression})" in (
+        re.sub(r"\n {14}", " ", text)
+    )
+    assert "            ✗ not met: C ≥ r  C is at least r." in lines
+    shown = text[text.index("demands") :]
+    assert "(B, H·W, max(4, ⌊H/2⌋))" in shown
+    assert not re.search(r"# \(2, ", shown)
+    assert annotated(ALL["chains"], symbols=True) == annotated(ALL["chains"])
+    assert annotated(symbolic()) == annotated(ALL["chains"])
+    assert markdown(symbolic()) == markdown(ALL["chains"])
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 140])
+@pytest.mark.parametrize("name", ["chains", "repeats", "fails"])
+def test_formulas_keep_to_the_width(name: str, width: int) -> None:
+    """A shape breaks only where it is itself wider than the room, a formula never."""
+    text = annotated(symbolic(name), width=width, symbols=True)
+    for line in text.splitlines():
+        code, mark, comment = line.rpartition("  # ")
+        if mark and " → " in comment and code.strip():
+            assert len(line) <= width
+        elif line.lstrip().startswith("# ("):
+            assert len(line) <= width or len(line.split()) <= 3
+    header = text[: text.index("── ")]
+    assert all(len(line) <= max(width, 60) for line in header.splitlines()[4:])
+    assert text.count("max(4, ⌊H/2⌋)") == re.sub(r"\s+", " ", text).count("max(4, ⌊H/2⌋)")
+
+
 # --- what a file may hold ---------------------------------------------------------------------
 
 COMMANDS = "\x1b]0;title\x07\x1b[2J\r\b\x9b31m\u202e\u2028\ud800\x00\t`|<script>*_#"
@@ -229,6 +280,7 @@ def test_no_text_of_a_trace_commands_the_terminal(seed: int) -> None:
         texts = [annotated(bad, width=chance.choice([0, 30, 100])), markdown(bad)]
         if bad.failure is not None:
             texts.append(failure_text(bad.failure))
+        texts.append(annotated(poisoned(symbolic(name), chance), width=60, symbols=True))
         for text in texts:
             assert all(letter.isprintable() or letter == "\n" for letter in text)
             text.encode("utf-8")

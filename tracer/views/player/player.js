@@ -25,7 +25,12 @@ const LIMIT = {
   side: 4_096,
   panels: 40,
   pictures: 300,
+  formula: 160,
+  constraints: 40,
+  aliases: 12,
 };
+/** How the sizes of a trace with formulas are written. */
+const FACES = ["numbers", "formulas", "both"];
 const SPEEDS = [0.5, 1, 2, 4, 8];
 const PLAY_MILLISECONDS = 1_400;
 const URL_MILLISECONDS = 250;
@@ -89,6 +94,9 @@ function clip(text, length = LIMIT.text) {
   return whole.length > length ? `${whole.slice(0, length - 1)}…` : whole;
 }
 
+/** For the choice of a font and of a voice: notes in Chinese are told by their characters. */
+const languageOf = (text) => (/[\u4e00-\u9fff]/.test(text) ? "zh" : "");
+
 const isOwned = (kind) => kind === "parameter" || kind === "buffer";
 
 const isWhole = (value) => Number.isInteger(value) && Math.abs(value) < 1e9;
@@ -124,8 +132,28 @@ function duration(seconds) {
   return `${figure(seconds, 3)} s`;
 }
 
-function shapeText(shape) {
-  const shown = shape.slice(0, LIMIT.rank).map(String);
+/** `1.2 GFLOP`, `23.7 MB`: a count in thousands of thousands. */
+function amount(count, unit) {
+  const prefixes = ["", "k", "M", "G", "T", "P"];
+  if (!Number.isFinite(count) || count < 0) return "–";
+  let level = 0;
+  let value = count;
+  // What would round to 1000 of this is 1 of the next.
+  while (Number(value.toPrecision(3)) >= 1000 && level < prefixes.length - 1) {
+    value /= 1000;
+    level += 1;
+  }
+  const plain = level === 0 && unit === "B" ? (count === 1 ? "byte" : "bytes") : unit;
+  return `${figure(value, 3)} ${prefixes[level]}${plain}`;
+}
+
+/** `(2, 64, 14800)`, or as formulas `(B, C, H·W)`, or with both `(B = 2, C = 64, H·W = 14800)`. */
+function shapeText({ shape, dims }, face = "numbers") {
+  const shown = shape.slice(0, LIMIT.rank).map((size, axis) => {
+    const text = face === "numbers" || !dims?.length ? null : clip(dims[axis].text, LIMIT.formula);
+    if (text === null || text === String(size)) return clip(size, 40);
+    return face === "formulas" ? text : `${text} = ${clip(size, 40)}`;
+  });
   if (shape.length > LIMIT.rank) shown.push("…");
   return `(${shown.join(", ")}${shape.length === 1 ? "," : ""})`;
 }
@@ -271,6 +299,9 @@ function readTrace(payload) {
     labels: new Map(),
     colours: new Map(),
     math: payload.math ?? {},
+    symbols: new Map((trace.symbols ?? []).map(({ name, value }) => [name, value])),
+    hasFormulas: payload.tensors.some(({ dims }) => dims?.length),
+    formulas: new Map(),
   };
   addSignatures(model);
   nameDimensions(model);
@@ -443,15 +474,16 @@ function nameDimensions(model) {
     notes.forEach((note, index) => {
       const labels = rows[index] ?? [];
       if (!model.labels.has(note.id)) model.labels.set(note.id, labels);
-      for (const label of labels) {
-        if (seen.has(label)) continue;
-        seen.add(label);
-        for (const letter of clip(label).match(LETTERS) ?? []) {
+      labels.forEach((label, axis) => {
+        const key = `${label}\n${note.dims?.[axis]?.text ?? ""}`;
+        if (seen.has(key)) return;
+        seen.add(key);
+        for (const letter of dimensionLetters(model, note, axis, label)) {
           if (model.colours.has(letter)) continue;
           const next = DIMENSION_COLOURS[model.colours.size % DIMENSION_COLOURS.length];
           model.colours.set(letter, next);
         }
-      }
+      });
     });
   };
   for (const node of model.nodes) {
@@ -460,18 +492,57 @@ function nameDimensions(model) {
   }
 }
 
-/** The colours of a label: one, two for a product, none for a plain number. */
-function labelColours(model, label) {
-  const letters = [...new Set(clip(label ?? "").match(LETTERS) ?? [])];
-  return letters.slice(0, 2).map((letter) => model.colours.get(letter) ?? "transparent");
+const lettersOf = (text, letters = LETTERS) => [...new Set(clip(text).match(letters) ?? [])];
+
+// In a formula `H²` is H: other digits that are no decimal ones belong to a name.
+const NAMES = /\p{L}[\p{L}\p{Nd}₀-₉_]*/gu;
+
+/** What a dimension is made of: the symbols of its formula, else the letters of its label. */
+function dimensionLetters(model, note, axis, label) {
+  const formula = note.dims?.[axis];
+  const names = formula ? lettersOf(formula.text, NAMES) : [];
+  const symbols = names.filter((name) => model.symbols.has(name));
+  return symbols.length ? symbols : lettersOf(label ?? "");
 }
 
-function paintLabel(node, model, label) {
-  const [first, second] = labelColours(model, label);
-  if (!first) return;
+/** Equal dimensions have equal colours: one, two for a product, none for a plain number. */
+function paintDimension(node, model, note, axis, label) {
+  const letters = dimensionLetters(model, note, axis, label);
+  if (!letters.length) return;
+  const [first, second] = letters.map((letter) => model.colours.get(letter) ?? "transparent");
   node.style.setProperty("--dim", first);
   node.style.setProperty("--dim-end", second ?? first);
-  node.classList.toggle("derived", /[′″‴']/.test(clip(label)));
+  const formula = note.dims?.[axis];
+  const isResized = formula && model.symbols.has(letters[0])
+    ? !/^[\p{L}\p{N}_]+(·[\p{L}\p{N}_]+)*$/u.test(formula.text)
+    : /[′″‴']/.test(clip(label));
+  node.classList.toggle("derived", isResized);
+}
+
+const FORMULA_PARTS = /\p{L}[\p{L}\p{Nd}₀-₉_]*|[·+−,]\s?|[^\p{L}·+−,]+/gu;
+
+/** A formula as in print: names of one letter slanted, a line may end behind an operator. */
+function formulaNodes(text, model, length = LIMIT.formula) {
+  const short = clip(text, length);
+  let template = model.formulas.get(short);
+  if (!template) {
+    template = document.createDocumentFragment();
+    for (const [part] of short.matchAll(FORMULA_PARTS)) {
+      const isLetter = /^\p{L}[₀-₉]*$/u.test(part);
+      template.append(isLetter ? el("var", {}, part) : part);
+      if (/^[·+−,]/.test(part)) template.append(el("wbr"));
+    }
+    model.formulas.set(short, template);
+  }
+  return template.cloneNode(true);
+}
+
+/** `H·W = 14800, called N in the source`: what a formula's place says when pointed at. */
+function formulaTitle({ text, aliases }, size) {
+  const names = aliases.slice(0, 4).map((name) => clip(name, 40));
+  const called = names.length ? `, called ${names.join(", ")} in the source` : "";
+  const value = text === String(size) ? "" : ` = ${clip(size, 40)}`;
+  return `${clip(text, 600)}${value}${called}`;
 }
 
 // --- Python, coloured -------------------------------------------------------------------------
@@ -885,7 +956,7 @@ class Figure {
       {
         type: "button",
         class: "thumbnail",
-        title: `${clip(name, 60)} ${shapeText(note.shape)}`,
+        title: `${clip(name, 60)} ${shapeText(note, this.player.face)}`,
         "aria-label": `show ${clip(name, 60)}`,
         "data-note": String(note.id),
         onclick: choose,
@@ -904,7 +975,9 @@ class Figure {
     this.cell = null;
     this.cursor.hidden = true;
     this.cells = note ? this.player.pictures.cells(note) : null;
-    this.name.textContent = note ? `${clip(entry.name, 60)} ${shapeText(note.shape)}` : "";
+    const face = this.player.face === "formulas" ? "formulas" : "numbers";
+    this.name.textContent = note ? `${clip(entry.name, 60)} ${shapeText(note, face)}` : "";
+    this.name.title = note?.dims?.length ? describeNote(note) : "";
     this.frame.hidden = this.cells === null;
     this.missing.hidden = this.cells !== null;
     this.scale.hidden = this.cells === null;
@@ -937,7 +1010,8 @@ class Figure {
   spoken(name, note) {
     const { stats } = note;
     const range = stats ? `, from ${figure(stats.minimum)} to ${figure(stats.maximum)}` : "";
-    return `Heatmap of ${clip(name, 60)} ${shapeText(note.shape)}${range}. Arrow keys read the cells.`;
+    const shape = shapeText(note, this.player.face);
+    return `Heatmap of ${clip(name, 60)} ${shape}${range}. Arrow keys read the cells.`;
   }
 
   /** Below the picture: what the axes are, or the value of the cell that is pointed at. */
@@ -1159,20 +1233,22 @@ class SourceView {
   /** Show this function as it ran in `item`'s frame, at `item`. */
   show(item, frame) {
     const isNew = frame !== this.frame;
+    const isTurned = this.face !== this.player.face;
     this.frame = frame;
+    this.face = this.player.face;
     this.time = item.at;
-    this.fill(this.records.values(), this.blocks, isNew);
+    this.fill(this.records.values(), this.blocks, isNew, isTurned);
     this.mark(item);
     this.light(this.marked);
   }
 
   /** Bring the shapes, notes and lights of these lines to the present. */
-  fill(records, blocks, isNew) {
+  fill(records, blocks, isNew, isTurned = false) {
     for (const record of records) {
       const entries = this.frame?.ends.get(record.number);
       const shown = entries ? entries[nearest(entries, this.time)].shown : null;
       if (isNew) this.markRun(record);
-      if (shown !== record.shown) {
+      if (shown !== record.shown || (isTurned && shown)) {
         record.shown = shown;
         record.shape?.remove();
         record.shape = shown?.length ? this.shapes(shown) : null;
@@ -1195,6 +1271,7 @@ class SourceView {
     const text = filled || block.comment.text;
     if (text === block.text) return;
     block.text = text;
+    block.node.lang = languageOf(text);
     block.node.replaceChildren(...markdown(text.replace(/^#+ ?/gm, ""), this.model));
   }
 
@@ -1202,9 +1279,13 @@ class SourceView {
     const shown = notes.slice(0, notes.length > 3 ? 2 : 3);
     const parts = shown.flatMap((note, index) => [index ? ", " : "", this.shape(note)]);
     if (notes.length > shown.length) parts.push(`, +${notes.length - shown.length}`);
+    const hasFormulas = notes.some(({ dims }) => dims?.length);
     return el(
       "span",
-      { class: "shape", title: notes.slice(0, 6).map(describeNote).join("\n") },
+      {
+        class: hasFormulas && this.player.face !== "numbers" ? "shape symbolic" : "shape",
+        title: notes.slice(0, 6).map(describeNote).join("\n"),
+      },
       parts,
     );
   }
@@ -1212,12 +1293,22 @@ class SourceView {
   shape(note) {
     const labels = this.model.labels.get(note.id) ?? [];
     const sizes = note.shape.slice(0, LIMIT.rank).flatMap((size, index) => {
-      const node = el("span", { class: "size" }, String(size));
-      paintLabel(node, this.model, labels[index]);
+      const node = el("span", { class: "size" }, this.size(note, index));
+      paintDimension(node, this.model, note, index, labels[index]);
       return index ? [", ", node] : [node];
     });
     const end = note.shape.length > LIMIT.rank ? ", …)" : note.shape.length === 1 ? ",)" : ")";
     return el("span", {}, "(", sizes, end);
+  }
+
+  size(note, axis) {
+    const { face } = this.player;
+    const number = String(note.shape[axis]);
+    const formula = face === "numbers" ? null : note.dims?.[axis];
+    if (!formula) return [number];
+    const symbols = el("span", { class: "formula" }, formulaNodes(formula.text, this.model, 40));
+    if (face === "formulas" || formula.text === number) return [symbols];
+    return [symbols, el("small", {}, clip(number, 12))];
   }
 
   mark({ span, statement, place, source }) {
@@ -1331,7 +1422,10 @@ function coveringStatements(frame) {
 }
 
 function describeNote(note) {
-  const words = [clip(note.name, 60) || "unnamed", shapeText(note.shape), note.dtype];
+  const words = [clip(note.name, 60) || "unnamed", shapeText(note)];
+  const formulas = shapeText(note, "formulas");
+  if (formulas !== words[1]) words.push("=", formulas);
+  words.push(note.dtype);
   if (note.device !== "cpu") words.push(note.device);
   return words.map((word) => clip(word, 120)).join(" ");
 }
@@ -1399,6 +1493,7 @@ const KEYS = [
   ["Esc", "go out to the call"],
   ["Home End", "first, last"],
   ["Space", "play, pause"],
+  ["f", "sizes as numbers, formulas, both"],
   ["?", "this help"],
 ];
 
@@ -1421,6 +1516,7 @@ class Player {
     this.closed = new Set();
     this.byLine = false;
     this.speed = 1;
+    this.face = this.faceAsked();
     this.list = [];
     this.index = 0;
     this.listening = new AbortController();
@@ -1455,6 +1551,27 @@ class Player {
       "button",
       { type: "button", class: "remarks", hidden: true, onclick: () => this.showHelp() },
       "About this run",
+    );
+    const samples = { numbers: ["64"], formulas: [el("var", {}, "C")] };
+    samples.both = [el("var", {}, "C"), el("small", {}, "64")];
+    this.faceButtons = FACES.map((face) =>
+      el(
+        "button",
+        {
+          type: "button",
+          "aria-label": face,
+          "aria-pressed": "false",
+          title: `sizes as ${face} (f)`,
+          onclick: () => this.turn(face),
+        },
+        el("span", { class: "word" }, face),
+        el("span", { class: "sample" }, samples[face]),
+      ),
+    );
+    this.faces = el(
+      "div",
+      { class: "units faces", role: "group", "aria-label": "sizes as", hidden: true },
+      this.faceButtons,
     );
     this.help = el(
       "button",
@@ -1539,6 +1656,7 @@ class Player {
         el("nav", { "aria-label": "module calls" }, this.crumbs),
         this.pin,
         this.remarks,
+        this.faces,
         this.help,
       ),
       this.sourcePanel,
@@ -1602,12 +1720,13 @@ class Player {
     });
     on(this.node, "focusin", () => (active = this));
     // A click on the transport must not take the keyboard away from stepping.
-    on(this.transport, "pointerdown", (event) => {
-      if (event.target.closest("button")) event.preventDefault();
-    });
-    on(this.transport, "mousedown", (event) => {
-      if (event.target.closest("button")) event.preventDefault();
-    });
+    for (const bar of [this.transport, this.faces]) {
+      for (const type of ["pointerdown", "mousedown"]) {
+        on(bar, type, (event) => {
+          if (event.target.closest("button")) event.preventDefault();
+        });
+      }
+    }
     on(this.dialog, "click", (event) => event.target === this.dialog && this.dialog.close());
     on(this.sourcePanel, "scroll", () => {
       if (this.view) this.view.scrolled = this.sourcePanel.scrollTop;
@@ -1637,22 +1756,34 @@ class Player {
   show(payload) {
     const mark = ({ trace, tensors }) =>
       [trace.name, trace.seconds, trace.steps.length, tensors.length].join("\n");
-    if (this.model && mark(this.model.payload) === mark(payload)) return;
+    // The formulas of a run may come after its numbers, its notes in another language.
+    const said = ({ trace, tensors }) =>
+      [trace.symbols, trace.constraints, trace.costs, tensors.filter(({ dims }) => dims?.length)]
+        .map((list) => list?.length ?? 0)
+        .concat(trace.sources.map(({ comments }) => comments[0]?.text ?? ""))
+        .join("\n");
+    const isSameRun = Boolean(this.model) && mark(this.model.payload) === mark(payload);
+    if (isSameRun && said(this.model.payload) === said(payload)) return;
     const before = this.model?.trace.name === payload.trace.name ? this.item?.path : null;
     const isSameRoad = this.model && before !== null && this.model.nodes.length;
+    const scrolled = this.sourcePanel.scrollTop;
     this.model = readTrace(payload);
     this.pictures = new Pictures();
     this.forgetViews();
     this.item = null;
     this.crumbMark = null;
-    this.locked = null;
-    this.pin.hidden = true;
-    this.lit = new Set();
+    if (!isSameRun) {
+      this.locked = null;
+      this.pin.hidden = true;
+      this.lit = new Set();
+    }
     if (!isSameRoad) {
       this.opened.clear();
       this.closed.clear();
     }
     this.describeRun();
+    this.describeSizes();
+    this.renderFaces();
     if (this.model.nodes.length === 0 && !this.model.failing) {
       this.showEmpty();
       return;
@@ -1661,9 +1792,14 @@ class Player {
     const asked =
       before ?? (this.options.url ? new URL(location.href).searchParams.get("step") : null);
     const start = asked !== null ? this.find(asked) : null;
-    this.play(false);
-    if (start) this.reach(start);
-    else {
+    if (!isSameRun) this.play(false);
+    if (start) {
+      this.reach(start);
+      if (isSameRun && this.sourcePanel.scrollTop !== scrolled) {
+        this.sourcePanel.scrollTop = scrolled;
+        this.view?.reveal(this.sourcePanel);
+      }
+    } else {
       if (this.model.failing) this.reach(this.model.failing);
       else {
         this.rebuild();
@@ -1871,6 +2007,7 @@ class Player {
       Escape: () => this.leave(),
       " ": () => this.play(!this.playing),
       "?": () => this.showHelp(),
+      f: this.model.hasFormulas && (() => this.turn(FACES[(FACES.indexOf(this.face) + 1) % 3])),
     }[event.key];
     if (!act) return;
     event.preventDefault();
@@ -1887,6 +2024,10 @@ class Player {
   showHelp() {
     this.play(false);
     this.dialog.showModal();
+  }
+
+  keys() {
+    return this.model.hasFormulas ? KEYS : KEYS.filter(([key]) => key !== "f");
   }
 
   describeRun() {
@@ -1909,7 +2050,7 @@ class Player {
         el(
           "dl",
           {},
-          rows(KEYS.map(([key, words]) => [key.split(" ").map((k) => el("kbd", {}, k)), words])),
+          rows(this.keys().map(([key, words]) => [key.split(" ").map((k) => el("kbd", {}, k)), words])),
         ),
         el("h2", {}, "This run"),
         el("dl", {}, rows(facts)),
@@ -2009,7 +2150,7 @@ class Player {
       mine?.heatmap &&
       theirs?.heatmap &&
       other.cells &&
-      shapeText(mine.shape) === shapeText(theirs.shape) &&
+      shapeText(mine) === shapeText(theirs) &&
       mine.heatmap.rows === theirs.heatmap.rows &&
       mine.heatmap.columns === theirs.heatmap.columns;
     if (isAlike) {
@@ -2051,13 +2192,196 @@ class Player {
     if (this.detail.scrollTop) this.detail.scrollTop = 0;
   }
 
-  /** Keep `?step=`; browsers refuse it too often in a row, so only once stepping pauses. */
+  // --- Numbers and formulas ---
+
+  faceAsked() {
+    const asked = this.options.url ? new URL(location.href).searchParams.get("dims") : null;
+    return FACES.includes(asked) ? asked : "numbers";
+  }
+
+  /** Write the sizes with another face, everywhere and from now on. */
+  turn(face) {
+    if (face === this.face) return;
+    this.face = face;
+    this.renderFaces();
+    if (!this.item) return;
+    const { scrollTop } = this.detail;
+    this.renderDetail();
+    this.renderSource();
+    this.detail.scrollTop = scrollTop;
+    this.view?.reveal(this.sourcePanel);
+    this.spoken.textContent = `Sizes as ${face}.`;
+    this.writeUrl(this.operation.path);
+  }
+
+  renderFaces() {
+    this.faces.hidden = !this.model.hasFormulas;
+    this.faceButtons.forEach((button, index) => {
+      button.setAttribute("aria-pressed", String(FACES[index] === this.face));
+    });
+  }
+
+  formula({ text }) {
+    return el("span", { class: "formula", title: clip(text, 600) }, formulaNodes(text, this.model));
+  }
+
+  /** What the formulas are written in and what the run demands: the same below every step. */
+  describeSizes() {
+    const { model } = this;
+    const { trace } = model;
+    const constraints = trace.constraints ?? [];
+    this.sizes = null;
+    if (!model.symbols.size && !constraints.length) return;
+    const pair = (...parts) => el("li", {}, parts);
+    const value = (size) => [" = ", el("span", { class: "length" }, clip(size, 40))];
+    const entries = [...model.symbols].slice(0, 40).map(([name, size]) => {
+      const symbol = el("span", { class: "formula size" }, formulaNodes(name, model, 40));
+      const colour = model.colours.get(name);
+      if (colour) {
+        symbol.style.setProperty("--dim", colour);
+        symbol.style.setProperty("--dim-end", colour);
+      }
+      return pair(symbol, value(size));
+    });
+    for (const [name, formula, size] of this.aliases()) {
+      const code = el("code", {}, clip(name, 40));
+      entries.push(pair(code, " = ", this.formula(formula), value(size)));
+    }
+    const broken = constraints.filter(({ holds }) => !holds).length;
+    const summary = `${plural(constraints.length, "demand")} on the sizes`;
+    const rows = constraints
+      .slice(0, LIMIT.constraints)
+      .map((constraint) => el("li", {}, this.constraint(constraint, true)));
+    const rest = constraints.length - rows.length;
+    if (rest > 0) rows.push(el("li", { class: "more" }, `and ${rest} more`));
+    this.sizes = el(
+      "div",
+      { class: "sizes" },
+      entries.length ? el("ul", { class: "legend", "aria-label": "sizes" }, entries) : "",
+      constraints.length
+        ? el(
+            "details",
+            { class: "demands", open: true },
+            el(
+              "summary",
+              {},
+              summary,
+              broken ? el("strong", {}, `, ${broken} not met`) : "",
+            ),
+            el("ul", {}, rows),
+          )
+        : "",
+    );
+  }
+
+  /** Names that the source gives to formulas, each `[name, formula, size]`. */
+  aliases() {
+    const found = new Map();
+    for (const { dims, shape } of this.model.notes.values()) {
+      for (const [axis, formula] of (dims ?? []).entries()) {
+        for (const name of formula.aliases) {
+          // `b = x.shape[0]` tells a reader of B nothing.
+          const isPlain = this.model.symbols.has(formula.text) || formula.text === name;
+          const key = `${name} ${formula.text}`;
+          if (!isPlain && !found.has(key)) found.set(key, [name, formula, shape[axis]]);
+          if (found.size >= LIMIT.aliases) return [...found.values()];
+        }
+      }
+    }
+    return [...found.values()];
+  }
+
+  /** A sign, the formula, the sentence; `isLinked` adds the way to the step that demands it. */
+  constraint({ formula, words, step, holds }, isLinked) {
+    const maker = isLinked && step !== null ? this.model.tops[step] : null;
+    const sign = holds ? "✓" : "✗";
+    return el(
+      "div",
+      { class: holds ? "constraint" : "constraint broken" },
+      el("span", { class: "sign", role: "img", "aria-label": holds ? "met" : "not met" }, sign),
+      el(
+        "div",
+        {},
+        this.formula(formula),
+        holds ? "" : el("strong", {}, " not met"),
+        el("span", { class: "words" }, clip(words)),
+        maker
+          ? el(
+              "button",
+              {
+                type: "button",
+                class: "link",
+                title: `Go to operation ${step + 1}.`,
+                onclick: () => this.goto(String(step)),
+              },
+              el("code", {}, clip(maker.place.expression.replace(/\s+/g, " "), 60) || step + 1),
+            )
+          : "",
+      ),
+    );
+  }
+
+  /** The operations of the run that an item stands for. */
+  stepsOf(item) {
+    if (item.kind === "line") return item.items.flatMap((part) => this.stepsOf(part));
+    if (item.kind === "call") {
+      const { start, stop } = item.callee;
+      return Array.from({ length: stop - start }, (_, index) => start + index);
+    }
+    return item.kind === "step" && !item.parent ? [item.step.index] : [];
+  }
+
+  /** What this step demands of the sizes. */
+  demands(steps) {
+    const { constraints = [] } = this.model.trace;
+    if (!constraints.length) return [];
+    const here = new Set(steps);
+    return constraints
+      .filter(({ step }) => step !== null && here.has(step))
+      .slice(0, LIMIT.rank)
+      .map((constraint) => this.constraint(constraint, false));
+  }
+
+  /** Elements, bytes and floating-point operations, as `[term, nodes]`. */
+  costs(steps) {
+    const costs = steps.map((step) => this.model.trace.costs?.[step]).filter(Boolean);
+    if (!costs.length) return [];
+    const total = (name) => costs.reduce((sum, cost) => sum + Number(cost[name]), 0);
+    const only = costs.length === 1 ? costs[0] : {};
+    const row = (number, formula, growth) => [
+      el("span", { class: "count-of" }, number),
+      // `12 = 12` says nothing.
+      formula && /\p{L}/u.test(formula.text) ? [" = ", this.formula(formula)] : "",
+      growth ? " " : "",
+      growth
+        ? el("span", { class: "growth", title: "how it grows" }, "O(", this.formula(growth), ")")
+        : "",
+    ];
+    const [elements, bytes, flops] = ["elements", "bytes", "flops"].map(total);
+    const rows = [];
+    if (elements || bytes) {
+      rows.push(["elements", row(elements.toLocaleString("en"), only.elements_formula)]);
+      rows.push(["memory", row(amount(bytes, "B"), only.bytes_formula, only.memory_growth)]);
+    } else rows.push(["memory", "none that is new"]);
+    rows.push([
+      "FLOPs",
+      flops
+        ? row(amount(flops, "FLOP"), only.flops_formula, only.flops_growth)
+        : "none that torch counts",
+    ]);
+    return rows;
+  }
+
+  /** Keep `?step=` and `dims=`; browsers refuse it too often in a row, so only once stepping
+   * pauses. */
   writeUrl(path) {
     if (!this.options.url) return;
     clearTimeout(this.writing);
     this.writing = setTimeout(() => {
       const url = new URL(location.href);
       url.searchParams.set("step", path);
+      if (this.face === "numbers") url.searchParams.delete("dims");
+      else url.searchParams.set("dims", this.face);
       try {
         history.replaceState(history.state, "", url);
       } catch (error) {
@@ -2161,16 +2485,27 @@ class Player {
       explanation.outputs,
       (note, index) => names[index] || note.name || "result",
     );
+    const steps = this.stepsOf(item);
     this.what.replaceChildren(
       this.expression(item),
       this.flow(inputs, outputs),
       ...this.sentences(item),
       ...this.failure(item),
+      ...this.demands(steps),
       ...this.inside(item),
     );
     this.why.replaceChildren(
-      ...(item.note ? [el("div", { class: "note" }, markdown(item.note, model))] : []),
-      this.facts(item),
+      ...(item.note
+        ? [
+            el(
+              "div",
+              { class: "note", lang: languageOf(item.note) },
+              markdown(item.note, model),
+            ),
+          ]
+        : []),
+      this.facts(item, steps),
+      ...(this.sizes ? [this.sizes] : []),
     );
     this.before.show(inputs, "It takes no tensor.");
     this.after.show(
@@ -2230,14 +2565,17 @@ class Player {
     const shown = note.shape.slice(0, LIMIT.rank);
     const cells = shown.map((size, axis) => {
       const label = labels[axis] ?? "";
-      const isNumber = /^\d*$/.test(label);
+      const letters = dimensionLetters(this.model, note, axis, label);
+      const formula = note.dims?.[axis];
       const cell = el(
         "span",
-        { class: isNumber ? "cell plain" : "cell" },
-        el("span", { class: "letter" }, isNumber ? "\u00a0" : clip(label, 14)),
-        el("span", { class: "length" }, clip(size, 12)),
+        {
+          class: letters.length ? "cell" : "cell plain",
+          title: formula ? formulaTitle(formula, size) : null,
+        },
+        this.sizeOf(size, label, formula),
       );
-      paintLabel(cell, this.model, label);
+      paintDimension(cell, this.model, note, axis, label);
       return cell;
     });
     if (!cells.length)
@@ -2256,7 +2594,7 @@ class Player {
         type: "button",
         class: "tensor",
         title: describeNote(note),
-        "aria-label": `${clip(name, 60)} ${shapeText(note.shape)} ${tags.join(" ")}. ${wayBack}`,
+        "aria-label": `${clip(name, 60)} ${shapeText(note, this.face)} ${tags.join(" ")}. ${wayBack}`,
         onclick: () => this.onChip(note, maker),
       },
       el(
@@ -2269,6 +2607,18 @@ class Player {
     );
     this.lights(chip, [note.id]);
     return chip;
+  }
+
+  /** One dimension of a chip: its letter over its number, its formula, or that over the number. */
+  sizeOf(size, label, formula) {
+    const number = el("span", { class: "length" }, clip(size, 12));
+    if (this.face === "numbers" || !formula) {
+      const letter = /^\d*$/.test(label) ? "\u00a0" : clip(label, 14);
+      return [el("span", { class: "letter" }, letter), number];
+    }
+    const symbols = el("span", { class: "formula" }, formulaNodes(formula.text, this.model));
+    const isNumber = formula.text === String(size);
+    return this.face === "formulas" || isNumber ? [symbols] : [symbols, number];
   }
 
   /** Go to the step that made the tensor and keep it lit; where one is already, hold or let go. */
@@ -2354,7 +2704,7 @@ class Player {
         "li",
         {},
         el("code", {}, clip(this.nameOf(note), 60)),
-        ` ${shapeText(note.shape)} came from `,
+        ` ${shapeText(note, this.face)} came from `,
         el("code", {}, clip(operand.expression || note.kind, 120)),
         from,
       );
@@ -2370,7 +2720,7 @@ class Player {
     ];
   }
 
-  facts(item) {
+  facts(item, steps) {
     const { step, callee, place } = item;
     const call = this.model.trace.calls[item.call];
     const file = place.file.split(/[\\/]/).at(-1);
@@ -2388,6 +2738,7 @@ class Player {
       ? item.items.reduce((sum, part) => sum + ((part.step ?? part.callee)?.seconds ?? 0), 0)
       : (step ?? callee)?.seconds;
     if (seconds !== undefined) facts.push(["time", duration(seconds)]);
+    facts.push(...this.costs(steps));
     const rows = facts.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]);
     return el("dl", { class: "facts" }, rows);
   }
@@ -2423,8 +2774,8 @@ class Player {
 /**
  * Mount a player in `root`.
  *
- * `options`: `url` keeps `?step=` in the address and starts there; `theme` is 'light', 'dark' or
- * 'auto'; `height` is a number of pixels or a CSS length; `onStep(path, step)` is told every step.
+ * `options`: `url` keeps `?step=` and `dims=` in the address and starts there; `theme` is 'light',
+ * 'dark' or 'auto'; `height` is a number of pixels or a CSS length; `onStep(path, step)` is told every step.
  * `update(payload, options)` shows another trace and keeps the place where it can.
  */
 export function mount(root, payload, options = {}) {

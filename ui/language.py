@@ -1,0 +1,105 @@
+"""The reader's language: what the link says, else what was chosen, else the browser's.
+
+`python -m ui.language` brings `zh.po`, the pages' own texts, up to date with the calls of `say`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from babel.messages.extract import extract_from_file
+
+from modules import chinese
+
+LANGUAGES = {"en": "English", "zh": "中文"}
+
+ROOT = Path(__file__).parents[1]
+FILE = ROOT / "ui" / "zh.po"
+PARAMETER = "lang"
+"""Of the address."""
+
+_CHOSEN = "language"
+
+
+def language() -> str:
+    """A key of `LANGUAGES`."""
+    chosen = st.session_state.get(_CHOSEN)
+    if chosen is not None:
+        return str(chosen)
+    preferred = (st.context.locale or "").lower()
+    return "zh" if preferred.split("-")[0] == "zh" else "en"
+
+
+def say(text: str, /, **values: Any) -> str:
+    """A text of a page or of a lesson in the reader's language; `{name}` in it are filled in."""
+    if language() == "zh":
+        text = _page_texts().get(text) or chinese.chinese(text) or text
+    return text.format(**values) if values else text
+
+
+@functools.cache
+def _page_texts() -> dict[str, str]:
+    return chinese.translations(chinese.read(FILE))
+
+
+# --- the address -----------------------------------------------------------------------------
+
+
+def read_link(went_back: bool) -> None:
+    """Take the language from the address at which the reader has just arrived.  The way from page
+    to page says nothing of it; the way back in the browser's history does, by silence too."""
+    asked = st.query_params.get(PARAMETER)
+    if asked in LANGUAGES:
+        st.session_state[_CHOSEN] = asked
+    elif went_back:
+        st.session_state[_CHOSEN] = None
+
+
+def link() -> dict[str, str]:
+    """What a link to the current page says of the language: nothing, unless it was chosen."""
+    chosen = st.session_state.get(_CHOSEN)
+    return {} if chosen is None else {PARAMETER: chosen}
+
+
+def switch() -> None:
+    """The control by which a reader chooses."""
+
+    def choose() -> None:
+        st.session_state[_CHOSEN] = st.session_state["choose/language"]
+
+    # Given its value only when that differs: see ui/controls.py.
+    if st.session_state.get("choose/language") != language():
+        st.session_state["choose/language"] = language()
+    st.segmented_control(
+        "Language · 语言",
+        list(LANGUAGES),
+        key="choose/language",
+        format_func=LANGUAGES.__getitem__,
+        required=True,
+        on_change=choose,
+        label_visibility="collapsed",
+    )
+
+
+# --- what there is to translate ---------------------------------------------------------------
+
+
+def texts() -> Mapping[str, str]:
+    """Every text that a page says: {text: where it is}."""
+    found: dict[str, str] = {}
+    for path in sorted([ROOT / "app.py", *ROOT.glob("pages/*.py"), *ROOT.glob("ui/*.py")]):
+        where = path.relative_to(ROOT).as_posix()
+        for _, message, _, _ in extract_from_file(
+            "python", path, keywords={"say": None, "frame": None}
+        ):
+            if isinstance(message, str):
+                found.setdefault(message, where)
+    return found
+
+
+if __name__ == "__main__":
+    chinese.update(FILE, dict(texts()))
