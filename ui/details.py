@@ -36,12 +36,11 @@ def details(run: Run, view: View | None) -> None:
     if view is not None:
         names |= {"Inspector": say("Inspector"), "Claims": say("Claims"), "Source": say("Source")}
     # Tabs are known by their labels: in another language they are others, opened at the same one.
-    tabs = st.tabs(
-        list(names.values()),
-        key=f"tab/{language()}",
-        default=names.get(st.session_state.get("open-tab", "")),
-        on_change="rerun",
-    )
+    key = f"tab/{language()}"
+    before = st.session_state.get("open-tab")
+    if key not in st.session_state and before in names:
+        st.session_state[key] = names[before]
+    tabs = st.tabs(list(names.values()), key=key, on_change="rerun")
     for name, tab in zip(names, tabs, strict=True):
         if not tab.open:
             continue

@@ -517,3 +517,16 @@ def test_a_link_brings_its_language(open_page: Open, app: str) -> None:
     page.get_by_role("link", name="Shapewalk").click()
     first = chinese.chinese(LESSONS[0].title) or "none"
     expect(page.get_by_role("link", name=first)).to_be_visible()
+
+
+def test_the_open_tab_stays_open_in_another_language(open_page: Open, app: str) -> None:
+    page = open_page()
+    page.goto(f"{app}/Walkthrough?lesson=eca-image&show=shapes&lang=zh")
+    selected = page.locator("[role=tab][aria-selected=true]")
+    for name in ("表格", "来源"):
+        page.get_by_role("tab", name=name).click()
+        expect(selected).to_have_text(name)
+    page.get_by_text("English", exact=True).click()
+    expect(selected).to_have_text("Source")
+    page.get_by_role("tab", name="Graph").click()
+    expect(selected).to_have_text("Graph")
