@@ -1,0 +1,374 @@
+"""A run in which sizes are symbols: what each dimension is in terms of what a user chooses, what
+the run demands of these sizes, and what it costs.
+
+The module is built and run once with torch's own symbolic integers on tensors without storage.
+Everything that this needs of torch's internals is here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType, FunctionType
+from typing import Any
+
+import sympy
+import torch
+from torch import Tensor, nn
+from torch._dynamo.source import ConstantSource
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from tracer import document
+from tracer.recorder import _Operation, _Recorder
+
+Sizes = Mapping[str, int]
+Build = Callable[[Mapping[str, Any]], nn.Module]
+Inputs = Callable[[Mapping[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Demand:
+    """A condition on the sizes that the run relied on; `step` as in `document.Constraint`."""
+
+    condition: sympy.Basic
+    step: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Symbolic:
+    """What one symbolic run found.  `trace` has the shapes at the sizes that it was run with;
+    `shapes` an expression for each dimension, by the id of the tensor's note; `flops` one for each
+    step; `parameters` the number of the module's parameter elements."""
+
+    trace: document.Trace
+    sizes: dict[str, int]
+    shapes: dict[int, tuple[sympy.Expr, ...]]
+    flops: tuple[sympy.Expr, ...]
+    parameters: sympy.Expr
+    demands: tuple[Demand, ...]
+    aliases: dict[str, sympy.Expr]
+    error: Exception | None
+
+
+def symbol(name: str) -> sympy.Symbol:
+    return sympy.Symbol(name, integer=True, positive=True)
+
+
+def run(build: Build, inputs: Inputs, sizes: Sizes, *, training: bool = False) -> Symbolic:
+    """Build and run a module with a symbol in the place of each size.
+
+    Args:
+        build: makes the module from the sizes, by name.
+        inputs: makes its arguments (positional, keyword) from the sizes.
+        sizes: the integer that each symbol stands for when Python asks for one.  Ones are taken
+            for symbols as well, but a dimension of 1 broadcasts: choose 2 or more.
+        training: the module's mode.
+
+    Raises:
+        Exception: whatever `build` or `inputs` raises; what the forward raises is in `error`.
+    """
+    env = ShapeEnv(duck_shape=False, specialize_zero_one=False)
+    with (
+        FakeTensorMode(shape_env=env, allow_non_fake_inputs=True),
+        torch.device("meta"),
+        torch.no_grad(),
+        _Rules(),
+    ):
+        own, names = {}, {}
+        for name, size in sizes.items():
+            source = ConstantSource(name)
+            made = env.create_symbol(
+                size, source, DimDynamic.DYNAMIC, None, do_not_specialize_zero_one=True
+            )
+            own[name] = env.create_symintnode(made, hint=size, source=source)
+            names[made] = symbol(name)
+        model = build(own).train(training)
+        args, kwargs = inputs(own)
+        recorder = _SymbolicRecorder(model, env)
+        flops = _Flops(recorder)
+        with recorder.hooks(), flops:
+            recorder.run(args, kwargs)
+        trace = recorder.finish(type(model).__name__)
+        parameters = sum((_expression(p.numel()) for p in model.parameters()), sympy.Integer(0))
+
+    @functools.cache
+    def named(expression: sympy.Basic) -> sympy.Basic:
+        return expression.xreplace(names)
+
+    return Symbolic(
+        trace=trace,
+        sizes=dict(sizes),
+        shapes={
+            note: tuple(named(size) for size in shape) for note, shape in recorder.shapes.items()
+        },
+        flops=tuple(named(sum(f, sympy.Integer(0))) for f in flops.by_step(len(trace.steps))),
+        parameters=named(parameters),
+        demands=tuple(Demand(named(condition), step) for condition, step in recorder.demands()),
+        aliases={name: named(value) for name, value in recorder.aliases.items()},
+        error=recorder.error,
+    )
+
+
+def _expression(size: Any) -> sympy.Expr:
+    """What torch knows of an integer."""
+    if isinstance(size, torch.SymInt):
+        return size.node.expr
+    return sympy.Integer(int(size))
+
+
+def _value(size: Any) -> int:
+    """The integer that a symbolic one stands for, without making it that integer."""
+    if isinstance(size, torch.SymInt):
+        return int(size.node.hint)
+    return int(size)
+
+
+class _SymbolicRecorder(_Recorder):
+    """Records as always, and keeps the expressions beside."""
+
+    def __init__(self, model: nn.Module, env: ShapeEnv) -> None:
+        super().__init__(model, False, None, None, None)
+        self.env = env
+        self.shapes: dict[int, tuple[sympy.Expr, ...]] = {}
+        self.aliases: dict[str, sympy.Expr] = {}
+        self._seen: list[tuple[int, int | None]] = [(len(env.guards), None)]
+        self._conflicts: set[str] = set()
+
+    def _shape(self, tensor: Tensor) -> tuple[int, ...]:
+        # The note that is being made is the last one numbered.
+        self.shapes[self._next_note - 1] = tuple(_expression(size) for size in tensor.shape)
+        return tuple(_value(size) for size in tensor.shape)
+
+    def _tick(self) -> None:
+        super()._tick()
+        self._seen.append((len(self.env.guards), self._index()))
+
+    def _begin(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType
+    ) -> _Operation:
+        if not self._inside_step():
+            self._read_names(frame)
+        return super()._begin(func, args, kwargs, frame)
+
+    def _read_names(self, frame: FrameType) -> None:
+        """Names to which the author's code has assigned a size."""
+        for name, value in frame.f_locals.items():
+            if isinstance(value, torch.SymInt) and name not in self._conflicts:
+                expression = _expression(value)
+                if self.aliases.setdefault(name, expression) != expression:
+                    # One name for several sizes is no name.
+                    self._conflicts.add(name)
+                    del self.aliases[name]
+
+    def demands(self) -> Iterator[tuple[sympy.Basic, int | None]]:
+        """Each condition that torch or Python asked about and got, with the step that asked."""
+        for position, guard in enumerate(self.env.guards):
+            step = None
+            for count, index in self._seen:
+                if count <= position:
+                    step = index
+            yield guard.expr, step
+
+
+class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts floating-point operations with torch's own formulas, for each of the steps."""
+
+    def __init__(self, recorder: _Recorder) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.recorder = recorder
+        self.found: list[tuple[int, sympy.Expr]] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        count = flop_registry.get(func._overloadpacket)
+        index = self.recorder._index()
+        if count is not None and index is not None:
+            self.found.append((index, _expression(count(*args, **kwargs, out_val=result))))
+        return result
+
+    def by_step(self, steps: int) -> list[list[sympy.Expr]]:
+        sums: list[list[sympy.Expr]] = [[] for _ in range(steps)]
+        for index, count in self.found:
+            sums[index].append(count)
+        return sums
+
+
+# --- operations that take no symbols ------------------------------------------------------------
+
+
+class _Rules(TorchFunctionMode):
+    """Gives the result's shape in the place of operations that would turn symbols into numbers."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        module = getattr(func, "__module__", "") or ""
+        if module == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        if sys._getframe(1).f_code.co_filename.endswith("nn/init.py"):
+            # Parameters have no values here; what initialisation asks of sizes is no demand.
+            if name.endswith("_") and not name.endswith("__"):
+                return args[0]
+            result = func(*args, **kwargs)
+            if isinstance(result, torch.Size):
+                return torch.Size(map(_value, result))
+            return _value(result) if isinstance(result, torch.SymInt) else result
+        # Python functions of torch end in one of C++, which is where a rule belongs.
+        rule = None if isinstance(func, FunctionType) else _RULES.get(name)
+        if rule is not None and _symbolic((args, kwargs)):
+            made = rule(*args, **kwargs)
+            if made is not NotImplemented:
+                return made
+        return func(*args, **kwargs)
+
+
+def _symbolic(value: Any) -> bool:
+    if isinstance(value, torch.SymInt):
+        return True
+    if isinstance(value, Tensor):
+        return any(isinstance(size, torch.SymInt) for size in value.shape)
+    if isinstance(value, list | tuple):
+        return any(_symbolic(item) for item in value)
+    if isinstance(value, dict):
+        return any(_symbolic(item) for item in value.values())
+    return False
+
+
+def _resized(x: Tensor, size: Any = None, *rest: Any, **named: Any) -> Any:
+    """`torch._C._nn.upsample_*`: (N, C, ...) → (N, C, *size)."""
+    size = named.get("output_size", size)
+    if size is None or not _symbolic(tuple(size)):
+        return NotImplemented
+    return x.new_empty((*x.shape[:2], *size))
+
+
+def _each(value: Any, count: int) -> tuple[Any, ...]:
+    values: tuple[Any, ...] = tuple(value) if isinstance(value, list | tuple) else (value,)
+    return values * count if len(values) == 1 else values
+
+
+def _window(
+    size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any = 1, ceil: bool = False
+) -> Any:
+    """⌊(size + 2·padding − dilation·(kernel − 1) − 1)/stride⌋ + 1."""
+    # A window over the whole is a usual case, and needs no question to be asked.
+    if _expression(size) == _expression(kernel) and _expression(padding) == 0 and dilation == 1:
+        return 1
+    left = size + 2 * padding - dilation * (kernel - 1) - 1
+    if ceil:
+        left = left + stride - 1
+    if left < 0:
+        raise RuntimeError(f"The window {kernel} is larger than the input {size}.")
+    return left // stride + 1
+
+
+def _averaged(count: int) -> Callable[..., Any]:
+    def rule(
+        x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+        *rest: Any, **named: Any,
+    ) -> Any:  # fmt: skip
+        if ceil_mode or not _symbolic((kernel_size, stride, padding)):
+            return NotImplemented
+        kernels = _each(kernel_size, count)
+        strides = _each(stride, count) if stride else kernels
+        windows = zip(x.shape[-count:], kernels, strides, _each(padding, count), strict=True)
+        return x.new_empty((*x.shape[:-count], *(_window(*window) for window in windows)))
+
+    return rule
+
+
+def _maximal(count: int) -> Callable[..., Any]:
+    def rule(
+        x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+        ceil_mode: bool = False, return_indices: bool = False, *rest: Any, **named: Any,
+    ) -> Any:  # fmt: skip
+        if ceil_mode or return_indices or not _symbolic((kernel_size, stride, padding)):
+            return NotImplemented
+        kernels = _each(kernel_size, count)
+        strides = _each(stride, count) if stride else kernels
+        options = (_each(padding, count), _each(dilation, count))
+        windows = zip(x.shape[-count:], kernels, strides, *options, strict=True)
+        return x.new_empty((*x.shape[:-count], *(_window(*window) for window in windows)))
+
+    return rule
+
+
+def _adaptive(count: int) -> Callable[..., Any]:
+    def rule(x: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+        if return_indices:
+            return NotImplemented
+        sizes = [
+            own if size is None else size
+            for own, size in zip(x.shape[-count:], _each(output_size, count), strict=True)
+        ]
+        return x.new_empty((*x.shape[:-count], *sizes))
+
+    return rule
+
+
+def _adaptive_with_indices(count: int) -> Callable[..., Any]:
+    def rule(x: Tensor, output_size: Any, *rest: Any, **named: Any) -> Any:
+        made = _adaptive(count)(x, output_size)
+        return made, torch.empty_like(made, dtype=torch.int64)
+
+    return rule
+
+
+def _padded(x: Tensor, pad: Any, *rest: Any, **named: Any) -> Any:
+    """`F.pad`: pairs from the last dimension on."""
+    if not _symbolic(tuple(pad)):
+        return NotImplemented
+    sizes = list(x.shape)
+    for position in range(len(pad) // 2):
+        sizes[-1 - position] = sizes[-1 - position] + pad[2 * position] + pad[2 * position + 1]
+    return x.new_empty(sizes)
+
+
+def _places(theta: Tensor, size: Any, *rest: Any, **named: Any) -> Any:
+    """`affine_grid`: (N, 2, 3) and (N, C, H, W) → (N, H, W, 2), or one dimension more."""
+    return theta.new_empty((size[0], *size[2:], len(size) - 2))
+
+
+def _drawn(*args: Any, **kwargs: Any) -> Any:
+    """Random numbers of a symbolic shape: only their shape is asked for."""
+    size = next((arg for arg in args if isinstance(arg, list | tuple | torch.Size)), None)
+    size = kwargs.get("size", size)
+    if size is None:
+        size = args
+    return torch.empty(tuple(size), dtype=kwargs.get("dtype"), device=kwargs.get("device"))
+
+
+def _drawn_integers(*args: Any, **kwargs: Any) -> Any:
+    return _drawn(*args, **{"dtype": torch.int64, **kwargs})
+
+
+_RULES: dict[str, Callable[..., Any]] = {
+    **{
+        f"upsample_{kind}": _resized
+        for kind in (
+            *("nearest1d", "nearest2d", "nearest3d", "_nearest_exact1d", "_nearest_exact2d"),
+            *("linear1d", "bilinear2d", "bicubic2d", "trilinear3d"),
+        )
+    },
+    "avg_pool2d": _averaged(2),
+    "avg_pool3d": _averaged(3),
+    **{f"max_pool{count}d": _maximal(count) for count in (1, 2, 3)},
+    **{f"adaptive_avg_pool{count}d": _adaptive(count) for count in (1, 2, 3)},
+    **{f"adaptive_max_pool{count}d": _adaptive_with_indices(count) for count in (2, 3)},
+    "pad": _padded,
+    "affine_grid_generator": _places,
+    "rand": _drawn,
+    "randn": _drawn,
+    "randint": _drawn_integers,
+}
