@@ -239,7 +239,7 @@ def hostile() -> bytes:
 
 
 def newer() -> bytes:
-    return small_trace().replace(b'"schema":2', b'"schema":99', 1)
+    return small_trace().replace(b'"schema":3', b'"schema":99', 1)
 
 
 def wrong_types() -> bytes:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 2
+SCHEMA = 3
 FORMAT = "shapewalk-trace"
 
 MAX_STEPS = 200_000
@@ -266,18 +266,94 @@ class Call(_Placed):
 
 @dataclass(frozen=True)
 class Operand:
-    """A tensor that a failing expression used, with the expression and line that made it."""
+    """A tensor that a failing expression used, with the expression and line that made it.
+    `marks` are the dimensions that are at odds with another operand or with the rule."""
 
     note: TensorNote
     expression: str
     file: str
     line: int | None
+    marks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Root(_Placed):
+    """Where the wrong size was born.  `kind` is `step` (an expression of the forward, `step` is
+    its index), `constructor` (an argument in `__init__`), `call` (the caller that passed the
+    tensor) or `input` (what the model was given); `why` says in one sentence what went wrong."""
+
+    kind: str
+    place: Place
+    module: str
+    step: int | None
+    why: str
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Replace the text at `span` of `file` by `replacement`; an empty span inserts."""
+
+    file: str
+    span: Span
+    replacement: str
+
+
+@dataclass(frozen=True)
+class Fix:
+    """A change of the source that mends the failure.
+
+    `verified` means that the edited source was executed: the whole forward ran on the same inputs
+    and gave `output_shapes`, and ran again for a second batch size.  `caveat` says what the reader
+    must know before taking it (that it changes what is computed, or which reading it assumes).
+    """
+
+    summary: str
+    edits: tuple[Edit, ...]
+    verified: bool
+    output_shapes: tuple[tuple[int, ...], ...]
+    caveat: str
+
+    def apply(self, source: str, file: str | None = None) -> str:
+        """`source` with the edits of `file` made (of the only file that the fix edits, if None).
+
+        Raises:
+            ValueError: an edit lies outside the text, or `file` is None and there are several.
+        """
+        files = {edit.file for edit in self.edits}
+        if file is None and len(files) > 1:
+            raise ValueError(f"This fix edits {len(files)} files: say which one this is.")
+        lines = source.splitlines(keepends=True)
+
+        def offset(line: int, column: int) -> int:
+            if not 1 <= line <= len(lines) + 1 or (line > len(lines) and column):
+                raise ValueError(f"The text has no line {line}.")
+            if line <= len(lines) and column > len(lines[line - 1]):
+                raise ValueError(f"Line {line} of the text has no column {column}.")
+            return sum(map(len, lines[: line - 1])) + column
+
+        stretches = sorted(
+            (
+                offset(edit.span.line, edit.span.column),
+                offset(edit.span.end_line, edit.span.end_column),
+                edit.replacement,
+            )
+            for edit in self.edits
+            if file is None or edit.file == file
+        )
+        for start, end, replacement in reversed(stretches):
+            source = source[:start] + replacement + source[end:]
+        return source
 
 
 @dataclass(frozen=True)
 class Failure(_Placed):
     """Why and where the forward stopped.  `step` is None when no torch operation had begun, as
-    when a module checks its arguments in Python."""
+    when a module checks its arguments in Python.
+
+    `rule` is the rule that is broken, in one sentence with numbers, `reason` what that means here
+    in plain words, `root` where the wrong size was born when that is not here, and `fixes` are the
+    changes that mend it, best first; empty where they are not known.
+    """
 
     type: str
     message: str
@@ -285,6 +361,21 @@ class Failure(_Placed):
     place: Place
     module: str
     operands: tuple[Operand, ...]
+    rule: str = ""
+    reason: str = ""
+    root: Root | None = None
+    fixes: tuple[Fix, ...] = ()
+
+
+@dataclass(frozen=True)
+class Warning:
+    """A step that ran and probably does not do what was meant.  `kind` is one of `broadcast`,
+    `squeeze`, `batch` (a batch size written into the code), `view` (sizes agree by chance) and
+    `batchnorm`; `reason` says it in plain words, with numbers."""
+
+    kind: str
+    step: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -292,7 +383,7 @@ class Trace:
     """One forward pass.  `values` is false when only shapes were recorded.  `remarks` are
     sentences about the recording that a reader should know.  `symbols`, `constraints` and `costs`
     (in parallel to the steps) belong to the formulas of `TensorNote.dims`; without these they are
-    empty."""
+    empty.  `warnings` are the steps that ran and are suspicious."""
 
     name: str
     steps: tuple[Step, ...]
@@ -310,6 +401,7 @@ class Trace:
     symbols: tuple[Symbol, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     costs: tuple[Cost, ...] = ()
+    warnings: tuple[Warning, ...] = ()
 
     def walk(self) -> Iterator[Step]:
         """Every step, each before its children."""
@@ -636,7 +728,12 @@ class _Reader:
             inside(constraint.step, len(trace.steps), f"constraints[{position}].step")
         for noted in self.notes.values():
             inside(noted.born, len(trace.steps), f"tensor {noted.id}.born")
+        for position, warning in enumerate(trace.warnings):
+            inside(warning.step, len(trace.steps), f"warnings[{position}].step")
         if trace.failure is not None:
             place(trace.failure.place, "failure.place")
+            if trace.failure.root is not None:
+                place(trace.failure.root.place, "failure.root.place")
+                inside(trace.failure.root.step, len(trace.steps), "failure.root.step")
             if trace.failure.step is not None and trace.failure.step not in trace.steps[-1:]:
                 raise TraceFileError("The trace file is damaged: its failure is not its last step.")
