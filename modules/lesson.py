@@ -4,7 +4,7 @@ is run and checked."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from tracer import Step, TensorNote, Trace, trace
+from tracer.symbolic import Solution, attached, solve
+from tracer.symbols import measure
 
 Settings = Mapping[str, Any]
 """One flat mapping of all that a reader can set: the sizes and the options, by name."""
@@ -257,6 +259,88 @@ def run(
             watch=watch,
             **kwargs,
         )
+
+
+# --- formulas -------------------------------------------------------------------------------
+
+
+def symbol_choices(lesson: Lesson, settings: Settings) -> dict[str, Sequence[int]]:
+    """The settings that formulas are written in, with their values: the sizes, and the options
+    that are numbers."""
+    choices: dict[str, Sequence[int]] = {
+        size.name: range(size.low, size.high + 1) for size in lesson.sizes
+    }
+    for option in lesson.options:
+        if type(settings[option.name]) is int:
+            numbers = [choice for choice in option.choices if type(choice) is int]
+            choices[option.name] = sorted(numbers)
+    return choices
+
+
+_solutions: dict[tuple[Any, ...], list[Solution]] = {}
+_solving = threading.Lock()
+
+
+def _key(lesson: Lesson, settings: Settings, training: bool) -> tuple[Any, ...]:
+    """Everything but the sizes: formulas are the same for all of them."""
+    symbols = symbol_choices(lesson, settings)
+    rest = tuple((name, value) for name, value in settings.items() if name not in symbols)
+    return lesson.key, tuple(symbols), rest, training
+
+
+def known_solution(lesson: Lesson, settings: Settings, training: bool = False) -> Solution | None:
+    """The formulas and constraints for these options, if they have been found already."""
+    found = _solutions.get(_key(lesson, settings, training))
+    return found[0] if found else None
+
+
+def with_formulas(
+    lesson: Lesson, trace: Trace, settings: Settings, training: bool = False
+) -> Trace:
+    """The trace of a run at these settings, with formulas, constraints and costs.
+
+    They are found at the first call for these options, which takes about a second, and kept.
+    """
+    sizes = {name: settings[name] for name in symbol_choices(lesson, settings)}
+    known = _solutions.setdefault(_key(lesson, settings, training), [])
+
+    def count() -> tuple[int, ...]:
+        def inputs(at: Settings) -> Any:
+            return lesson.inputs(at, "shape", 0)
+
+        return measure(lesson.build, inputs, settings, training=training).flops
+
+    with _solving:
+        for solution in known:
+            found = attached(trace, solution, sizes, count)
+            if found is not None:
+                return found
+        for at in (settings, {**settings, **_default_sizes(lesson)}):
+            try:
+                known.append(_solution(lesson, at, training))
+            except Exception:  # noqa: BLE001 - at these sizes it does not run: try others
+                continue
+            found = attached(trace, known[-1], sizes, count)
+            if found is not None:
+                return found
+    return trace
+
+
+def _default_sizes(lesson: Lesson) -> dict[str, int]:
+    return {size.name: size.default for size in lesson.sizes}
+
+
+def _solution(lesson: Lesson, settings: Settings, training: bool) -> Solution:
+    choices = symbol_choices(lesson, settings)
+    named = [name for text in lesson.dims.values() for name in text.split()]
+    return solve(
+        lambda sizes: lesson.build({**settings, **sizes}),
+        lambda sizes: lesson.inputs({**settings, **sizes}, "shape", 0),
+        {name: settings[name] for name in choices},
+        ranges=choices,
+        order=named,
+        training=training,
+    )
 
 
 # --- claims ---------------------------------------------------------------------------------

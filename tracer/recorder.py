@@ -46,6 +46,7 @@ def trace(
     device: str | torch.device | None = None,
     reraise: bool = False,
     watch: Callable[[int], None] | None = None,
+    dims: Mapping[str, str] | None = None,
     **kwargs: Any,
 ) -> document.Trace:
     """Run `model(*args, **kwargs)` once and record it.
@@ -62,12 +63,19 @@ def trace(
         reraise: raise the forward's own exception, with the explanation added as a note,
             instead of returning a trace with `failure` set.
         watch: called with the number of steps so far before each step; it may raise `Cancelled`.
+        dims: names the sizes of the inputs, as `{"x": "B C H W"}`: every shape then has a formula
+            in these names, and the trace says what is demanded of them (`tracer.symbolic.named`).
 
     Raises:
         TypeError: `model` is not a module.
+        ValueError: `dims` does not fit the inputs.
         Exception: the forward's own, with `reraise=True`.
     """
     recording = _run(model, args, kwargs, values, name, restore, device, watch, None)
+    if dims is not None:
+        from tracer.symbolic import named
+
+        recording.trace = named(recording.trace, model, args, kwargs, dims)
     if recording.error is not None and reraise:
         from tracer.views.text import failure_text
 

@@ -11,21 +11,25 @@ import dataclasses
 import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import FrameType, FunctionType
 from typing import Any
 
 import sympy
 import torch
 from torch import Tensor, nn
+from torch._dispatch.python import enable_python_dispatcher
 from torch._dynamo.source import ConstantSource
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from tracer import document
+from tracer.formulas import symbol
+from tracer.isolation import storage
 from tracer.recorder import _Operation, _Recorder
+from tracer.source import SourceReader
 
 Sizes = Mapping[str, int]
 Build = Callable[[Mapping[str, Any]], nn.Module]
@@ -41,26 +45,42 @@ class Demand:
 
 
 @dataclasses.dataclass(frozen=True)
+class Number:
+    """Python asked for a number where the symbols had `expression` (`int(...)`, `math.log(...)`),
+    and went on with `value`.  `place` is what the author wrote there."""
+
+    expression: sympy.Expr
+    value: sympy.Expr
+    place: document.Place
+
+
+@dataclasses.dataclass(frozen=True)
 class Symbolic:
     """What one symbolic run found.  `trace` has the shapes at the sizes that it was run with;
     `shapes` an expression for each dimension, by the id of the tensor's note; `flops` one for each
-    step; `parameters` the number of the module's parameter elements."""
+    step; `parameters` the number of the module's parameter elements; `fresh` are the ids of the
+    tensors that are new memory and no view of an operand."""
 
     trace: document.Trace
     sizes: dict[str, int]
     shapes: dict[int, tuple[sympy.Expr, ...]]
+    fresh: frozenset[int]
     flops: tuple[sympy.Expr, ...]
     parameters: sympy.Expr
     demands: tuple[Demand, ...]
+    numbers: tuple[Number, ...]
     aliases: dict[str, sympy.Expr]
     error: Exception | None
 
 
-def symbol(name: str) -> sympy.Symbol:
-    return sympy.Symbol(name, integer=True, positive=True)
-
-
-def run(build: Build, inputs: Inputs, sizes: Sizes, *, training: bool = False) -> Symbolic:
+def run(
+    build: Build,
+    inputs: Inputs,
+    sizes: Sizes,
+    *,
+    training: bool = False,
+    reader: SourceReader | None = None,
+) -> Symbolic:
     """Build and run a module with a symbol in the place of each size.
 
     Args:
@@ -69,16 +89,19 @@ def run(build: Build, inputs: Inputs, sizes: Sizes, *, training: bool = False) -
         sizes: the integer that each symbol stands for when Python asks for one.  Ones are taken
             for symbols as well, but a dimension of 1 broadcasts: choose 2 or more.
         training: the module's mode.
+        reader: knows the source already, where several runs follow each other.
 
     Raises:
         Exception: whatever `build` or `inputs` raises; what the forward raises is in `error`.
     """
-    env = ShapeEnv(duck_shape=False, specialize_zero_one=False)
+    reader = reader or SourceReader()
+    env = _Environment(reader)
+    names_read = _Names()
     with (
-        FakeTensorMode(shape_env=env, allow_non_fake_inputs=True),
+        enable_python_dispatcher(),
         torch.device("meta"),
         torch.no_grad(),
-        _Rules(),
+        _Rules() as rules,
     ):
         own, names = {}, {}
         for name, size in sizes.items():
@@ -88,9 +111,12 @@ def run(build: Build, inputs: Inputs, sizes: Sizes, *, training: bool = False) -
             )
             own[name] = env.create_symintnode(made, hint=size, source=source)
             names[made] = symbol(name)
+        rules.building = names_read
         model = build(own).train(training)
+        rules.building = None
         args, kwargs = inputs(own)
-        recorder = _SymbolicRecorder(model, env)
+        recorder = _SymbolicRecorder(model, env, names_read)
+        recorder.reader = reader
         flops = _Flops(recorder)
         with recorder.hooks(), flops:
             recorder.run(args, kwargs)
@@ -107,12 +133,49 @@ def run(build: Build, inputs: Inputs, sizes: Sizes, *, training: bool = False) -
         shapes={
             note: tuple(named(size) for size in shape) for note, shape in recorder.shapes.items()
         },
+        fresh=frozenset(recorder.fresh),
         flops=tuple(named(sum(f, sympy.Integer(0))) for f in flops.by_step(len(trace.steps))),
         parameters=named(parameters),
         demands=tuple(Demand(named(condition), step) for condition, step in recorder.demands()),
-        aliases={name: named(value) for name, value in recorder.aliases.items()},
+        numbers=tuple(Number(named(n.expression), n.value, n.place) for n in env.numbers.values()),
+        aliases={name: named(value) for name, value in names_read.found.items()},
         error=recorder.error,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What one run with plain sizes found: `flops` for each step, and what the forward raised."""
+
+    trace: document.Trace
+    flops: tuple[int, ...]
+    error: Exception | None
+
+
+def measure(
+    build: Build,
+    inputs: Inputs,
+    settings: Mapping[str, Any],
+    *,
+    training: bool = False,
+    reader: SourceReader | None = None,
+) -> Measured:
+    """Build and run a module on tensors without storage, at these sizes.
+
+    Raises:
+        Exception: whatever `build` or `inputs` raises; what the forward raises is in `error`.
+    """
+    with torch.device("meta"), torch.no_grad(), _Uninitialised():
+        model = build(settings).train(training)
+        args, kwargs = inputs(settings)
+        recorder = _Recorder(model, False, None, None, None)
+        recorder.reader = reader or recorder.reader
+        flops = _Flops(recorder)
+        with recorder.hooks(), flops:
+            recorder.run(args, kwargs)
+        trace = recorder.finish(type(model).__name__)
+    counted = (int(sum(f, sympy.Integer(0))) for f in flops.by_step(len(trace.steps)))
+    return Measured(trace, tuple(counted), recorder.error)
 
 
 def _expression(size: Any) -> sympy.Expr:
@@ -129,51 +192,130 @@ def _value(size: Any) -> int:
     return int(size)
 
 
+class _Environment(ShapeEnv):
+    """Answers every question with the sizes that the symbols stand for, and writes it down.
+
+    torch's own would draw conclusions from the answers: H = W at one place would make them one
+    symbol everywhere, though it says of this run's sizes alone."""
+
+    def __init__(self, reader: SourceReader) -> None:
+        super().__init__(duck_shape=False, specialize_zero_one=False)
+        self.reader = reader
+        self.asked: list[sympy.Basic] = []
+        self.numbers: dict[sympy.Basic, Number] = {}
+
+    def evaluate_expr(
+        self,
+        orig_expr: sympy.Basic,
+        hint: int | bool | float | None = None,
+        fx_node: Any = None,
+        size_oblivious: bool = False,
+        fallback_value: bool | None = None,
+        *,
+        forcing_spec: bool = False,
+    ) -> sympy.Basic:
+        if not orig_expr.free_symbols:
+            return orig_expr
+        if hint is None:
+            if not orig_expr.free_symbols <= self.backed_var_to_val.keys():
+                return super().evaluate_expr(
+                    orig_expr, hint, fx_node, size_oblivious, fallback_value
+                )
+            answer = orig_expr.xreplace(self.backed_var_to_val)
+        else:
+            answer = sympy.sympify(hint)
+        if answer == sympy.true:
+            self.asked.append(orig_expr)
+        elif answer == sympy.false:
+            self.asked.append(sympy.Not(orig_expr))
+        else:
+            self.asked.append(sympy.Eq(orig_expr, answer, evaluate=False))
+            if orig_expr not in self.numbers:
+                frame = _author()
+                if frame is not None:
+                    site = self.reader.site(frame.f_code, frame.f_lasti, frame.f_lineno)
+                    self.numbers[orig_expr] = Number(orig_expr, answer, site.place)
+        return answer
+
+
+NOT_AUTHORS = tuple(
+    str(Path(file).parent) + "/" for file in (torch.__file__, sympy.__file__, __file__) if file
+)
+
+
+def _author() -> FrameType | None:
+    """The innermost frame outside torch, sympy and this package."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(NOT_AUTHORS):
+        frame = frame.f_back
+    return frame
+
+
+class _Names:
+    """Names to which the author's code has assigned a size; `found` has what each stands for."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, sympy.Expr] = {}
+        self.conflicts: set[str] = set()
+
+    def read(self, frame: FrameType) -> None:
+        code = frame.f_code
+        # What a function assigns, not what it is given.
+        given = set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+        for name, value in frame.f_locals.items():
+            if name in given:
+                continue
+            if isinstance(value, torch.SymInt) and name not in self.conflicts:
+                expression = _expression(value)
+                if self.found.setdefault(name, expression) != expression:
+                    # One name for several sizes is no name.
+                    self.conflicts.add(name)
+                    del self.found[name]
+
+
 class _SymbolicRecorder(_Recorder):
     """Records as always, and keeps the expressions beside."""
 
-    def __init__(self, model: nn.Module, env: ShapeEnv) -> None:
+    def __init__(self, model: nn.Module, env: _Environment, names: _Names) -> None:
         super().__init__(model, False, None, None, None)
         self.env = env
+        self.names = names
         self.shapes: dict[int, tuple[sympy.Expr, ...]] = {}
-        self.aliases: dict[str, sympy.Expr] = {}
+        self.fresh: set[int] = set()
         self._seen: list[tuple[int, int | None]] = [(len(env.guards), None)]
-        self._conflicts: set[str] = set()
 
     def _shape(self, tensor: Tensor) -> tuple[int, ...]:
         # The note that is being made is the last one numbered.
         self.shapes[self._next_note - 1] = tuple(_expression(size) for size in tensor.shape)
         return tuple(_value(size) for size in tensor.shape)
 
+    def _result(self, draft: Any, tensor: Tensor, operands: list[Tensor], index: int | None) -> Any:
+        made = self._next_note
+        noted = super()._result(draft, tensor, operands, index)
+        if noted.id >= made and all(storage(tensor) != storage(each) for each in operands):
+            self.fresh.add(noted.id)
+        return noted
+
     def _tick(self) -> None:
         super()._tick()
-        self._seen.append((len(self.env.guards), self._index()))
+        self._seen.append((len(self.env.asked), self._index()))
 
     def _begin(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType
     ) -> _Operation:
         if not self._inside_step():
-            self._read_names(frame)
+            self.names.read(frame)
         return super()._begin(func, args, kwargs, frame)
 
-    def _read_names(self, frame: FrameType) -> None:
-        """Names to which the author's code has assigned a size."""
-        for name, value in frame.f_locals.items():
-            if isinstance(value, torch.SymInt) and name not in self._conflicts:
-                expression = _expression(value)
-                if self.aliases.setdefault(name, expression) != expression:
-                    # One name for several sizes is no name.
-                    self._conflicts.add(name)
-                    del self.aliases[name]
-
     def demands(self) -> Iterator[tuple[sympy.Basic, int | None]]:
-        """Each condition that torch or Python asked about and got, with the step that asked."""
-        for position, guard in enumerate(self.env.guards):
-            step = None
-            for count, index in self._seen:
-                if count <= position:
-                    step = index
-            yield guard.expr, step
+        """Each condition that torch or Python asked about and got, once, with the step that asked
+        first."""
+        found: dict[sympy.Basic, int | None] = {}
+        moments = [*self._seen[1:], (len(self.env.asked), None)]
+        for (start, step), (stop, _) in zip(self._seen, moments, strict=True):
+            for condition in self.env.asked[start:stop]:
+                found.setdefault(condition, step)
+        yield from found.items()
 
 
 class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -205,13 +347,36 @@ class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
 # --- operations that take no symbols ------------------------------------------------------------
 
 
+class _Uninitialised(TorchFunctionMode):
+    """Skips the initialisation of parameters, which have no values here, and what takes long only
+    for its shape."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        if getattr(func, "__name__", "") == "grid_sampler":
+            made = _sampled(*args, **kwargs or {})
+            if made is not NotImplemented:
+                return made
+        return func(*args, **kwargs or {})
+
+
 class _Rules(TorchFunctionMode):
-    """Gives the result's shape in the place of operations that would turn symbols into numbers."""
+    """Gives the result's shape in the place of operations that would turn symbols into numbers.
+    While a module is being built, `building` reads the names that its constructors use."""
+
+    building: _Names | None = None
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if self.building is not None:
+            frame = _author()
+            if frame is not None:
+                self.building.read(frame)
         name = getattr(func, "__name__", "")
         module = getattr(func, "__module__", "") or ""
         if module == "torch.nn.init":
@@ -225,7 +390,8 @@ class _Rules(TorchFunctionMode):
                 return torch.Size(map(_value, result))
             return _value(result) if isinstance(result, torch.SymInt) else result
         # Python functions of torch end in one of C++, which is where a rule belongs.
-        rule = None if isinstance(func, FunctionType) else _RULES.get(name)
+        rules = _DISPATCHED if isinstance(func, FunctionType) else _RULES
+        rule = rules.get(name)
         if rule is not None and _symbolic((args, kwargs)):
             made = rule(*args, **kwargs)
             if made is not NotImplemented:
@@ -340,6 +506,13 @@ def _places(theta: Tensor, size: Any, *rest: Any, **named: Any) -> Any:
     return theta.new_empty((size[0], *size[2:], len(size) - 2))
 
 
+def _sampled(x: Tensor, grid: Tensor, *rest: Any, **named: Any) -> Any:
+    """`grid_sample`: (N, C, ...) at (N, ..., 2 or 3) → (N, C, ...), the places of the grid."""
+    if x.dim() != grid.dim():
+        return NotImplemented
+    return x.new_empty((*x.shape[:2], *grid.shape[1:-1]))
+
+
 def _drawn(*args: Any, **kwargs: Any) -> Any:
     """Random numbers of a symbolic shape: only their shape is asked for."""
     size = next((arg for arg in args if isinstance(arg, list | tuple | torch.Size)), None)
@@ -368,7 +541,14 @@ _RULES: dict[str, Callable[..., Any]] = {
     **{f"adaptive_max_pool{count}d": _adaptive_with_indices(count) for count in (2, 3)},
     "pad": _padded,
     "affine_grid_generator": _places,
+    "grid_sampler": _sampled,
     "rand": _drawn,
     "randn": _drawn,
     "randint": _drawn_integers,
+}
+
+# Python functions of torch.nn.functional that choose between two of C++ where no mode looks.
+_DISPATCHED: dict[str, Callable[..., Any]] = {
+    **{f"max_pool{count}d": _maximal(count) for count in (1, 2, 3)},
+    **{f"adaptive_max_pool{count}d": _adaptive(count) for count in (1, 2, 3)},
 }

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sympy
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+import tracer.symbols
 from modules import LESSONS, lesson
 from modules.lesson import Lesson, prepare
 from modules.lesson import run as run_lesson
 from tracer import symbols
-from tracer.symbols import Symbolic, symbol
+from tracer.formulas import evaluate, symbol
+from tracer.symbols import Symbolic, measure, run
 
 B, C, H, W = map(symbol, "BCHW")
 
@@ -33,7 +38,7 @@ def symbolic(each: Lesson, **changes: int) -> Symbolic:
 
 
 def at(expression: sympy.Expr, sizes: dict[str, int]) -> int:
-    return int(expression.subs({symbol(name): size for name, size in sizes.items()}))
+    return int(evaluate(expression, sizes))
 
 
 SAMPLE = random.Random(4).sample(LESSONS, 8)
@@ -108,11 +113,72 @@ def test_a_size_that_breaks_ends_the_run_where_it_breaks() -> None:
     assert len(found.trace.steps) == len(real.steps)
 
 
+def test_questions_are_not_taken_for_identities() -> None:
+    """C = H here, and torch asks whether they are equal: they stay two."""
+
+    class Both(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + x.transpose(0, 1)
+
+    def inputs(sizes: Any) -> Any:
+        return (torch.empty(sizes["C"], sizes["H"]),), {}
+
+    found = run(lambda sizes: Both(), inputs, {"C": 6, "H": 6})
+    (note,) = found.trace.inputs
+    assert [str(size) for size in found.shapes[note.id]] == ["C", "H"]
+    assert "Eq(C, H)" in {str(demand.condition) for demand in found.demands}
+
+
+def test_a_number_that_python_asks_for_is_kept_with_its_place() -> None:
+    found = symbolic(lesson("evc-light-mlp"))
+    (number,) = found.numbers
+    assert (str(number.expression), int(number.value)) == ("TruncToInt(4.0*ToFloat(C))", 64)
+    assert number.place.statement.startswith("hidden") or "int(" in number.place.expression
+
+
+def test_what_is_new_memory() -> None:
+    class Views(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            y = x.view(-1)
+            z = y * 2
+            z += 1
+            return z.reshape(x.shape)
+
+    def inputs(sizes: Any) -> Any:
+        return (torch.empty(sizes["B"], sizes["C"]),), {}
+
+    found = run(lambda sizes: Views(), inputs, {"B": 4, "C": 6})
+    made = [note.id in found.fresh for step in found.trace.steps for note in step.outputs]
+    assert made == [False, True, False, False]
+
+
+def test_measuring_counts_what_torch_counts() -> None:
+    each = lesson("dycaconv")
+    settings = each.settings()
+    found = measure(each.build, lambda s: each.inputs(s, "shape", 0), settings)
+    assert found.error is None
+    assert sum(found.flops) == sum(at(flops, sizes_of(settings)) for flops in symbolic(each).flops)
+
+
 def test_torch_has_what_this_needs() -> None:
     """The names below are torch's own business and may change: then `tracer/symbols.py` has to
     follow, and only it."""
-    size = torch.fx.experimental.symbolic_shapes.ShapeEnv(
+    env = torch.fx.experimental.symbolic_shapes.ShapeEnv(
         duck_shape=False, specialize_zero_one=False
     )
-    for name in ("create_symbol", "create_symintnode", "guards"):
-        assert hasattr(size, name), f"torch {torch.__version__} has no ShapeEnv.{name} any more"
+    for name in ("create_symbol", "create_symintnode", "evaluate_expr", "backed_var_to_val"):
+        assert hasattr(env, name), f"torch {torch.__version__} has no ShapeEnv.{name} any more"
+    asked = inspect.signature(type(env).evaluate_expr).parameters
+    ours = inspect.signature(tracer.symbols._Environment.evaluate_expr).parameters
+    assert list(asked) == list(ours), f"torch {torch.__version__} asks ShapeEnv otherwise"
+    assert hasattr(torch._dispatch.python, "enable_python_dispatcher")
+
+
+def test_nobody_else_uses_torchs_internals() -> None:
+    internal = ("symbolic_shapes", "fake_tensor", "torch._dispatch", "SymInt", "flop_registry")
+    users = {
+        path.name
+        for path in Path(tracer.symbols.__file__).parent.rglob("*.py")
+        if any(name in path.read_text(encoding="utf-8") for name in internal)
+    }
+    assert users <= {"symbols.py"}
