@@ -6,14 +6,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
 from tracer import Step, TensorNote, Trace, trace
-from tracer.symbolic import Solution, attached, solve
-from tracer.symbols import measure
+
+if TYPE_CHECKING:
+    from tracer.symbolic import Solution
 
 Settings = Mapping[str, Any]
 """One flat mapping of all that a reader can set: the sizes and the options, by name."""
@@ -301,6 +302,10 @@ def with_formulas(
 
     They are found at the first call for these options, which takes about a second, and kept.
     """
+    # sympy takes its time to load, and a first page does not need it.
+    from tracer.symbolic import attached
+    from tracer.symbols import measure
+
     sizes = {name: settings[name] for name in symbol_choices(lesson, settings)}
     known = _solutions.setdefault(_key(lesson, settings, training), [])
 
@@ -331,6 +336,8 @@ def _default_sizes(lesson: Lesson) -> dict[str, int]:
 
 
 def _solution(lesson: Lesson, settings: Settings, training: bool) -> Solution:
+    from tracer.symbolic import solve
+
     choices = symbol_choices(lesson, settings)
     named = [name for text in lesson.dims.values() for name in text.split()]
     return solve(

@@ -49,6 +49,16 @@ def said(app: AppTest) -> str:
     return "\n".join(plain(box.value) for box in (*app.warning, *app.error, *app.info))
 
 
+def with_formulas(app: AppTest) -> AppTest:
+    """Until the formulas are there as well."""
+    for _ in range(300):
+        if any(tab.label == "Cost" for tab in app.tabs):
+            return app
+        time.sleep(0.1)
+        app.run()
+    raise AssertionError("no formulas come")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_pages_are_thin(page: Path) -> None:
     assert len(page.read_text().splitlines()) < 80
@@ -282,3 +292,32 @@ def test_script_in_every_text_is_only_text() -> None:
     assert not app.error
     for element in (*app.markdown, *app.caption):
         assert not (element.allow_html and "alert(1)" in element.value)
+
+
+# --- formulas -----------------------------------------------------------------------------------
+
+
+def test_a_setting_that_violates_a_constraint_says_which() -> None:
+    app = with_formulas(finished(walkthrough(lesson="fbkd-student", B="1", C="8", H="8", W="8")))
+    assert "must be" not in said(app)
+    (control,) = [each for each in app.number_input if each.label == "H"]
+    assert "With the other sizes as they are: 4 to 512." in control.help
+    control.set_value(3).run()
+    assert "H must be at least maxpool_stride." in said(app)
+
+
+def test_what_doubling_a_size_does() -> None:
+    app = with_formulas(finished(walkthrough(lesson="non-local")))
+    app.session_state["tab/en"] = "Cost"
+    app.run()
+    assert not app.exception
+    texts = [plain(box.value) for box in app.markdown]
+    (doubled,) = [text for text in texts if text.startswith("Doubling")]
+    assert re.fullmatch(
+        r"Doubling \*\*[HW]\*\* from 10 to 20: memory × .*, operations × .*", doubled
+    )
+    assert [metric.label for metric in app.metric] == [
+        "Memory of all results",
+        "Floating-point operations",
+        "Parameters",
+    ]

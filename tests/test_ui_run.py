@@ -12,7 +12,7 @@ import torch
 from modules import LESSONS, lesson
 from tracer import Cancelled
 from ui import run as runs
-from ui.run import CannotRun, Job, forecast
+from ui.run import CannotRun, FormulaJob, Job, forecast
 from ui.view import View, default_view, preset_view
 
 KEYS = [each.key for each in LESSONS]
@@ -249,3 +249,35 @@ def test_shapes_do_not_wait_for_values() -> None:
         start = time.perf_counter()
         runs.outline(small(H=21))
         assert time.perf_counter() - start < 5
+
+
+# --- formulas -----------------------------------------------------------------------------------
+
+
+def test_formulas_come_after_the_numbers_and_are_kept() -> None:
+    view = default_view("squeeze-excite").with_settings({"C": 48})
+    run = runs.outline(view)
+    assert not run.trace.symbols
+    assert runs.formulated(view, run) is None
+    job = FormulaJob(view, run)
+    assert job.wait(60)
+    found = runs.formulated(view, run)
+    assert found is not None
+    assert found.stands_in
+    assert {symbol.name: symbol.value for symbol in found.trace.symbols}["C"] == 48
+    assert "said" in json.loads(found.payload)
+    # At other sizes they need no search.
+    other = view.with_settings({"C": 32})
+    began = time.perf_counter()
+    job = FormulaJob(other, runs.outline(other))
+    assert job.wait(5)
+    assert time.perf_counter() - began < runs.HOLD_BACK
+    assert runs.formulated(other, runs.outline(other)) is not None
+
+
+def test_formulas_of_the_same_view_with_values_are_others() -> None:
+    view = small(H=9)
+    full = runs.with_formulas(view, runs.values(view))
+    assert full.trace.values
+    assert runs.formulated(view, runs.values(view)) is full
+    assert runs.formulated(view, runs.outline(view)) is None

@@ -14,7 +14,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -484,6 +484,31 @@ class Trace:
         from tracer.views.html import notebook
 
         return notebook(self)
+
+
+def with_notes(trace: Trace, notes: Mapping[int, TensorNote]) -> Trace:
+    """The trace with the tensors of these ids replaced."""
+
+    def renewed(value: Any) -> Any:
+        if isinstance(value, TensorNote):
+            return notes.get(value.id, value)
+        if isinstance(value, tuple):
+            return tuple(renewed(item) for item in value)
+        if isinstance(value, Trace | Step | Call | Failure | Operand):
+            holders = (tuple, TensorNote, Step, Failure)
+            fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+            return dataclasses.replace(
+                value,
+                **{
+                    name: renewed(each)
+                    for name, each in fields.items()
+                    if isinstance(each, holders)
+                },
+            )
+        return value
+
+    changed: Trace = renewed(trace)
+    return changed
 
 
 def load(path: str | Path) -> Trace:

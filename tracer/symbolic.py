@@ -738,7 +738,7 @@ def attached(
         id: dataclasses.replace(notes[id], dims=tuple(map(size, notes[id].shape, shape)))
         for id, shape in shapes.items()
     }
-    trace = _renewed(trace, renewed)
+    trace = document.with_notes(trace, renewed)
     fresh = {ids[like] for like in solution.fresh if like in ids}
     constraints = []
     for condition, step in solution.constraints:
@@ -754,29 +754,6 @@ def attached(
         costs=_costs(trace, solution, shapes, fresh, number, count),
         remarks=(*trace.remarks, *solution.remarks),
     )
-
-
-def _renewed(value: Any, notes: Mapping[int, document.TensorNote]) -> Any:
-    """The same with each tensor's note replaced."""
-    if isinstance(value, document.TensorNote):
-        return notes.get(value.id, value)
-    if isinstance(value, tuple):
-        return tuple(_renewed(item, notes) for item in value)
-    if isinstance(
-        value, document.Trace | document.Step | document.Call | document.Failure | document.Operand
-    ):
-        return dataclasses.replace(
-            value,
-            **{
-                field.name: _renewed(getattr(value, field.name), notes)
-                for field in dataclasses.fields(value)
-                if isinstance(getattr(value, field.name), _HOLDERS)
-            },
-        )
-    return value
-
-
-_HOLDERS = (tuple, document.TensorNote, document.Step, document.Failure)
 
 
 def _costs(

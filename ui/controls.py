@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from modules import LESSONS, lesson
-from modules.lesson import InputKind, Option
+from modules.lesson import InputKind, Option, Size, known_solution
 from ui.language import language, say
+from ui.text import escaped
 from ui.view import (
     MAX_SEED,
     View,
@@ -21,7 +22,13 @@ from ui.view import (
     preset_view,
 )
 
+if TYPE_CHECKING:
+    from tracer.symbolic import Solution
+
 CUSTOM = "Own sizes"
+
+MOST_VALUES = 4096
+"""Values of one size of which it is looked up which are allowed."""
 
 
 def _kinds() -> dict[InputKind, str]:
@@ -64,15 +71,17 @@ def sidebar(view: View) -> View:
         if preset is not None:
             st.caption(say(chosen.preset(preset).note))
 
+        solution = known_solution(chosen, dict(view.settings), view.training)
         with st.container(key="sizes"):
             for size in chosen.sizes:
                 value = dict(view.settings)[size.name]
-                _number(
-                    size.name, size.name, value, size.low, size.high, say(size.meaning) + say(".")
-                )
+                help = say(size.meaning) + say(".") + _range(view, size, solution)
+                _number(size.name, size.name, value, size.low, size.high, help)
         with st.container(key="options"):
             for option in chosen.options:
                 _option(option, dict(view.settings)[option.name])
+        if solution is not None:
+            _violations(view, solution)
         st.divider()
         kinds = {kind: _kinds()[kind] for kind in chosen.kinds}
         _segments(say("Input"), "kind", view.kind, kinds, help=_kinds_help())
@@ -87,6 +96,37 @@ def sidebar(view: View) -> View:
         help = say("Another seed draws another input.")
         _number(say("Seed"), "seed", view.seed, 0, MAX_SEED, help)
     return view
+
+
+def _violations(view: View, solution: Solution) -> None:
+    """What these settings violate, with values that do not."""
+    settings = dict(view.settings)
+    for sentence in solution.violated(settings):
+        st.warning(escaped(sentence), icon=":material/rule:")
+
+
+def _range(view: View, size: Size, solution: Solution | None) -> str:
+    """The values that the formulas' constraints allow, the other sizes being as they are."""
+    if solution is None:
+        return ""
+    from tracer.symbolic import allowed
+
+    values = range(size.low, min(size.high, size.low + MOST_VALUES) + 1)
+    legal = allowed(solution, dict(view.settings), size.name, values)
+    if len(legal) == len(values):
+        return ""
+    if not legal:
+        return say(" None fits the other sizes as they are.")
+    step = legal[1] - legal[0] if len(legal) > 1 else 1
+    if legal == list(range(legal[0], legal[-1] + 1, step)) and len(legal) > 4:
+        if step == 1:
+            high = size.high if legal[-1] == values[-1] else legal[-1]
+            text = say("{low} to {high}", low=f"{legal[0]:,}", high=f"{high:,}")
+        else:
+            text = say("{low}, {next}, {third}, …", low=legal[0], next=legal[1], third=legal[2])
+    else:
+        text = ", ".join(map(str, legal[:8])) + ("" if len(legal) <= 8 else ", …")
+    return say(" With the other sizes as they are: {values}.", values=text)
 
 
 # A widget is a picture of the view. It is given the view's value only when the two differ (after

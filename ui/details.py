@@ -16,6 +16,7 @@ from modules.lesson import Lesson, check_claims
 from tracer import Step, TensorNote, Trace
 from tracer.views import graph, html, text
 from ui import player
+from ui.cost import cost_tab
 from ui.inspector import inspector
 from ui.language import language, say
 from ui.run import Run
@@ -33,6 +34,8 @@ SIGNS = {
 def details(run: Run, view: View | None) -> None:
     """The tabs for a run; those of a lesson only with `view`.  Only the open one is computed."""
     names = {"Graph": say("Graph"), "Table": say("Table")}
+    if run.trace.costs:
+        names["Cost"] = say("Cost")
     if view is not None:
         names |= {"Inspector": say("Inspector"), "Claims": say("Claims"), "Source": say("Source")}
     # Tabs are known by their labels: in another language they are others, opened at the same one.
@@ -50,6 +53,8 @@ def details(run: Run, view: View | None) -> None:
                 _graph(run.trace)
             elif name == "Table":
                 _table(run.trace)
+            elif name == "Cost":
+                cost_tab(run.trace)
             elif view is not None and name == "Inspector":
                 inspector(run.trace, view)
             elif view is not None and name == "Claims":
@@ -273,12 +278,19 @@ def downloads(run: Run) -> None:
     """The trace to take along. The files are made when they are asked for."""
     trace = run.trace
     stem = "".join(c if c.isalnum() else "-" for c in trace.name.lower()).strip("-") or "trace"
+
+    def annotated() -> str:
+        source = text.annotated(trace)
+        if not trace.symbols:
+            return source
+        return f"{source}\n\n{text.annotated(trace, symbols=True)}"
+
     with st.container(key="downloads", horizontal=True, gap="small"):
         for label, make, ending, mime in (
             (say("Trace"), trace.to_json, "json", "application/json"),
             (say("Table"), lambda: as_csv(step_table(trace)), "csv", "text/csv"),
             (say("Page"), lambda: html.page(trace, dict(run.dims)), "html", "text/html"),
-            (say("Annotated source"), lambda: text.annotated(trace), "txt", "text/plain"),
+            (say("Annotated source"), annotated, "txt", "text/plain"),
         ):
             st.download_button(
                 label,

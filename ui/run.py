@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import threading
 import time
@@ -24,8 +25,9 @@ from torch import Tensor
 
 from modules import lesson
 from modules.chinese import in_chinese
-from modules.lesson import Size, prepare
+from modules.lesson import Size, known_solution, prepare
 from modules.lesson import run as run_lesson
+from modules.lesson import with_formulas as find_formulas
 from tracer import Cancelled, TensorNote, Trace, compute
 from tracer.views.graph import shape_text
 from tracer.views.player import payload
@@ -36,6 +38,7 @@ BUDGET_SHARE = 0.4
 """The share of the free memory that one run may take."""
 
 ADVICE_SECONDS = 2.0
+HOLD_BACK = 0.5
 
 KEPT_RUNS = 40
 KEPT_OUTLINES = 64
@@ -165,6 +168,7 @@ class _Kept(Generic[Key, Value]):
 
 
 _outlines: _Kept[View, Run] = _Kept(KEPT_OUTLINES)
+_formulated: _Kept[tuple[View, bool], Run] = _Kept(KEPT_RUNS)
 _runs: _Kept[View, Run] = _Kept(KEPT_RUNS)
 _tensors: _Kept[tuple[View, int], Tensor] = _Kept(1)
 
@@ -214,6 +218,17 @@ def values(view: View, watch: Callable[[int], None] | None = None) -> Run:
         raise CannotRun(_out_of_memory()) from error
     finally:
         _running.release()
+
+
+def formulated(view: View, run: Run) -> Run | None:
+    """The view's run with formulas, if they have been found."""
+    return _formulated.get((view, run.stands_in))
+
+
+def with_formulas(view: View, run: Run) -> Run:
+    """The view's run with formulas for its sizes; the first of a lesson takes about a second."""
+    trace = find_formulas(lesson(view.lesson), run.trace, dict(view.settings), view.training)
+    return _formulated.put((view, run.stands_in), replace(run, trace=trace))
 
 
 def tensor(view: View, note_id: int) -> Tensor:
@@ -385,6 +400,32 @@ class Job:
     def cancel(self) -> None:
         """Ends the run before its next operation."""
         self.cancelled = True
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it has ended, after waiting for it at most so long."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+
+class FormulaJob:
+    """Formulas for a run, found in their own thread, so that the numbers are there first."""
+
+    def __init__(self, view: View, run: Run) -> None:
+        self.view = view
+        self.stands_in = run.stands_in
+        self._thread = threading.Thread(target=self._work, args=(run,), daemon=True)
+        self._thread.start()
+
+    def _work(self, run: Run) -> None:
+        view = self.view
+        if known_solution(lesson(view.lesson), dict(view.settings), view.training) is None:
+            # Let the page with the numbers go out before this takes its share of the processor.
+            time.sleep(HOLD_BACK)
+        try:
+            with_formulas(view, run)
+        except Exception:
+            # The numbers stand; what is missing are formulas.
+            logging.getLogger(__name__).exception("No formulas for %s", self.view.lesson)
 
     def wait(self, seconds: float) -> bool:
         """Whether it has ended, after waiting for it at most so long."""

@@ -7,12 +7,15 @@ import streamlit as st
 from tracer import Failure
 from ui import run as runs
 from ui.language import language, say
-from ui.run import Job, Run
+from ui.run import FormulaJob, Job, Run
 from ui.text import escaped
 from ui.view import View
 
 PATIENCE = 0.8
 """Seconds that a page waits for a run before it shows how far it has come."""
+
+AT_ONCE = 0.15
+"""Seconds that a page waits for formulas that are known already."""
 
 POLL = 0.3
 
@@ -31,11 +34,13 @@ def shown(view: View) -> Run | None:
             _stop_old(None)
             st.error(escaped(str(problem)), icon=":material/block:")
             return None
+        run = shapes
         if view.values:
             run = _with_values(view, shapes) or shapes
         else:
             _stop_old(None)
-            run = shapes
+        if st.session_state.get("job") is None or run is not shapes:
+            run = _with_formulas(view, run)
         if run.trace.failure is not None:
             st.error(stopped(run.trace.failure), icon=":material/report:")
         return run.told_in(language())
@@ -90,6 +95,28 @@ def _stop_old(view: View | None) -> Job | None:
     job.cancel()
     st.session_state["job"] = None
     return None
+
+
+def _with_formulas(view: View, run: Run) -> Run:
+    """The run with its formulas if they are known or come at once; else as it is, and the page
+    shows them when they are found."""
+    found = runs.formulated(view, run)
+    if found is not None:
+        return found
+    job: FormulaJob | None = st.session_state.get("formulas")
+    if job is None or (job.view, job.stands_in) != (view, run.stands_in):
+        job = st.session_state["formulas"] = FormulaJob(view, run)
+    if job.wait(AT_ONCE):
+        return runs.formulated(view, run) or run
+    _await_formulas(job)
+    return run
+
+
+@st.fragment(run_every=POLL)
+def _await_formulas(job: FormulaJob) -> None:
+    if job.wait(0) and st.session_state.get("formulas") is job:
+        st.session_state["formulas"] = None
+        st.rerun()
 
 
 @st.fragment(run_every=POLL)

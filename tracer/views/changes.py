@@ -6,9 +6,9 @@ The words come from `rules`, the letters from `dimensions`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tracer.document import Step, Trace
+from tracer.document import Step, TensorNote, Trace, with_notes
 from tracer.views.dimensions import Dims, Known, Shape
 from tracer.views.rules import Told, tell
 
@@ -25,11 +25,16 @@ class Explanation:
     children: tuple[Explanation, ...]
 
 
-def explain(trace: Trace, dims: Mapping[str, str] | None = None) -> tuple[Explanation, ...]:
+def explain(
+    trace: Trace, dims: Mapping[str, str] | None = None, symbols: bool = False
+) -> tuple[Explanation, ...]:
     """One explanation for each of `trace.steps`.
 
-    `dims` names the dimensions of inputs, as `{"x": "B C H W"}`.
+    `dims` names the dimensions of inputs, as `{"x": "B C H W"}`.  With `symbols` the sentences
+    name sizes by their formulas where the trace has them.
     """
+    if symbols:
+        trace = with_notes(trace, {id: _said(note) for id, note in trace.tensors().items()})
     known = Known(trace.inputs, dims or {})
     drafts = [_read(step, known) for step in trace.steps]
     labels = known.labels()
@@ -55,6 +60,31 @@ def labels(trace: Trace, dims: Mapping[str, str] | None = None) -> dict[int, tup
     for note in trace.tensors().values():
         known.dims(note)
     return {note: texts for (note, _), texts in known.labels().items()}
+
+
+class _Size(int):
+    """A size that is written as its formula."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    __repr__ = __str__
+
+    def __format__(self, spec: str) -> str:
+        return format(self.text, spec)
+
+
+def _said(note: TensorNote) -> TensorNote:
+    if not note.dims:
+        return note
+    sizes = []
+    for number, formula in zip(note.shape, note.dims, strict=True):
+        size = _Size(number)
+        size.text = formula.text
+        sizes.append(size)
+    return replace(note, shape=tuple(sizes))
 
 
 @dataclass

@@ -92,7 +92,7 @@ def slice_figure(
     for update, count in ((figure.update_xaxes, width), (figure.update_yaxes, height)):
         if count <= 10:
             update(dtick=1)
-    return _calm(figure, height=460)
+    return calm(figure, height=460)
 
 
 def histogram(counts: Sequence[int] | npt.NDArray[np.int64], low: float, high: float) -> go.Figure:
@@ -114,10 +114,11 @@ def histogram(counts: Sequence[int] | npt.NDArray[np.int64], low: float, high: f
     figure.update_layout(bargap=0.04)
     figure.update_xaxes(title="value")
     figure.update_yaxes(title="elements", rangemode="tozero")
-    return _calm(figure, height=300)
+    return calm(figure, height=300)
 
 
-def _calm(figure: go.Figure, height: int) -> go.Figure:
+def calm(figure: go.Figure, height: int) -> go.Figure:
+    """The look that all figures share."""
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 28, "b": 8},

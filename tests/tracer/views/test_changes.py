@@ -17,7 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from modules import LESSONS
+from modules import LESSONS, lesson
+from modules.lesson import run as run_lesson
+from modules.lesson import with_formulas
 from tests import models
 from tracer import Step, TensorNote, Trace, trace
 from tracer.views.changes import Explanation, explain, labels
@@ -301,11 +303,11 @@ def test_every_kind_of_operation_is_told(golden: Callable[[str, str], None]) -> 
 
 
 def lesson_traces() -> Iterator[tuple[str, Trace, dict[str, str]]]:
-    for lesson in LESSONS:
-        chosen = lesson.settings()
-        args, kwargs = lesson.inputs(chosen, lesson.kinds[0], 0)
-        found = trace(lesson.build(chosen), *args, values=False, device="meta", **kwargs)
-        yield lesson.key, found, dict(lesson.dims)
+    for each in LESSONS:
+        chosen = each.settings()
+        args, kwargs = each.inputs(chosen, each.kinds[0], 0)
+        found = trace(each.build(chosen), *args, values=False, device="meta", **kwargs)
+        yield each.key, found, dict(each.dims)
 
 
 def model_traces() -> Iterator[tuple[str, Trace, dict[str, str]]]:
@@ -747,3 +749,30 @@ def test_a_long_run_is_told_in_a_moment() -> None:
     found = run("x.view(2, 8).view(2, 2, 4).transpose(1, 2) * 2", tensor((2, 8)))
     many = dataclasses.replace(found, steps=found.steps * 5000)
     assert len(explain(many)) == len(many.steps)
+
+
+# --- in formulas --------------------------------------------------------------------------------
+
+
+def test_sentences_in_formulas() -> None:
+    each = lesson("fbkd-student")
+    chosen = each.settings()
+    found = with_formulas(each, run_lesson(each, chosen, values=False), chosen)
+    said = explain(found, each.dims, symbols=True)
+    told = {step.expression: each for step, each in zip(found.steps, said, strict=True)}
+    merged = told["s.view(B, -1)"]
+    assert merged.summary.startswith("(B, 1, H, W) → (B, H·W)")
+    assert "dims 2 and 3: H and W merged into H·W" in merged.changes
+    assert told["torch.mean(x, dim=1)"].changes == ("dim 1 (C) removed, averaged",)
+    channels = told["self.g.conv(x)"]
+    assert channels.changes == ("channels C → ⌊C/reduction⌋, mixed by ⌊C/reduction⌋ filters 1×1",)
+    # What is said in numbers stays as it is, and the labels are the same in both.
+    plain = explain(found, each.dims)
+    assert plain == explain(run_lesson(each, chosen, values=False), each.dims)
+    assert [one.outputs for one in plain] == [one.outputs for one in said]
+
+
+def test_without_formulas_symbols_change_nothing() -> None:
+    each = lesson("squeeze-excite")
+    trace = run_lesson(each, each.settings(), values=False)
+    assert explain(trace, each.dims, symbols=True) == explain(trace, each.dims)

@@ -82,11 +82,14 @@ def payload(trace: Trace, dims: Mapping[str, str] | None = None) -> dict[str, An
     It is the trace's own document with two keys more: `explanations`, in parallel to the steps,
     and `math`, which maps each formula of a note, dollars included, to its MathML as nested lists
     `[tag, attributes, children]`.  A formula that cannot be read is left out and shown as written.
+    `said` is `explanations` in formulas, where the trace has them.
 
     `dims` names the inputs' dimensions, as `{"x": "B C H W"}`.
     """
     body: dict[str, Any] = json.loads(trace.to_json())
     body["explanations"] = [_plain(item) for item in explain(trace, dims)]
+    if trace.symbols:
+        body["said"] = [_plain(item) for item in explain(trace, dims, symbols=True)]
     body["math"] = _formulas(trace)
     return body
 

@@ -212,7 +212,7 @@ function readTrace(payload) {
   const known = (ids) => ids.map((id) => notes.get(id)).filter(Boolean);
 
   const nodes = [];
-  const addStep = (step, explanation, parent, path) => {
+  const addStep = (step, explanation, said, parent, path) => {
     const source = sources[step.place.source] ?? null;
     const node = {
       kind: "step",
@@ -220,6 +220,8 @@ function readTrace(payload) {
       path,
       parent,
       explanation: explanation ?? NO_EXPLANATION,
+      // The same sentences with formulas in the place of numbers.
+      said: said ?? explanation ?? NO_EXPLANATION,
       at: nodes.length,
       end: nodes.length,
       position: -1,
@@ -240,13 +242,19 @@ function readTrace(payload) {
     };
     nodes.push(node);
     node.children = step.children.map((child, index) =>
-      addStep(child, node.explanation.children[index], node, `${path}.${index}`),
+      addStep(
+        child,
+        node.explanation.children[index],
+        node.said.children[index],
+        node,
+        `${path}.${index}`,
+      ),
     );
     node.end = nodes.length - 1;
     return node;
   };
   const tops = trace.steps.map((step, index) =>
-    addStep(step, payload.explanations[index], null, String(index)),
+    addStep(step, payload.explanations[index], payload.said?.[index], null, String(index)),
   );
 
   const after = nodes.length;
@@ -2168,7 +2176,7 @@ class Player {
     this.renderTransport();
     this.renderSource();
     const position = this.position();
-    const words = [position, clip(item.place.expression, 120), item.explanation?.summary ?? ""];
+    const words = [position, clip(item.place.expression, 120), this.told(item)?.summary ?? ""];
     this.spoken.textContent = `${words.filter(Boolean).join(". ")}.`;
     const { path } = operation;
     // Others know steps: a folded call is its first, a failure before any operation the last.
@@ -2632,6 +2640,11 @@ class Player {
     this.go(stand.position);
   }
 
+  /** What is said of a step, in numbers or in formulas. */
+  told(item) {
+    return this.face === "numbers" ? item.explanation : (item.said ?? item.explanation);
+  }
+
   sentences(item) {
     if (item.kind === "call") return [el("p", { class: "summary" }, this.callSummary(item))];
     if (item.kind === "line") {
@@ -2642,13 +2655,13 @@ class Player {
             "li",
             {},
             el("code", {}, clip(part.step?.op ?? part.callee?.module, 60)),
-            `: ${clip(part.kind === "call" ? this.callSummary(part) : part.explanation.summary)}`,
+            `: ${clip(part.kind === "call" ? this.callSummary(part) : this.told(part).summary)}`,
           ),
         );
       return [el("ol", { class: "parts" }, rows)];
     }
     if (item.error !== null) return [];
-    const { summary, changes } = item.explanation;
+    const { summary, changes } = this.told(item);
     const rest = changes.filter((change) => change !== summary);
     return [
       summary ? el("p", { class: "summary" }, clip(summary, 400)) : "",

@@ -285,7 +285,8 @@ def count_text(shape: Iterable[int]) -> str:
 
 
 def many(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"
+    # A size that is a formula is many, though it be 1 here.
+    return f"{count} {noun}{'s' * (str(count) != '1')}"
 
 
 def window_text(kernel: Shape) -> str:
