@@ -19,6 +19,7 @@ from tracer.document import (
     TraceFileError,
     load,
 )
+from tracer.explain import explain
 from tracer.recorder import Cancelled, compute, trace
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Trace",
     "TraceFileError",
     "compute",
+    "explain",
     "load",
     "trace",
 ]

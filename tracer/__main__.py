@@ -1,29 +1,41 @@
-"""Command line: trace a module of a file and print its source with every shape.
+"""Command line: trace a module of a file and print its source with every shape, or run a script
+and explain the module call that fails in it.
 
     python -m tracer FILE.py:NAME --input 2,256,100,148 --arg in_channels=256
+    python -m tracer run train.py --epochs 3
 
-Exit status: 0, 1 when the forward fails, 2 when the arguments are wrong.
+Of a failure it prints the rule that is broken, where the wrong size was born and what mends it;
+`--fix` shows the best fix that was run as a diff, `--apply` writes it.
+Exit status: 0, 1 when the forward or the script fails, 2 when the arguments are wrong.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
+import difflib
 import importlib
 import importlib.util
 import inspect
+import json
 import os
 import shutil
 import sys
 import tempfile
+import traceback
+import types
 import webbrowser
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from tracer.document import Trace
+from tracer import inputs
+from tracer.document import Fix, Place, Trace
+from tracer.explain import explain, explained, note, traced
 from tracer.recorder import trace
 from tracer.views.text import annotated
 
@@ -33,29 +45,89 @@ class UsageError(Exception):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    running = arguments[:1] == ["run"]
+    parser = _run_parser() if running else _parser()
+    own, rest = _split_at_script(arguments[1:]) if running else (arguments, [])
+    options = parser.parse_args(own)
+    options.rest = rest
     try:
-        dtype = _dtype(options.dtype)
-        found = _find(options.target)
-        model = _built(found, options.target, _settings(options.arg))
-        if options.dtype is not None and dtype.is_floating_point:
-            model = model.to(dtype)
-        model.train(options.train)
-        args, kwargs = _inputs(options.input, dtype, options.seed)
-        outputs = [Path(p) for p in (options.save, options.html) if p is not None]
-        for path in outputs:
-            if not path.parent.is_dir():
-                raise UsageError(f"There is no folder {path.parent} to write {path.name} to.")
-        result = _traced(model, args, kwargs, options.shapes_only)
-        _write(result, options)
+        return _run(options) if running else _trace(options)
     except UsageError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
+        # A constructor may try its layers, a file may call its module while it is imported.
+        text = note(explained(error.__cause__)) if error.__cause__ is not None else ""
+        if text:
+            print(text, file=sys.stderr)
         return 2
-    terminal = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    width = shutil.get_terminal_size((100, 24)).columns
-    print(annotated(result, color=terminal, width=max(width, 60)))
+
+
+def _trace(options: argparse.Namespace) -> int:
+    """`FILE.py:NAME`: one run of a module."""
+    dtype = _dtype(options.dtype)
+    found = _find(options.target)
+    settings = _settings(options.arg)
+
+    def build() -> nn.Module:
+        torch.manual_seed(options.seed)
+        model = _built(found, options.target, settings)
+        if options.dtype is not None and dtype.is_floating_point:
+            model = model.to(dtype)
+        return model.train(options.train)
+
+    model = build()
+    sizes = {**_whole(settings), **_sizes(options.size)}
+    args, kwargs = _inputs(options.input, sizes, dtype, options.seed)
+    outputs = [Path(p) for p in (options.save, options.html) if p is not None]
+    for path in outputs:
+        if not path.parent.is_dir():
+            raise UsageError(f"There is no folder {path.parent} to write {path.name} to.")
+    anew = None if isinstance(found, nn.Module) else build
+    result = _traced(model, args, kwargs, options.shapes_only, anew)
+    if options.symbols:
+        # Whole numbers among the constructor's arguments are symbols as well.
+        known = {} if anew is None else _whole(settings)
+
+        def build_at(at: Mapping[str, Any]) -> nn.Module:
+            own = {**settings, **{name: at[name] for name in known}}
+            model: nn.Module = found(**own)
+            return model.train(options.train)
+
+        from tracer.symbolic import named
+
+        dims = _dims(options.input, model)
+        result = named(result, model, args, kwargs, dims, build_at if known else None, known)
+    _write(result, options)
+    if options.json:
+        print(json.dumps(_answer(result), indent=2))
+    else:
+        terminal = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        width = shutil.get_terminal_size((100, 24)).columns
+        print(annotated(result, terminal, max(width, 60), symbols=options.symbols))
+    _tell(result, options)
     return 0 if result.failure is None else 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    """`run SCRIPT`: a script as Python would run it, its failure explained."""
+    explaining = explain()
+    try:
+        execute = _module_code(options.module) if options.module else _script_code(options.script)
+        sys.argv = [sys.argv[0], *options.rest]
+        with explaining:
+            execute()
+    except UsageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - it is the script's own, told as Python tells it
+        sys.stdout.flush()
+        traceback.print_exception(type(error), error, _outside(error.__traceback__))
+        if explaining.trace is None or explaining.trace.failure is None:
+            return 1
+        if options.json:
+            print(json.dumps(_answer(explaining.trace), indent=2))
+        _tell(explaining.trace, options)
+        return 1
+    return 0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,7 +138,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m tracer",
-        description="Run a PyTorch module once and print its source with every tensor's shape.",
+        description="Run a PyTorch module once and print its source with every tensor's shape. "
+        "`python -m tracer run SCRIPT.py` runs a script and explains the call that fails in it.",
     )
     parser.add_argument(
         "target",
@@ -79,7 +152,15 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="[NAME=]SIZES[:DTYPE]",
-        help="an input tensor such as 2,3,224,224 or mask=2,10:bool; repeat for several",
+        help="an input tensor such as 2,3,224,224, B,C,H,W or mask=2,10:bool, a list "
+        "[1,8,4,4; 1,8,2,2], a value k:=3; repeat for several",
+    )
+    parser.add_argument(
+        "--size",
+        action="append",
+        default=[],
+        metavar="NAME=N",
+        help="what a letter in --input stands for, such as B=2; repeat for several",
     )
     parser.add_argument(
         "--arg",
@@ -96,19 +177,59 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="compute shapes without values, whatever the size",
     )
+    parser.add_argument(
+        "--symbols",
+        action="store_true",
+        help="print shapes as formulas of the inputs' sizes, named as in --input B,C,H,W, with "
+        "what is demanded of them",
+    )
     parser.add_argument("--save", metavar="T.json", help="write the trace as JSON")
     parser.add_argument("--html", metavar="T.html", help="write the walk as one HTML page")
     parser.add_argument("--open", action="store_true", help="open the HTML page in a browser")
+    _add_answers(parser)
     return parser
+
+
+def _run_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m tracer run",
+        description="Run a script as `python SCRIPT.py ARGUMENTS` would, at full speed, and "
+        "explain the module call that fails in it.",
+    )
+    _add_answers(parser)
+    parser.add_argument("-m", dest="module", metavar="MODULE", help="run a module, as python -m")
+    parser.add_argument("script", nargs="?", metavar="SCRIPT.py")
+    parser.usage = "%(prog)s [--fix] [--apply] [--json] (SCRIPT.py | -m MODULE) [ARGUMENTS ...]"
+    return parser
+
+
+def _split_at_script(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Our own arguments end with the script's name: what follows is the script's."""
+    for place, argument in enumerate(arguments):
+        if argument == "-m":
+            return arguments[: place + 2], arguments[place + 2 :]
+        if not argument.startswith("-"):
+            return arguments[: place + 1], arguments[place + 1 :]
+    return arguments, []
+
+
+def _add_answers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fix", action="store_true", help="show the best fix of a failure, as a diff"
+    )
+    parser.add_argument(
+        "--apply", action="store_true", help="write that fix; the file as it was is kept as .orig"
+    )
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON alone")
 
 
 def _dtype(name: str | None) -> torch.dtype:
     if name is None:
         return torch.float32
-    dtype = getattr(torch, name.removeprefix("torch."), None)
-    if not isinstance(dtype, torch.dtype):
-        raise UsageError(f"{name!r} is no dtype of torch: give one such as float32 or int64.")
-    return dtype
+    try:
+        return inputs.dtype_of(name)
+    except inputs.InputError as error:
+        raise UsageError(str(error)) from error
 
 
 def _find(target: str) -> Any:
@@ -206,57 +327,287 @@ def _built(found: Any, target: str, settings: dict[str, Any]) -> nn.Module:
 
 
 def _inputs(
-    texts: list[str], dtype: torch.dtype, seed: int
-) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+    texts: list[str], sizes: dict[str, int], dtype: torch.dtype, seed: int
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if not texts:
         raise UsageError("Give the size of each input, such as --input 2,3,224,224.")
-    generator = torch.Generator().manual_seed(seed)
-    args: list[Tensor] = []
-    kwargs: dict[str, Tensor] = {}
-    for text in texts:
-        name, equals, rest = text.rpartition("=")
-        sizes_text, _, dtype_text = rest.partition(":")
-        try:
-            sizes = [int(part) for part in sizes_text.split(",") if part.strip()]
-        except ValueError:
-            sizes = [-1]
-        if any(size < 0 for size in sizes) or (equals and not name.isidentifier()):
-            raise UsageError(
-                f"--input {text!r} should be sizes such as 2,3,224,224, "
-                "optionally NAME= before and :DTYPE behind."
-            )
-        try:
-            tensor = _random(sizes, _dtype(dtype_text) if dtype_text else dtype, generator)
-        except RuntimeError as error:
-            raise UsageError(f"--input {text!r} cannot be made: {_first_line(error)}.") from error
-        if equals:
-            kwargs[name] = tensor
-        else:
-            args.append(tensor)
-    return tuple(args), kwargs
+    unknown = [name for name in inputs.letters(texts) if name not in sizes]
+    if unknown:
+        raise UsageError(
+            f"{unknown[0]} in --input has no size: add --size {unknown[0]}=2, or write numbers."
+        )
+    try:
+        return inputs.make(texts, sizes, dtype, seed)
+    except inputs.InputError as error:
+        raise UsageError(f"--input: {error}") from error
 
 
-def _random(sizes: list[int], dtype: torch.dtype, generator: torch.Generator) -> Tensor:
-    """Normal noise; bools at random; whole numbers 0 and 1, legal in any embedding of two rows."""
-    if dtype.is_floating_point or dtype.is_complex:
-        kind = dtype if dtype in (torch.float64, torch.complex64, torch.complex128) else None
-        return torch.randn(sizes, generator=generator, dtype=kind).to(dtype)
-    return torch.randint(0, 2, sizes, generator=generator).to(dtype)
+def _dims(texts: list[str], model: nn.Module) -> dict[str, str]:
+    try:
+        parameters = list(inspect.signature(model.forward).parameters)
+    except (TypeError, ValueError):
+        parameters = []
+    return inputs.dims(texts, parameters)
+
+
+def _whole(settings: dict[str, Any]) -> dict[str, int]:
+    return {name: value for name, value in settings.items() if type(value) is int and value > 0}
+
+
+def _sizes(pairs: list[str]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        if not name.isidentifier() or not text.isdecimal():
+            raise UsageError(f"--size {pair!r} should be NAME=NUMBER, such as B=2.")
+        sizes[name] = int(text)
+    return sizes
 
 
 def _traced(
-    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], shapes_only: bool
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    shapes_only: bool,
+    build: Callable[[], nn.Module] | None,
 ) -> Trace:
     with torch.no_grad():
         if not shapes_only:
-            return trace(model, *args, **kwargs)
+            return traced(model, args, kwargs, build=build)
         result = trace(model, *args, values=False, device="meta", **kwargs)
         if result.failure is not None:
             # Code that looks at values, such as `.item()`, has none on meta: run it for real.
-            real = trace(model, *args, values=False, **kwargs)
+            real = traced(model, args, kwargs, values=False, build=build)
             if real.failure is None:
                 return real
         return result
+
+
+# --- scripts ------------------------------------------------------------------------------------
+
+
+def _script_code(script: str | None) -> Callable[[], None]:
+    """Runs a file as `__main__`, which it stays: the explanation looks into it."""
+    if script is None:
+        raise UsageError("Give the script to run, such as train.py.")
+    path = Path(script)
+    if not path.is_file():
+        raise UsageError(f"There is no file {script}.")
+    try:
+        code = compile(path.read_bytes(), str(path.resolve()), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        where = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
+        raise UsageError(f"{script} is not Python: {where}{_first_line(error)}.") from error
+    main_module = types.ModuleType("__main__")
+    main_module.__file__ = str(path.resolve())
+
+    def execute() -> None:
+        sys.argv[0] = script
+        sys.path[0] = str(path.resolve().parent)
+        sys.modules["__main__"] = main_module
+        exec(code, main_module.__dict__)
+
+    return execute
+
+
+def _module_code(name: str) -> Callable[[], None]:
+    sys.path[0] = os.getcwd()
+    try:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.submodule_search_locations is not None:
+            spec = importlib.util.find_spec(f"{name}.__main__")
+        code = spec.loader.get_code(spec.name) if spec is not None else None  # type: ignore[union-attr]
+    except Exception as error:
+        raise UsageError(f"{name} cannot be run: {_first_line(error)}.") from error
+    if spec is None or code is None:
+        raise UsageError(f"There is no module {name} to run.")
+    main_module = types.ModuleType("__main__")
+    main_module.__file__ = spec.origin
+    main_module.__spec__ = spec
+    main_module.__package__ = spec.parent
+
+    def execute() -> None:
+        sys.argv[0] = spec.origin or name
+        sys.modules["__main__"] = main_module
+        exec(code, main_module.__dict__)
+
+    return execute
+
+
+def _outside(found: types.TracebackType | None) -> types.TracebackType | None:
+    """The traceback from the script's own first frame on."""
+    here = str(Path(__file__).parent)
+    inner = found
+    while inner is not None and inner.tb_frame.f_code.co_filename.startswith(here):
+        inner = inner.tb_next
+    return inner or found
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+def _tell(result: Trace, options: argparse.Namespace) -> None:
+    """What goes with the text: lines that an editor finds the places by, and the fix."""
+    if not options.json:
+        for line in _matched(result):
+            print(line)
+    if result.failure is None or not (options.fix or options.apply):
+        return
+    fix = next((fix for fix in result.failure.fixes if fix.verified), None)
+    out = sys.stderr if options.json else sys.stdout
+    if fix is None:
+        print("No fix was found that runs and holds for a second batch size.", file=out)
+        return
+    if options.fix and not options.json:
+        print(f"\n{fix.summary}\n{_diff(fix)}", end="")
+    if options.apply:
+        _applied(fix, out)
+
+
+def _matched(result: Trace) -> Iterator[str]:
+    """`file:line:column: message`, as a problem matcher reads it."""
+    for warning in result.warnings:
+        place = result.steps[warning.step].place
+        yield f"{_at(place)}: warning: {' '.join(warning.reason.split())}"
+    if result.failure is not None and result.failure.file:
+        failure = result.failure
+        message = failure.rule or f"{failure.type}: {failure.message}"
+        yield f"{_at(failure.place)}: error: {' '.join(message.split())}"
+
+
+def _at(place: Place) -> str:
+    """Columns count from 1 here; files are named as seen from the folder one is in."""
+    column = place.span.column + 1 if place.span is not None else 1
+    return f"{_shown_path(place.file)}:{place.line}:{column}"
+
+
+def _shown_path(file: str) -> str:
+    path = os.path.relpath(file)
+    return file if path.startswith("..") else path
+
+
+def _diff(fix: Fix) -> str:
+    texts = []
+    for file in dict.fromkeys(edit.file for edit in fix.edits):
+        old = _source(file)
+        name = _shown_path(file)
+        new = fix.apply(old, file)
+        lines = difflib.unified_diff(
+            old.splitlines(keepends=True), new.splitlines(keepends=True), name, name
+        )
+        for line in lines:
+            texts.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
+    return "".join(texts)
+
+
+def _source(file: str) -> str:
+    try:
+        with open(file, encoding="utf-8", newline="") as stream:
+            return stream.read()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file} cannot be read to be mended: {error}.") from error
+
+
+def _applied(fix: Fix, out: Any) -> None:
+    """Write the fix.  The new text of every file is made before the first one is touched."""
+    texts = {}
+    for file in dict.fromkeys(edit.file for edit in fix.edits):
+        texts[Path(file)] = fix.apply(_source(file), file)
+    for path, text in texts.items():
+        kept = _spare(path)
+        try:
+            shutil.copy2(path, kept)
+            # In one step: a program that looks at the file sees the old text or the new one.
+            with tempfile.NamedTemporaryFile(
+                "w", encoding="utf-8", newline="", dir=path.parent, delete=False
+            ) as stream:
+                stream.write(text)
+            shutil.copymode(path, stream.name)
+            os.replace(stream.name, path)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+        print(
+            f"{_shown_path(str(path))} is changed; as it was it is {_shown_path(str(kept))}.",
+            file=out,
+        )
+
+
+def _spare(path: Path) -> Path:
+    """`net.py.orig`, or `net.py.orig.2` where that exists: an older original is not lost."""
+    kept, number = path.with_name(f"{path.name}.orig"), 1
+    while kept.exists():
+        number += 1
+        kept = path.with_name(f"{path.name}.orig.{number}")
+    return kept
+
+
+def _answer(result: Trace) -> dict[str, Any]:
+    """What a program wants to know of a run."""
+    failure = result.failure
+    answer: dict[str, Any] = {
+        "name": result.name,
+        "inputs": [_tensor(note) for note in result.inputs],
+        "outputs": [_tensor(note) for note in result.outputs],
+        "warnings": [
+            _place(result.steps[warning.step].place)
+            | {"kind": warning.kind, "reason": warning.reason}
+            for warning in result.warnings
+        ],
+        "failure": None,
+    }
+    if failure is not None:
+        root = failure.root
+        answer["failure"] = {
+            "type": failure.type,
+            "message": failure.message,
+            **_place(failure.place),
+            "module": failure.module,
+            "rule": failure.rule,
+            "reason": failure.reason,
+            "operands": [
+                _tensor(operand.note)
+                | {"expression": operand.expression, "file": operand.file, "line": operand.line}
+                | {"marks": list(operand.marks)}
+                for operand in failure.operands
+            ],
+            "root": _place(root.place) | {"kind": root.kind, "module": root.module, "why": root.why}
+            if root is not None
+            else None,
+            "fixes": [
+                {
+                    "summary": fix.summary,
+                    "verified": fix.verified,
+                    "caveat": fix.caveat,
+                    "output_shapes": [list(shape) for shape in fix.output_shapes],
+                    "diff": _diff_or_none(fix),
+                }
+                for fix in failure.fixes
+            ],
+        }
+    return answer
+
+
+def _diff_or_none(fix: Fix) -> str | None:
+    with contextlib.suppress(UsageError, ValueError):
+        return _diff(fix)
+    return None
+
+
+def _tensor(note: Any) -> dict[str, Any]:
+    return {"name": note.name, "shape": list(note.shape), "dtype": note.dtype, "kind": note.kind}
+
+
+def _place(place: Place) -> dict[str, Any]:
+    span = place.span
+    return {
+        "file": place.file,
+        "line": place.line,
+        "column": span.column + 1 if span is not None else None,
+        "end_line": span.end_line if span is not None else None,
+        "end_column": span.end_column + 1 if span is not None else None,
+        "function": place.function,
+        "expression": place.expression,
+    }
 
 
 def _write(result: Trace, options: argparse.Namespace) -> None:

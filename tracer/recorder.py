@@ -20,7 +20,7 @@ from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,10 @@ from torch.overrides import TorchFunctionMode, handle_torch_function, resolve_na
 
 from tracer import document, picture
 from tracer.isolation import State, exclusive, moved, random_state, storage, unobserved, version
-from tracer.source import Pattern, Site, SourceReader, filled, placeholders
+from tracer.source import Pattern, Site, SourceReader, filled, placeholders, with_edited_lines
+
+if TYPE_CHECKING:
+    from tracer.diagnosis.finding import Crash, Frame
 
 
 class Cancelled(BaseException):
@@ -46,6 +49,8 @@ def trace(
     device: str | torch.device | None = None,
     reraise: bool = False,
     watch: Callable[[int], None] | None = None,
+    build: Callable[[], nn.Module] | None = None,
+    diagnose: bool = True,
     dims: Mapping[str, str] | None = None,
     **kwargs: Any,
 ) -> document.Trace:
@@ -63,6 +68,10 @@ def trace(
         reraise: raise the forward's own exception, with the explanation added as a note,
             instead of returning a trace with `failure` set.
         watch: called with the number of steps so far before each step; it may raise `Cancelled`.
+        build: makes the model anew, so that fixes in `__init__` can be tried on a fresh one.
+        diagnose: say of a failure which rule is broken, where the wrong size was born and what
+            mends it, and of a run that succeeds which steps are suspicious; False keeps to what
+            happened.
         dims: names the sizes of the inputs, as `{"x": "B C H W"}`: every shape then has a formula
             in these names, and the trace says what is demanded of them (`tracer.symbolic.named`).
 
@@ -71,17 +80,39 @@ def trace(
         ValueError: `dims` does not fit the inputs.
         Exception: the forward's own, with `reraise=True`.
     """
-    recording = _run(model, args, kwargs, values, name, restore, device, watch, None)
+    recording = _run(model, args, kwargs, values, name, restore, device, watch, None, build)
     if dims is not None:
         from tracer.symbolic import named
 
         recording.trace = named(recording.trace, model, args, kwargs, dims)
+        if recording.crash is not None:
+            recording.crash = dataclasses.replace(recording.crash, trace=recording.trace)
+    if recording.crash is not None and diagnose:
+        from tracer import diagnosis
+
+        recording.trace = with_edited_lines(
+            dataclasses.replace(recording.trace, failure=diagnosis.diagnose(recording.crash))
+        )
+    elif recording.error is None and diagnose:
+        from tracer.diagnosis import silent
+
+        def again(args: tuple[Any, ...], kwargs: dict[str, Any]) -> document.Trace:
+            meta = torch.device("meta")
+            copied, args, kwargs = moved(model, args, kwargs, meta)
+            for module in copied.modules():
+                # The author's hooks have seen the run; this one is ours.
+                module._forward_hooks.clear()
+                module._forward_pre_hooks.clear()
+            return _run(copied, args, kwargs, False, None, False, meta, None, None).trace
+
+        found = silent.warnings(recording.trace, model, args, kwargs, again)
+        recording.trace = dataclasses.replace(recording.trace, warnings=found)
     if recording.error is not None and reraise:
         from tracer.views.text import failure_text
 
         failure = recording.trace.failure
         if failure is not None:
-            recording.error.add_note(failure_text(failure))
+            recording.error.add_note(failure_text(failure, sources=recording.trace.sources))
         raise recording.error
     return recording.trace
 
@@ -105,6 +136,7 @@ class _Recording:
     trace: document.Trace
     error: Exception | None
     captured: Tensor | None
+    crash: Crash | None
 
 
 def _run(
@@ -117,6 +149,7 @@ def _run(
     device: str | torch.device | None,
     watch: Callable[[int], None] | None,
     capture: int | None,
+    build: Callable[[], nn.Module] | None = None,
 ) -> _Recording:
     if not isinstance(model, nn.Module):
         raise TypeError(f"trace needs a torch.nn.Module, not {type(model).__name__}.")
@@ -136,7 +169,11 @@ def _run(
         stack.enter_context(recorder.hooks())
         recorder.run(args, kwargs)
     trace = recorder.finish(name or type(model).__name__)
-    return _Recording(trace, recorder.error, recorder.captured)
+    crash = None
+    if recorder.error is not None:
+        with contextlib.suppress(Exception):  # then the failure stays as plain as it is
+            crash = recorder.crash(trace, recorder.error, args, kwargs, build)
+    return _Recording(trace, recorder.error, recorder.captured, crash)
 
 
 # --- reading tensors -------------------------------------------------------------------------
@@ -262,6 +299,7 @@ class _Draft:
     first_note: int = 0
     indirect: bool = False  # run by torch's own Python code on behalf of what is written
     of: nn.Module | None = None
+    given: tuple[tuple[Any, ...], dict[str, Any]] | None = None
     pending: BaseException | None = None
 
 
@@ -332,6 +370,21 @@ _EINOPS = "/einops/"
 _OVERRIDES = ("__torch_function__", "__torch_dispatch__")
 _NORMALISING = (torch.batch_norm, torch.instance_norm)
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+
+# They have forms in place (`__iadd__`) and reflected (`__radd__`).
+_OPERATORS = (
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "matmul",
+    "pow",
+    "and",
+    "or",
+    "xor",
+)
 
 # Ask for facts and make no tensor: not worth a look.
 _PROPERTIES = """shape dtype device requires_grad ndim is_cuda layout is_leaf grad_fn is_meta
@@ -509,6 +562,8 @@ class _Recorder(TorchFunctionMode):
         self.remarks: dict[str, None] = {}
         self.error: Exception | None = None
         self.failed: tuple[BaseException, str] | None = None
+        self.refused: tuple[BaseException, Any, tuple[Any, ...], dict[str, Any]] | None = None
+        self.running: tuple[BaseException, list[_Draft]] | None = None
         self.seconds = 0.0
         self._notes: dict[int, tuple[weakref.ref[Tensor], tuple[int, int], _Noted]] = {}
         self._next_note = 0
@@ -584,6 +639,7 @@ class _Recorder(TorchFunctionMode):
         with torch._C.DisableTorchFunction():
             draft = self._begin_module(module, args, kwargs)
         draft.pending = sys.exc_info()[1]
+        draft.given = (args, kwargs)
         self.stack.append(draft)
         draft.began = time.perf_counter()
 
@@ -668,6 +724,12 @@ class _Recorder(TorchFunctionMode):
         draft.seconds = time.perf_counter() - draft.began
         if error is not None and (self.failed is None or self.failed[0] is not error):
             self.failed = (error, draft.module)
+        if error is None:
+            draft.given = None
+        elif draft.of is not None:
+            if self.running is None or self.running[0] is not error:
+                self.running = (error, [])
+            self.running[1].append(draft)
         if draft.type:
             draft.stop = len(self.steps)
             return
@@ -678,6 +740,11 @@ class _Recorder(TorchFunctionMode):
             for noted in leaf.inputs
             if noted.kind in ("parameter", "buffer")
         ]
+        if error is not None and draft.of is not None and not own:
+            # It refused before it used its weights.
+            weights = [p for name, p in draft.of.named_parameters() if "weight" in name]
+            own = [self._note(weight) for weight in _tensors(weights)[:2]]
+            own = [noted for noted in own if noted.name in self._order]
         draft.inputs = _unique(draft.inputs + sorted(own, key=lambda n: self._order[n.name]))
         # A module that is one operation says nothing more when opened.
         while len(draft.children) == 1:
@@ -717,6 +784,8 @@ class _Recorder(TorchFunctionMode):
             draft.raised = error
             if self.failed is None or self.failed[0] is not error:
                 self.failed = (error, draft.module)
+            if self.refused is None or self.refused[0] is not error:
+                self.refused = (error, func, args, kwargs)
             raise
         draft.seconds = time.perf_counter() - draft.began
         with torch._C.DisableTorchFunction():
@@ -1143,7 +1212,7 @@ class _Recorder(TorchFunctionMode):
             traceback = traceback.tb_next
         found = own or torchs
         if found is None:
-            return _nowhere(self.model), []
+            return self._forward_site(), []
         site = self.reader.site(found.tb_frame.f_code, found.tb_lasti, found.tb_lineno)
         scope = _scope(found.tb_frame)
         operands: list[_Noted] = []
@@ -1152,6 +1221,94 @@ class _Recorder(TorchFunctionMode):
             if resolved is not None:
                 operands += [self._note(tensor, resolved[0]) for tensor in _tensors(resolved[1])]
         return site, _unique(operands)
+
+    def _forward_site(self) -> Site:
+        """The first line of the model's forward, for a call that never got into it."""
+        code = getattr(inspect.unwrap(type(self.model).forward), "__code__", None)
+        if code is None or code.co_filename.startswith(_TORCH):
+            return _nowhere(self.model)
+        from tracer.diagnosis.built import definition
+
+        place = definition(code)
+        if place is None:
+            return _nowhere(self.model)
+        return Site(place, (), False, False, "", (), ())
+
+    def crash(
+        self,
+        trace: document.Trace,
+        error: BaseException,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        build: Callable[[], nn.Module] | None,
+    ) -> Crash:
+        """What a diagnosis needs of a failed run, beside the trace: its live objects."""
+        from tracer.diagnosis.finding import Crash, Running
+
+        assert trace.failure is not None
+        function, call_args = None, ()
+        call_kwargs: dict[str, Any] = {}
+        if self.refused is not None and self.refused[0] is error:
+            _, function, call_args, call_kwargs = self.refused
+        running = self.running[1] if self.running is not None and self.running[0] is error else []
+        alive = {noted.id: tensor() for tensor, _, noted in self._notes.values()}
+        return Crash(
+            model=self.model,
+            args=args,
+            kwargs=kwargs,
+            error=error,
+            trace=trace,
+            op=_short_name(function),
+            function=function,
+            call_args=call_args,
+            call_kwargs=call_kwargs,
+            running=tuple(
+                Running(draft.module, draft.of, *draft.given)
+                for draft in reversed(running)
+                if draft.of is not None and draft.given is not None
+            ),
+            operands=tuple(
+                _live(alive.get(operand.note.id), operand.note)
+                for operand in trace.failure.operands
+            ),
+            frames=tuple(self._frames(error.__traceback__)),
+            build=build,
+        )
+
+    def _frames(self, traceback: TracebackType | None) -> Iterator[Frame]:
+        from tracer.diagnosis.finding import Frame
+
+        while traceback is not None:
+            frame = traceback.tb_frame
+            file = frame.f_code.co_filename
+            if not file.startswith((_TORCH, _HERE)) and _EINOPS not in file:
+                scope = dict(frame.f_locals)
+                path = self._paths.get(id(scope.get("self")))
+                site = self.reader.site(frame.f_code, traceback.tb_lasti, traceback.tb_lineno)
+                yield Frame(frame.f_code, site.place, scope, path[0] if path else None)
+            traceback = traceback.tb_next
+
+
+def _short_name(function: Any) -> str:
+    """`add` of `Tensor.__iadd__`, `Tensor.add_` and `torch.add`."""
+    if function is None:
+        return ""
+    # Its own name: torch has some under several (`mm` is `spmm`).
+    name = getattr(function, "__name__", "__get__")
+    if name in ("__get__", "__set__"):
+        name = _op_name(function).rpartition(".")[2]
+    if name.startswith("__") and name.endswith("__"):
+        name = name.strip("_")
+        if name[1:] in _OPERATORS:
+            name = name[1:]
+    return {"truediv": "div"}.get(name, name.rstrip("_"))
+
+
+def _live(tensor: Tensor | None, note: document.TensorNote) -> Tensor:
+    """The tensor of a note, or one of its shape when it is gone."""
+    if tensor is not None:
+        return tensor
+    return torch.empty(note.shape, dtype=getattr(torch, note.dtype, None), device="meta")
 
 
 def _unique(notes: Iterable[_Noted]) -> list[_Noted]:

@@ -7,12 +7,12 @@ import ast
 import linecache
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import CodeType
 from typing import Any
 
-from tracer.document import Comment, Place, Source, Span
+from tracer.document import Comment, Place, Source, Span, Trace
 
 Pattern = str | tuple["Pattern", ...]
 """What a statement assigns to: a name or attribute, or a tuple of such for unpacking.  A starred
@@ -100,7 +100,8 @@ class SourceReader:
         )
         patterns, returned, each = _assigned(statement, node)
         chains = tuple(_chains(statement))
-        used = tuple({chain for inner, chain in chains if _inside(_extent(inner), extent)})
+        within = [(_extent(inner), chain) for inner, chain in chains]
+        used = dict.fromkeys(chain for at, chain in sorted(within) if _inside(at, extent))
         return Site(
             place=place,
             patterns=patterns,
@@ -108,7 +109,7 @@ class SourceReader:
             each=each,
             note=file.note_above(statement),
             names=tuple({chain for _, chain in chains}),
-            used=used,
+            used=tuple(used),
         )
 
     def _file(self, name: str) -> _File | None:
@@ -482,3 +483,28 @@ def filled(note: str, values: dict[str, str]) -> str:
         else _PLACEHOLDER.sub(lambda match: values.get(match[0], match[0]), part)
         for part in _FORMULA.split(note)
     )
+
+
+# --- for fixes ------------------------------------------------------------------------------------
+
+
+def with_edited_lines(found: Trace) -> Trace:
+    """The trace with the text of functions that did not run and that a fix edits (`__init__`), so
+    that a fix can be shown with its lines wherever the trace is read."""
+    added: list[Source] = []
+    for fix in found.failure.fixes if found.failure is not None else ():
+        for edit in fix.edits:
+            known = (
+                source.file == edit.file
+                and source.first <= edit.span.line <= source.first + source.text.count("\n")
+                for source in (*found.sources, *added)
+            )
+            file = _parsed(edit.file)
+            if any(known) or file is None:
+                continue
+            line = min(edit.span.line, len(file.lines))
+            statement = file.statement_on(line)
+            first, last = file.enclosing(statement) if statement is not None else (line, line)
+            text = "".join(file.lines[first - 1 : last]).rstrip("\n")
+            added.append(Source(edit.file, "", first, text, ()))
+    return replace(found, sources=(*found.sources, *added))

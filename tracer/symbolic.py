@@ -567,13 +567,35 @@ def trace_symbolic(
     model = build(sizes).train(training)
     args, kwargs = inputs(sizes)
     recorded = trace(model, *args, values=values, name=name, **kwargs)
+    return with_symbols(
+        recorded, build, inputs, sizes, training=training, ranges=ranges, order=order
+    )
+
+
+def with_symbols(
+    recorded: document.Trace,
+    build: Build,
+    inputs: Inputs,
+    sizes: Mapping[str, int],
+    *,
+    training: bool = False,
+    ranges: Mapping[str, Sequence[int]] | None = None,
+    order: Sequence[str] = (),
+) -> document.Trace:
+    """A trace that was recorded at these sizes, every shape with its formula; or with a remark
+    that says why there are none.  Arguments as for `trace_symbolic`."""
     try:
-        solution = solve(build, inputs, sizes, ranges=ranges, order=order, training=training)
+        if recorded.failure is None:
+            found = solve(build, inputs, sizes, ranges=ranges, order=order, training=training)
+        else:
+            found = _up_to_failure(build, inputs, dict(sizes), training)
     except Exception as error:  # noqa: BLE001 - whatever cannot be run so keeps its numbers
         return _in_numbers(recorded, error)
-    return attached(
-        recorded, solution, sizes, lambda: symbols.measure(build, inputs, sizes).flops
-    ) or _in_numbers(recorded, None)
+
+    def count() -> tuple[int, ...]:
+        return symbols.measure(build, inputs, sizes, training=training).flops
+
+    return attached(recorded, found, sizes, count) or _in_numbers(recorded, None)
 
 
 def named(
@@ -582,19 +604,24 @@ def named(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     dims: Mapping[str, str],
+    build: Build | None = None,
+    known: Mapping[str, int] | None = None,
 ) -> document.Trace:
     """The trace of `model(*args, **kwargs)` with formulas in the names of its inputs' sizes.
 
-    `dims` has for each input a name for each dimension, as `{"x": "B C H W"}`.  A number or `_`
-    in the place of a name stays a number, `...` stands for any number of them.  Sizes that the
-    model's weights fix stay numbers.
+    Args:
+        dims: a name for each dimension of each input, as `{"x": "B C H W"}`.  A number or `_` in
+            the place of a name stays a number, `...` stands for any number of them.
+        build, known: make the model from hyper-parameters, which formulas then name as well, and
+            their values.  Without these, sizes that the model's weights fix stay numbers.
 
     Raises:
         ValueError: `dims` does not fit the inputs.
     """
     model, args, kwargs = moved(model, args, kwargs, torch.device("meta"))
     tensors = dict(_flatten_arguments(model, args, kwargs))
-    sizes, shapes = _read_dims(dims, {key: tuple(each.shape) for key, each in tensors.items()})
+    given = {key: tuple(each.shape) for key, each in tensors.items()}
+    sizes, shapes = _read_dims(dims, given, known or {})
     by_id = {id(tensors[key]): shape for key, shape in shapes.items()}
 
     def inputs(at: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -605,32 +632,26 @@ def named(
 
         return tree_map_only(Tensor, sized, args), tree_map_only(Tensor, sized, kwargs)
 
-    def build(at: Mapping[str, Any]) -> nn.Module:
+    def copied(at: Mapping[str, Any]) -> nn.Module:
         # A forward may keep things for its next call.
         return copy.deepcopy(model)
 
-    try:
-        if recorded.failure is None:
-            solution = solve(build, inputs, sizes, training=model.training)
-        else:
-            solution = _up_to_failure(build, inputs, sizes, model.training)
-    except Exception as error:  # noqa: BLE001 - whatever cannot be run so keeps its numbers
-        return _in_numbers(recorded, error)
-    return attached(
-        recorded, solution, sizes, lambda: symbols.measure(build, inputs, sizes).flops
-    ) or _in_numbers(recorded, None)
+    order = [name for shape in shapes.values() for name in shape if isinstance(name, str)]
+    return with_symbols(
+        recorded, build or copied, inputs, sizes, training=model.training, order=order
+    )
 
 
 def _read_dims(
-    dims: Mapping[str, str], inputs: Mapping[str, tuple[int, ...]]
+    dims: Mapping[str, str], inputs: Mapping[str, tuple[int, ...]], known: Mapping[str, int]
 ) -> tuple[Sizes, dict[str, tuple[str | int, ...]]]:
     """The value of each name, and each input's shape in names and numbers."""
-    sizes: Sizes = {}
+    sizes: Sizes = dict(known)
     shapes: dict[str, tuple[str | int, ...]] = {}
     for key, text in dims.items():
         if key not in inputs:
-            known = ", ".join(inputs) or "none"
-            raise ValueError(f"dims names the input {key!r}, but the inputs are {known}.")
+            there = ", ".join(inputs) or "none"
+            raise ValueError(f"dims names the input {key!r}, but the inputs are {there}.")
         shape = inputs[key]
         names = text.replace(",", " ").split()
         if names.count("...") == 1:
@@ -653,7 +674,7 @@ def _read_dims(
             elif sizes.setdefault(name, size) != size:
                 raise ValueError(
                     f"dims uses {name} for two sizes, {sizes[name]} and {size} (of {key}): "
-                    "give them two names."
+                    "use two names."
                 )
             else:
                 row.append(name)

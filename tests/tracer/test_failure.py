@@ -322,6 +322,7 @@ class TestTheCaller:
         assert failure.type == "TypeError"
         assert found.steps == ()
         assert failure.step is None
+        assert failure.expression == "def forward(self, x, y):"
 
     def test_reraise_gives_the_very_exception(self) -> None:
         class MineError(Exception):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -138,7 +141,15 @@ def test_save_and_html(net, capsys, tmp_path):
         (["NET:ready", "--input", "1", "--arg", "hidden=3"], "already built"),
         (["NET:ready", "--input", "1", "--arg", "hidden"], "should be NAME=VALUE"),
         (["NET:ready"], "Give the size of each input"),
-        (["NET:ready", "--input", "2,x"], "should be sizes such as"),
+        (["NET:ready", "--input", "2,x"], "x in --input has no size: add --size x=2"),
+        (["NET:ready", "--input", "2,?"], "should be sizes such as"),
+        (["NET:ready", "--input", "B", "--size", "B"], "--size 'B' should be NAME=NUMBER"),
+        (["NET:ready", "--input", "B", "--size", "B=-2"], "should be NAME=NUMBER"),
+        (["run"], "Give the script to run"),
+        (["run", "nothing.py"], "There is no file nothing.py"),
+        (["run", "--colour", "NET"], "unrecognized arguments"),
+        (["run", "-m", "no_such_module_x"], "There is no module no_such_module_x"),
+        (["run", "-m", "no_such_package.x"], "cannot be run"),
         (["NET:ready", "--input", "2,-1"], "should be sizes such as"),
         (["NET:ready", "--input", "99999999999,99999999999"], "cannot be made"),
         (["NET:ready", "--input", "1:flot32"], "is no dtype of torch"),
@@ -167,6 +178,23 @@ def test_a_file_that_cannot_be_imported(tmp_path, capsys):
         assert (status, words in err) == (2, True)
 
 
+def test_a_module_that_fails_while_it_is_built_or_imported(tmp_path, capsys):
+    head = "import torch\nfrom torch import nn\n"
+    call = "nn.Sequential(nn.Linear(3, 4), nn.Linear(5, 6))(torch.ones(2, 3))"
+    path = tmp_path / "early.py"
+    for text, words in (
+        (f"{head}class Net(nn.Module):\n  def __init__(self):\n    {call}\n", "cannot be built"),
+        (f"{head}{call}\n", "cannot be imported"),
+    ):
+        path.write_text(text)
+        status, out, err = run(capsys, f"{path}:Net", "--input", "1")
+        assert (status, out) == (2, "")
+        first, *rest = err.splitlines()
+        assert words in first
+        assert rest[0] == "Shapewalk explains:"
+        assert "module 1" in rest[1]
+
+
 def test_as_a_program(net):
     found = subprocess.run(
         [sys.executable, "-m", "tracer", f"{net}:ready", "--input", "1,3,3,3"],
@@ -188,3 +216,263 @@ def test_colour_on_a_terminal_alone(net, capsys, monkeypatch):
     assert "\x1b[" in run(capsys, f"{net}:ready", "--input", "1,3,2,2")[1]
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[" not in run(capsys, f"{net}:ready", "--input", "1,3,2,2")[1]
+
+
+# --- failures: the fix, the answer for programs, the line for editors ---------------------------
+
+SMALL = """\
+import torch
+from torch import nn
+
+
+class Small(nn.Module):
+    def __init__(self, width=32):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.fc = nn.Linear(width, 10)
+
+    def forward(self, x):
+        y = self.conv(x).relu()
+        return self.fc(y.flatten(1))  # 8 · 5 · 5
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "small.py"
+    path.write_text(SMALL, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return path
+
+
+FAILING = ("small.py:Small", "--input", "B,3,5,5", "--size", "B=2")
+
+
+def test_a_failure_is_explained_with_a_line_for_editors(small, capsys):
+    status, out, err = run(capsys, *FAILING)
+    assert (status, err) == (1, "")
+    told = out.split("Stopped at")[1]
+    for head in ("Rule:", "Why:", "Root:", "Fix 1:"):
+        assert head in told
+    assert re.search(r"^small\.py:13:16: error: .*200 ≠ 32", out, re.MULTILINE)
+    assert "small.py:9" in told
+    assert "+++" not in out
+
+
+def test_the_fix_as_a_diff(small, capsys):
+    status, out, _ = run(capsys, *FAILING, "--fix")
+    assert status == 1
+    diff = out[out.index("--- small.py") :]
+    assert small.read_text(encoding="utf-8") == SMALL
+    run(capsys, *FAILING, "--apply")
+    texts = [text.splitlines(keepends=True) for text in (SMALL, small.read_text(encoding="utf-8"))]
+    assert diff == "".join(difflib.unified_diff(*texts, "small.py", "small.py"))
+    assert diff
+
+
+def test_a_fix_that_is_applied_runs(small, capsys):
+    small.write_bytes(SMALL.replace("\n", "\r\n").encode())
+    small.chmod(0o640)
+    before = small.read_bytes()
+    assert run(capsys, *FAILING)[0] == 1
+    status, out, _ = run(capsys, *FAILING, "--apply")
+    assert status == 1
+    assert "small.py is changed; as it was it is small.py.orig." in out
+    assert Path("small.py.orig").read_bytes() == before
+    assert small.stat().st_mode & 0o777 == 0o640
+    assert small.read_bytes().count(b"\r\n") == before.count(b"\r\n")
+    assert run(capsys, *FAILING)[0] == 0
+
+
+def test_an_older_original_is_not_lost(small, capsys):
+    Path("small.py.orig").write_text("older")
+    assert "small.py.orig.2." in run(capsys, *FAILING, "--apply")[1]
+    assert Path("small.py.orig").read_text() == "older"
+    assert Path("small.py.orig.2").read_text(encoding="utf-8") == SMALL
+
+
+def test_the_answer_as_json(small, capsys):
+    status, out, err = run(capsys, *FAILING, "--json")
+    assert (status, err) == (1, "")
+    answer = json.loads(out)
+    failure = answer["failure"]
+    assert (failure["file"], failure["line"], failure["column"]) == (str(small), 13, 16)
+    assert failure["expression"] == "self.fc(y.flatten(1))"
+    assert failure["module"] == "fc"
+    assert [operand["shape"] for operand in failure["operands"][:2]] == [[2, 200], [10, 32]]
+    assert failure["root"]["line"] == 9
+    assert failure["fixes"][0]["verified"] is True
+    assert failure["fixes"][0]["output_shapes"] == [[2, 10]]
+    assert failure["fixes"][0]["diff"].startswith("--- small.py\n+++ small.py\n")
+    assert answer["inputs"][0]["shape"] == [2, 3, 5, 5]
+
+
+def test_json_of_a_good_run(small, capsys):
+    status, out, _ = run(capsys, "small.py:Small", "--input", "1,3,2,2", "--json")
+    answer = json.loads(out)
+    assert (status, answer["failure"]) == (0, None)
+    assert answer["outputs"] == [
+        {"name": "output", "shape": [1, 10], "dtype": "float32", "kind": "made"}
+    ]
+
+
+def test_where_no_fix_is_found(small, capsys):
+    small.write_text(SMALL.replace("return self.fc", "raise OSError('no')\n        return self.fc"))
+    status, out, _ = run(capsys, *FAILING, "--fix", "--apply")
+    assert status == 1
+    assert "No fix was found that runs" in out
+    assert not Path("small.py.orig").exists()
+
+
+# --- run: a whole script ------------------------------------------------------------------------
+
+TRAIN = """\
+import sys
+
+import torch
+
+from small import Small
+
+print("arguments", sys.argv[1:], __name__)
+model = Small(72)
+for side in (3, 5):
+    out = model(torch.randn(4, 3, side, side))
+    print("done", side, flush=True)
+"""
+
+
+def script(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tracer", "run", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_script_runs_as_python_runs_it(small):
+    path = small.parent / "train.py"
+    path.write_text(TRAIN.replace("(3, 5)", "(3,)"))
+    found = script("train.py", "--lr", "-3", "--json", "-m", cwd=small.parent)
+    assert found.returncode == 0
+    assert found.stderr == ""
+    assert found.stdout == "arguments ['--lr', '-3', '--json', '-m'] __main__\ndone 3\n"
+
+
+@pytest.mark.parametrize("how", [["sub/train.py"], ["-m", "sub.train"]])
+def test_a_script_that_fails_is_explained(small, how):
+    folder = small.parent / "sub"
+    folder.mkdir()
+    (folder / "train.py").write_text(TRAIN)
+    (folder / "small.py").write_text(SMALL)
+    found = script("--fix", *how, "5", cwd=small.parent)
+    assert found.returncode == 1
+    assert found.stdout.startswith("arguments ['5'] __main__\ndone 3\n")
+    lines = found.stderr.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[1] == f'  File "{folder / "train.py"}", line 10, in <module>'
+    assert "Shapewalk explains:" in lines
+    assert "tracer/" not in found.stderr
+    where = "sub/small.py" if how[0] != "-m" else "small.py"
+    assert re.search(rf"^{where}:13:16: error: ", found.stdout, re.MULTILINE)
+    assert f"--- {where}" in found.stdout
+
+
+def test_the_fix_of_a_script_is_applied(small):
+    (small.parent / "train.py").write_text(TRAIN)
+    assert script("--apply", "train.py", cwd=small.parent).returncode == 1
+    assert Path("small.py.orig").read_text(encoding="utf-8") == SMALL
+    assert small.read_text(encoding="utf-8") != SMALL
+
+
+def test_the_answer_of_a_script_as_json(small):
+    (small.parent / "train.py").write_text(TRAIN)
+    found = script("--json", "train.py", cwd=small.parent)
+    answer = json.loads(found.stdout[found.stdout.index("{") :])
+    assert answer["failure"]["file"] == str(small)
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "words"),
+    [
+        ("import sys\nsys.exit(5)\n", 5, ""),
+        ("raise KeyError('k')\n", 1, "KeyError: 'k'"),
+        ("x = (\n", 2, "bad.py is not Python: line 1"),
+    ],
+)
+def test_scripts_that_end_otherwise(tmp_path, text, status, words):
+    (tmp_path / "bad.py").write_text(text)
+    found = script("bad.py", cwd=tmp_path)
+    assert found.returncode == status
+    assert words in found.stderr
+    assert "Shapewalk" not in found.stderr
+
+
+# --- symbols ------------------------------------------------------------------------------------
+
+ATTEND = """
+from torch import nn
+
+
+class Attend(nn.Module):
+    def __init__(self, dim, heads, bias=True):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim, bias=bias)
+
+    def forward(self, x):
+        B, N, D = x.shape
+        head_dim = D // self.heads
+        q, k, v = self.qkv(x).view(B, N, 3, self.heads, head_dim).permute(2, 0, 3, 1, 4).unbind(0)
+        attn = (q @ k.transpose(-2, -1)).softmax(-1)
+        return (attn @ v).transpose(1, 2).reshape(B, N, D)
+"""
+
+
+@pytest.fixture
+def attend(tmp_path: Path) -> str:
+    (tmp_path / "attend.py").write_text(ATTEND)
+    return f"{tmp_path / 'attend.py'}:Attend"
+
+
+def test_symbols_of_inputs_and_constructor(attend, capsys):
+    """The constructor's whole numbers give the inputs their sizes, and formulas their names."""
+    code, out, _ = run(
+        capsys, attend, "--input", "B,N,dim", "--size", "B=2", "--size", "N=5",
+        "--arg", "dim=12", "--arg", "heads=3", "--symbols",
+    )  # fmt: skip
+    assert code == 0
+    assert "sizes       B = 2, N = 5, dim = 12, heads = 3" in out
+    assert "✓ dim mod heads = 0  dim must be divisible by heads." in out.replace("\u00a0", " ")
+    assert "(B, heads, N, N)" in out
+    assert "head_dim = dim/heads" in out.replace("\u00a0", " ")
+
+
+def test_symbols_where_the_input_is_given_in_numbers(attend, capsys):
+    code, out, _ = run(
+        capsys, attend, "--input", "2,5,12", "--arg", "dim=12", "--arg", "heads=3", "--symbols"
+    )
+    assert code == 0
+    assert "(B, heads, N, N)" in out
+
+
+def test_symbols_of_a_run_that_fails(attend, capsys):
+    code, out, _ = run(
+        capsys, attend, "--input", "B,N,7", "--size", "B=2", "--size", "N=5",
+        "--arg", "dim=12", "--arg", "heads=3", "--symbols",
+    )  # fmt: skip
+    assert code == 1
+    assert "(B, N, 7)" in out
+
+
+def test_symbols_in_what_is_saved(attend, capsys, tmp_path):
+    run(
+        capsys, attend, "--input", "B,N,dim", "--size", "B=2", "--size", "N=5", "--arg", "dim=12",
+        "--arg", "heads=3", "--symbols", "--save", str(tmp_path / "t.json"),
+    )  # fmt: skip
+    found = tracer.load(tmp_path / "t.json")
+    assert [symbol.name for symbol in found.symbols] == ["B", "N", "dim", "heads"]

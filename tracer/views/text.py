@@ -17,9 +17,12 @@ from pathlib import PurePath
 from tracer.document import (
     Call,
     Constraint,
+    Edit,
     Failure,
+    Fix,
     Operand,
     Place,
+    Root,
     Source,
     Span,
     Step,
@@ -28,6 +31,7 @@ from tracer.document import (
 )
 
 _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
+_RED, _GREEN = "\x1b[31m", "\x1b[32m"
 _TAB = 4
 _SETTINGS = 40
 _INSIDE = "stopped"  # what a call shows whose inside failed
@@ -49,28 +53,33 @@ def annotated(trace: Trace, color: bool = False, width: int = 100, symbols: bool
     header = "\n".join([_header(trace, sizes), *(_legend(trace, width) if symbols else ())])
     parts = [header, *(_shown(block, color, width) for block in blocks)]
     if trace.failure is not None:
-        parts.append(failure_text(trace.failure, color))
+        parts.append(failure_text(trace.failure, color, width, trace.sources))
     else:
         outputs = _table("output", [_note_text(note, sizes) for note in trace.outputs])
         parts.append(outputs or "no output")
     return "\n\n".join(parts) + "\n"
 
 
-def failure_text(failure: Failure, color: bool = False) -> str:
-    """Where the forward stopped, its exception, and each operand with where it came from."""
-    where = [f"at {_file_line(failure.file, failure.line)}"] if failure.file else []
-    where += [f"in {_clean(failure.function)}"] if failure.function else []
-    where += [f"module {_clean(failure.module)}"] if failure.module else []
-    lines = [f"Stopped {', '.join(where)}".strip()]
+def failure_text(
+    failure: Failure, color: bool = False, width: int = 100, sources: Sequence[Source] = ()
+) -> str:
+    """Where the forward stopped and why: its exception, each operand with where it came from and
+    its offending dimensions marked, the rule that is broken, where the wrong size was born, and
+    the fixes, best first.  `sources` (a trace's) let a fix show whole lines."""
+    lines = [f"Stopped {_whereabouts(failure.place, failure.module)}".strip()]
     lines += [f"    {line}" for line in _statement(failure.place, color)]
     message = [_clean(line) for line in failure.message.split("\n")] or [""]
     lines.append(f"{_clean(failure.type)}: {message[0]}".rstrip(": "))
     lines += [f"    {line}" for line in message[1:]]
-    rows = [_operand_row(operand) for operand in failure.operands]
-    widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [cell + " " * (w - _columns(cell)) for cell, w in zip(row, widths, strict=True)]
-        lines.append(f"    {'  '.join(cells)}".rstrip())
+    lines += [f"    {line}" for line in _operand_lines(failure.operands, color)]
+    if failure.rule:
+        lines += ["", *_paragraph("Rule", failure.rule, width)]
+    if failure.reason:
+        lines += ["", *_paragraph("Why", failure.reason, width)]
+    if failure.root is not None:
+        lines += ["", *_root_lines(failure.root, color, width)]
+    for number, fix in enumerate(failure.fixes, 1):
+        lines += ["", *_fix_lines(number, fix, _known_lines(failure, sources), color, width)]
     return "\n".join(lines)
 
 
@@ -663,12 +672,171 @@ def _statement(place: Place, color: bool) -> Iterator[str]:
                 yield under
 
 
-def _operand_row(operand: Operand) -> tuple[str, str, str, str]:
-    note = operand.note
+def _whereabouts(place: Place, module: str) -> str:
+    where = [f"at {_file_line(place.file, place.line)}"] if place.file else []
+    where += [f"in {_clean(place.function)}"] if place.function else []
+    where += [f"module {_clean(module)}"] if module else []
+    return ", ".join(where)
+
+
+def _operand_lines(operands: Sequence[Operand], color: bool) -> Iterator[str]:
+    """One line for each operand, shapes under each other by their last dimensions; below it signs
+    under the dimensions that are at odds, which are coloured too."""
+    columns = _size_columns(operands)
+    names = [_clean(operand.note.name) or "(no name)" for operand in operands]
+    shapes = [_aligned(operand, columns, False) for operand in operands]
+    cells = [
+        [*pair, _clean(o.note.dtype)] for *pair, o in zip(names, shapes, operands, strict=True)
+    ]
+    widths = [max(map(_columns, column)) for column in zip(*cells, strict=True)]
+    for operand, (name, shape, dtype) in zip(operands, cells, strict=True):
+        gaps = [" " * (w - _columns(c)) for w, c in zip(widths, (name, shape, dtype), strict=True)]
+        shown = _aligned(operand, columns, color)
+        parts = (name + gaps[0], shown + gaps[1], dtype + gaps[2], _origin(operand))
+        yield "  ".join(parts).rstrip()
+        signs = _signs(operand, columns)
+        if signs:
+            yield f"{' ' * (widths[0] + 2)}{_red(signs, color)}"
+
+
+def _size_columns(operands: Sequence[Operand]) -> list[int]:
+    """How wide each dimension is written, the last dimension first."""
+    found: list[int] = []
+    for operand in operands:
+        for place, size in enumerate(reversed(operand.note.shape)):
+            if place == len(found):
+                found.append(0)
+            found[place] = max(found[place], len(str(size)))
+    return found
+
+
+def _aligned(operand: Operand, columns: Sequence[int], color: bool) -> str:
+    shape = operand.note.shape
+    missing = columns[len(shape) :]
+    sizes = []
+    for dim, size in enumerate(shape):
+        gap = " " * (columns[len(shape) - 1 - dim] - len(str(size)))
+        sizes.append(gap + (_red(str(size), color) if dim in operand.marks else str(size)))
+    comma = "," if len(shape) == 1 else ""
+    margin = " " * (sum(missing) + 2 * len(missing)) if shape else ""
+    return f"{margin}({', '.join(sizes)}{comma})"
+
+
+def _signs(operand: Operand, columns: Sequence[int]) -> str:
+    """Carets under the marked sizes of the aligned shape."""
+    rank = len(operand.note.shape)
+    text = " " * (sum(columns[rank:]) + 2 * len(columns[rank:]) + 1)
+    for dim, size in enumerate(operand.note.shape):
+        width, digits = columns[rank - 1 - dim], len(str(size))
+        sign = "^" if dim in operand.marks else " "
+        text += " " * (width - digits) + sign * digits + "  "
+    return text.rstrip()
+
+
+def _origin(operand: Operand) -> str:
+    formulas = operand.note.dims
+    shape = f" = {_formulas(operand.note).replace(_FIXED, ' ')}" if formulas else ""
     made = _clean(" ".join(operand.expression.split()))
     if operand.line is not None and operand.file:
         source = f"from {_file_line(operand.file, operand.line)}: {made}"
     else:
-        source = note.kind
-    name = _clean(note.name) or "(no name)"
-    return name, _shape(note.shape), _clean(note.dtype), _clean(source)
+        source = _KINDS.get(operand.note.kind, operand.note.kind)
+    return f"{_clean(source)}{shape}"
+
+
+_KINDS = {"constant": "from outside the run", "made": "made inside torch"}
+
+
+def _red(text: str, color: bool) -> str:
+    return f"{_RED}{text}{_PLAIN}" if color and text else text
+
+
+def _paragraph(head: str, text: str, width: int) -> list[str]:
+    """A text behind its heading, wrapped, its lines under each other."""
+    lines = _wrapped(_clean(" ".join(text.split())), max(width - 6, 20))
+    return [
+        f"{f'{head}:' if head and not place else '':<6}{line}" for place, line in enumerate(lines)
+    ]
+
+
+def _root_lines(root: Root, color: bool, width: int) -> Iterator[str]:
+    yield f"{'Root:':<6}{_whereabouts(root.place, root.module) or _clean(root.kind)}"
+    yield from (f"      {line}" for line in _statement(root.place, color))
+    if root.why:
+        yield from _paragraph("", root.why, width)
+
+
+_Lines = dict[str, dict[int, str]]
+"""Lines of source that a failure brings along, by file and number."""
+
+
+def _known_lines(failure: Failure, sources: Sequence[Source]) -> _Lines:
+    found: _Lines = {}
+    places = [failure.place, *([failure.root.place] if failure.root is not None else [])]
+    for place in places:
+        if place.statement and place.statement_span is not None:
+            first, *rest = place.statement.split("\n")
+            span = place.statement_span
+            lines = found.setdefault(place.file, {})
+            lines[span.line] = " " * span.column + first
+            lines.update(enumerate(rest, span.line + 1))
+    for source in sources:
+        found.setdefault(source.file, {}).update(enumerate(source.text.split("\n"), source.first))
+    return found
+
+
+def _fix_lines(number: int, fix: Fix, known: _Lines, color: bool, width: int) -> Iterator[str]:
+    shapes = ", ".join(_shape(shape) for shape in fix.output_shapes)
+    gives = f", gives {shapes}" if shapes else ""
+    state = f" (run with this change{gives})" if fix.verified else " (not run)"
+    head, *rest = _wrapped(
+        f"Fix {number}: {_clean(' '.join(fix.summary.split())).rstrip('.')}{state}",
+        max(width - 6, 20),
+    )
+    yield head
+    yield from (f"      {line}" for line in rest)
+    for place, old, new in _changes(fix, known):
+        yield f"    {place}"
+        yield from (f"    {_red(f'- {line}', color)}".rstrip() for line in old)
+        green, plain = (_GREEN, _PLAIN) if color else ("", "")
+        yield from (f"    {green}+ {line}{plain}".rstrip() for line in new)
+    if fix.caveat:
+        yield from (f"    {line}" for line in _paragraph("Note", fix.caveat, width - 4))
+
+
+def _changes(fix: Fix, known: _Lines) -> Iterator[tuple[str, list[str], list[str]]]:
+    """For each stretch of lines that a fix edits: where it is, its lines, and the new ones."""
+    edits = sorted(fix.edits, key=lambda e: (e.file, e.span.line, e.span.column))
+    while edits:
+        group, last = [edits[0]], edits[0].span.end_line
+        for edit in edits[1:]:
+            if edit.file == group[0].file and edit.span.line <= last:
+                group.append(edit)
+                last = max(last, edit.span.end_line)
+        edits = [edit for edit in edits if not any(edit is each for each in group)]
+        first, file = group[0].span.line, group[0].file
+        where = _file_line(file, first)
+        lines = known.get(file, {})
+        backward = any(edit.span.end_line < edit.span.line for edit in group)
+        if backward or any(number not in lines for number in range(first, last + 1)):
+            written = [line for e in group for line in e.replacement.strip("\n").split("\n")]
+            yield f"{where}, column {group[0].span.column + 1}", [], [_clean(x) for x in written]
+            continue
+        old = [lines[number] for number in range(first, last + 1)]
+        new = _edited(old, group, first)
+        while old and new and old[-1] == new[-1]:
+            old, new = old[:-1], new[:-1]
+        while old and new and old[0] == new[0]:
+            old, new = old[1:], new[1:]
+        margin = min((len(x) - len(x.lstrip()) for x in (*old, *new) if x.strip()), default=0)
+        yield where, [_clean(x[margin:]) for x in old], [_clean(x[margin:]) for x in new]
+
+
+def _edited(lines: Sequence[str], edits: Sequence[Edit], first: int) -> list[str]:
+    text = list(lines)
+    for edit in sorted(edits, key=lambda e: (e.span.line, e.span.column), reverse=True):
+        start, stop = edit.span.line - first, edit.span.end_line - first
+        before = text[start][: edit.span.column]
+        behind = text[stop][edit.span.end_column :]
+        text[start : stop + 1] = f"{before}{edit.replacement}{behind}".split("\n")
+    return text

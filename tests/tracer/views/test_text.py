@@ -20,14 +20,25 @@ from tests import models
 from tests.tracer.views.small import Chains, Fails, Refuses, Repeats
 from tests.tracer.views.symbolic import formula, with_formulas
 from tracer import Trace, trace
-from tracer.document import Constraint
+from tracer.document import (
+    Constraint,
+    Edit,
+    Failure,
+    Fix,
+    Operand,
+    Place,
+    Root,
+    Source,
+    Span,
+    TensorNote,
+)
 from tracer.views.text import annotated, failure_text, markdown
 
 ANSI = re.compile(r"\x1b\[\d*m")
 
 
 def small(model: nn.Module, *inputs: Tensor) -> Trace:
-    return trace(model.eval(), *inputs, values=False)
+    return trace(model.eval(), *inputs, values=False, diagnose=False)
 
 
 SMALL: dict[str, Callable[[], Trace]] = {
@@ -130,8 +141,8 @@ def test_colour_adds_nothing_but_colour(name: str) -> None:
     plain = [line for line in annotated(ALL[name]).splitlines() if line.strip(" ^")]
     colored = annotated(ALL[name], color=True)
     assert "\x1b" not in "".join(plain)
-    assert [line for line in ANSI.sub("", colored).splitlines() if line.strip()] == plain
-    assert colored.count("\x1b[2m") + colored.count("\x1b[1m") == colored.count("\x1b[0m")
+    assert [line for line in ANSI.sub("", colored).splitlines() if line.strip(" ^")] == plain
+    assert len(re.findall(r"\x1b\[(?!0m)", colored)) == colored.count("\x1b[0m")
 
 
 def test_the_failing_expression_is_bold() -> None:
@@ -155,6 +166,164 @@ def test_a_failure_names_the_operands_and_where_they_came_from() -> None:
         r" +y +\(2, 3\)  float32  from small.py:\d+: self.fc\(x\).tanh\(\)", lines[4]
     )
     assert re.fullmatch(r" +mix.weights +\(5, 2\)  float32  parameter", lines[5])
+
+
+def at(line: int, text: str, part: str, function: str) -> Place:
+    """The place of `part` in a statement that begins in column 8 of `line`."""
+    statement = text.strip()
+    before = statement[: statement.index(part)]
+    row, column = line + before.count("\n"), len(before.rpartition("\n")[2])
+    column += 0 if "\n" in before else 8
+    lines = part.split("\n")
+    end = len(lines[-1]) + (column if len(lines) == 1 else 0)
+    last = statement.rpartition("\n")[2]
+    return Place(
+        file="/home/me/net.py",
+        line=row,
+        function=function,
+        source=None,
+        span=Span(row, column, row + len(lines) - 1, end),
+        expression=part,
+        statement=statement,
+        statement_span=Span(
+            line, 8, line + statement.count("\n"), len(last) + (0 if "\n" in statement else 8)
+        ),
+    )
+
+
+def tensor(number: int, name: str, *shape: int, kind: str = "made") -> TensorNote:
+    return TensorNote(number, name, shape, "float32", "cpu", kind, None, None, None)
+
+
+def edit(line: int, column: int, end: int, text: str) -> Edit:
+    return Edit("/home/me/net.py", Span(line, column, line, end), text)
+
+
+DIAGNOSED = Failure(
+    type="RuntimeError",
+    message="mat1 and mat2 shapes cannot be multiplied (16x576 and 400x120)",
+    step=None,
+    place=at(30, "x = F.relu(self.fc1(x))", "self.fc1(x)", "Net.forward"),
+    module="body.fc1",
+    operands=(
+        Operand(tensor(1, "x", 16, 576), "x.flatten(1)", "/home/me/net.py", 29, (1,)),
+        Operand(tensor(2, "body.fc1.weight", 120, 400, kind="parameter"), "", "", None, (1,)),
+        Operand(tensor(3, "body.fc1.bias", 120, kind="parameter"), "", "", None),
+    ),
+    rule="linear needs the last size of its input to equal in_features: 576 ≠ 400.",
+    reason="After flatten every sample has 16 · 6 · 6 = 576 numbers. The layer was made for 400, "
+    "which is what images of 32 × 32 would give. These are 36 × 36.",
+    root=Root(
+        "constructor",
+        at(12, "self.fc1 = nn.Linear(400, 120)", "400", "Net.__init__"),
+        "body",
+        None,
+        "The layer is made for 400 numbers for each sample, and 576 come.",
+    ),
+    fixes=(
+        Fix(
+            "Make the layer for 576 numbers",
+            (edit(12, 29, 32, "576"),),
+            True,
+            ((16, 10),),
+            "It then fits images of 36 × 36 alone.",
+        ),
+        Fix(
+            "Pool to 5 × 5 before flatten",
+            (edit(29, 0, 0, "        x = F.adaptive_avg_pool2d(x, 5)\n"),),
+            False,
+            (),
+            "",
+        ),
+    ),
+)
+FORWARD = Source(
+    "/home/me/net.py",
+    "Net.forward",
+    28,
+    "    def forward(self, x):\n        x = x.flatten(1)\n        x = F.relu(self.fc1(x))",
+    (),
+)
+
+
+def test_a_diagnosis_as_text(golden: Callable[[str, str], None]) -> None:
+    golden("failure.txt", failure_text(DIAGNOSED, sources=(FORWARD,)) + "\n")
+
+
+def test_a_diagnosis_in_narrow_columns() -> None:
+    lines = failure_text(DIAGNOSED, width=40).splitlines()
+    first = lines.index(next(line for line in lines if line.startswith("Rule:")))
+    told = [line for line in lines[first:] if not line.startswith(("Root:", "    +", "    -"))]
+    assert max(map(len, told)) <= 40
+    assert " ".join(DIAGNOSED.reason.split()) in " ".join(" ".join(lines).split())
+
+
+def test_an_edit_of_unknown_lines_is_told_by_its_place() -> None:
+    text = failure_text(dataclasses.replace(DIAGNOSED, root=None))
+    assert "    net.py:12, column 30\n    + 576\n" in text
+
+
+def test_edits_of_one_line_and_over_lines() -> None:
+    def shown(*edits: Edit) -> list[str]:
+        fix = Fix("Mend it", edits, True, (), "")
+        whole = dataclasses.replace(DIAGNOSED, fixes=(fix,))
+        lines = failure_text(whole, sources=(FORWARD,)).splitlines()
+        return [line for line in lines if line.startswith(("    + ", "    - "))]
+
+    assert shown(edit(30, 12, 18, "F.gelu"), edit(30, 28, 29, "x.detach()")) == [
+        "    - x = F.relu(self.fc1(x))",
+        "    + x = F.gelu(self.fc1(x.detach()))",
+    ]
+    over = Edit("/home/me/net.py", Span(29, 12, 30, 31), "self.fc1(\n            x)")
+    assert shown(over) == [
+        "    - x = x.flatten(1)",
+        "    - x = F.relu(self.fc1(x))",
+        "    + x = self.fc1(",
+        "    +     x)",
+    ]
+
+
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize(
+    ("shapes", "marks", "lines"),
+    [
+        (
+            [(2, 100, 3), (5,)],
+            [(2,), (0,)],
+            ["a  (2, 100, 3)", "            ^", "b          (5,)", "            ^"],
+        ),
+        ([(), (1, 20)], [(), (0, 1)], ["a  ()", "b  (1, 20)", "    ^  ^^"]),
+        ([(64, 8), (8, 1000)], [(1,), (0,)], None),
+    ],
+)
+def test_shapes_stand_under_each_other_by_their_last_dimension(
+    shapes: list[tuple[int, ...]],
+    marks: list[tuple[int, ...]],
+    lines: list[str] | None,
+    color: bool,
+) -> None:
+    operands = tuple(
+        Operand(tensor(i, "ab"[i], *shape, kind="input"), "", "", None, marked)
+        for i, (shape, marked) in enumerate(zip(shapes, marks, strict=True))
+    )
+    text = failure_text(dataclasses.replace(DIAGNOSED, operands=operands, rule=""), color)
+    shown = ANSI.sub("", text).split("400x120)\n")[1].split("\n\n")[0].splitlines()
+    if lines is not None:
+        assert [line[4:].split("  float32")[0].rstrip() for line in shown] == lines
+    for row, (shape, marked) in enumerate(zip(shapes, marks, strict=True)):
+        # What stands above the signs of a row are the sizes that are marked, and no others.
+        signs = [i for i, line in enumerate(shown) if not line.strip(" ^")]
+        under = [i for i in signs if shown[i - 1].split()[0] == "ab"[row]]
+        assert bool(under) == bool(marked)
+        for i in under:
+            found = [
+                shown[i - 1][match.start() : match.end()] for match in re.finditer(r"\^+", shown[i])
+            ]
+            assert found == [str(shape[dim]) for dim in marked]
+    if color:
+        for shape, marked in zip(shapes, marks, strict=True):
+            for dim in marked:
+                assert f"\x1b[31m{shape[dim]}\x1b[0m" in text
 
 
 def test_the_exception_carries_the_explanation() -> None:
@@ -276,7 +445,10 @@ def poisoned(value: Any, chance: random.Random) -> Any:
 def test_no_text_of_a_trace_commands_the_terminal(seed: int) -> None:
     chance = random.Random(seed)
     for name in SMALL:
-        bad = poisoned(ALL[name], chance)
+        found = ALL[name]
+        if found.failure is not None:
+            found = dataclasses.replace(found, failure=DIAGNOSED)
+        bad = poisoned(found, chance)
         texts = [annotated(bad, width=chance.choice([0, 30, 100])), markdown(bad)]
         if bad.failure is not None:
             texts.append(failure_text(bad.failure))

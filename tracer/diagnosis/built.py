@@ -1,0 +1,364 @@
+"""Where in the source a module of the model was built, and with which arguments."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import CodeType
+
+from torch import nn
+
+from tracer.document import Place, Span
+from tracer.source import _extent, _File, _header_extent, _parsed
+
+
+@dataclass(frozen=True)
+class Built:
+    """The call that built the module at `path`, in `owner.__init__` or what that calls.
+
+    `arguments` maps the names of the built class's arguments to the text and span of what was
+    written for them; `parameters` are the names that the enclosing function itself takes.
+    """
+
+    path: str
+    place: Place
+    arguments: dict[str, tuple[str, Span]]
+    parameters: tuple[str, ...]
+    owner: str
+
+
+def built(model: nn.Module, path: str) -> Built | None:
+    """The call that built `path`; None when it cannot be told which one it was."""
+    names = path.split(".") if path else []
+    chain = [model]
+    for name in names:
+        chain.append(getattr(chain[-1], name) if name in chain[-1]._modules else nn.Module())
+    target = chain[-1]
+    # The innermost module above it that someone wrote a class for.
+    for depth in range(len(names) - 1, -1, -1):
+        owner = chain[depth]
+        if not type(owner).__module__.startswith("torch."):
+            found = _within(owner, names[depth:], chain[depth + 1 :], target)
+            if found is not None:
+                return _described(found, path, ".".join(names[:depth]), target)
+            return None
+    return None
+
+
+def parameter(model: nn.Module, path: str) -> Place | None:
+    """Where `self.name = nn.Parameter(...)` or `register_buffer` stands."""
+    owner_path, _, name = path.rpartition(".")
+    try:
+        owner = model.get_submodule(owner_path) if owner_path else model
+    except AttributeError:
+        return None
+    return attribute(owner, name)
+
+
+def attribute(owner: nn.Module, name: str) -> Place | None:
+    """Where `self.name = ...` stands in the owner's class."""
+    for file, scope, code in _classes(owner):
+        for function, statement in _statements(scope):
+            value = _assigned_to(statement, name)
+            if value is not None:
+                return place(file, value, statement, f"{scope.name}.{function.name}", code)
+    return None
+
+
+def default(owner: nn.Module, name: str) -> Place | None:
+    """`heads=8` in the first line of the owner's `__init__`."""
+    for file, scope, code in _classes(owner):
+        for function in scope.body:
+            if not isinstance(function, ast.FunctionDef) or function.name != "__init__":
+                continue
+            args = [*function.args.posonlyargs, *function.args.args]
+            given = list(zip(reversed(args), reversed(function.args.defaults), strict=False))
+            given += [
+                (arg, value)
+                for arg, value in zip(
+                    function.args.kwonlyargs, function.args.kw_defaults, strict=True
+                )
+                if value is not None
+            ]
+            for arg, value in given:
+                if arg.arg == name:
+                    extent = (*_extent(arg)[:2], *_extent(value)[2:])
+                    text, span = file.text(extent), file.span(extent)
+                    where = f"{scope.name}.__init__"
+                    return Place(code, span.line, where, None, span, text, text, span)
+    return None
+
+
+def _classes(owner: nn.Module) -> Iterator[tuple[_File, ast.ClassDef, str]]:
+    """The classes of a module that were written outside torch, with their text."""
+    for cls in type(owner).__mro__:
+        if cls.__module__.startswith("torch") or cls is object:
+            return
+        own = [vars(cls).get(name) for name in ("__init__", "forward")]
+        code = next((getattr(f, "__code__", None) for f in own if f is not None), None)
+        if code is None:
+            continue
+        file = _parsed(code.co_filename)
+        if file is None or not file.contains(code):
+            continue
+        inside = [
+            node
+            for node in ast.walk(file.tree)
+            if isinstance(node, ast.ClassDef)
+            and node.name == cls.__name__
+            and node.lineno <= code.co_firstlineno <= (node.end_lineno or 0)
+        ]
+        if inside:
+            yield file, max(inside, key=lambda node: node.lineno), code.co_filename
+
+
+_Found = tuple[_File, ast.Call, str, str]  # the text, the call, its function, the file's name
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def _statements(scope: ast.ClassDef) -> Iterator[tuple[_Function, ast.stmt]]:
+    for function in scope.body:
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            for node in ast.walk(function):
+                if isinstance(node, ast.stmt) and node is not function:
+                    yield function, node
+
+
+def _assigned_to(statement: ast.stmt, name: str) -> ast.expr | None:
+    """The value that the statement gives to `self.name`, or registers under it."""
+    if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        for target in targets:
+            if isinstance(target, ast.Attribute) and target.attr == name:
+                return statement.value
+            if isinstance(target, ast.Tuple) and isinstance(statement.value, ast.Tuple):
+                for part, value in zip(target.elts, statement.value.elts, strict=False):
+                    if isinstance(part, ast.Attribute) and part.attr == name:
+                        return value
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        call = statement.value
+        if (
+            isinstance(call.func, ast.Attribute)
+            and call.func.attr in ("register_buffer", "register_parameter", "add_module")
+            and len(call.args) > 1
+            and isinstance(call.args[0], ast.Constant)
+            and call.args[0].value == name
+        ):
+            return call.args[1]
+    return None
+
+
+def _within(
+    owner: nn.Module, names: list[str], chain: list[nn.Module], target: nn.Module
+) -> _Found | None:
+    """The call for `owner.<names>` in the owner's class."""
+    kind = type(target).__name__
+    for file, scope, code in _classes(owner):
+        values = [
+            (function, value)
+            for function, statement in _statements(scope)
+            if (value := _assigned_to(statement, names[0])) is not None
+        ]
+        for function, value in values:
+            node = _child(value, names[1:], chain, kind)
+            if node is not None:
+                return file, node, f"{scope.name}.{function.name}", code
+        # Appended to a list in a loop, or built by another method: by what it was built with.
+        everywhere = [
+            (function.name, node)
+            for function in scope.body
+            if isinstance(function, ast.FunctionDef)
+            for node in ast.walk(function)
+            if isinstance(node, ast.Call) and _called(node) == kind
+        ]
+        everywhere = [pair for pair in everywhere if _agrees(pair[1], target)]
+        if len(everywhere) == 1:
+            return file, everywhere[0][1], f"{scope.name}.{everywhere[0][0]}", code
+        # Built by a function: the call of that function.
+        if len(values) == 1 and len(names) > 1:
+            function, value = values[0]
+            if isinstance(value, ast.Call) and _called(value) not in _CONTAINERS:
+                return file, value, f"{scope.name}.{function.name}", code
+    return None
+
+
+_CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
+
+
+def _called(node: ast.expr | None) -> str:
+    if not isinstance(node, ast.Call):
+        return ""
+    func = node.func
+    return func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
+
+
+def _child(value: ast.expr, names: list[str], chain: list[nn.Module], kind: str) -> ast.Call | None:
+    """The call for the descendant `names` of what `value` builds."""
+    if isinstance(value, ast.IfExp):
+        return _child(value.body, names, chain, kind) or _child(value.orelse, names, chain, kind)
+    if not names:
+        return value if isinstance(value, ast.Call) and _called(value) == kind else None
+    if isinstance(value, ast.Call) and _called(value) in _CONTAINERS:
+        part = _element(value, names[0])
+        if part is not None:
+            inner = _child(part, names[1:], chain[1:], kind)
+            plain = isinstance(part, ast.Call) and _called(part) not in _CONTAINERS
+            return inner or (part if plain and isinstance(part, ast.Call) else None)
+    calls = [n for n in ast.walk(value) if isinstance(n, ast.Call) and _called(n) == kind]
+    agreeing = [call for call in calls if _agrees(call, chain[-1])]
+    if len(agreeing) == 1:
+        return agreeing[0]
+    # As many calls as modules of this kind in the container: they stand in the same order.
+    alike = [m for m in chain[0].modules() if type(m).__name__ == kind] if chain else []
+    if len(alike) == len(calls):
+        for module, call in zip(alike, sorted(calls, key=lambda c: _extent(c)), strict=True):
+            if module is chain[-1]:
+                return call
+    return None
+
+
+def _element(value: ast.Call, name: str) -> ast.expr | None:
+    args: list[ast.expr] = list(value.args)
+    if len(args) == 1 and isinstance(args[0], ast.List | ast.Tuple):
+        args = list(args[0].elts)
+    if len(args) == 1 and isinstance(args[0], ast.Dict):
+        for key, item in zip(args[0].keys, args[0].values, strict=True):
+            if isinstance(key, ast.Constant) and key.value == name:
+                return item
+        return None
+    if len(args) == 1 and isinstance(args[0], ast.Call) and _called(args[0]) == "OrderedDict":
+        for inner in ast.walk(args[0]):
+            if (
+                isinstance(inner, ast.Tuple)
+                and len(inner.elts) == 2
+                and isinstance(inner.elts[0], ast.Constant)
+                and inner.elts[0].value == name
+            ):
+                return inner.elts[1]
+        return None
+    if name.isdigit() and int(name) < len(args):
+        if any(isinstance(arg, ast.Starred) for arg in args[: int(name) + 1]):
+            return None
+        return args[int(name)]
+    return None
+
+
+def _signature(kind: type) -> list[str]:
+    try:
+        return list(inspect.signature(kind).parameters)
+    except (TypeError, ValueError):
+        return []
+
+
+def _agrees(call: ast.Call, module: nn.Module) -> bool:
+    """No literal of the call differs from what the module holds under that name."""
+    for name, node in _named(call, type(module)).items():
+        held = getattr(module, name, None)
+        if isinstance(held, tuple) and len(set(held)) == 1:
+            held = held[0]
+        if isinstance(node, ast.Constant) and isinstance(held, int) and node.value != held:
+            return False
+    return True
+
+
+def _named(call: ast.Call, kind: type) -> dict[str, ast.expr]:
+    names = _signature(kind)
+    if names[:2] == ["args", "kwargs"]:
+        names = {"LSTM": _RNN, "GRU": _RNN, "RNN": _RNN}.get(kind.__name__, [])
+    found: dict[str, ast.expr] = {}
+    for name, arg in zip(names, call.args, strict=False):
+        if isinstance(arg, ast.Starred):
+            break
+        found[name] = arg
+    found |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+    return found
+
+
+_RNN = ["input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout"]
+
+
+def _described(found: _Found, path: str, owner: str, target: nn.Module) -> Built:
+    file, node, function, name = found
+    statement = file.statement_at(_extent(node)) or file.tree.body[0]
+    enclosing = [
+        f
+        for f in ast.walk(file.tree)
+        if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef)
+        and f.lineno <= node.lineno <= (f.end_lineno or 0)
+    ]
+    inner = max(enclosing, key=lambda f: f.lineno, default=None)
+    taken: tuple[str, ...] = ()
+    if inner is not None:
+        taken = tuple(
+            a.arg for a in (*inner.args.posonlyargs, *inner.args.args, *inner.args.kwonlyargs)
+        )
+    return Built(
+        path=path,
+        place=place(file, node, statement, function, name),
+        arguments={
+            name: (file.text(_extent(value)), file.span(_extent(value)))
+            for name, value in _named(node, type(target)).items()
+        },
+        parameters=taken,
+        owner=owner,
+    )
+
+
+def definition(code: CodeType) -> Place | None:
+    """The first line of a function."""
+    file = _parsed(code.co_filename)
+    if file is None or not file.contains(code):
+        return None
+    for node in ast.walk(file.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == code.co_name:
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            if first == code.co_firstlineno:
+                extent = (node.lineno, *_header_extent(node, file)[1:])
+                text, span = file.text(extent), file.span(extent)
+                name = code.co_qualname
+                return Place(code.co_filename, span.line, name, None, span, text, text, span)
+    return None
+
+
+def place(file: _File, node: ast.expr, statement: ast.stmt, function: str, name: str) -> Place:
+    extent = _extent(node)
+    span = file.span(extent)
+    whole = _extent(statement)
+    return Place(
+        file=name,
+        line=span.line,
+        function=function,
+        source=None,
+        span=span,
+        expression=file.text(extent),
+        statement=file.text(whole),
+        statement_span=file.span(whole),
+    )
+
+
+def followed(
+    model: nn.Module, path: str, argument: str, inside: str | None = None
+) -> tuple[Built, str] | None:
+    """The call where the size was written, and its argument: from `nn.Linear(dim, 10)` on to
+    `Block(64)` when `dim` is only handed on, unless the module `inside`, which it is at odds with,
+    was built in the same place."""
+    here = built(model, path)
+    if here is None:
+        return None
+    for _ in range(8):
+        text = here.arguments.get(argument, ("", None))[0]
+        if (
+            not here.owner
+            or text not in here.parameters
+            or not here.place.function.endswith("__init__")
+        ):
+            break
+        if inside is not None and inside.startswith(f"{here.owner}."):
+            break
+        above = built(model, here.owner)
+        if above is None or text not in above.arguments:
+            break
+        here, argument = above, text
+    return here, argument

@@ -1,0 +1,425 @@
+"""Where a dimension of a tensor comes from, step by step back through a recorded run."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tracer.document import Step, TensorNote, Trace
+
+MAX_HOPS = 4000
+
+
+@dataclass(frozen=True)
+class Hop:
+    """What `step` did to make dimension `dim` of `note`.
+
+    `how` is `same` (the size was handed on), `changed` (worked out from the sources: a convolution
+    without padding, a slice, cat), `merged`, `split` and `regrouped` (by a view), `weight` (a
+    parameter's size), `new` (made by the step) or `unknown`.  `sources` are what it was made of.
+    """
+
+    note: TensorNote
+    dim: int
+    step: Step
+    how: str
+    sources: tuple[tuple[TensorNote, int], ...]
+
+
+@dataclass(frozen=True)
+class Birth:
+    """Where a size was born: at the last of `hops` when that is not `same`, else in `note`, which
+    no step made: an input, a parameter or a constant."""
+
+    hops: tuple[Hop, ...]
+    note: TensorNote
+    dim: int
+
+    @property
+    def last(self) -> Hop | None:
+        return self.hops[-1] if self.hops and self.hops[-1].how != "same" else None
+
+
+def birth(trace: Trace, note: TensorNote, dim: int) -> Birth:
+    """Follow a size back for as long as it is only handed on."""
+    hops: list[Hop] = []
+    for _ in range(MAX_HOPS):
+        step = made_by(trace, note)
+        if step is None:
+            break
+        how, sources = _made(step, note, dim)
+        hops.append(Hop(note, dim, step, how, tuple(sources)))
+        if how != "same" or not sources:
+            break
+        note, dim = sources[0]
+    return Birth(tuple(hops), note, dim)
+
+
+def back(trace: Trace, note: TensorNote, dim: int) -> Iterator[Hop]:
+    """Every hop on the way to the origin, also beyond steps that changed the size."""
+    for _ in range(MAX_HOPS):
+        step = made_by(trace, note)
+        if step is None:
+            return
+        how, sources = _made(step, note, dim)
+        yield Hop(note, dim, step, how, tuple(sources))
+        if not sources or how == "weight":
+            return
+        note, dim = sources[0]
+
+
+def ancestors(trace: Trace, note: TensorNote) -> Iterator[tuple[Step, TensorNote, TensorNote]]:
+    """(step, what it made, its main operand) back along the main operand of each step."""
+    for _ in range(MAX_HOPS):
+        step = made_by(trace, note)
+        if step is None:
+            return
+        inputs = [n for n in step.inputs if n.kind not in ("parameter", "buffer")]
+        if not inputs:
+            return
+        main = max(inputs, key=lambda n: len(n.shape)) if _joins(step) else inputs[0]
+        yield step, note, main
+        note = main
+
+
+def made_by(trace: Trace, note: TensorNote) -> Step | None:
+    if note.born is None or not 0 <= note.born < len(trace.steps):
+        return None
+    step = trace.steps[note.born]
+    return None if any(n.id == note.id for n in step.inputs) else step
+
+
+def short_op(step: Step) -> str:
+    """`conv2d` of `F.conv2d` and `nn.Conv2d`, `add` of `Tensor.__iadd__`."""
+    name = step.op.rpartition(".")[2].lower()
+    if name.startswith("__"):
+        name = name.strip("_")
+        if name[1:] in ("add", "sub", "mul", "truediv", "matmul", "pow"):
+            name = name[1:]
+    return name.rstrip("_")
+
+
+def numbers(step: Step, *names: str) -> list[int]:
+    """The whole numbers among a step's arguments: those named so, and those without a name."""
+    found: list[int] = []
+    for text in step.arguments:
+        match = re.match(r"(\w+)=(.*)", text, re.DOTALL)
+        if match is not None and match[1] not in names:
+            continue
+        try:
+            value = ast.literal_eval(match[2] if match is not None else text)
+        except (ValueError, SyntaxError):
+            continue
+        found += _ints(value)
+    return found
+
+
+def _ints(value: object) -> list[int]:
+    if isinstance(value, bool):
+        return []
+    if isinstance(value, int):
+        return [value]
+    if isinstance(value, list | tuple):
+        return [number for item in value for number in _ints(item)]
+    return []
+
+
+def flag(step: Step, name: str) -> bool:
+    return f"{name}=True" in step.arguments
+
+
+_Made = tuple[str, list[tuple[TensorNote, int]]]
+_VIEWS = (
+    "view",
+    "reshape",
+    "flatten",
+    "unflatten",
+    "view_as",
+    "reshape_as",
+    "squeeze",
+    "unsqueeze",
+)
+_PERMUTES = ("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "mt", "h")
+_REDUCES = """sum mean max min amax amin argmax argmin prod std var norm logsumexp any all median
+    nansum nanmean mode vector_norm kthvalue"""
+_NAMES_OF_DIMS = ("dim", "dims", "axis", "dim0", "dim1", "source", "destination")
+
+
+def _joins(step: Step) -> bool:
+    return short_op(step) in ("add", "sub", "mul", "div", "truediv", "where", "cat", "stack")
+
+
+def _made(step: Step, note: TensorNote, dim: int) -> _Made:
+    """How `step` made dimension `dim` of `note`, and of what."""
+    op = short_op(step)
+    rank, size = len(note.shape), note.shape[dim]
+    weights = [n for n in step.inputs if n.kind == "parameter"]
+    given = [n for n in step.inputs if n.kind not in ("parameter", "buffer")]
+    if not step.inputs:
+        return "new", []
+    x = given[0] if given else step.inputs[0]
+
+    if "conv" in op and op[-1] == "d":
+        return _spatial(
+            x, note, dim, int(op[-2]) if op[-2].isdigit() else 2, weights or step.inputs[1:]
+        )
+    resizes = "pool" in op or op.startswith(("interpolate", "upsampl"))
+    if resizes and rank == len(x.shape):
+        if x.shape[dim] == size:
+            return "same", [(x, dim)]
+        return ("new" if "adaptive" in op else "changed"), [(x, dim)]
+    if op in ("linear", "bilinear"):
+        if dim == rank - 1:
+            return "weight", [(w, 0) for w in (weights or step.inputs[1:])[:1]]
+        return "same", [(x, dim)]
+    if op in ("embedding", "embeddingbag"):
+        table = next((n for n in step.inputs if len(n.shape) == 2 and n.kind == "parameter"), None)
+        index = next((n for n in step.inputs if n is not table), x)
+        if dim == rank - 1 and table is not None:
+            return "weight", [(table, 1)]
+        return ("same", [(index, dim)]) if dim < len(index.shape) else ("unknown", [])
+    if op in ("lstm", "gru", "rnn"):
+        return _recurrent(step, x, note, dim, weights)
+    if op == "multiheadattention":
+        if step.outputs and note.id == step.outputs[0].id and len(x.shape) == rank:
+            return "same", [(x, dim)]
+        return "unknown", [(x, min(dim, len(x.shape) - 1))]
+    if op in ("matmul", "bmm", "mm"):
+        return _product(step, note, dim)
+    if op == "einsum":
+        return _einsum(step, note, dim)
+    if op in _PERMUTES:
+        return _permuted(op, step, x, note, dim)
+    if op in _VIEWS:
+        return _viewed(op, step, x, note, dim)
+    if op in _REDUCES.split() and len(given) == 1:
+        return _reduced(step, x, note, dim)
+    if op == "getitem":
+        return _indexed(step, x, note, dim)
+    if op in ("select", "unbind"):
+        at = (numbers(step, "dim") or [0])[0] % max(len(x.shape), 1)
+        return "same", [(x, dim + (dim >= at))]
+    if op in ("chunk", "split", "narrow", "tensor_split", "topk", "unfold"):
+        if dim < len(x.shape):
+            return ("same" if x.shape[dim] == size else "changed"), [(x, dim)]
+        return "new", [(x, len(x.shape) - 1)]
+    if op in ("cat", "concat", "concatenate", "hstack", "vstack"):
+        alike = [n for n in given if len(n.shape) == rank] or [x]
+        if len(alike[0].shape) != rank:
+            return "unknown", []
+        if sum(n.shape[dim] for n in alike) == size and any(n.shape[dim] != size for n in alike):
+            return "changed", [(n, dim) for n in alike]
+        same = [n for n in alike if n.shape[dim] == size]
+        return ("same", [(same[0], dim)]) if same else ("changed", [(n, dim) for n in alike])
+    if op == "stack":
+        at = (numbers(step, "dim") or [0])[0] % max(rank, 1)
+        return ("new", []) if dim == at else ("same", [(x, dim - (dim > at))])
+    if op in ("gather", "take_along_dim") and len(step.inputs) > 1:
+        index = step.inputs[1]
+        return ("same", [(index, dim)]) if len(index.shape) == rank else ("unknown", [])
+    return _elementwise(step, note, dim, given or list(step.inputs))
+
+
+def _spatial(
+    x: TensorNote,
+    note: TensorNote,
+    dim: int,
+    number: int,
+    weights: list[TensorNote] | tuple[TensorNote, ...],
+) -> _Made:
+    if len(x.shape) != len(note.shape):
+        return "unknown", []
+    if dim == len(note.shape) - number - 1:
+        return "weight", [(w, 0) for w in weights[:1]]
+    if x.shape[dim] == note.shape[dim]:
+        return "same", [(x, dim)]
+    return "changed", [(x, dim)]
+
+
+def _recurrent(
+    step: Step, x: TensorNote, note: TensorNote, dim: int, weights: list[TensorNote]
+) -> _Made:
+    if step.outputs and note.id == step.outputs[0].id and len(x.shape) == len(note.shape):
+        if dim == len(note.shape) - 1:
+            return "weight", [(w, 0) for w in weights[:1]]
+        return "same", [(x, dim)]
+    batch = 0 if flag(step, "batch_first") else 1
+    if len(note.shape) == 3 and dim == 1 and len(x.shape) == 3:
+        return "same", [(x, batch)]
+    return "weight", [(w, 0) for w in weights[:1]]
+
+
+def _product(step: Step, note: TensorNote, dim: int) -> _Made:
+    if len(step.inputs) < 2:
+        return "unknown", []
+    a, b = step.inputs[0], step.inputs[1]
+    rank, backwards = len(note.shape), len(note.shape) - dim
+    if len(a.shape) > 1 and len(b.shape) > 1:
+        if backwards == 1:
+            return "same", [(b, len(b.shape) - 1)]
+        if backwards == 2:
+            return "same", [(a, len(a.shape) - 2)]
+    for n in (a, b):
+        at = len(n.shape) - backwards
+        if 0 <= at < len(n.shape) and n.shape[at] == note.shape[dim] and rank:
+            return "same", [(n, at)]
+    return "unknown", []
+
+
+def _einsum(step: Step, note: TensorNote, dim: int) -> _Made:
+    equation = next((t.strip("'\"") for t in step.arguments if "->" in t), "")
+    equation = equation.removeprefix("equation=").strip("'\"").replace(" ", "")
+    left, _, right = equation.partition("->")
+    if "." in equation or dim >= len(right):
+        return "unknown", []
+    for term, n in zip(left.split(","), step.inputs, strict=False):
+        if right[dim] in term and len(term) == len(n.shape):
+            return "same", [(n, term.index(right[dim]))]
+    return "unknown", []
+
+
+def _permuted(op: str, step: Step, x: TensorNote, note: TensorNote, dim: int) -> _Made:
+    rank = len(x.shape)
+    if len(note.shape) != rank or not rank:
+        return "unknown", []
+    order = list(range(rank))
+    given = numbers(step, *_NAMES_OF_DIMS)
+    if op == "permute" and len(given) == rank:
+        order = [d % rank for d in given]
+    elif op in ("transpose", "swapaxes", "swapdims") and len(given) == 2:
+        a, b = (d % rank for d in given)
+        order[a], order[b] = order[b], order[a]
+    elif op in ("movedim", "moveaxis") and len(given) == 2:
+        a, b = (d % rank for d in given)
+        order.remove(a)
+        order.insert(b, a)
+    elif op in ("t", "mt", "h") and rank >= 2:
+        order[-1], order[-2] = order[-2], order[-1]
+    else:
+        return "unknown", []
+    return "same", [(x, order[dim])]
+
+
+def _viewed(op: str, step: Step, x: TensorNote, note: TensorNote, dim: int) -> _Made:
+    if op == "unsqueeze":
+        at = (numbers(step, "dim") or [0])[0] % len(note.shape)
+        return ("new", []) if dim == at else ("same", [(x, dim - (dim > at))])
+    if op == "squeeze":
+        gone = [d % len(x.shape) for d in numbers(step, "dim")]
+        kept = [d for d, size in enumerate(x.shape) if size != 1 or (gone and d not in gone)]
+        return ("same", [(x, kept[dim])]) if dim < len(kept) else ("unknown", [])
+    for before, after in groups(x.shape, note.shape):
+        if dim in after:
+            if len(before) == 1 and len(after) == 1:
+                return "same", [(x, before[0])]
+            if not before:
+                return "new", []
+            # Of the dimensions in front, those of size 1 do not matter.
+            real = [d for d in before if x.shape[d] != 1] or before
+            others = [d for d in after if note.shape[d] != 1]
+            if len(real) == 1 and others == [dim]:
+                return "same", [(x, real[0])]
+            how = "merged" if len(others) <= 1 else "split" if len(real) == 1 else "regrouped"
+            return how, [(x, d) for d in real]
+    return "unknown", []
+
+
+def groups(before: tuple[int, ...], after: tuple[int, ...]) -> list[tuple[list[int], list[int]]]:
+    """The dimensions of two shapes of one size that a view puts together: (those before, those
+    after), each pair with one product, as small as can be."""
+    found: list[tuple[list[int], list[int]]] = []
+    i = j = 0
+    while i < len(before) or j < len(after):
+        left, right = [], []
+        a = b = 1
+        if i < len(before):
+            left, a, i = [i], before[i], i + 1
+        if j < len(after):
+            right, b, j = [j], after[j], j + 1
+        while a != b:
+            if (a < b or j >= len(after)) and i < len(before):
+                left.append(i)
+                a, i = a * before[i], i + 1
+            elif j < len(after):
+                right.append(j)
+                b, j = b * after[j], j + 1
+            else:
+                break
+        found.append((left, right))
+    return found
+
+
+def _reduced(step: Step, x: TensorNote, note: TensorNote, dim: int) -> _Made:
+    rank = len(x.shape)
+    given = [d for d in numbers(step, "dim", "axis") if -rank <= d < rank]
+    gone = {d % rank for d in given} if given else set(range(rank))
+    if len(note.shape) == rank:
+        return ("new", [(x, dim)]) if dim in gone else ("same", [(x, dim)])
+    kept = [d for d in range(rank) if d not in gone]
+    return ("same", [(x, kept[dim])]) if dim < len(kept) else ("unknown", [])
+
+
+def _indexed(step: Step, x: TensorNote, note: TensorNote, dim: int) -> _Made:
+    text = step.arguments[0] if step.arguments else ""
+    if not (text.startswith("[") and text.endswith("]")):
+        return "unknown", []
+    parts = _parts(text[1:-1])
+    used = sum(part not in ("...", "None") for part in parts)
+    if "..." not in parts:
+        parts = [*parts, "..."]
+    place: list[tuple[str, int | None]] = []
+    at = 0
+    for part in parts:
+        if part == "None":
+            place.append(("new", None))
+        elif part == "...":
+            for _ in range(len(x.shape) - used):
+                place.append(("same", at))
+                at += 1
+        elif ":" in part:
+            place.append(("slice", at))
+            at += 1
+        elif re.fullmatch(r"-?\d+", part):
+            at += 1
+        else:
+            place.append(("tensor", at))
+            at += 1
+    if len(place) != len(note.shape) or dim >= len(place):
+        return "unknown", [(x, min(dim, len(x.shape) - 1))] if x.shape else []
+    how, source = place[dim]
+    if source is None or source >= len(x.shape):
+        return "new", []
+    if x.shape[source] == note.shape[dim] and how != "tensor":
+        return "same", [(x, source)]
+    return "changed", [(x, source)]
+
+
+def _parts(text: str) -> list[str]:
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _elementwise(step: Step, note: TensorNote, dim: int, given: list[TensorNote]) -> _Made:
+    """Shapes laid against each other from the right: expand, add, norms, activations, and what is
+    not known better."""
+    backwards = len(note.shape) - dim
+    stretched: list[tuple[TensorNote, int]] = []
+    for n in [*given, *step.inputs]:
+        at = len(n.shape) - backwards
+        if at >= 0:
+            if n.shape[at] == note.shape[dim]:
+                return "same", [(n, at)]
+            stretched.append((n, at))
+    if short_op(step) in ("expand", "expand_as", "broadcast_to", "repeat", "tile"):
+        return "new", stretched[:1]
+    if stretched and any(len(n.shape) == len(note.shape) for n, _ in stretched):
+        return "changed", stretched[:1]
+    return "unknown", []

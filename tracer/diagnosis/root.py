@@ -1,0 +1,1018 @@
+"""Where the wrong size was born, when that is not where the run stopped: by the lineage of the
+offending dimension, to a step, an argument in `__init__`, the caller or the input."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from tracer.diagnosis import built
+from tracer.diagnosis.finding import Crash, Finding, Mark
+from tracer.diagnosis.lineage import (
+    Birth,
+    Hop,
+    ancestors,
+    back,
+    birth,
+    made_by,
+    short_op,
+)
+from tracer.document import Failure, Operand, Place, Root, Step, TensorNote, Trace
+
+
+def root(crash: Crash, finding: Finding, failure: Failure) -> Root | None:
+    """The birth of the wrong size; None when it is the failing expression itself, or not known."""
+    seek = _SEEKERS.get(finding.kind)
+    found = seek(_Search(crash, finding, failure)) if seek is not None else None
+    if found is None or (
+        found.kind == "step"
+        and found.place.file == failure.place.file
+        and found.place.span == failure.place.span
+    ):
+        return None
+    if found.place.source is None and found.place.file:
+        # The text of the function, where the trace has it.
+        for index, source in enumerate(crash.trace.sources):
+            last = source.first + source.text.count("\n")
+            if source.file == found.place.file and source.first <= found.place.line <= last:
+                return replace(found, place=replace(found.place, source=index))
+    return found
+
+
+@dataclass(frozen=True)
+class _Search:
+    crash: Crash
+    finding: Finding
+    failure: Failure
+
+    @property
+    def trace(self) -> Trace:
+        return self.crash.trace
+
+    def note(self, mark: Mark) -> TensorNote:
+        return self.failure.operands[mark.operand].note
+
+    def name(self, mark: Mark) -> str:
+        return called(self.failure.operands[mark.operand])
+
+    @property
+    def made(self) -> list[Mark]:
+        """The marks on tensors that the forward made or was given."""
+        return [m for m in self.finding.marks if self.note(m).kind not in ("parameter", "buffer")]
+
+    def layer_path(self) -> str | None:
+        """The module of torch that refused."""
+        last = self.crash.running[-1] if self.crash.running else None
+        if last is None or not type(last.layer).__module__.startswith("torch.nn"):
+            return None
+        return None if isinstance(last.layer, nn.Sequential | nn.ModuleList) else last.path
+
+    def is_batch(self, note: TensorNote, dim: int) -> bool:
+        """Whether this size is the first one of an input, handed on unchanged."""
+        found = birth(self.trace, note, dim)
+        if found.last is not None or found.note.kind != "input" or found.dim != 0:
+            return False
+        firsts = [n.shape[0] for n in self.trace.inputs if len(n.shape) > 1]
+        return len(found.note.shape) > 1 or found.note.shape[0] in firsts
+
+    def swallowed(self, found: Birth) -> Hop | None:
+        """The view that put the batch and another dimension together."""
+        last = found.last
+        if last is None or last.how not in ("merged", "regrouped"):
+            return None
+        real = [(n, d) for n, d in last.sources if n.shape[d] != 1]
+        if len(real) > 1 and any(self.is_batch(n, d) for n, d in real):
+            return last
+        return None
+
+    # --- roots of each kind ---
+
+    def step(self, step: Step, why: str) -> Root:
+        return Root("step", step.place, step.module, step.index, why)
+
+    def input(self, note: TensorNote, why: str) -> Root:
+        return self.input_place(note.name, why)
+
+    def input_place(self, name: str, why: str) -> Root:
+        return Root("input", _forward_place(self.crash, name), "", None, why)
+
+    def constructor(
+        self, path: str, argument: str, why: str, inside: str | None = None
+    ) -> Root | None:
+        """`inside` is the path of the module that made the other size."""
+        found = built.followed(self.crash.model, path, argument, inside)
+        if found is None:
+            return None
+        call, name = found
+        text = call.arguments.get(name, ("", None))[0]
+        if call.path != path:
+            why += f" The number was written in `{_line(call.place.expression)}`, as {name}={text}."
+        return Root("constructor", call.place, call.path, None, why)
+
+    def parameter(self, note: TensorNote, why: str) -> Root | None:
+        """Where a parameter's size was written: the layer's arguments, or `nn.Parameter(...)`."""
+        path, _, leaf = note.name.rpartition(".")
+        try:
+            owner = self.crash.model.get_submodule(path) if path else self.crash.model
+        except AttributeError:
+            return None
+        if type(owner).__module__.startswith("torch.nn"):
+            return self.constructor(path, _produced(owner), why)
+        place = built.attribute(owner, leaf)
+        return Root("constructor", place, path, None, why) if place is not None else None
+
+    def swallow(self, hop: Hop) -> Root:
+        before = hop.sources[0][0]
+        batch = next((n.shape[d] for n, d in hop.sources if self.is_batch(n, d)), 0)
+        return self.step(
+            hop.step,
+            f"This {short_op(hop.step)} put the batch of {batch} and other dimensions together: "
+            f"{_shape(before)} became {_shape(hop.note)}.",
+        )
+
+
+def called(operand: Operand) -> str:
+    text = operand.note.name or " ".join(operand.expression.split())
+    return text if text and len(text) <= 40 else "the tensor"
+
+
+def _shape(note: TensorNote) -> str:
+    return str(tuple(note.shape))
+
+
+def _line(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _maker(step: Step) -> str:
+    """What made a size: the layer, or the expression."""
+    if step.op.startswith("nn.") and step.module:
+        return f"{step.module} ({step.op}({', '.join(step.arguments[:2])}))"
+    return f"`{_line(step.expression)}`"
+
+
+def _dims(number: int) -> str:
+    return f"{number} dimension{'s' * (number != 1)}"
+
+
+def _produced(layer: nn.Module) -> str:
+    """The argument of a layer that says how large its output is."""
+    for name in ("out_features", "out_channels", "embedding_dim", "hidden_size", "embed_dim"):
+        if hasattr(layer, name):
+            return name
+    return ""
+
+
+def _wanted(layer: nn.Module) -> str:
+    """The argument of a layer that says how large its input must be."""
+    for name in (
+        "in_features",
+        "in_channels",
+        "num_features",
+        "num_channels",
+        "normalized_shape",
+        "input_size",
+        "embed_dim",
+        "num_embeddings",
+        "d_model",
+    ):
+        if hasattr(layer, name):
+            return name
+    return ""
+
+
+def _forward_place(crash: Crash, name: str) -> Place:
+    """The forward of the model, where its inputs are named."""
+    code = getattr(inspect.unwrap(type(crash.model).forward), "__code__", None)
+    place = built.definition(code) if code is not None else None
+    if place is None or type(crash.model).__module__.startswith("torch."):
+        return Place("", 0, type(crash.model).__name__, None, None, name, "", None)
+    return replace(place, expression=name or place.expression)
+
+
+# --- a layer's own size against its input ---------------------------------------------------------
+
+
+def _of_layer(s: _Search) -> Root | None:
+    marks = s.made
+    if not marks:
+        return None
+    mark = marks[0]
+    note, wanted = s.note(mark), mark.wanted
+    found = birth(s.trace, note, mark.dim)
+    if (hop := _swallow(s, note, found)) is not None:
+        return s.swallow(hop)
+    if wanted is not None and (culprit := _culprit(s, found, wanted)) is not None:
+        return culprit[1]
+    if (swapped := _swapped(s, note, mark)) is not None:
+        return swapped
+    last, path = found.last, s.layer_path()
+    layer = s.crash.model.get_submodule(path) if path is not None else None
+    if last is not None and last.how == "merged" and wanted is not None:
+        sizes = [n.shape[d] for n, d in last.sources]
+        if len(sizes) > 1 and wanted == sizes[0]:
+            rest = "×".join(map(str, sizes[1:]))
+            return s.step(
+                last.step,
+                f"Here the {sizes[0]} channels and their {rest} positions become "
+                f"{mark.size} numbers: the positions were not pooled to one before.",
+            )
+    if last is not None and last.how == "merged" and (lacking := _unbatched(s, note, wanted)):
+        return lacking
+    if _unflattened(note, mark, wanted, layer):
+        return _stacked(s, note)
+    if last is not None and last.how == "new":
+        return s.step(last.step, f"The size {mark.size} is made here.")
+    layout = s.finding.facts.get("layout")
+    if layout in ("axis", "last", "unbatched") and (elsewhere := _elsewhere(s, note, mark)):
+        return elsewhere
+    if found.last is None and found.note.kind == "input":
+        shape = found.note.shape
+        if layout == "last":
+            return s.input(
+                found.note,
+                f"The input {found.note.name} {shape} has its {wanted} channels in the last "
+                "dimension, and torch wants them before the spatial ones.",
+            )
+        if wanted is not None and wanted in shape[1:]:
+            return s.input(
+                found.note,
+                f"The input {found.note.name} {shape} has {wanted} in dimension "
+                f"{shape.index(wanted, 1)}, not in dimension {found.dim}.",
+            )
+        if layout == "unbatched":
+            return s.input(
+                found.note,
+                f"The input {found.note.name} {shape} has no channel dimension.",
+            )
+    if layout in ("axis", "last"):
+        return None  # the size is there, on another axis: what is missing is a permutation here
+    if path is not None and layer is not None and wanted is not None:
+        why = f"{path or type(layer).__name__} was made for {wanted} here, and gets {mark.size}"
+        why += _from_where(s, found, wanted)
+        producer = last.step.module if last is not None and last.how == "weight" else None
+        made = s.constructor(path, _wanted(layer), why, producer)
+        if made is not None:
+            return made
+    weights = [m for m in s.finding.marks if s.note(m).kind == "parameter"]
+    if path is None and weights:
+        made = s.parameter(
+            s.note(weights[0]),
+            f"{s.note(weights[0]).name} is made with {_shape(s.note(weights[0]))} here.",
+        )
+        if made is not None:
+            return made
+    return _best(s)
+
+
+def _unflattened(note: TensorNote, mark: Mark, wanted: int | None, layer: nn.Module | None) -> bool:
+    """A linear layer on a map: what is missing is a flatten before it, and no size is wrong."""
+    if not isinstance(layer, nn.Linear) or len(note.shape) < 3 or wanted is None:
+        return False
+    total = math.prod(note.shape[1:])
+    return wanted in (total, total * note.shape[0]) and mark.dim == len(note.shape) - 1
+
+
+def _stacked(s: _Search, note: TensorNote) -> Root | None:
+    """Parts that were stacked where one behind the other would have made the wanted size, or
+    pooled to a size of one."""
+    for dim in range(1, len(note.shape)):
+        last = birth(s.trace, note, dim).last
+        if last is not None and short_op(last.step) == "stack":
+            return s.step(
+                last.step,
+                f"stack makes a new dimension of {note.shape[dim]} here; cat would join the parts "
+                "in an existing one.",
+            )
+        if last is not None and last.how == "new" and note.shape[dim] == 1:
+            return s.step(last.step, "The size 1 is made here, as a dimension that stays.")
+    return None
+
+
+def _elsewhere(s: _Search, note: TensorNote, mark: Mark) -> Root | None:
+    """The step that put the wanted size into another dimension, or the channels there are."""
+    for dim in range(len(note.shape) - 1, 0, -1):
+        if dim == mark.dim or mark.wanted not in (note.shape[dim], None):
+            continue
+        found = birth(s.trace, note, dim)
+        if found.last is not None and found.last.how == "weight":
+            return s.step(
+                found.last.step,
+                f"The size {note.shape[dim]} is made here as dimension {found.hops[-1].dim} of "
+                f"{_shape(found.last.note)}; it is wanted in dimension {mark.dim}.",
+            )
+    if s.finding.facts.get("layout") == "unbatched":
+        for step, _, _ in ancestors(s.trace, note):
+            if step.op == "nn.Embedding":
+                return s.step(step, f"{_shape(step.outputs[0])} has no channel dimension.")
+    return None
+
+
+def _swallow(s: _Search, note: TensorNote, found: Birth) -> Hop | None:
+    """The view that made this size and, in the same go, put the batch into another dimension."""
+    last = found.last
+    if last is None or last.how not in ("merged", "regrouped", "split"):
+        return s.swallowed(found)
+    for dim in range(len(last.note.shape)):
+        hop = s.swallowed(birth(s.trace, last.note, dim))
+        if hop is not None and hop.step.index == last.step.index:
+            return hop
+    return None
+
+
+def _unbatched(s: _Search, note: TensorNote, wanted: int | None) -> Root | None:
+    """A sample without its batch dimension, whose first dimension was taken for it."""
+    if math.prod(note.shape) != wanted or len(note.shape) != 2:
+        return None
+    last = note
+    for _, _, before in ancestors(s.trace, note):
+        last = before
+    if last.kind != "input" or len(last.shape) < 2:
+        return None
+    return s.input(
+        last,
+        f"The input {last.name} {_shape(last)} is one sample without a batch dimension: its first "
+        "dimension was taken for the batch.",
+    )
+
+
+def _from_where(s: _Search, found: Birth, wanted: int) -> str:
+    last = found.last
+    if last is None:
+        name = found.note.name or "a tensor made elsewhere"
+        return f": that is the size of {name} {_shape(found.note)}, dimension {found.dim}."
+    if last.how == "merged":
+        sizes = [n.shape[d] for n, d in last.sources]
+        text = f": {'·'.join(map(str, sizes))} after `{_line(last.step.expression)}`"
+        channels = sizes[0]
+        if channels > 1 and wanted % channels == 0:
+            text += f", where {wanted} is {channels}·{wanted // channels}"
+        return text + "."
+    if last.how == "weight":
+        return f": as many as {_maker(last.step)} gives."
+    return f" from {_maker(last.step)}."
+
+
+def _culprit(s: _Search, found: Birth, wanted: int) -> tuple[int, Root] | None:
+    """A step on the way that, done otherwise, would have left the wanted size here: a permutation,
+    a reduction over the wrong dimension, a cat along another one, a slice."""
+    for hop in found.hops:
+        op = short_op(hop.step)
+        if op in ("matmul", "bmm", "mm", "einsum"):
+            return None  # beyond a product the dimensions mean something else
+        sources = [n for n in hop.step.inputs if n.kind not in ("parameter", "buffer")]
+        if not sources:
+            continue
+        x = sources[0]
+        if (
+            op in _PERMUTES
+            and hop.dim < len(x.shape)
+            and x.shape[hop.dim] == wanted != hop.note.shape[hop.dim]
+        ):
+            return 92, s.step(
+                hop.step,
+                f"Before this {op}, dimension {hop.dim} was {wanted}: {_shape(x)} became "
+                f"{_shape(hop.note)}.",
+            )
+        if op in _PERMUTES and wanted in x.shape[1:] and x.shape[0] == hop.note.shape[1]:
+            return 85, s.step(
+                hop.step,
+                f"This {op} moves the batch: {_shape(x)} became {_shape(hop.note)}, and the "
+                f"{wanted} stay in dimension {x.shape.index(wanted, 1)} of what it was.",
+            )
+        dropped = len(x.shape) - len(hop.note.shape)
+        if dropped > 0 and hop.how == "same" and len(sources) == 1 and op not in _REGROUPING:
+            kept = [n for n, _ in hop.sources][:1]
+            gone = _gone(x.shape, hop.note.shape)
+            if kept and wanted in gone and wanted not in hop.note.shape:
+                return 88, s.step(
+                    hop.step,
+                    f"This {_plain(op)} took away the dimension of {wanted}: {_shape(x)} became "
+                    f"{_shape(hop.note)}.",
+                )
+        if op in _JOINING and hop.how == "same":
+            total = sum(n.shape[hop.dim] for n in sources if len(n.shape) > hop.dim)
+            if total == wanted:
+                listed = " and ".join(_shape(n) for n in sources[:3])
+                return 91, s.step(
+                    hop.step,
+                    f"{listed} are joined along another dimension here: along dimension {hop.dim} "
+                    f"they would make {wanted}.",
+                )
+        if hop.how in ("changed", "split") and hop.sources:
+            n, d = hop.sources[0]
+            if n.shape[d] == wanted and op not in _SPATIAL and op not in _JOINING:
+                return 90, s.step(
+                    hop.step,
+                    f"This {_plain(op)} made {hop.note.shape[hop.dim]} of {wanted}: {_shape(n)} "
+                    f"became {_shape(hop.note)}.",
+                )
+    return None
+
+
+_PERMUTES = ("permute", "transpose", "swapaxes", "movedim", "t", "mt")
+_REGROUPING = ("view", "reshape", "flatten", "unflatten", "squeeze")
+_JOINING = ("cat", "concat", "concatenate", "hstack", "vstack")
+_SPATIAL = ("conv1d", "conv2d", "conv3d", "maxpool2d", "max_pool2d", "avgpool2d", "avg_pool2d")
+
+
+def _plain(op: str) -> str:
+    return "index" if op == "getitem" else op
+
+
+def _gone(before: tuple[int, ...], after: tuple[int, ...]) -> list[int]:
+    rest = list(before)
+    for size in after:
+        if size in rest:
+            rest.remove(size)
+    return rest
+
+
+def _swapped(s: _Search, note: TensorNote, mark: Mark) -> Root | None:
+    """Two inputs of a module that were passed in each other's place."""
+    for call in reversed(s.trace.calls[1:]):
+        if call.outputs or call.stop < len(s.trace.steps):
+            continue
+        if note.id not in {n.id for n in call.inputs}:
+            continue
+        for other in call.inputs:
+            if (
+                other.id != note.id
+                and len(other.shape) == len(note.shape)
+                and mark.wanted is not None
+                and other.shape[mark.dim] == mark.wanted
+            ):
+                return Root(
+                    "call",
+                    call.place,
+                    call.module,
+                    None,
+                    f"{call.module} is given {note.name or 'one tensor'} {_shape(note)} and "
+                    f"{other.name or 'another'} {_shape(other)}: in each other's place they would "
+                    "fit.",
+                )
+    return None
+
+
+# --- two tensors against each other ---------------------------------------------------------------
+
+
+def _best(s: _Search) -> Root | None:
+    """Of the tensors at odds, the one whose size has the most suspicious birth."""
+    facts = s.finding.facts
+    if facts.get("transposed"):
+        return None  # the sizes would fit the other way round: it is this line
+    if "target" in facts and s.failure.operands:
+        # What is written to was made for this, with sizes that were written down.
+        into = s.failure.operands[0].note
+        first = [step for step, _, _ in ancestors(s.trace, into)]
+        maker = made_by(s.trace, first[-1].inputs[0] if first else into)
+        if maker is not None and not maker.inputs:
+            return s.step(maker, f"{_shape(into)} is made here, to be written to.")
+    scored: list[tuple[int, int, Root]] = []
+    marks = s.finding.marks[:1] if facts.get("in_place") else s.finding.marks
+    for order, mark in enumerate(marks):
+        found = _suspect(s, mark)
+        if found is not None:
+            scored.append((found[0], order, found[1]))
+    if s.finding.kind == "broadcast" and scored and max(scored)[0] < 70:
+        shorter = _shorter(s, marks)
+        batches = [s.is_batch(s.note(m), m.dim) for m in marks]
+        if shorter is not None or (any(batches) and not all(batches)):
+            # Not a size is wrong, but the place where it is laid.
+            return shorter
+    return max(scored, key=lambda item: item[:2])[2] if scored else None
+
+
+def _shorter(s: _Search, marks: Sequence[Mark]) -> Root | None:
+    """Where the tensor with fewer dimensions comes from; nowhere else when both have as many."""
+    notes = sorted((s.note(mark) for mark in marks), key=lambda note: len(note.shape))
+    if len(notes) < 2 or len(notes[0].shape) == len(notes[-1].shape):
+        return None
+    note = notes[0]
+    if note.kind == "input":
+        return s.input(note, f"The input {note.name} is {_shape(note)}: it lacks dimensions.")
+    maker = made_by(s.trace, note)
+    return s.step(maker, f"{_shape(note)} is made here.") if maker is not None else None
+
+
+def _suspect(s: _Search, mark: Mark) -> tuple[int, Root] | None:
+    note, name = s.note(mark), s.name(mark)
+    if note.kind in ("parameter", "buffer"):
+        made = s.parameter(note, f"{name} is made with {_shape(note)} here.")
+        return (50, made) if made is not None else None
+    found = birth(s.trace, note, mark.dim)
+    if (hop := s.swallowed(found)) is not None:
+        return 100, s.swallow(hop)
+    if mark.wanted is not None and (culprit := _culprit(s, found, mark.wanted)) is not None:
+        return culprit
+    if s.finding.kind in ("broadcast", "mask") and (fall := _fallen(s, mark)) is not None:
+        return 80, fall
+    if s.finding.kind == "einsum" and (elsewhere := _elsewhere(s, note, mark)) is not None:
+        return 70, elsewhere
+    last = found.last
+    if last is None:
+        if found.note.kind in ("parameter", "buffer"):
+            why = f"{found.note.name} is made with {_shape(found.note)} here."
+            made = s.parameter(found.note, why)
+            return (50, made) if made is not None else None
+        if found.note.kind == "input":
+            return 20, s.input(
+                found.note,
+                f"{mark.size} is dimension {found.dim} of the input {found.note.name} "
+                f"{_shape(found.note)}.",
+            )
+        return None
+    if last.how == "weight":
+        weight = last.sources[0][0] if last.sources else None
+        why = f"{_maker(last.step)} gives {mark.size} here."
+        made = s.parameter(weight, why) if weight is not None else None
+        if made is None:
+            made = s.step(last.step, f"The size {mark.size} comes from here.")
+        return 40, made
+    if last.how == "changed":
+        return _shrunk(s, mark, note)
+    if last.how == "new":
+        return 65, s.step(last.step, f"The size {mark.size} is made here.")
+    if last.how in ("merged", "split", "regrouped"):
+        before = last.sources[0][0]
+        return 45 if last.how == "merged" else 55, s.step(
+            last.step, f"{_shape(before)} becomes {_shape(last.note)} here: {mark.size} is new."
+        )
+    return None
+
+
+def _fallen(s: _Search, mark: Mark) -> Root | None:
+    """The step where a tensor lost a dimension that its partner still has."""
+    note = s.note(mark)
+    ranks = [len(s.note(m).shape) for m in s.finding.marks]
+    ranks.append(len(s.finding.facts.get("shape", ())))
+    if len(note.shape) >= max(ranks):
+        return None
+    for step, after, before in ancestors(s.trace, note):
+        if len(after.shape) != len(note.shape):
+            return None
+        added = short_op(step) == "unsqueeze" or (
+            short_op(step) == "getitem" and "None" in "".join(step.arguments)
+        )
+        if added and after.shape == note.shape:
+            return s.step(
+                step,
+                f"The new dimension of 1 is put here: {_shape(before)} became {_shape(after)}, "
+                "which does not line up.",
+            )
+        if len(before.shape) > len(after.shape):
+            if len(before.shape) > max(ranks):
+                return None
+            return s.step(
+                step,
+                f"This {_plain(short_op(step))} takes {_dims(len(before.shape))} to "
+                f"{len(after.shape)}: {_shape(before)} became {_shape(after)}.",
+            )
+    return None
+
+
+def _shrunk(s: _Search, mark: Mark, note: TensorNote) -> tuple[int, Root]:
+    """Where a size was lost on the way: an odd one halved, or a convolution without padding."""
+    first, odd, cut = None, None, None
+    for hop in back(s.trace, note, mark.dim):
+        if hop.how != "changed" or not hop.sources:
+            continue
+        n, d = hop.sources[0]
+        size, source = hop.note.shape[hop.dim], n.shape[d]
+        op = short_op(hop.step)
+        first = first or hop
+        if source > size and source % 2 and size == source // 2:
+            odd = odd or hop
+        elif "conv" in op and size < source < size + 13 and _dense(s, hop.step):
+            cut = cut or hop
+    found = odd or cut or first
+    assert found is not None
+    hop = found
+    size, source = hop.note.shape[hop.dim], hop.sources[0][0].shape[hop.sources[0][1]]
+    if hop is odd:
+        return 70, s.step(
+            hop.step,
+            f"{source} is odd and becomes {size} here: doubled again it is {2 * size}, not "
+            f"{source}.",
+        )
+    why = f"Here {source} becomes {size}"
+    layer = _layer_of(s, hop.step)
+    if hop is cut and layer is not None:
+        kernel = getattr(layer, "kernel_size", ("?",))[-1]
+        why += f": a kernel of {kernel} without enough padding takes {source - size} off"
+    elif layer is not None and getattr(layer, "stride", (1,)) not in ((1,), (1, 1), 1):
+        why += f": the stride is {layer.stride}"
+    if layer is not None and hop.step.module:
+        made = s.constructor(hop.step.module, "", why + ".")
+        if made is not None:
+            return 60 + 2 * (size > source), made
+    return 60 + 2 * (size > source), s.step(hop.step, why + ".")
+
+
+def _dense(s: _Search, step: Step) -> bool:
+    """Whether a convolution takes every position: a stride shrinks on purpose."""
+    layer = _layer_of(s, step)
+    return layer is None or set(getattr(layer, "stride", (1,))) == {1}
+
+
+def _layer_of(s: _Search, step: Step) -> nn.Module | None:
+    if not step.op.startswith("nn.") or not step.module:
+        return None
+    try:
+        return s.crash.model.get_submodule(step.module)
+    except AttributeError:
+        return None
+
+
+# --- the number of dimensions ---------------------------------------------------------------------
+
+
+def _rank(s: _Search) -> Root | None:
+    marks = s.finding.marks
+    if not marks:
+        return None
+    note, name = s.note(marks[0]), s.name(marks[0])
+    wanted = s.finding.facts.get("rank")
+    have = len(note.shape)
+    last = note
+    for step, after, before in ancestors(s.trace, note):
+        last = before
+        if len(after.shape) != have:
+            break
+        if len(before.shape) != have and (
+            not isinstance(wanted, int) or (len(before.shape) > have) == (wanted > have)
+        ):
+            return s.step(
+                step,
+                f"This {_plain(short_op(step))} makes {_dims(have)} of {len(before.shape)}: "
+                f"{_shape(before)} became {_shape(after)}.",
+            )
+    path = s.layer_path()
+    family = s.finding.facts.get("layer")
+    if path is not None and isinstance(family, str) and "Norm" in family and have in _NORMS[family]:
+        made = s.constructor(
+            path, "", f"{family} is chosen here, and {name} {_shape(note)} has {_dims(have)}."
+        )
+        if made is not None:
+            return made
+    maker = made_by(s.trace, note)
+    if isinstance(wanted, int) and have > wanted and maker is not None:
+        return s.step(maker, f"{_shape(note)}, with {_dims(have)}, is made here.")
+    if isinstance(wanted, int) and s.crash.op in ("cat", "stack") and have < wanted:
+        return _longer(s, wanted)
+    if last.kind == "input" and len(last.shape) == have:
+        lacks = ""
+        if isinstance(wanted, int) and wanted != have:
+            lacks = f", {abs(wanted - have)} {'fewer' if wanted > have else 'more'} than {wanted}"
+        return s.input(
+            last, f"The input {last.name or name} {_shape(last)} has {_dims(have)}{lacks}."
+        )
+    first = made_by(s.trace, last)
+    if first is not None:
+        return s.step(first, f"{_shape(last)} is made here.")
+    if last.kind == "parameter" and s.crash.op not in ("expand", "repeat"):
+        return s.parameter(last, f"{last.name} is made with {_shape(last)} here.")
+    return None
+
+
+# The ranks for which a norm of another number of dimensions is the right one.
+_NORMS = {
+    "BatchNorm1d": (4, 5),
+    "BatchNorm2d": (2, 3, 5),
+    "BatchNorm3d": (2, 3, 4),
+    "InstanceNorm1d": (4, 5),
+    "InstanceNorm2d": (2, 5),
+    "InstanceNorm3d": (2, 3),
+}
+
+
+def _longer(s: _Search, wanted: int) -> Root | None:
+    """Of tensors to be joined the one with more dimensions, when none was taken from the rest."""
+    for operand in s.failure.operands:
+        if len(operand.note.shape) == wanted:
+            note = operand.note
+            why = f"{called(operand)} {_shape(note)} has {_dims(wanted)}."
+            if note.kind == "input":
+                return s.input(note, why)
+            maker = made_by(s.trace, note)
+            return s.step(maker, why) if maker is not None else None
+    return None
+
+
+# --- other kinds ----------------------------------------------------------------------------------
+
+
+def _hidden(s: _Search) -> Root | None:
+    path = s.layer_path()
+    wanted, found = s.finding.facts.get("wanted"), s.finding.facts.get("found")
+    states = [m for m in s.made if m.dim < len(s.note(m).shape)]
+    flagged = s.finding.facts.get("batch_first")
+    if s.finding.facts.get("turned") and path is not None and not flagged:
+        made = s.constructor(
+            path, "batch_first", f"The layer is built with batch_first={flagged} here."
+        )
+        if made is not None:
+            return made
+    if isinstance(wanted, tuple) and isinstance(found, tuple) and len(wanted) != len(found):
+        return _rank(s)
+    for mark in states:
+        if tuple(s.note(mark).shape) == found:
+            suspect = _suspect(s, mark)
+            if suspect is not None:
+                return suspect[1]
+    return None
+
+
+def _batch(s: _Search) -> Root | None:
+    path = s.layer_path()
+    flagged = s.finding.facts.get("batch_first")
+    if s.finding.facts.get("turned") and path is not None and not flagged:
+        made = s.constructor(path, "batch_first", "The layer is built with batch_first=False here.")
+        if made is not None:
+            return made
+    if flagged is not None and s.finding.kind == "batch" and len(s.made) == 2:
+        (one, other) = s.made
+        note, dim = s.note(one), 1 - one.dim
+        found = birth(s.trace, note, dim).last if len(note.shape) == 3 else None
+        if found is not None and found.how == "new" and note.shape[dim] == other.size:
+            return s.step(
+                found.step, f"The batch of {other.size} is put into dimension {dim} here."
+            )
+    best = _best(s)
+    if s.finding.kind == "mask" and (best is None or best.kind == "input") and s.made:
+        # Its sizes are those of the data: it is where the mask was made that its axes were chosen.
+        note = s.note(s.made[0])
+        makers = [made_by(s.trace, note), *(step for step, _, _ in ancestors(s.trace, note))]
+        for step in makers:
+            if step is not None and step.place.statement_span != s.failure.place.statement_span:
+                return s.step(step, f"The mask is made here, as {_shape(step.outputs[0])}.")
+    return best
+
+
+def _target(s: _Search) -> Root | None:
+    layout = s.finding.facts.get("layout")
+    if layout == "classes_last":
+        return None
+    if layout in ("extra", "one_hot") and s.made:
+        note = s.note(s.made[0])
+        if note.kind == "input":
+            return s.input(note, f"The input {note.name} is {_shape(note)}.")
+        maker = made_by(s.trace, note)
+        return s.step(maker, f"{_shape(note)} is made here.") if maker is not None else None
+    return _best(s)
+
+
+def _written(s: _Search) -> Root | None:
+    """A size that the failing expression takes from an attribute: where that was set."""
+    for mark in s.made:
+        hop = s.swallowed(birth(s.trace, s.note(mark), mark.dim))
+        if hop is not None:
+            return s.swallow(hop)
+    facts = s.finding.facts
+    numbers = {facts.get("parts"), facts.get("each"), *facts.get("shape", ())}
+    owner, path = _owner(s)
+    for name in _whole_names(s, owner) if owner is not None else ():
+        assert owner is not None
+        if vars(owner).get(name, None) in numbers or s.crash.frames[-1].scope.get(name) in numbers:
+            found = _setting(s, owner, path, name)
+            if found is not None:
+                return found
+    for mark in s.made:
+        last = birth(s.trace, s.note(mark), mark.dim).last
+        if last is not None and last.how == "changed" and not _spatial_step(last.step):
+            size = s.note(mark).shape[mark.dim]
+            before = " and ".join(str(n.shape[d]) for n, d in last.sources)
+            return s.step(last.step, f"{before} become {size} here.")
+    given = s.made[0] if s.made else None
+    if given is not None and s.note(given).kind == "input" and s.finding.kind == "numel":
+        note = s.note(given)
+        return s.input(note, f"The input {note.name} is {_shape(note)}.")
+    return None
+
+
+def _owner(s: _Search) -> tuple[nn.Module | None, str]:
+    """The user's module whose code failed: also of a lambda or helper that it called."""
+    for running in reversed(s.crash.running):
+        if not type(running.layer).__module__.startswith("torch.nn"):
+            return running.layer, running.path
+    return None, ""
+
+
+def _whole_names(s: _Search, owner: nn.Module) -> list[str]:
+    """What the failing expression takes from `self`, or from the constructor: through a name of
+    the same spelling, or one that a lambda keeps from there."""
+    frame = s.crash.frames[-1] if s.crash.frames else None
+    if frame is None:
+        return []
+    names = re.findall(r"\bself\.(\w+)\b", frame.place.statement)
+    names += re.findall(r"\b[A-Za-z_]\w*\b", frame.place.expression)
+    if s.finding.kind == "heads":
+        parts = s.finding.facts.get("parts")
+        names += [key for key, value in vars(owner).items() if value == parts]
+
+    def whole(name: str) -> bool:
+        held = vars(owner).get(name)
+        kept = frame.scope.get(name) if name in frame.code.co_freevars else None
+        return any(type(value) is int for value in (held, kept))
+
+    return [name for name in dict.fromkeys(names) if whole(name)]
+
+
+def _setting(s: _Search, owner: nn.Module, path: str, name: str) -> Root | None:
+    """Where a number that a module keeps was chosen: the call that built the module, the default
+    of its constructor, or the assignment."""
+    place = built.attribute(owner, name)
+    value = vars(owner).get(name, s.crash.frames[-1].scope.get(name))
+    argument = place.expression if place is not None else name
+    above = built.built(s.crash.model, path) if path else None
+    if above is not None and argument in above.arguments:
+        why = f"{name} is {value} by `{_line(above.place.expression)}`."
+        return Root("constructor", above.place, above.path, None, why)
+    default = built.default(owner, argument)
+    if default is not None:
+        why = f"{name} is {value} by default: `{default.expression}`."
+        return Root("constructor", default, path, None, why)
+    if place is None:
+        return None
+    return Root("constructor", place, path, None, f"self.{name} is set to {value} here.")
+
+
+def _spatial_step(step: Step) -> bool:
+    op = short_op(step)
+    return "conv" in op or "pool" in op
+
+
+def _kernel(s: _Search) -> Root | None:
+    if not s.made:
+        return None
+    mark = s.made[0]
+    sizes = [mark.size]
+    origin: TensorNote | None = None
+    for hop in back(s.trace, s.note(mark), mark.dim):
+        if hop.how in ("weight", "new", "merged", "split", "regrouped"):
+            return s.step(hop.step, f"The size {hop.note.shape[hop.dim]} is made here.")
+        if hop.sources:
+            origin, dim = hop.sources[0]
+            if origin.shape[dim] != sizes[-1]:
+                sizes.append(origin.shape[dim])
+    origin = origin or s.note(mark)
+    if origin.kind != "input":
+        return None
+    way = " → ".join(map(str, reversed(sizes)))
+    why = f"The input {origin.name} {_shape(origin)} is too small"
+    return s.input(origin, f"{why}: {way}." if len(sizes) > 1 else f"{why}.")
+
+
+def _dtype(s: _Search) -> Root | None:
+    kind = s.finding.facts.get("found_dtype")
+    if not isinstance(kind, str):
+        return None
+    first = s.finding.facts.get("operand")
+    operands = list(s.failure.operands)
+    if isinstance(first, int):
+        operands = operands[first : first + 1]
+    for operand in operands:
+        note = operand.note
+        if note.dtype != kind or note.kind in ("parameter", "buffer"):
+            continue
+        last = note
+        for step, _, before in ancestors(s.trace, note):
+            if before.dtype != kind:
+                return s.step(
+                    step,
+                    f"{before.name or 'The tensor'} is {before.dtype} and becomes {kind} here.",
+                )
+            last = before
+        if last.kind == "input":
+            return s.input(last, f"The input {last.name} is {kind}.")
+        maker = made_by(s.trace, last)
+        return s.step(maker, f"It is made as {kind} here.") if maker is not None else None
+    return None
+
+
+def _device(s: _Search) -> Root | None:
+    for operand in s.failure.operands:
+        for step in [made_by(s.trace, operand.note)]:
+            if step is not None and all(n.device != operand.note.device for n in step.inputs):
+                return s.step(step, f"It is made on {operand.note.device} here.")
+    for frame in reversed(s.crash.frames):
+        owner = frame.scope.get("self")
+        for name in re.findall(r"\bself\.(\w+)\b", frame.place.statement):
+            value = vars(owner).get(name) if isinstance(owner, nn.Module) else None
+            if isinstance(owner, nn.Module) and isinstance(value, Tensor):
+                place = built.attribute(owner, name)
+                if place is not None:
+                    why = f"self.{name} is a plain attribute: it stays on {value.device}."
+                    return Root("constructor", place, frame.module or "", None, why)
+    return None
+
+
+def _range(s: _Search) -> Root | None:
+    path = s.layer_path()
+    layer = s.crash.model.get_submodule(path) if path is not None else None
+    if isinstance(layer, nn.Embedding) and path is not None:
+        why = f"The table is made with {layer.num_embeddings} rows here."
+        return s.constructor(path, "num_embeddings", why)
+    return _best(s)
+
+
+def _type(s: _Search) -> Root | None:
+    """The call that gave a tuple, or nothing, where a tensor was meant."""
+    if s.finding.facts.get("given") == "None":
+        for call in reversed(s.trace.calls[1:]):
+            if not call.outputs and call.stop <= len(s.trace.steps) and call.place.file:
+                if call.module in {r.path for r in s.crash.running}:
+                    continue
+                return Root(
+                    "call",
+                    call.place,
+                    call.module,
+                    None,
+                    f"{call.module} ({call.type}) gives nothing back here: its forward has no "
+                    "`return`.",
+                )
+        return None
+    given = [o.note for o in s.failure.operands if o.note.kind not in ("parameter", "buffer")]
+    ids = {note.id for note in given}
+    for call in reversed(s.trace.calls[1:]):
+        if len(call.outputs) > 1 and ids <= {note.id for note in call.outputs} and ids:
+            what = f"{call.module} gives {len(call.outputs)} tensors, not one."
+            return Root("call", call.place, call.module, None, what)
+    if given and all(note.kind == "input" for note in given):
+        return s.input(given[0], "The model is given several tensors in one here.")
+    for operand in s.failure.operands:
+        step = made_by(s.trace, operand.note)
+        if step is not None and ("[" in operand.note.name or len(step.outputs) > 1):
+            return s.step(
+                step, f"`{_line(step.expression)}` gives {len(step.outputs)} tensors, not one."
+            )
+    steps = [st for st in s.trace.steps if len(st.outputs) > 1 and not st.error]
+    if steps:
+        last = steps[-1]
+        return s.step(last, f"`{_line(last.expression)}` gives {len(last.outputs)} tensors.")
+    return None
+
+
+def _stride(s: _Search) -> Root | None:
+    for operand in s.failure.operands[:1]:
+        for step, after, before in ancestors(s.trace, operand.note):
+            if short_op(step) in ("permute", "transpose", "t", "mt", "swapaxes", "movedim"):
+                return s.step(
+                    step,
+                    f"This {short_op(step)} leaves the elements where they are in memory: "
+                    f"{_shape(before)} became {_shape(after)}.",
+                )
+    return None
+
+
+def _divide(s: _Search) -> Root | None:
+    path = s.layer_path()
+    layer = s.crash.model.get_submodule(path) if path is not None else None
+    if path is not None and isinstance(layer, nn.GroupNorm):
+        made = s.constructor(path, "num_groups", f"It is built with {layer.num_groups} groups.")
+        if made is not None:
+            return made
+    return _best(s)
+
+
+def _arguments(s: _Search) -> Root | None:
+    """The model itself was called with other inputs than its forward names."""
+    if s.finding.facts.get("path"):
+        return None
+    missing, given = s.finding.facts.get("missing", ()), s.finding.facts.get("given")
+    what = f"without {', '.join(missing)}" if missing else f"with {given} inputs"
+    return s.input_place("", f"The model is called {what}.")
+
+
+def _padding(s: _Search) -> Root | None:
+    path = s.layer_path()
+    return s.constructor(path, "", "The padding is chosen here.") if path is not None else None
+
+
+_Seeker = Callable[[_Search], Root | None]
+_SEEKERS: dict[str, _Seeker] = {
+    **dict.fromkeys(("width", "channels", "features"), _of_layer),
+    **dict.fromkeys(("matmul", "broadcast", "join", "einsum", "index", "split"), _best),
+    **dict.fromkeys(("rank", "axis", "permute", "unpack"), _rank),
+    **dict.fromkeys(("numel", "heads"), _written),
+    "single": _best,
+    **dict.fromkeys(("batch", "mask"), _batch),
+    "hidden": _hidden,
+    "target": _target,
+    "kernel": _kernel,
+    "dtype": _dtype,
+    "device": _device,
+    "range": _range,
+    "type": _type,
+    "stride": _stride,
+    "divide": _divide,
+    "padding": _padding,
+    "arguments": _arguments,
+}

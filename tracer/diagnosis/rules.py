@@ -1,0 +1,279 @@
+"""Which rule of an operation is broken: from the operation and its live operands.
+
+A rule is a function that takes a `Case` and the operation's own arguments, and returns a `Finding`,
+or None when its rule holds.  `rule("conv2d")` enters it for an operation's short name,
+`layer_rule(nn.LSTM)` for modules of torch that check their arguments in Python.  A new explanation
+is one new function.  The exception's text is the last resort, and the finding then says so.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tracer.diagnosis.finding import Crash, Finding, Mark, Running
+
+Rule = Callable[..., Finding | None]
+
+RULES: dict[str, list[Rule]] = {}
+LAYER_RULES: list[tuple[tuple[type[nn.Module], ...], Rule]] = []
+LAST: list[Callable[[Case], Finding | None]] = []
+
+
+def rule(*names: str) -> Callable[[Rule], Rule]:
+    """Enter a rule for operations: `rule(case, *args, **kwargs)` as the operation was called."""
+
+    def enter(function: Rule) -> Rule:
+        for name in names:
+            RULES.setdefault(name, []).append(function)
+        return function
+
+    return enter
+
+
+def layer_rule(*types: type[nn.Module]) -> Callable[[Rule], Rule]:
+    """Enter a rule for modules of torch: `rule(case, layer, *args, **kwargs)`."""
+
+    def enter(function: Rule) -> Rule:
+        LAYER_RULES.append((types, function))
+        return function
+
+    return enter
+
+
+def any_rule(function: Callable[[Case], Finding | None]) -> Callable[[Case], Finding | None]:
+    """Enter a rule that looks at every crash that no other rule explains, in order of entry."""
+    LAST.append(function)
+    return function
+
+
+def explain(crash: Crash) -> Finding:
+    """The broken rule; of kind `other`, with the exception's own words, when none is known."""
+    case = Case(crash)
+    for found in _candidates(case):
+        if found is not None:
+            return found
+    words = " ".join(str(crash.error).split())
+    first = words.split(". ")[0][:300].rstrip(".") or type(crash.error).__name__
+    return Finding(
+        "other",
+        f"{type(crash.error).__name__}: {first}",
+        "No rule of Shapewalk covers this error, so these are the exception's own words.",
+        check="Compare the shapes and types of the operands with what the call expects.",
+    )
+
+
+def _candidates(case: Case) -> Iterable[Finding | None]:
+    crash = case.crash
+    for running in reversed(crash.running):
+        if not type(running.layer).__module__.startswith("torch.nn"):
+            break
+        for types, function in LAYER_RULES:
+            if isinstance(running.layer, types):
+                inner = Case(crash, running)
+                yield _tried(function, inner, (running.layer, *running.args), running.kwargs)
+    for function in RULES.get(crash.op, ()):
+        yield _tried(function, case, crash.call_args, crash.call_kwargs)
+    for last in LAST:
+        yield _tried(last, case, (), {})
+
+
+def _tried(
+    function: Rule, case: Case, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Finding | None:
+    """The arguments come from a call that failed, so anything may be wrong with them: a rule that
+    cannot read them has nothing to say."""
+    try:
+        inspect.signature(function).bind(case, *args, **kwargs)
+        return function(case, *args, **kwargs)
+    except Exception:  # noqa: BLE001
+        return None
+
+
+@dataclass(frozen=True)
+class Case:
+    """A crash, and how its tensors and layers are called in a sentence."""
+
+    crash: Crash
+    inside: Running | None = None
+
+    @property
+    def running(self) -> Running | None:
+        """The module of torch that the operation belongs to, if there is one."""
+        if self.inside is not None:
+            return self.inside
+        last = self.crash.running[-1] if self.crash.running else None
+        if last is None or not type(last.layer).__module__.startswith("torch.nn"):
+            return None
+        return None if isinstance(last.layer, CONTAINERS) else last
+
+    @property
+    def layer(self) -> nn.Module | None:
+        return self.running.layer if self.running is not None else None
+
+    @property
+    def written(self) -> str:
+        """The operation as the author wrote it: `mse_loss`, where torch broke off in its
+        `broadcast_tensors`."""
+        step = self.crash.trace.failure.step if self.crash.trace.failure is not None else None
+        if self.crash.op == "broadcast_tensors" and step is not None:
+            return step.op.rpartition(".")[2].strip("_")
+        return self.crash.op or "the operation"
+
+    def position(self, tensor: Any, taken: int = 0) -> int | None:
+        """Which of the failure's operands this is; the one after `taken` others when a tensor is
+        used several times."""
+        same = [i for i, operand in enumerate(self.crash.operands) if operand is tensor]
+        if same:
+            return same[min(taken, len(same) - 1)]
+        if isinstance(tensor, Tensor):
+            # Inside torch's own code an operand is passed on as a view or a copy of itself.
+            alike = [i for i, o in enumerate(self.crash.operands) if o.shape == tensor.shape]
+            if len(alike) == 1:
+                return alike[0]
+        return None
+
+    def name(self, tensor: Any, otherwise: str = "the tensor") -> str:
+        """What the author calls this tensor."""
+        for index, operand in enumerate(self.crash.operands):
+            if operand is tensor and self.crash.trace.failure is not None:
+                found = self.crash.trace.failure.operands[index]
+                name = found.note.name or " ".join(found.expression.split())
+                if name and len(name) <= 40:
+                    return name
+        return otherwise
+
+    def sized(self, tensor: Tensor, otherwise: str = "the tensor") -> str:
+        """`x (4, 784)`."""
+        return f"{self.name(tensor, otherwise)} {shape_text(tensor)}"
+
+    def who(self, otherwise: str = "") -> str:
+        """What refused, as the subject of a sentence: `fc1`, the layer's path, or the operation."""
+        running = self.running
+        if running is not None:
+            kind = f"nn.{type(running.layer).__name__}"
+            if running.path.rpartition(".")[2].isdigit():
+                return f"{running.path} ({kind})"
+            return running.path or kind
+        return otherwise or self.crash.op
+
+    def built(self) -> str:
+        """The layer as it was built: `nn.Linear(400, 120)`; empty for a plain operation."""
+        layer = self.layer
+        if layer is None:
+            return ""
+        shown: list[str] = []
+        for part in outer_parts(layer.extra_repr()):
+            name, equals, value = part.partition("=")
+            if equals and shown and name != "out_features":
+                break
+            shown.append(value if name in ("in_features", "out_features") else part)
+        return f"nn.{type(layer).__name__}({', '.join(shown)})"
+
+    def is_built(self, otherwise: str = "a layer") -> str:
+        """`fc1 is nn.Linear(400, 120)`."""
+        path = self.running.path if self.running is not None else ""
+        return f"{path or 'the layer'} is {self.built() or otherwise}"
+
+    def found(
+        self,
+        kind: str,
+        rule: str,
+        reason: str,
+        *marks: tuple[Any, int, int | None],
+        check: str = "",
+        **facts: Any,
+    ) -> Finding:
+        """A finding whose marks are written as (tensor, dimension, wanted size)."""
+        made: list[Mark] = []
+        used: dict[tuple[int, int], int] = {}
+        for tensor, dim, wanted in marks:
+            # One tensor on both sides of an operator is two operands.
+            taken = len({d for (t, d) in used if t == id(tensor) and d != dim})
+            used[id(tensor), dim] = taken
+            index = self.position(tensor, taken)
+            if index is not None and isinstance(tensor, Tensor):
+                rank = self.crash.operands[index].dim()
+                if -rank <= dim < rank:
+                    dim %= rank
+                    size = int(self.crash.operands[index].shape[dim])
+                    mark = Mark(index, dim, size, wanted)
+                    if mark not in made:
+                        made.append(mark)
+        return Finding(kind, rule, reason, tuple(made), check, facts)
+
+
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+
+
+def shape_text(value: Any) -> str:
+    sizes = tuple(int(size) for size in (value.shape if isinstance(value, Tensor) else value))
+    return f"({', '.join(map(str, sizes))}{',' * (len(sizes) == 1)})"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 channel`, `3 channels`."""
+    return f"{number} {thing}{'s' * (number != 1)}"
+
+
+def dims(number: int) -> str:
+    return counted(number, "dimension")
+
+
+def axis_name(dim: int, rank: int) -> str:
+    """How a person counts dimensions: the last ones from the end."""
+    if dim == rank - 1:
+        return "the last dimension"
+    return f"dimension {dim}"
+
+
+def tensors_of(value: Any) -> list[Tensor]:
+    """The tensors of a call's arguments, in order, lists and dicts opened."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return [tensor for item in value for tensor in tensors_of(item)]
+    return []
+
+
+def broadcast_break(
+    first: tuple[int, ...], second: tuple[int, ...]
+) -> tuple[int, int, int, int] | None:
+    """The last place where two shapes do not broadcast: (dim of first, its size, dim of second, its
+    size), None if they do."""
+    for back in range(1, min(len(first), len(second)) + 1):
+        a, b = first[-back], second[-back]
+        if a != b and 1 not in (a, b):
+            return len(first) - back, a, len(second) - back, b
+    return None
+
+
+def outer_parts(text: str) -> list[str]:
+    """`3, 64, kernel_size=(3, 3)` at its outer commas."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
+
+
+def pairs(value: Any, number: int) -> tuple[int, ...]:
+    """`3` and `(3, 5)` as one size for each spatial dimension."""
+    if isinstance(value, int):
+        return (value,) * number
+    sizes = tuple(int(size) for size in value)
+    return sizes * number if len(sizes) == 1 else sizes
+
+
+def kind_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,1275 @@
+"""Layers: normalisation, pooling, recurrent networks, attention, embedding, losses."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tracer.diagnosis.finding import Finding
+from tracer.diagnosis.rules import (
+    Case,
+    broadcast_break,
+    counted,
+    dims,
+    kind_of,
+    layer_rule,
+    pairs,
+    rule,
+    shape_text,
+    tensors_of,
+)
+from tracer.diagnosis.rules_product import too_large
+
+# --- normalisation -------------------------------------------------------------------------------
+
+_NORM_RANKS: dict[type[nn.Module], tuple[tuple[int, ...], str]] = {
+    nn.BatchNorm1d: ((2, 3), "(N, C) or (N, C, L)"),
+    nn.BatchNorm2d: ((4,), "(N, C, H, W)"),
+    nn.BatchNorm3d: ((5,), "(N, C, D, H, W)"),
+    nn.InstanceNorm1d: ((2, 3), "(N, C, L)"),
+    nn.InstanceNorm2d: ((3, 4), "(N, C, H, W)"),
+    nn.InstanceNorm3d: ((4, 5), "(N, C, D, H, W)"),
+}
+
+
+@layer_rule(*_NORM_RANKS)
+def norm_rank(case: Case, layer: nn.Module, input: Tensor) -> Finding | None:
+    ranks, layout = next(v for k, v in _NORM_RANKS.items() if isinstance(layer, k))
+    if input.dim() in ranks:
+        return None
+    kind, x = type(layer).__name__, case.name(input, "the input")
+    reason = f"{x} is {shape_text(input)}, with {dims(input.dim())}. "
+    family = kind[:-2]
+    for number in (1, 2, 3):
+        fits = _NORM_RANKS.get(getattr(nn, f"{family}{number}d", nn.Module), ((), ""))[0]
+        if input.dim() in fits and family == "BatchNorm":
+            reason += f"For {dims(input.dim())} there is nn.{family}{number}d. "
+            break
+    reason += f"{case.who()} is nn.{kind} and wants {layout}."
+    return case.found(
+        "rank",
+        f"nn.{kind} needs {' or '.join(map(str, ranks))} dimensions {layout}: {x} has "
+        f"{input.dim()}.",
+        reason,
+        *((input, d, None) for d in range(input.dim())),
+        check=f"Choose the kind of nn.{family} for {dims(input.dim())}, or keep the dimension "
+        f"that {x} lost.",
+        rank=ranks[-1],
+        ranks=ranks,
+        layer=kind,
+    )
+
+
+@rule("batch_norm", "instance_norm")
+def batch_norm(case: Case, input: Tensor, *args: Any, **kwargs: Any) -> Finding | None:
+    # Weight, bias, running mean and variance, in another order in F and in torch.
+    vectors = tensors_of([args, kwargs])
+    x, who = case.name(input, "the input"), case.who("batch_norm")
+    if input.dim() < 2:
+        return case.found(
+            "rank",
+            f"{who} needs at least 2 dimensions (N, C): {x} {shape_text(input)} has {input.dim()}.",
+            "It takes mean and variance for each channel over the batch, so both dimensions must "
+            "be there.",
+            *((input, d, None) for d in range(input.dim())),
+            rank=2,
+        )
+    found = int(input.shape[1])
+    for vector in vectors:
+        wanted = int(vector.shape[0])
+        if wanted != found:
+            layout = ""
+            reason = (
+                f"{case.is_built()}, with one mean and variance for each of "
+                f"{counted(wanted, 'channel')}, and dimension 1 of {x} {shape_text(input)}, where "
+                f"channels are, is {found}."
+            )
+            # A map whose width happens to be the wanted number has its channels where they belong.
+            last = input.dim() > 2 and input.shape[-1] == wanted
+            layout = (
+                "axis" if last and (input.dim() != 4 or input.shape[1] == input.shape[2]) else ""
+            )
+            if input.dim() == 3 and layout:
+                reason += (
+                    f" The size {wanted} is there, as the last one: (N, L, C) is not (N, C, L)."
+                )
+            elif layout:
+                reason += f" The size {wanted} is there, as the last one."
+            return case.found(
+                "features",
+                f"{who} needs {counted(wanted, 'channel')} in dimension 1 of its input: {found} ≠ "
+                f"{wanted} ({x} {shape_text(input)}).",
+                reason,
+                (input, 1, wanted),
+                *((v, 0, found) for v in vectors),
+                check=f"See whether {x} should have {counted(wanted, 'channel')}, or "
+                f"{who} should be made for "
+                f"{found}.",
+                wanted=wanted,
+                found=found,
+                layout=layout,
+            )
+    over = found * (int(input.shape[0]) if case.crash.op == "instance_norm" else 1)
+    training = any(value is True for value in (*args, *kwargs.values()))
+    if training and input.numel() == over:
+        return case.found(
+            "single",
+            f"{who} needs more than 1 value for each channel when training: {x} "
+            f"{shape_text(input)} has 1.",
+            f"In training, {who} subtracts the mean of a channel over batch and positions and "
+            f"divides by its spread. With {counted(int(input.shape[0]), 'sample')} and nothing "
+            "else to average over there is only one value, and its spread is 0.",
+            (input, 0, None),
+            check="Give at least 2 samples, or call `model.eval()`, which takes the running mean "
+            "and variance. In a DataLoader, drop_last=True leaves no batch of one at the end.",
+        )
+    return None
+
+
+@rule("layer_norm", "rms_norm")
+def layer_norm(
+    case: Case,
+    input: Tensor,
+    normalized_shape: Any,
+    weight: Any = None,
+    bias: Any = None,
+    *rest: Any,
+    **kwargs: Any,
+) -> Finding | None:
+    wanted = tuple(int(size) for size in normalized_shape)
+    have = tuple(int(size) for size in input.shape[-len(wanted) :])
+    x, who = case.name(input, "the input"), case.who("layer_norm")
+    if have == wanted:
+        return None
+    if input.dim() < len(wanted):
+        return case.found(
+            "rank",
+            f"{who} normalises the last {dims(len(wanted))} {shape_text(wanted)}: {x} "
+            f"{shape_text(input)} has only {input.dim()}.",
+            f"{who} is made for inputs that end in {shape_text(wanted)}.",
+            *((input, d, None) for d in range(input.dim())),
+            rank=len(wanted),
+        )
+    start = input.dim() - len(wanted)
+    marks = [
+        (input, start + i, w) for i, (h, w) in enumerate(zip(have, wanted, strict=True)) if h != w
+    ]
+    if isinstance(weight, Tensor):
+        marks += [
+            (weight, i, h) for i, (h, w) in enumerate(zip(have, wanted, strict=True)) if h != w
+        ]
+    reason = (
+        f"LayerNorm works on the last {dims(len(wanted)) if len(wanted) > 1 else 'dimension'}; "
+        f"{who} was made for {shape_text(wanted)}, and {x} {shape_text(input)} ends in "
+        f"{shape_text(have)}."
+    )
+    layout = ""
+    if len(wanted) == 1 and wanted[0] in input.shape[:-1]:
+        at = max(i for i, size in enumerate(input.shape[:-1]) if size == wanted[0])
+        reason += f" The size {wanted[0]} is there, in dimension {at}: that is another axis."
+        layout = "axis"
+    return case.found(
+        "features",
+        f"{who} needs an input that ends in {shape_text(wanted)}: {x} ends in {shape_text(have)}.",
+        reason,
+        *marks,
+        check=f"See over which dimension of {x} it should normalise.",
+        wanted=wanted[-1],
+        found=have[-1],
+        layout=layout,
+    )
+
+
+@rule("group_norm")
+def group_norm(
+    case: Case, input: Tensor, num_groups: int, weight: Any = None, *rest: Any, **kwargs: Any
+) -> Finding | None:
+    x, who = case.name(input, "the input"), case.who("group_norm")
+    if input.dim() < 2:
+        return case.found(
+            "rank",
+            f"{who} needs at least 2 dimensions (N, C): {x} has {input.dim()}.",
+            f"It cuts the channels, dimension 1, into {num_groups} groups.",
+            *((input, d, None) for d in range(input.dim())),
+            rank=2,
+        )
+    found = int(input.shape[1])
+    if isinstance(weight, Tensor) and int(weight.shape[0]) != found:
+        wanted = int(weight.shape[0])
+        return case.found(
+            "features",
+            f"{who} needs {counted(wanted, 'channel')} in dimension 1 of its input: {found} ≠ "
+            f"{wanted} ({x} {shape_text(input)}).",
+            f"{case.is_built()}, made for {counted(wanted, 'channel')}, and dimension 1 of "
+            f"{x}, where channels are, is {found}.",
+            (input, 1, wanted),
+            (weight, 0, found),
+            check=f"See whether {x} should have {counted(wanted, 'channel')}, or "
+            f"{who} should take {found}.",
+            wanted=wanted,
+            found=found,
+        )
+    if found % num_groups:
+        return case.found(
+            "divide",
+            f"{who} needs channels that divide by its {num_groups} groups: {found} % {num_groups} "
+            f"= {found % num_groups}.",
+            f"{x} {shape_text(input)} has {counted(found, 'channel')}, which cannot be cut into "
+            f"{num_groups} groups of one size.",
+            (input, 1, None),
+            check=f"Choose a number of groups that divides {found}.",
+            parts=num_groups,
+            size=found,
+            dim=1,
+        )
+    return None
+
+
+# --- pooling and resizing ------------------------------------------------------------------------
+
+
+@rule(
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "max_pool1d_with_indices",
+    "max_pool2d_with_indices",
+    "max_pool3d_with_indices",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "lp_pool1d",
+    "lp_pool2d",
+)
+def pooling(
+    case: Case,
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    *rest: Any,
+    **kwargs: Any,
+) -> Finding | None:
+    number = int(case.crash.op.split("pool")[1][0])
+    found = _spatial_rank(case, input, number)
+    if found is not None:
+        return found
+    kernel, padded = pairs(kernel_size, number), pairs(padding, number)
+    spread = (
+        pairs(dilation, number)
+        if case.crash.op.startswith("max") and not isinstance(dilation, bool)
+        else (1,) * number
+    )
+    for index in range(number):
+        span = spread[index] * (kernel[index] - 1) + 1
+        size = int(input.shape[input.dim() - number + index])
+        if padded[index] > kernel[index] // 2:
+            return case.found(
+                "padding",
+                f"{case.who()} pads by at most half of its kernel: {padded[index]} > "
+                f"{kernel[index]} / 2.",
+                f"With more padding a window of {kernel[index]} could lie in the padding alone.",
+            )
+        if span > size + 2 * padded[index]:
+            return too_large(
+                case,
+                input,
+                input.dim() - number + index,
+                span,
+                size + 2 * padded[index],
+                padded[index],
+                "window",
+            )
+    return None
+
+
+@rule(
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "adaptive_max_pool1d_with_indices",
+    "adaptive_max_pool2d_with_indices",
+)
+def adaptive_pooling(
+    case: Case, input: Tensor, output_size: Any, *rest: Any, **kwargs: Any
+) -> Finding | None:
+    return _spatial_rank(case, input, int(case.crash.op.split("pool")[1][0]))
+
+
+def _spatial_rank(case: Case, input: Tensor, number: int) -> Finding | None:
+    if input.dim() in (number + 1, number + 2):
+        return None
+    x = case.name(input, "the input")
+    layout = {1: "(N, C, L)", 2: "(N, C, H, W)", 3: "(N, C, D, H, W)"}[number]
+    return case.found(
+        "rank",
+        f"{case.who()} needs {number + 2} dimensions {layout}, or {number + 1} without the batch: "
+        f"{x} has {input.dim()}.",
+        f"{x} is {shape_text(input)}. Pooling in {dims(number)} goes over the last {number} of "
+        f"{layout}."
+        + (
+            " It may have been flattened before it was pooled."
+            if input.dim() < number + 1
+            else f" nn.…Pool{input.dim() - 2}d would be the one for {dims(input.dim())}."
+            if input.dim() - 2 <= 3
+            else ""
+        ),
+        *((input, d, None) for d in range(input.dim())),
+        check=f"Keep the spatial dimensions of {x} until here.",
+        rank=number + 2,
+    )
+
+
+@rule("interpolate", "upsample")
+def interpolate(
+    case: Case,
+    input: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    *rest: Any,
+    **kwargs: Any,
+) -> Finding | None:
+    x = case.name(input, "the input")
+    modes = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}
+    rank = modes.get(mode)
+    if rank is not None and input.dim() != rank:
+        fitting = next((m for m, r in modes.items() if r == input.dim()), "nearest")
+        return case.found(
+            "rank",
+            f"interpolate with mode='{mode}' needs {dims(rank)}: {x} {shape_text(input)} has "
+            f"{input.dim()}.",
+            f"'{mode}' works on {dims(rank - 2)} after batch and channels. For "
+            f"{dims(input.dim())} the mode is '{fitting}'.",
+            *((input, d, None) for d in range(input.dim())),
+            rank=rank,
+        )
+    if not 3 <= input.dim() <= 5:
+        return case.found(
+            "rank",
+            f"interpolate needs 3 to 5 dimensions, (N, C, ...): {x} {shape_text(input)} has "
+            f"{input.dim()}.",
+            "Batch and channels come first; only what follows them is resized.",
+            *((input, d, None) for d in range(input.dim())),
+            rank=4,
+        )
+    for value, what in ((size, "size"), (scale_factor, "scale_factor")):
+        if isinstance(value, list | tuple) and len(value) != input.dim() - 2:
+            return case.found(
+                "arguments",
+                f"interpolate needs one {what} for each spatial dimension: {len(value)} ≠ "
+                f"{input.dim() - 2}.",
+                f"{x} {shape_text(input)} has {dims(input.dim() - 2)} after batch and channels, "
+                f"and {what} is {tuple(value)}. Take `.shape[2:]` of a tensor, not its whole "
+                "shape.",
+            )
+    if size is None and scale_factor is None:
+        return case.found(
+            "arguments",
+            "interpolate needs a size or a scale_factor: neither is given.",
+            "One of the two says how large the result is to be.",
+        )
+    return None
+
+
+@rule("pad")
+def pad(case: Case, input: Tensor, pad: Any, mode: str = "constant", *rest: Any) -> Finding | None:
+    x = case.name(input, "the input")
+    amounts = [int(p) for p in pad]
+    if len(amounts) % 2 or len(amounts) > 2 * input.dim():
+        return case.found(
+            "arguments",
+            f"pad takes two numbers for each dimension, from the last one on: {len(amounts)} for "
+            f"{dims(input.dim())} of {x}.",
+            f"{x} is {shape_text(input)}; (left, right) pads its last dimension, (left, right, "
+            "top, bottom) the last two.",
+        )
+    for index in range(len(amounts) // 2):
+        dim = input.dim() - 1 - index
+        for amount in amounts[2 * index : 2 * index + 2]:
+            size = int(input.shape[dim])
+            if mode == "reflect" and amount >= size:
+                return case.found(
+                    "padding",
+                    f"Reflection pads by less than the size: {amount} ≥ {size} in dimension {dim}.",
+                    f"It mirrors the {size} entries of dimension {dim} of {x} {shape_text(input)} "
+                    "without repeating the edge, so there are not enough of them.",
+                    (input, dim, None),
+                )
+            if mode == "constant" and size + amount < 0:
+                return case.found(
+                    "padding",
+                    f"pad cuts off {-amount} of dimension {dim}, which has only {size}.",
+                    f"A negative padding cuts; {x} is {shape_text(input)}.",
+                    (input, dim, None),
+                )
+    return None
+
+
+@rule("pixel_shuffle")
+def pixel_shuffle(case: Case, input: Tensor, upscale_factor: int) -> Finding | None:
+    square = upscale_factor**2
+    if input.dim() >= 3 and input.shape[-3] % square:
+        return case.found(
+            "divide",
+            f"pixel_shuffle needs channels that divide by {upscale_factor}² = {square}: "
+            f"{input.shape[-3]} % {square} = {input.shape[-3] % square}.",
+            f"It turns each {square} channels of {case.sized(input)} into a patch of "
+            f"{upscale_factor} × {upscale_factor}.",
+            (input, input.dim() - 3, None),
+            parts=square,
+            size=int(input.shape[-3]),
+        )
+    return None
+
+
+# --- recurrent -----------------------------------------------------------------------------------
+
+
+@layer_rule(nn.LSTM, nn.GRU, nn.RNN)
+def recurrent(case: Case, layer: Any, input: Any, hx: Any = None) -> Finding | None:
+    kind, who = type(layer).__name__, case.who()
+    if isinstance(input, nn.utils.rnn.PackedSequence):
+        return None
+    x = case.name(input, "the input")
+    order = "(N, T, features)" if layer.batch_first else "(T, N, features)"
+    if input.dim() not in (2, 3):
+        return case.found(
+            "rank",
+            f"nn.{kind} needs 3 dimensions {order}, or 2 without the batch: {x} has {input.dim()}.",
+            f"{x} is {shape_text(input)}. {who} reads one vector at each step of a sequence, so "
+            + (
+                "a dimension for the steps, or for the features, is missing."
+                if input.dim() < 2
+                else f"{dims(input.dim() - 3)} too many are there: fold the features into one."
+            ),
+            *((input, d, None) for d in range(input.dim())),
+            check=f"Bring {x} to {order}.",
+            rank=3,
+        )
+    wanted, found = int(layer.input_size), int(input.shape[-1])
+    if wanted != found:
+        reason = (
+            f"{case.is_built()}: at each step it reads a vector of {wanted} numbers, and the "
+            f"last dimension of {x} {shape_text(input)} is {found}."
+        )
+        if wanted in input.shape[:-1]:
+            reason += (
+                f" The size {wanted} is there, in dimension {list(input.shape).index(wanted)}: "
+                f"features come last, {order}."
+            )
+        layout = "axis" if wanted in input.shape[1:-1] else ""
+        weight = getattr(layer, "weight_ih_l0", None)
+        return case.found(
+            "width",
+            f"{who} needs {counted(wanted, 'feature')} in the last dimension of its input: {found} "
+            f"≠ {wanted} ({x} {shape_text(input)}).",
+            reason,
+            (input, -1, wanted),
+            (weight, 1, found),
+            check=f"See whether {x} should have {wanted} features, or {who} should take {found}.",
+            wanted=wanted,
+            found=found,
+            layout=layout,
+        )
+    if hx is None:
+        return None
+    lstm = isinstance(layer, nn.LSTM)
+    if lstm and not (isinstance(hx, tuple | list) and len(hx) == 2):
+        what = f"one tensor {shape_text(hx)}" if isinstance(hx, Tensor) else type(hx).__name__
+        return case.found(
+            "hidden",
+            f"nn.LSTM needs its state as a pair (h, c): it is given {what}.",
+            "An LSTM carries two tensors from step to step, the hidden state h and the cell state "
+            "c. A GRU or RNN carries h alone.",
+            check="Pass `(h, c)`, or use nn.GRU.",
+        )
+    if not lstm and isinstance(hx, tuple | list):
+        return case.found(
+            "type",
+            f"nn.{kind} needs one tensor as its state: it is given a {type(hx).__name__} of "
+            f"{len(hx)}.",
+            f"Only an LSTM has a pair (h, c); nn.{kind} carries h alone.",
+            check="Pass h alone.",
+        )
+    layers = layer.num_layers * (2 if layer.bidirectional else 1)
+    sizes = [("h", layer.proj_size or layer.hidden_size), ("c", layer.hidden_size)]
+    batched = input.dim() == 3
+    batch = int(input.shape[0 if layer.batch_first else 1]) if batched else 0
+    for state, (letter, width) in zip(hx if lstm else (hx,), sizes, strict=False):
+        wanted_shape = (layers, batch, width) if batched else (layers, width)
+        found_shape = tuple(int(size) for size in state.shape)
+        if found_shape == wanted_shape:
+            continue
+        name = case.name(state, letter)
+        why = (f"{layer.num_layers} layers" if layer.num_layers > 1 else "1 layer") + (
+            " in two directions" if layer.bidirectional else ""
+        )
+        reason = (
+            f"The state holds a vector of {width} for each layer and each sample: {why}"
+            + (f", a batch of {batch}" if batched else ", and no batch")
+            + f", so {shape_text(wanted_shape)}; {name} is {shape_text(found_shape)}."
+        )
+        turned = False
+        marks: list[tuple[Any, int, int | None]]
+        if len(found_shape) != len(wanted_shape):
+            reason += (
+                f" {x} {shape_text(input)} has {dims(input.dim())}, so the state must have "
+                f"{len(wanted_shape)}."
+            )
+            marks = [(state, d, None) for d in range(state.dim())]
+        else:
+            marks = [
+                (state, d, w)
+                for d, (f, w) in enumerate(zip(found_shape, wanted_shape, strict=True))
+                if f != w
+            ]
+            if batched and found_shape[1] != batch:
+                other = int(input.shape[1 if layer.batch_first else 0])
+                flag = "batch_first=True" if layer.batch_first else "batch_first=False"
+                reason += f" With {flag}, {x} {shape_text(input)} is read as {order}."
+                turned = found_shape[1] == other
+                if turned:
+                    reason += (
+                        f" The other of its first two sizes, {other}, fits the state: the batch "
+                        "may be there."
+                    )
+                marks.append((input, 0 if layer.batch_first else 1, found_shape[1]))
+        return case.found(
+            "hidden",
+            f"{who} needs a state {letter} of {shape_text(wanted_shape)}: {name} is "
+            f"{shape_text(found_shape)}.",
+            reason,
+            *marks,
+            check="Make the state from the input's own batch size, or leave it out for zeros.",
+            wanted=wanted_shape,
+            found=found_shape,
+            batch_first=bool(layer.batch_first),
+            state=letter,
+            turned=turned,
+        )
+    return None
+
+
+@layer_rule(nn.LSTMCell, nn.GRUCell, nn.RNNCell)
+def cell(case: Case, layer: Any, input: Tensor, hx: Any = None) -> Finding | None:
+    kind, who, x = type(layer).__name__, case.who(), case.name(input, "the input")
+    if input.dim() not in (1, 2):
+        return case.found(
+            "rank",
+            f"nn.{kind} needs 2 dimensions (N, features), or 1 without the batch: {x} has "
+            f"{input.dim()}.",
+            f"{x} is {shape_text(input)}. A cell does one step; a whole sequence is for "
+            f"nn.{kind.removesuffix('Cell')}, or for a loop over the steps.",
+            *((input, d, None) for d in range(input.dim())),
+            rank=2,
+        )
+    if input.shape[-1] != layer.input_size:
+        return case.found(
+            "width",
+            f"{who} needs {counted(layer.input_size, 'feature')} in the last dimension of its "
+            f"input: {input.shape[-1]} ≠ {layer.input_size}.",
+            f"{case.is_built()}, and {x} is {shape_text(input)}.",
+            (input, -1, layer.input_size),
+            (layer.weight_ih, 1, int(input.shape[-1])),
+            wanted=layer.input_size,
+            found=int(input.shape[-1]),
+        )
+    states = hx if isinstance(hx, tuple | list) else () if hx is None else (hx,)
+    if isinstance(layer, nn.LSTMCell) and hx is not None and len(states) != 2:
+        return case.found(
+            "hidden",
+            "nn.LSTMCell needs its state as a pair (h, c): it is given one tensor.",
+            "An LSTM carries two tensors from step to step, h and c.",
+        )
+    for state in states:
+        wanted = (*map(int, input.shape[:-1]), layer.hidden_size)
+        if tuple(state.shape) != wanted:
+            name = case.name(state, "the state")
+            return case.found(
+                "hidden",
+                f"{who} needs a state of {shape_text(wanted)}: {name} is {shape_text(state)}.",
+                f"The state has one vector of {layer.hidden_size} for each sample of {x} "
+                f"{shape_text(input)}.",
+                *(
+                    (state, d, wanted[d] if len(wanted) == state.dim() else None)
+                    for d in range(state.dim())
+                    if state.dim() != len(wanted) or int(state.shape[d]) != wanted[d]
+                ),
+                wanted=wanted,
+                found=tuple(map(int, state.shape)),
+            )
+    return None
+
+
+# --- attention -----------------------------------------------------------------------------------
+
+
+@layer_rule(nn.MultiheadAttention)
+def multihead(
+    case: Case,
+    layer: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    key_padding_mask: Any = None,
+    need_weights: bool = True,
+    attn_mask: Any = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> Finding | None:
+    who = case.who()
+    order = "(N, T, E)" if layer.batch_first else "(T, N, E)"
+    given = (
+        ("query", query, layer.embed_dim),
+        ("key", key, layer.kdim),
+        ("value", value, layer.vdim),
+    )
+    for label, tensor, _ in given:
+        if tensor.dim() not in (2, 3):
+            return case.found(
+                "rank",
+                f"{who} needs a {label} with 3 dimensions {order}, or 2 without the batch: "
+                f"{case.name(tensor, 'it')} has {tensor.dim()}.",
+                f"{case.sized(tensor, label)} does not read as a sequence of vectors. "
+                "Positions of a picture are flattened into one dimension first.",
+                *((tensor, d, None) for d in range(tensor.dim())),
+                rank=3,
+            )
+    if len({tensor.dim() for _, tensor, _ in given}) > 1:
+        listed = ", ".join(f"{label} {shape_text(t)}" for label, t, _ in given)
+        return case.found(
+            "rank",
+            f"{who} needs query, key and value with the same number of dimensions: {listed}.",
+            "Either all three have a batch dimension, or none.",
+            *((key, d, None) for d in range(key.dim())),
+            rank=query.dim(),
+        )
+    for label, tensor, width in given:
+        if tensor.shape[-1] != width:
+            found, name = int(tensor.shape[-1]), case.name(tensor, label)
+            setting = "embed_dim" if width == layer.embed_dim else f"{label[0]}dim"
+            reason = (
+                f"{who} was made with {setting}={width}, and the last dimension of {name} "
+                f"{shape_text(tensor)} is {found}."
+            )
+            if width in tensor.shape[:-1]:
+                reason += (
+                    f" The size {width} is there, in dimension "
+                    f"{list(tensor.shape).index(width)}: features come last, {order}."
+                )
+            return case.found(
+                "width",
+                f"{who} needs a {label} of {counted(int(width), 'feature')}: {found} ≠ {width} "
+                f"({name} {shape_text(tensor)}).",
+                reason,
+                (tensor, -1, int(width)),
+                (layer.in_proj_weight, 1, found),
+                check=f"See whether {name} should have {width} features, or {who} should take "
+                f"{found}.",
+                wanted=int(width),
+                found=found,
+            )
+    batched = query.dim() == 3
+    batch_at = 0 if layer.batch_first else 1
+    seq_at = (1 if layer.batch_first else 0) if batched else 0
+    steps, memory = int(query.shape[seq_at]), int(key.shape[seq_at])
+    batch = int(query.shape[batch_at]) if batched else 1
+    if key.shape[:-1] != value.shape[:-1]:
+        return case.found(
+            "batch",
+            f"{who} needs as many values as keys: {shape_text(key)} and {shape_text(value)}.",
+            f"Each key of {case.sized(key, 'key')} goes with one value of "
+            f"{case.sized(value, 'value')}.",
+            *(
+                (value, d, int(key.shape[d]))
+                for d in range(key.dim() - 1)
+                if key.shape[d] != value.shape[d]
+            ),
+        )
+    if batched and int(key.shape[batch_at]) != batch:
+        other = int(key.shape[batch_at])
+        flag = f"batch_first={layer.batch_first}"
+        swapped = int(query.shape[seq_at]) == int(key.shape[seq_at])
+        return case.found(
+            "batch",
+            f"{who} needs query and key of one batch size: {batch} ≠ {other}.",
+            f"With {flag} the shapes are read as {order}: {case.sized(query, 'query')} holds "
+            f"{batch} sequences and {case.sized(key, 'key')} holds {other}."
+            + (
+                f" The other sizes agree ({steps}): the batch may be there, with "
+                f"batch_first={not layer.batch_first}."
+                if swapped
+                else ""
+            ),
+            (query, batch_at, other),
+            (key, batch_at, batch),
+            wanted=batch,
+            found=other,
+            batch_first=bool(layer.batch_first),
+            turned=swapped,
+        )
+    if isinstance(attn_mask, Tensor):
+        m = case.name(attn_mask, "attn_mask")
+        allowed = [(steps, memory), (batch * layer.num_heads, steps, memory)]
+        if tuple(attn_mask.shape) not in allowed:
+            return case.found(
+                "mask",
+                f"{who} needs an attn_mask of {shape_text(allowed[0])} or "
+                f"{shape_text(allowed[1])}: {m} is {shape_text(attn_mask)}.",
+                f"The mask says for each of {steps} queries which of {memory} keys it may see. One "
+                f"for each sample and head needs {batch}·{layer.num_heads} = "
+                f"{batch * layer.num_heads} in front."
+                + (
+                    " A mask of (N, T) that hides padding is key_padding_mask."
+                    if tuple(attn_mask.shape) == (batch, memory)
+                    else f" With batch_first={layer.batch_first} the shapes are read as {order}."
+                ),
+                *((attn_mask, d, None) for d in range(attn_mask.dim())),
+                wanted=allowed[0],
+                found=tuple(map(int, attn_mask.shape)),
+                argument="attn_mask",
+                batch_first=bool(layer.batch_first),
+                turned=tuple(attn_mask.shape) == (batch, batch) and steps == memory,
+            )
+    if isinstance(key_padding_mask, Tensor):
+        m = case.name(key_padding_mask, "key_padding_mask")
+        wanted = (batch, memory) if batched else (memory,)
+        turned = tuple(key_padding_mask.shape) == wanted[::-1]
+        if tuple(key_padding_mask.shape) != wanted:
+            return case.found(
+                "mask",
+                f"{who} needs a key_padding_mask of {shape_text(wanted)}: {m} is "
+                f"{shape_text(key_padding_mask)}.",
+                f"It says for each sample which of its {memory} keys are padding, always as "
+                f"(N, T). The keys {shape_text(key)} are read as {order}."
+                + (
+                    f" Turned round it would fit: the batch may be there, with "
+                    f"batch_first={not layer.batch_first}."
+                    if turned
+                    else ""
+                ),
+                *((key_padding_mask, d, None) for d in range(key_padding_mask.dim())),
+                wanted=wanted,
+                found=tuple(map(int, key_padding_mask.shape)),
+                argument="key_padding_mask",
+                batch_first=bool(layer.batch_first),
+                turned=turned,
+            )
+    return None
+
+
+@layer_rule(nn.Transformer)
+def transformer(
+    case: Case, layer: Any, src: Tensor, tgt: Tensor, *_: Any, **__: Any
+) -> Finding | None:
+    at = 0 if layer.batch_first else 1
+    if src.dim() == 3 and tgt.dim() == 3 and src.shape[at] != tgt.shape[at]:
+        order = "(N, T, E)" if layer.batch_first else "(T, N, E)"
+        return case.found(
+            "batch",
+            f"{case.who()} needs src and tgt of one batch size: {src.shape[at]} ≠ {tgt.shape[at]}.",
+            f"With batch_first={layer.batch_first} the shapes are read as {order}: "
+            f"{case.sized(src, 'src')} and {case.sized(tgt, 'tgt')}.",
+            (src, at, int(tgt.shape[at])),
+            (tgt, at, int(src.shape[at])),
+            batch_first=bool(layer.batch_first),
+            wanted=int(src.shape[at]),
+            found=int(tgt.shape[at]),
+        )
+    for label, tensor in (("src", src), ("tgt", tgt)):
+        if tensor.shape[-1] != layer.d_model:
+            return case.found(
+                "width",
+                f"{case.who()} needs {label} of {layer.d_model} features: {tensor.shape[-1]} ≠ "
+                f"{layer.d_model}.",
+                f"It was made with d_model={layer.d_model}, and {case.sized(tensor, label)} ends "
+                f"in {tensor.shape[-1]}.",
+                (tensor, -1, layer.d_model),
+                wanted=int(layer.d_model),
+                found=int(tensor.shape[-1]),
+            )
+    return None
+
+
+@rule("scaled_dot_product_attention")
+def attention(
+    case: Case, query: Tensor, key: Tensor, value: Tensor, attn_mask: Any = None, *_: Any, **__: Any
+) -> Finding | None:
+    op = "scaled_dot_product_attention"
+    q, k, v = (case.name(t, n) for t, n in ((query, "query"), (key, "key"), (value, "value")))
+    for tensor, name in ((query, q), (key, k), (value, v)):
+        if tensor.dim() < 2:
+            return case.found(
+                "rank",
+                f"{op} needs at least 2 dimensions (..., T, E): {name} has {tensor.dim()}.",
+                f"{name} is {shape_text(tensor)}.",
+                *((tensor, d, None) for d in range(tensor.dim())),
+            )
+    if query.shape[-1] != key.shape[-1]:
+        return case.found(
+            "matmul",
+            f"{op} needs query and key of one width: {query.shape[-1]} ≠ {key.shape[-1]}.",
+            f"Each query is multiplied with each key, number by number: {q} {shape_text(query)} "
+            f"and {k} {shape_text(key)}.",
+            (query, -1, int(key.shape[-1])),
+            (key, -1, int(query.shape[-1])),
+            wanted=int(key.shape[-1]),
+            found=int(query.shape[-1]),
+        )
+    if key.shape[-2] != value.shape[-2]:
+        return case.found(
+            "matmul",
+            f"{op} needs as many values as keys: {key.shape[-2]} ≠ {value.shape[-2]}.",
+            f"Each key of {k} {shape_text(key)} goes with one value of {v} {shape_text(value)}.",
+            (key, key.dim() - 2, int(value.shape[-2])),
+            (value, value.dim() - 2, int(key.shape[-2])),
+            wanted=int(value.shape[-2]),
+            found=int(key.shape[-2]),
+        )
+    for first, second, a, b in ((query, key, q, k), (query, value, q, v)):
+        broken = broadcast_break(tuple(first.shape[:-2]), tuple(second.shape[:-2]))
+        if broken is not None:
+            return case.found(
+                "batch",
+                f"{op} needs the sizes before the last two to agree: {broken[1]} ≠ {broken[3]}.",
+                f"{a} {shape_text(first)} and {b} {shape_text(second)} differ in batch or heads.",
+                (first, broken[0], broken[3]),
+                (second, broken[2], broken[1]),
+                wanted=broken[3],
+                found=broken[1],
+            )
+    if isinstance(attn_mask, Tensor):
+        scores = (*map(int, query.shape[:-1]), int(key.shape[-2]))
+        m = case.name(attn_mask, "attn_mask")
+        broken = broadcast_break(scores, tuple(attn_mask.shape))
+        if broken is not None or attn_mask.dim() > len(scores):
+            dim = broken[2] if broken is not None else 0
+            return case.found(
+                "mask",
+                f"{op} lays attn_mask on scores of {shape_text(scores)}: {m} "
+                f"{shape_text(attn_mask)} does not fit.",
+                f"The scores have one number for each query and key, {scores[-2]} × {scores[-1]}, "
+                f"in each of {shape_text(scores[:-2])}. Sizes of the mask must be equal to those, "
+                "or 1."
+                + (
+                    f" A mask of (N, T) needs dimensions of 1 for heads and queries: "
+                    f"`{m}[:, None, None, :]`."
+                    if attn_mask.dim() == 2
+                    and len(scores) == 4
+                    and tuple(attn_mask.shape) == (scores[0], scores[-1])
+                    else ""
+                ),
+                (attn_mask, dim, broken[1] if broken is not None else None),
+                wanted=scores,
+                found=tuple(map(int, attn_mask.shape)),
+                argument="attn_mask",
+            )
+        if attn_mask.dtype not in (torch.bool, query.dtype):
+            return case.found(
+                "dtype",
+                f"{op} needs an attn_mask of bool or {kind_of(query.dtype)}: {m} is "
+                f"{kind_of(attn_mask.dtype)}.",
+                "A mask of bool says which keys are seen; one of floats is added to the scores.",
+                mask=case.position(attn_mask),
+            )
+    return None
+
+
+# --- embedding -----------------------------------------------------------------------------------
+
+
+@rule("embedding", "embedding_bag")
+def embedding(case: Case, weight: Tensor, indices: Tensor, *_: Any, **__: Any) -> Finding | None:
+    if case.crash.op == "embedding" and indices is case.crash.call_kwargs.get("weight"):
+        weight, indices = indices, weight
+    x, who = case.name(indices, "the input"), case.who("embedding")
+    rows = int(weight.shape[0])
+    if indices.dtype not in (torch.int32, torch.int64):
+        reason = (
+            f"{who} looks up rows of a table by their number, so its input must be int64 or int32. "
+        )
+        reason += f"{x} {shape_text(indices)} is {kind_of(indices.dtype)}: " + (
+            "`.long()` turns it into whole numbers, if it does hold tokens."
+            if _whole(indices)
+            else "its values are no whole numbers, so it does not hold tokens; a linear layer "
+            "takes such an input."
+        )
+        return case.found(
+            "dtype",
+            f"{who} needs whole numbers (int64 or int32): {x} is {kind_of(indices.dtype)}.",
+            reason,
+            check=f"See where {x} became {kind_of(indices.dtype)}.",
+            wanted_dtype="int64",
+            found_dtype=kind_of(indices.dtype),
+            whole=_whole(indices),
+        )
+    if indices.is_meta or not indices.numel():
+        return None
+    low, high = int(indices.min()), int(indices.max())
+    if low >= 0 and high < rows:
+        return None
+    bad = high if high >= rows else low
+    extra = ""
+    if high == rows:
+        extra = " It is one too high: tokens are counted from 0, or the table lacks a row."
+    elif low < 0:
+        extra = " A negative number is no row; -1 or -100 often marks padding."
+    return case.found(
+        "range",
+        f"{who} has rows 0 to {rows - 1}: {x} holds {bad}.",
+        f"{case.is_built(f'a table of {rows} rows')}, and {x} {shape_text(indices)} "
+        f"holds numbers from {low} to {high}.{extra}",
+        *(((weight, 0, high + 1),) if high >= rows else ()),
+        check=f"Make the table larger, or see where {bad} comes from.",
+        wanted=high + 1,
+        found=rows,
+        index=bad,
+    )
+
+
+def _whole(tensor: Tensor) -> bool:
+    if tensor.is_meta or not tensor.is_floating_point():
+        return True
+    return bool((tensor == tensor.round()).all())
+
+
+# --- losses --------------------------------------------------------------------------------------
+
+
+@rule("cross_entropy", "cross_entropy_loss", "nll_loss", "nll_loss_nd", "nll_loss2d")
+def cross_entropy(
+    case: Case, input: Tensor, target: Tensor, weight: Any = None, *_: Any, **__: Any
+) -> Finding | None:
+    op = "nll_loss" if "nll" in case.crash.op else "cross_entropy"
+    x, y = case.name(input, "the input"), case.name(target, "the target")
+    if not input.is_floating_point():
+        return case.found(
+            "dtype",
+            f"{op} needs scores, one float for each class: {x} is {kind_of(input.dtype)}.",
+            f"{x} {shape_text(input)} holds whole numbers. If it comes from argmax, the scores are "
+            "gone: the loss takes what argmax was given.",
+            check="Give the loss the scores, before argmax.",
+            found_dtype=kind_of(input.dtype),
+            wanted_dtype="float32",
+            operand=case.position(input),
+        )
+    classes_at = 1 if input.dim() > 1 else 0
+    if input.dim() == 0:
+        return case.found(
+            "rank",
+            f"{op} needs an input (N, C): {x} has no dimensions.",
+            f"{x} is a single number, not one score for each class.",
+        )
+    classes = int(input.shape[classes_at])
+    probabilities = target.is_floating_point() and op == "cross_entropy"
+    if target.is_floating_point() and target.shape != input.shape:
+        return case.found(
+            "dtype" if _whole(target) else "target",
+            f"{op} needs a target of class numbers (int64), or of probabilities with the input's "
+            f"shape {shape_text(input)}: {y} is {kind_of(target.dtype)} {shape_text(target)}.",
+            f"{y} is {kind_of(target.dtype)}, so it is read as probabilities. If it holds class "
+            "numbers, `.long()` says so.",
+            wanted_dtype="int64",
+            found_dtype=kind_of(target.dtype),
+            whole=_whole(target),
+            target=True,
+        )
+    if not probabilities:
+        wanted = (*map(int, input.shape[:1]), *map(int, input.shape[2:])) if input.dim() > 1 else ()
+        have = tuple(int(size) for size in target.shape)
+        if have != wanted:
+            reason = (
+                f"For scores (N, C, ...) the target has one class number for each score vector: "
+                f"{x} {shape_text(input)} has its classes in dimension {classes_at}, so {y} must "
+                f"be {shape_text(wanted)}, and it is {shape_text(have)}."
+            )
+            layout = ""
+            if input.dim() > 2 and have == tuple(map(int, input.shape[:-1])):
+                layout = "classes_last"
+                reason += (
+                    f" Without the last dimension of {x}, {input.shape[-1]}, it fits: the classes "
+                    "are last, as in (N, T, C), and torch wants them second."
+                )
+            elif len(have) == len(wanted) + 1 and 1 in have:
+                layout = "extra"
+                reason += " A dimension of 1 is too many."
+            elif have == tuple(map(int, input.shape)):
+                layout = "one_hot"
+                reason += " It has the shape of the scores, as one-hot vectors have."
+            elif have[:1] != wanted[:1] and have and wanted:
+                reason += f" They do not count the same samples: {wanted[0]} and {have[0]}."
+            marks = [
+                (target, d, wanted[d] if len(have) == len(wanted) else None)
+                for d in range(len(have))
+                if len(have) != len(wanted) or have[d] != wanted[d]
+            ]
+            if len(have) == len(wanted):
+                dims_of = [0, *range(2, input.dim())]
+                marks += [
+                    (input, dims_of[d], have[d]) for d in range(len(have)) if have[d] != wanted[d]
+                ]
+            return case.found(
+                "target",
+                f"{op} needs a target of {shape_text(wanted)} for scores {shape_text(input)}: {y} "
+                f"is {shape_text(have)}.",
+                reason,
+                *marks,
+                wanted=wanted,
+                found=have,
+                layout=layout,
+            )
+        if target.dtype not in (torch.int64, torch.uint8):
+            return case.found(
+                "dtype",
+                f"{op} needs class numbers of int64: {y} is {kind_of(target.dtype)}.",
+                f"{y} names the right class of each sample, counted from 0.",
+                wanted_dtype="int64",
+                found_dtype=kind_of(target.dtype),
+                whole=_whole(target),
+                target=True,
+            )
+        if not target.is_meta and target.numel():
+            valid = target[target != -100]
+            if valid.numel():
+                low, high = int(valid.min()), int(valid.max())
+                if low < 0 or high >= classes:
+                    bad = high if high >= classes else low
+                    return case.found(
+                        "range",
+                        f"{op} has classes 0 to {classes - 1}: {y} holds {bad}.",
+                        f"{x} {shape_text(input)} has scores for {classes} classes, and {y} holds "
+                        f"numbers from {low} to {high}."
+                        + (" Classes are counted from 0." if high == classes else ""),
+                        (input, classes_at, high + 1 if high >= classes else None),
+                        wanted=high + 1,
+                        found=classes,
+                        index=bad,
+                    )
+    if isinstance(weight, Tensor) and weight.dim() == 1 and int(weight.shape[0]) != classes:
+        return case.found(
+            "features",
+            f"{op} needs one weight for each class: {weight.shape[0]} ≠ {classes}.",
+            f"{x} {shape_text(input)} has scores for {classes} classes in dimension {classes_at}.",
+            (weight, 0, classes),
+            (input, classes_at, int(weight.shape[0])),
+        )
+    return None
+
+
+@rule("binary_cross_entropy", "binary_cross_entropy_with_logits")
+def binary_cross_entropy(
+    case: Case, input: Tensor, target: Tensor, *_: Any, **__: Any
+) -> Finding | None:
+    x, y, op = case.name(input, "the input"), case.name(target, "the target"), case.crash.op
+    if input.shape != target.shape:
+        extra = ""
+        few, many = (target, input) if target.dim() < input.dim() else (input, target)
+        if few.dim() + 1 == many.dim() and tuple(s for s in many.shape if s != 1) == tuple(
+            s for s in few.shape if s != 1
+        ):
+            extra = (
+                f" {case.name(few)} lacks the dimension of 1 that {case.name(many)} has: "
+                "`.unsqueeze(-1)` adds it, `.squeeze(-1)` takes it away."
+            )
+        return case.found(
+            "target",
+            f"{op} needs a target of the input's shape: {shape_text(target)} ≠ "
+            f"{shape_text(input)}.",
+            f"Each number of {x} {shape_text(input)} is compared with one of {y} "
+            f"{shape_text(target)}, without broadcasting.{extra}",
+            *(
+                (target, d, int(input.shape[d]) if input.dim() == target.dim() else None)
+                for d in range(target.dim())
+                if input.dim() != target.dim() or input.shape[d] != target.shape[d]
+            ),
+            *(
+                (input, d, int(target.shape[d]))
+                for d in range(input.dim())
+                if input.dim() == target.dim() and input.shape[d] != target.shape[d]
+            ),
+            wanted=tuple(map(int, input.shape)),
+            found=tuple(map(int, target.shape)),
+            layout="extra" if extra else "",
+        )
+    if not target.is_floating_point():
+        return case.found(
+            "dtype",
+            f"{op} needs a target of floats: {y} is {kind_of(target.dtype)}.",
+            f"Targets here are probabilities between 0 and 1; `{y}.float()` makes them so.",
+            wanted_dtype=kind_of(input.dtype),
+            found_dtype=kind_of(target.dtype),
+            target=True,
+        )
+    if op == "binary_cross_entropy" and not input.is_meta and input.numel():
+        low, high = float(input.min()), float(input.max())
+        if low < 0 or high > 1:
+            return case.found(
+                "range",
+                f"binary_cross_entropy needs inputs between 0 and 1: {x} goes from {low:.3g} to "
+                f"{high:.3g}.",
+                f"It wants probabilities. If {x} holds raw scores, a sigmoid is missing, or "
+                "binary_cross_entropy_with_logits is meant.",
+            )
+    return None
+
+
+@rule("one_hot")
+def one_hot(case: Case, tensor: Tensor, num_classes: int = -1) -> Finding | None:
+    x = case.name(tensor, "the input")
+    if tensor.dtype != torch.int64:
+        return case.found(
+            "dtype",
+            f"one_hot needs class numbers of int64: {x} is {kind_of(tensor.dtype)}.",
+            f"Each entry of {x} names a class; `.long()` makes whole numbers of them.",
+            wanted_dtype="int64",
+            found_dtype=kind_of(tensor.dtype),
+            whole=_whole(tensor),
+        )
+    if not tensor.is_meta and tensor.numel() and num_classes > 0:
+        high, low = int(tensor.max()), int(tensor.min())
+        if high >= num_classes or low < 0:
+            return case.found(
+                "range",
+                f"one_hot has classes 0 to {num_classes - 1}: {x} holds "
+                f"{high if high >= num_classes else low}.",
+                f"{x} holds numbers from {low} to {high}.",
+                wanted=high + 1,
+                found=num_classes,
+            )
+    return None
+
+
+@rule("prelu")
+def prelu(case: Case, input: Tensor, weight: Tensor) -> Finding | None:
+    x, channels = case.name(input, "the input"), int(input.shape[1]) if input.dim() > 1 else 1
+    if weight.numel() in (1, channels):
+        return None
+    return case.found(
+        "channels",
+        f"{case.who()} has a slope for each of {counted(weight.numel(), 'channel')}: {channels} ≠ "
+        f"{weight.numel()}.",
+        f"Dimension 1 of {x} {shape_text(input)}, where channels are, is {channels}.",
+        (input, 1, weight.numel()),
+        (weight, 0, channels),
+        wanted=weight.numel(),
+        found=channels,
+    )
+
+
+@rule("col2im", "fold")
+def fold(
+    case: Case, input: Tensor, output_size: Any, kernel_size: Any, *args: Any, **kwargs: Any
+) -> Finding | None:
+    names = ("dilation", "padding", "stride")
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    size, kernel = pairs(output_size, 2), pairs(kernel_size, 2)
+    dilation, padding, stride = (
+        pairs(given.get(name, 0 if name == "padding" else 1), 2) for name in names
+    )
+    blocks = [
+        (size[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1
+        for i in range(2)
+    ]
+    wanted, found = blocks[0] * blocks[1], int(input.shape[-1])
+    x = case.name(input, "the input")
+    if wanted != found:
+        return case.found(
+            "split",
+            f"{case.who('fold')} needs {blocks[0]}·{blocks[1]} = {wanted} blocks in the last "
+            f"dimension: {found} ≠ {wanted}.",
+            f"Windows of {kernel[0]}×{kernel[1]} with stride {stride} fill {size[0]}×{size[1]} at "
+            f"{wanted} places, and {x} {shape_text(input)} has {found} blocks.",
+            (input, -1, wanted),
+            wanted=wanted,
+            found=found,
+        )
+    area = kernel[0] * kernel[1]
+    if int(input.shape[-2]) % area:
+        return case.found(
+            "divide",
+            f"{case.who('fold')} needs channels that divide by the {area} places of its window: "
+            f"{input.shape[-2]} % {area} = {int(input.shape[-2]) % area}.",
+            f"{x} is {shape_text(input)}; its last but one dimension holds channels times places.",
+            (input, input.dim() - 2, None),
+            parts=area,
+            size=int(input.shape[-2]),
+        )
+    return None
+
+
+@rule("pack_padded_sequence", "_pack_padded_sequence")
+def pack(
+    case: Case, input: Tensor, lengths: Any, batch_first: bool = False, *_: Any
+) -> Finding | None:
+    at = 0 if batch_first else 1
+    x = case.name(input, "the input")
+    batch, count = int(input.shape[at]), int(lengths.shape[0])
+    order = "(N, T, ...)" if batch_first else "(T, N, ...)"
+    if batch == count:
+        return None
+    turned = int(input.shape[1 - at]) == count
+    return case.found(
+        "batch",
+        f"pack_padded_sequence needs one length for each sequence: {count} ≠ {batch}.",
+        f"With batch_first={batch_first}, {x} {shape_text(input)} is read as {order} and holds "
+        f"{batch} sequences; there are {count} lengths."
+        + (
+            f" The other of its first two sizes is {count}: batch_first={not batch_first} fits."
+            if turned
+            else ""
+        ),
+        (input, at, count),
+        (lengths, 0, batch),
+        wanted=batch,
+        found=count,
+    )
+
+
+@rule("grid_sample")
+def grid_sample(case: Case, input: Tensor, grid: Tensor, *_: Any, **__: Any) -> Finding | None:
+    x, g = case.name(input, "the input"), case.name(grid, "the grid")
+    if input.dim() != grid.dim() or grid.shape[-1] != input.dim() - 2:
+        return case.found(
+            "rank",
+            f"grid_sample needs a grid (N, H, W, 2) for an input (N, C, H, W): {shape_text(grid)} "
+            f"and {shape_text(input)}.",
+            f"The last dimension of {g} holds the coordinates of a point in {x}; it must be "
+            f"{input.dim() - 2}.",
+            (grid, -1, input.dim() - 2),
+        )
+    if input.shape[0] != grid.shape[0]:
+        return case.found(
+            "batch",
+            f"grid_sample needs one grid for each sample: {grid.shape[0]} ≠ {input.shape[0]}.",
+            f"{x} is {shape_text(input)} and {g} is {shape_text(grid)}.",
+            (grid, 0, int(input.shape[0])),
+            (input, 0, int(grid.shape[0])),
+        )
+    return None
+
+
+@layer_rule(nn.Unflatten)
+def unflatten_layer(case: Case, layer: Any, input: Tensor) -> Finding | None:
+    dim = layer.dim
+    if not isinstance(dim, int) or not -input.dim() <= dim < input.dim():
+        return None
+    size, product = int(input.shape[dim]), math.prod(s for s in layer.unflattened_size if s != -1)
+    if product and (size % product if -1 in layer.unflattened_size else size != product):
+        return case.found(
+            "numel",
+            f"nn.Unflatten needs sizes whose product is the size of dimension {dim}: {product} ≠ "
+            f"{size}.",
+            f"Dimension {dim} of {case.sized(input)} is {size}, and it was to be cut into "
+            f"{shape_text(layer.unflattened_size)}.",
+            (input, dim, product),
+            shape=tuple(layer.unflattened_size),
+        )
+    return None

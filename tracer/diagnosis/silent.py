@@ -1,0 +1,578 @@
+"""Steps of a run that succeeded and that probably do not do what was meant.
+
+Most are seen in the trace alone.  What agrees only because of the batch size shows when the module
+runs again with twice as many samples, on the meta device, where nothing is computed; it runs again
+only if a step of the trace gives a reason to.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import math
+import re
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
+
+from tracer.document import Step, TensorNote, Trace, Warning
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+Rerun = Callable[[tuple[Any, ...], dict[str, Any]], Trace]
+"""Runs the same module with other inputs, on the meta device, and gives the trace."""
+
+
+def warnings(
+    trace: Trace,
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    rerun: Rerun | None = None,
+) -> tuple[Warning, ...]:
+    """What is suspicious in `trace`, the run of `model(*args, **kwargs)`, in the steps' order.
+
+    Never raises.  Without `rerun`, only what the trace shows by itself.
+    """
+    if trace.failure is not None:
+        return ()
+    try:
+        run = _Run(trace, model)
+        found = [
+            *_outer_sums(run),
+            *_losses(run),
+            *_masks(run),
+            *_views(run),
+            *_single_statistics(run),
+            *(_with_other_batch(run, args, kwargs, rerun) if rerun is not None else ()),
+        ]
+    except Exception:  # noqa: BLE001 - a warning that cannot be had must not cost the trace
+        return ()
+    first = {(warning.kind, warning.step): warning for warning in reversed(found)}
+    # A loop passes a line many times: it is said once.
+    places = {(w.kind, trace.steps[w.step].place): w for w in reversed(list(first.values()))}
+    return tuple(sorted(places.values(), key=lambda warning: warning.step))
+
+
+@dataclass(frozen=True)
+class _Run:
+    trace: Trace
+    model: nn.Module
+
+    @functools.cached_property
+    def batch(self) -> int | None:
+        """The size that all inputs begin with."""
+        sizes = {note.shape[0] for note in self.trace.inputs if note.shape}
+        return sizes.pop() if len(sizes) == 1 else None
+
+    @functools.cached_property
+    def from_inputs(self) -> set[int]:
+        """The notes that depend on what the module was given."""
+        found = {note.id for note in self.trace.inputs}
+        for step in self.trace.steps:
+            if any(note.id in found for note in step.inputs):
+                found.update(note.id for note in step.outputs)
+        return found
+
+
+def _name(step: Step) -> str:
+    """`add` of `Tensor.__iadd__`, `Tensor.__radd__` and `torch.add_`."""
+    name = step.op.rpartition(".")[2]
+    if name.startswith("__") and name.endswith("__"):
+        name = name.strip("_")
+        return name[1:] if name[1:] in _ELEMENTWISE else name
+    return name.rstrip("_")
+
+
+def _data(step: Step) -> tuple[TensorNote, ...]:
+    return tuple(note for note in step.inputs if note.kind not in ("parameter", "buffer"))
+
+
+def _shown(note: TensorNote) -> str:
+    shape = f"({', '.join(map(str, note.shape))}{',' * (len(note.shape) == 1)})"
+    return f"{note.name} {shape}" if note.name else shape
+
+
+# --- a sum of a column and a row, a loss of two shapes ------------------------------------------
+
+_ELEMENTWISE = _words(
+    "add sub mul div truediv floordiv mod pow eq ne lt le gt ge maximum minimum and or xor "
+    "atan2 where masked_fill"
+)
+_LOSSES = _words("mse_loss l1_loss smooth_l1_loss huber_loss")
+_LOSS_LAYERS = _words("MSELoss L1Loss SmoothL1Loss HuberLoss")
+# Who writes one of these has thought of the shape.
+_SHAPING = _words(
+    "unsqueeze view reshape view_as reshape_as expand expand_as broadcast_to unflatten permute "
+    "transpose movedim swapaxes t T mT H mH outer meshgrid tile repeat einsum rearrange"
+)
+
+
+def _outer_sums(run: _Run) -> Iterator[Warning]:
+    """(B, 1) and (B,) make (B, B)."""
+    for step in run.trace.steps:
+        if _name(step) not in _ELEMENTWISE or len(step.inputs) != 2 or not step.outputs:
+            continue
+        result = step.outputs[0]
+        for column, row in (step.inputs, step.inputs[::-1]):
+            if (
+                column.shape == (*row.shape, 1)
+                and math.prod(result.shape) > math.prod(column.shape)
+                and {column.id, row.id} <= run.from_inputs
+                and not _was_shaped(run.trace, column)
+            ):
+                yield Warning(
+                    "broadcast",
+                    step.index,
+                    f"{_shown(column)} and {_shown(row)} hold {math.prod(row.shape)} numbers "
+                    f"each, and `{_short(step)}` pairs each with every other: {_shown(result)}. "
+                    "If one of each was meant for one of the other, squeeze(-1) the first or "
+                    "unsqueeze(-1) the second.",
+                )
+
+
+def _was_shaped(trace: Trace, note: TensorNote) -> bool:
+    """Whether the last step that changed the shape on the way to `note` was written for it."""
+    while note.born is not None:
+        step = trace.steps[note.born]
+        if _name(step) in _SHAPING or "keepdim=True" in step.arguments:
+            return True
+        if _name(step) == "getitem":
+            return any("None" in argument for argument in step.arguments)
+        same = [source for source in _data(step) if source.shape == note.shape]
+        if not same:
+            # A positional keepdim has no name in the trace.
+            return "True" in step.arguments
+        note = same[0]
+    return note.kind in ("parameter", "buffer")
+
+
+def _losses(run: _Run) -> Iterator[Warning]:
+    for step in run.trace.steps:
+        name = step.op.rpartition(".")[2]
+        if name not in _LOSSES and name not in _LOSS_LAYERS:
+            continue
+        notes = _data(step)
+        if len(notes) == 2 and notes[0].shape != notes[1].shape:
+            yield Warning(
+                "broadcast",
+                step.index,
+                f"The loss compares {_shown(notes[0])} with {_shown(notes[1])}: the shapes "
+                "differ, so that elements are compared that do not belong together. Give both "
+                "the same shape first.",
+            )
+
+
+def _masks(run: _Run) -> Iterator[Warning]:
+    """A mask of (B, 1, T, 1) in front of a softmax over the last axis: it hides whole rows."""
+    for step in run.trace.steps:
+        dim = _softmax_dim(step)
+        if dim is None or not _data(step):
+            continue
+        note = _data(step)[0]
+        axis = dim % len(note.shape) - len(note.shape)
+        masked = _masked(run.trace, note)
+        if masked is None or note.shape[axis] == 1:
+            continue
+        mask = masked.inputs[1]
+        if math.prod(mask.shape) > 1 and (len(mask.shape) < -axis or mask.shape[axis] == 1):
+            yield Warning(
+                "broadcast",
+                masked.index,
+                f"{_shown(mask)} has one entry for all {note.shape[axis]} along the axis that the "
+                f"softmax of `{_short(step)}` runs over: it hides whole rows, whose weights come "
+                "out equal or NaN, and no single entry. Put the mask along that axis.",
+            )
+
+
+def _softmax_dim(step: Step) -> int | None:
+    if step.op.rpartition(".")[2] not in ("softmax", "log_softmax", "Softmax", "LogSoftmax"):
+        return None
+    for argument in step.arguments:
+        value = argument.removeprefix("dim=")
+        if value.removeprefix("-").isdigit():
+            return int(value)
+    return None
+
+
+def _masked(trace: Trace, note: TensorNote) -> Step | None:
+    """The step that masked the tensor, if nothing but its shape-keeping successors came after."""
+    shape = note.shape
+    for _ in range(4):
+        if note.born is None:
+            return None
+        step = trace.steps[note.born]
+        if _name(step) == "masked_fill" and len(step.inputs) == 2:
+            return step
+        if len(_data(step)) != 1 or _data(step)[0].shape != shape:
+            return None
+        note = _data(step)[0]
+    return None
+
+
+# --- a view that cuts across axes ---------------------------------------------------------------
+
+_VIEWS = _words("view reshape")
+_FIRST_OPEN = re.compile(r"(?:shape=|size=)?[(\[]?-1\b")
+
+
+def _views(run: _Run) -> Iterator[Warning]:
+    for step in run.trace.steps:
+        if _name(step) not in _VIEWS or not step.outputs or len(_data(step)) != 1:
+            continue
+        (before,), after = _data(step), step.outputs[0]
+        if before.id not in run.from_inputs or _was_padded(run.trace, before):
+            continue
+        reason = _recut(before, after) or _swallowed(before, after, step)
+        if reason:
+            yield Warning("view", step.index, reason)
+
+
+def _recut(before: TensorNote, after: TensorNote) -> str:
+    """A view to the same sizes in another order: it was taken for a transpose."""
+    old = [size for size in before.shape if size != 1]
+    new = [size for size in after.shape if size != 1]
+    if old == new or sorted(old) != sorted(new):
+        return ""
+    return (
+        f"A view from {_shown(before)} to {after.shape} does not swap axes: it reads the elements "
+        "in the same order and cuts them elsewhere, so that rows are mixed. Use transpose or "
+        "permute."
+    )
+
+
+def _swallowed(before: TensorNote, after: TensorNote, step: Step) -> str:
+    """`view(-1, 400)` of (4, 16, 10, 10), where a sample has 1600 numbers."""
+    if len(after.shape) != 2 or len(before.shape) < 3 or not _leaves_the_first_size(step):
+        return ""
+    width, sample = after.shape[1], math.prod(before.shape[1:])
+    inner = 1
+    for size in reversed(before.shape[1:]):
+        if width == inner * size or (inner == 1 and size % width == 0):
+            return ""  # whole axes, or a part of the last one
+        inner *= size
+    if width in (1, sample) or after.shape[0] == before.shape[0]:
+        return ""
+    rows, samples = after.shape[0], before.shape[0]
+    return (
+        f"{_shown(before)} holds {samples} samples of {sample} numbers; rows of {width} make "
+        f"{rows} of them, so a row is no longer one sample. Use view({_called(before)}.size(0), "
+        "-1), or flatten(1), and a layer for that width."
+    )
+
+
+def _called(note: TensorNote) -> str:
+    return note.name if note.name.isidentifier() else "x"
+
+
+def _leaves_the_first_size(step: Step) -> bool:
+    return bool(step.arguments) and _FIRST_OPEN.match(step.arguments[0]) is not None
+
+
+def _was_padded(trace: Trace, note: TensorNote) -> bool:
+    """Padding and then cutting elsewhere skews a matrix on purpose, as relative positions do."""
+    for _ in range(3):
+        if note.born is None:
+            return False
+        step = trace.steps[note.born]
+        if _name(step) in ("pad", "cat", "concat", "concatenate"):
+            return True
+        if not _data(step):
+            return False
+        note = _data(step)[0]
+    return False
+
+
+# --- batch normalisation of one sample ----------------------------------------------------------
+
+
+def _single_statistics(run: _Run) -> Iterator[Warning]:
+    """Said of the first such layer: the others of the model are no news."""
+    for step in run.trace.steps:
+        if not step.op.startswith("nn.BatchNorm") or not _data(step):
+            continue
+        note = _data(step)[0]
+        if note.shape[0] == 1 and run.model.get_submodule(step.module).training:
+            values = math.prod(note.shape[2:])
+            yield Warning(
+                "batchnorm",
+                step.index,
+                f"In training, {step.module} normalises {_shown(note)} by the mean and variance "
+                f"of this one sample ({values} values a channel), and moves its running "
+                "statistics towards them. Use a larger batch, or model.eval() if this is no "
+                "training.",
+            )
+            return
+
+
+# --- what another batch size shows --------------------------------------------------------------
+
+# They take sizes, where a batch size may be written down.
+_SIZED = _words(
+    "view reshape expand repeat broadcast_to tile zeros ones empty full randn rand "
+    "new_zeros new_ones new_full new_empty"
+)
+
+
+def _with_other_batch(
+    run: _Run, args: tuple[Any, ...], kwargs: dict[str, Any], rerun: Rerun
+) -> Iterator[Warning]:
+    batch = run.batch
+    if not batch:
+        return
+    written = {step.index for step in run.trace.steps if _writes_batch(run, step, batch)}
+    squeezes = {step.index for step in run.trace.steps if _squeezes(run, step, batch)}
+    chances = {step.index for step in run.trace.steps if _meets_batch(run, step, batch)}
+    if not (written or squeezes or chances):
+        return
+
+    def again(times: int) -> Trace:
+        def longer(tensor: Tensor) -> Tensor:
+            shape = tensor.shape
+            longer = (shape[0] * times, *shape[1:]) if shape else shape
+            return torch.empty(longer, dtype=tensor.dtype, device="meta")
+
+        return rerun(tree_map_only(Tensor, longer, args), tree_map_only(Tensor, longer, kwargs))
+
+    second = again(2)
+    common = _common_steps(run.trace, second)
+    for index in sorted(squeezes):
+        if index < common:
+            yield from _squeezed(run.trace.steps[index], second.steps[index], batch)
+    culprit, chance = _culprits(run.trace, second, common, written, chances, batch)
+    # A module that the meta device cannot run fails there with any batch.
+    if (culprit is None and chance is None) or again(1).failure is not None:
+        return
+    if culprit is not None:
+        step = run.trace.steps[culprit]
+        yield Warning(
+            "batch",
+            culprit,
+            f"`{_short(step)}` has the batch size {batch} written into it: a batch of another "
+            f"size ({2 * batch} was tried) fails or comes out wrong. Take it from the input, as "
+            "in x.size(0).",
+        )
+    if chance is not None:
+        step = run.trace.steps[chance]
+        wide, narrow = _wide_and_narrow(step)
+        axis = len(wide.shape) - len(narrow.shape)
+        yield Warning(
+            "broadcast",
+            chance,
+            f"`{_short(step)}` lines up the batch of {_shown(narrow)} with axis {axis} of "
+            f"{_shown(wide)}: the sizes agree only because both are {batch}, and a batch of "
+            f"{2 * batch} fails. Unsqueeze the axes that are missing behind the batch.",
+        )
+
+
+def _common_steps(first: Trace, second: Trace) -> int:
+    """How many steps the two runs have in common from the start."""
+    pairs = zip(first.steps, second.steps, strict=False)
+    return next(
+        (i for i, (a, b) in enumerate(pairs) if (a.op, a.place) != (b.op, b.place)),
+        min(len(first.steps), len(second.steps)),
+    )
+
+
+def _culprits(
+    first: Trace, second: Trace, common: int, written: set[int], chances: set[int], batch: int
+) -> tuple[int | None, int | None]:
+    """The step with a batch size in it, or the one that met the batch by chance, that the second
+    run came to grief over."""
+    failure = second.failure
+    if failure is None:
+        if _scales(first, second, batch):
+            return None, None
+        return _latest(second, second.outputs, written, common), None
+    if failure.step is None:
+        notes = tuple(operand.note for operand in failure.operands)
+        return _latest(second, notes, written, common), None
+    stopped = failure.step.index
+    if stopped >= common:
+        return None, None
+    if stopped in chances:
+        return None, stopped
+    if stopped in written:
+        return stopped, None
+    return _latest(second, failure.step.inputs, written, common), None
+
+
+def _scales(first: Trace, second: Trace, batch: int) -> bool:
+    """Whether every output that began with the batch grew with it."""
+    pairs = list(zip(first.outputs, second.outputs, strict=False))
+    return all(b.shape[:1] != a.shape[:1] for a, b in pairs if a.shape[:1] == (batch,))
+
+
+def _latest(
+    trace: Trace, notes: tuple[TensorNote, ...], wanted: set[int], common: int
+) -> int | None:
+    """The latest of the steps `wanted` that `notes` descend from."""
+    pending, seen = [note.born for note in notes], set[int]()
+    while pending:
+        index = pending.pop()
+        if index is not None and index not in seen:
+            seen.add(index)
+            pending += [note.born for note in trace.steps[index].inputs]
+    return max((index for index in seen & wanted if index < common), default=None)
+
+
+def _squeezes(run: _Run, step: Step, batch: int) -> bool:
+    """A `squeeze()` of all axes, on something that may begin with the batch."""
+    return (
+        _name(step) == "squeeze"
+        and not step.arguments
+        and bool(step.inputs)
+        and step.inputs[0].shape[:1] == (batch,)
+        and step.inputs[0].id in run.from_inputs
+    )
+
+
+def _squeezed(step: Step, again: Step, batch: int) -> Iterator[Warning]:
+    note, after = step.inputs[0], step.outputs[0]
+    if again.inputs[0].shape[:1] != (2 * batch,) or not again.outputs:
+        return
+    if batch == 1:
+        said = f"dropped the batch too: {_shown(note)} became {after.shape}"
+    else:
+        one = tuple(size for size in note.shape[1:] if size != 1)
+        said = f"keeps the batch of {batch}, but of one sample it makes {one}: the batch is gone"
+    yield Warning(
+        "squeeze",
+        step.index,
+        f"`{_short(step)}` {said}. Name the axes to drop, as in squeeze(-1), or use flatten(1).",
+    )
+
+
+def _wide_and_narrow(step: Step) -> tuple[TensorNote, TensorNote]:
+    wide, narrow = sorted(step.inputs[:2], key=lambda note: -len(note.shape))
+    return wide, narrow
+
+
+def _meets_batch(run: _Run, step: Step, batch: int) -> bool:
+    """A tensor of fewer axes, whose first one may be the batch, meets another axis of its size."""
+    if _name(step) not in _ELEMENTWISE or len(step.inputs) != 2 or batch == 1:
+        return False
+    wide, narrow = _wide_and_narrow(step)
+    axis = len(wide.shape) - len(narrow.shape)
+    return (
+        axis > 0
+        and narrow.shape[:1] == (batch,)
+        and wide.shape[axis] == batch
+        and narrow.id in run.from_inputs
+    )
+
+
+# --- a batch size in the source -----------------------------------------------------------------
+
+
+def _writes_batch(run: _Run, step: Step, batch: int) -> bool:
+    """Whether the first size that can be the batch's is written as a number, as an attribute of the
+    module or as a global name."""
+    if _name(step) not in _SIZED or not step.outputs:
+        return False
+    call = _parsed(step.expression)
+    if not isinstance(call, ast.Call):
+        return False
+    sizes = [node for argument in call.args for node in _items(argument)]
+    sizes += [n for k in call.keywords if k.arg in ("size", "shape") for n in _items(k.value)]
+    shape = step.outputs[0].shape
+    # `torch.reshape(x, (32, -1))` names its tensor first, `new_full(sizes, 0)` its value last.
+    if step.op.startswith("torch.") and step.inputs:
+        sizes = sizes[1:]
+    if _name(step) in _VIEWS and step.inputs[0].id not in run.from_inputs:
+        return False  # a parameter given another shape
+    for node, size in zip(sizes, shape, strict=False):
+        if any(_fixed(run, step, factor) == batch for factor in _factors(node)):
+            return True
+        if size == batch:
+            return False
+    return False
+
+
+def _items(node: ast.expr) -> list[ast.expr]:
+    return list(node.elts) if isinstance(node, ast.Tuple | ast.List) else [node]
+
+
+def _factors(node: ast.expr) -> Iterator[ast.expr]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        yield from _factors(node.left)
+        yield from _factors(node.right)
+    else:
+        yield node
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(text: str) -> ast.expr | None:
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _fixed(run: _Run, step: Step, node: ast.expr) -> int | None:
+    """The value of an expression that does not depend on the inputs, where that is easily seen."""
+    if isinstance(node, ast.Constant):
+        return node.value if type(node.value) is int else None
+    owner = run.model.get_submodule(run.trace.calls[step.call].module)
+    if isinstance(node, ast.Name):
+        assigned = _assigned(_text(run.trace, step), node.id)
+        if assigned is not None:
+            return None if isinstance(assigned, ast.Name) else _fixed(run, step, assigned)
+        forward = inspect.unwrap(type(owner).forward)
+        known = getattr(forward, "__globals__", {}).get(node.id)
+        return known if type(known) is int else None
+    chain: list[str] = []
+    while isinstance(node, ast.Attribute):
+        chain.append(node.attr)
+        node = node.value
+    if not (chain and isinstance(node, ast.Name) and node.id == "self"):
+        return None
+    value: Any = owner
+    for part in reversed(chain):
+        # Without running a property.
+        own = vars(value) if hasattr(value, "__dict__") else {}
+        value = own.get(part, own.get("_modules", {}).get(part))
+    return value if type(value) is int else None
+
+
+def _text(trace: Trace, step: Step) -> str:
+    return trace.sources[step.place.source].text if step.place.source is not None else ""
+
+
+@functools.lru_cache(maxsize=1024)
+def _assigned(text: str, name: str) -> ast.expr | None:
+    """What a function's text assigns to `name`: the value, or the name itself where that cannot be
+    told (an argument, several assignments, a tuple).  None if it is no local name."""
+    try:
+        tree = ast.parse(textwrap.dedent(text))
+    except (SyntaxError, ValueError):
+        return ast.Name(name)
+    found: list[ast.expr] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and target.id == name:
+                    found.append(node.value)
+        named = (isinstance(node, ast.arg) and node.arg == name) or (
+            isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name
+        )
+        if named:
+            found.append(ast.Name(name))
+    if not found:
+        return None
+    # A plain assignment is found twice: as its value, and as the name that is stored.
+    return found[0] if len(found) == 2 and not isinstance(found[0], ast.Name) else ast.Name(name)
+
+
+def _short(step: Step) -> str:
+    text = " ".join(step.expression.split())
+    return text if len(text) <= 60 else text[:57] + "..."

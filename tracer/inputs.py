@@ -1,0 +1,197 @@
+"""Inputs from a line of text: `2,3,224,224:float32`, `B,C,H,W` with sizes for the letters."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_BRACKETS = {"[": "]", "(": ")"}
+_EXAMPLE = "optionally NAME= before and :DTYPE behind"
+_LARGEST = 2**62
+_OPERATIONS: dict[type, Any] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.FloorDiv: lambda a, b: a // b,
+}
+
+
+class InputError(ValueError):
+    """The text describes no input; the message is one sentence for the user."""
+
+
+def make(
+    texts: Iterable[str],
+    sizes: Mapping[str, int] | None = None,
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The positional and keyword arguments that these texts describe.
+
+    Args:
+        texts: each `[NAME=]SIZES[:DTYPE]`.  `SIZES` are whole numbers, letters of `sizes` or
+            products such as `H*W`; `[1,8,4,4; 1,8,2,2]` is a list of two tensors, `(...; ...)` a
+            tuple.  A whole-number dtype may name a bound: `2,10:int64<1000` holds 0 to 999.
+            `NAME:=VALUE` and `:=VALUE` give a Python value that is no tensor.
+        sizes: what the letters stand for.
+        dtype: of tensors whose text names none.
+        seed: of the values: normal noise; whole numbers 0 and 1, legal in any embedding of two
+            rows; bools at random.
+
+    Raises:
+        InputError: a text is none of these.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for text in texts:
+        name, value = _one(text, sizes or {}, dtype, generator)
+        if not name:
+            args.append(value)
+        elif name in kwargs:
+            raise InputError(f"{name} is given twice.")
+        else:
+            kwargs[name] = value
+    return tuple(args), kwargs
+
+
+def letters(texts: Iterable[str]) -> tuple[str, ...]:
+    """The names in these texts that need a size, each once."""
+    found: dict[str, None] = {}
+    for text in texts:
+        _, rest, literal = _halves(text)
+        if not literal:
+            for part in _items(rest):
+                shape = part.partition(":")[0]
+                found |= dict.fromkeys(re.findall(r"[^\W\d]\w*", shape))
+    return tuple(found)
+
+
+USUAL = {1: "N", 2: "B C", 3: "B N C", 4: "B C H W", 5: "B C T H W"}
+"""Names for the dimensions of an input that was given in numbers, by their count."""
+
+
+def dims(texts: Iterable[str], parameters: Iterable[str]) -> dict[str, str]:
+    """The names of the inputs' dimensions, as `tracer.trace(dims=...)` takes them: the letters of
+    `B,C,H,W`.  Where no text has letters the first tensor takes the usual names.
+
+    `parameters` are what the forward calls its positional inputs.
+    """
+    found: dict[str, str] = {}
+    plain: list[tuple[str, int]] = []
+    names = iter(parameters)
+    for text in texts:
+        name, rest, literal = _halves(text)
+        name = name or next(names, "")
+        if literal or not name or rest[:1] in _BRACKETS:
+            continue
+        items = [item.strip() for item in rest.partition(":")[0].split(",") if item.strip()]
+        plain.append((name, len(items)))
+        if any(item.isidentifier() for item in items):
+            found[name] = " ".join(item if item.isidentifier() else "_" for item in items)
+    if not found and plain and plain[0][1] in USUAL:
+        name, rank = plain[0]
+        found[name] = USUAL[rank]
+    return found
+
+
+def dtype_of(name: str) -> torch.dtype:
+    """`float32` or `torch.float32` as torch has it."""
+    dtype = getattr(torch, name.strip().removeprefix("torch."), None)
+    if not isinstance(dtype, torch.dtype):
+        raise InputError(f"{name!r} is no dtype of torch: give one such as float32 or int64.")
+    return dtype
+
+
+def _halves(text: str) -> tuple[str, str, bool]:
+    """Name, what it is, and whether that is a Python value."""
+    name, walrus, value = text.partition(":=")
+    if walrus:
+        return name.strip(), value, True
+    name, equals, rest = text.rpartition("=")
+    if equals and not name.strip():
+        raise InputError(f"{text!r} should be sizes such as 2,3,224,224, {_EXAMPLE}.")
+    return name.strip(), rest.strip(), False
+
+
+def _one(
+    text: str, sizes: Mapping[str, int], dtype: torch.dtype, generator: torch.Generator
+) -> tuple[str, Any]:
+    name, rest, literal = _halves(text)
+    if name and not name.isidentifier():
+        raise InputError(f"{text!r} should be sizes such as 2,3,224,224, {_EXAMPLE}.")
+    if literal:
+        try:
+            return name, ast.literal_eval(rest.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+            raise InputError(f"{rest.strip()!r} is no Python value such as 3 or (7, 7).") from error
+    tensors = [_tensor(part, text, sizes, dtype, generator) for part in _items(rest)]
+    if rest[:1] == "[":
+        return name, tensors
+    return name, tuple(tensors) if rest[:1] == "(" else tensors[0]
+
+
+def _items(rest: str) -> Iterator[str]:
+    """The tensors of `[1,8,4,4; 1,8,2,2]`, or the one that a plain text is."""
+    rest = rest.strip()
+    if rest[:1] in _BRACKETS and rest.endswith(_BRACKETS[rest[:1]]):
+        yield from (part.strip() for part in rest[1:-1].split(";") if part.strip())
+    else:
+        yield rest
+
+
+def _tensor(
+    part: str,
+    text: str,
+    sizes: Mapping[str, int],
+    dtype: torch.dtype,
+    generator: torch.Generator,
+) -> Tensor:
+    shape_text, _, dtype_text = part.partition(":")
+    dtype_text, below, bound_text = dtype_text.partition("<")
+    shape = [_size(item, text, sizes) for item in shape_text.split(",") if item.strip()]
+    if dtype_text.strip():
+        dtype = dtype_of(dtype_text)
+    bound = _size(bound_text, text, sizes) if below else 2
+    try:
+        return _random(shape, dtype, bound, generator)
+    except RuntimeError as error:
+        first = str(error).strip().split("\n")[0].rstrip(".")
+        raise InputError(f"{text!r} cannot be made: {first}.") from error
+
+
+def _size(item: str, text: str, sizes: Mapping[str, int]) -> int:
+    try:
+        size = _value(ast.parse(item.strip(), mode="eval").body, sizes)
+    except InputError:
+        raise
+    except (SyntaxError, ValueError, ZeroDivisionError, RecursionError, MemoryError):
+        size = -1
+    if not 0 <= size <= _LARGEST:
+        raise InputError(f"{text!r} should be sizes such as 2,3,224,224, {_EXAMPLE}.")
+    return size
+
+
+def _value(node: ast.expr, sizes: Mapping[str, int]) -> int:
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return node.value
+    if isinstance(node, ast.Name):
+        if node.id not in sizes:
+            raise InputError(f"{node.id} has no size: say what it is, such as {node.id}=2.")
+        return sizes[node.id]
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
+        left, right = _value(node.left, sizes), _value(node.right, sizes)
+        return int(_OPERATIONS[type(node.op)](left, right))
+    raise ValueError("no size")
+
+
+def _random(shape: list[int], dtype: torch.dtype, bound: int, generator: torch.Generator) -> Tensor:
+    if dtype.is_floating_point or dtype.is_complex:
+        kind = dtype if dtype in (torch.float64, torch.complex64, torch.complex128) else None
+        return torch.randn(shape, generator=generator, dtype=kind).to(dtype)
+    return torch.randint(0, max(bound, 1), shape, generator=generator).to(dtype)

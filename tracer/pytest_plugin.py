@@ -1,0 +1,24 @@
+"""`pytest -p tracer.pytest_plugin`: a test in which a module fails prints why."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from tracer.explain import explained, told
+from tracer.views.text import failure_text
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: Any, call: Any) -> Generator[None, Any, None]:
+    """Run the failing call once more, while its frames are alive, and add what was found."""
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed or call.excinfo is None or told(call.excinfo.value):
+        return
+    found = explained(call.excinfo.value)
+    if found is not None and found.failure is not None:
+        text = failure_text(found.failure, sources=found.sources)
+        report.sections.append(("Shapewalk explains", text))

@@ -1,0 +1,936 @@
+"""Runs code that is not ours in a process of its own, and brings back a Trace.
+
+A fork server keeps torch loaded, so that a run begins within milliseconds.  Each run has a
+supervisor, which holds it to its limits and ends it with all that it started, and a process that is
+shut in (see `tracer.sandbox`).  What comes back is JSON, checked as a trace file of a stranger is;
+nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tracer import inputs, outline
+from tracer.document import Trace, TraceFileError
+
+SCRIPT = "__main__"
+_INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+_GRACE = 2.0  # seconds that a run has, after its time, to say where it was
+_LARGEST_REQUEST = 8_000_000
+_LARGEST_ANSWER = 64_000_000
+_MOST_FILES = 10_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one run may take: wall seconds, bytes of memory, bytes it may print, bytes of one file
+    and of all files in its scratch folder.  It may start no process."""
+
+    seconds: float = 20.0
+    memory: int = 4_000_000_000
+    output: int = 1_000_000
+    file: int = 64_000_000
+    files: int = 256_000_000
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run.
+
+    `name` is a class, an instance or a function of `source` that gives a module; empty to run the
+    text as a script, whose first failing module is what is traced.  `arguments` are those of its
+    constructor, each as Python text evaluated among the names of `source` (`{"width": "64"}`).
+    `inputs` and `sizes` are as in `tracer.inputs.make`.  `file` is what the text is called.
+    """
+
+    source: str
+    name: str = ""
+    arguments: dict[str, str] = dataclasses.field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+    sizes: dict[str, int] = dataclasses.field(default_factory=dict)
+    dtype: str = "float32"
+    training: bool = False
+    values: bool = True
+    seed: int = 0
+    file: str = "model.py"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What came in the way, in one sentence.  `kind` is one of `parse`, `module` (there is none of
+    that name), `import`, `constructor`, `arguments`, `inputs`, `time`, `memory`, `output`, `files`,
+    `refused` (it tried what it may not), `exit`, `crash`, `worker` (ours).  `line` and `column`
+    (from 1) are of the source, `text` is that line."""
+
+    kind: str
+    sentence: str
+    line: int | None = None
+    column: int | None = None
+    text: str | None = None
+
+    @property
+    def caret(self) -> str:
+        """The line with a caret under the place, or nothing."""
+        return outline.caret(self.text, self.column)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`trace` is None when the code did not come as far as a run, `problem` None when nothing came
+    in the way: a forward that fails is a trace with a failure.  `printed` is the beginning of what
+    the code printed."""
+
+    trace: Trace | None
+    problem: Problem | None
+    printed: str
+    seconds: float
+
+
+def run(job: Job, limits: Limits | None = None) -> Answer:
+    """Run a job in a process of its own.  Never raises for anything that the code does; may be
+    called from several threads at once."""
+    limits = limits or Limits()
+    began = time.perf_counter()
+    try:
+        outline.parse(job.source, job.file)
+        if not available():
+            nowhere = Problem("worker", "Code can be run apart on Linux and macOS only.")
+            return Answer(None, nowhere, "", 0.0)
+    except outline.SourceError as error:
+        unread = Problem("parse", str(error), error.line, error.column, error.text)
+        return Answer(None, unread, "", time.perf_counter() - began)
+    trace, problem, printed = _asked(job, limits)
+    return Answer(trace, problem, printed, time.perf_counter() - began)
+
+
+def available() -> bool:
+    """Whether this system can run code apart at all."""
+    return hasattr(os, "fork") and hasattr(socket, "send_fds")
+
+
+def warm() -> None:
+    """Start the fork server, so that the first run need not wait for torch to load."""
+    if available():
+        with contextlib.suppress(_WorkerLost):
+            _server()
+
+
+def stop() -> None:
+    """End the fork server with all its runs; the next run starts a new one."""
+    global _running
+    with _guard:
+        server, _running = _running, None
+    if server is not None:
+        server.close()
+
+
+# --- the caller's side ------------------------------------------------------------------------
+
+
+class _WorkerLost(Exception):  # noqa: N818 - says what happened
+    """The fork server does not answer."""
+
+
+class _Server:
+    """The fork server as its starter sees it: a process, and a socket that hands it jobs."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.control, theirs = socket.socketpair()
+        path = [os.path.abspath(entry) for entry in sys.path]
+        code = (
+            "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
+            "from tracer.worker import _serve; _serve(int(sys.argv[2]), sys.argv[3])"
+        )
+        self.folder = Path(tempfile.mkdtemp(prefix="shapewalk-")).resolve()
+        own = [json.dumps(path), str(theirs.fileno()), str(self.folder)]
+        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-B", "-c", code, *own],
+            env=environment | threads | {"CUDA_VISIBLE_DEVICES": "", "PYTHONUTF8": "1"},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+        )
+        theirs.close()
+        self.control.settimeout(120)
+        try:
+            ready = self.control.recv(1)
+        except OSError:
+            ready = b""
+        if not ready:
+            self.close()
+            raise _WorkerLost
+        self.control.settimeout(10)
+
+    def hand_over(self, job: socket.socket) -> None:
+        try:
+            with self.lock:
+                socket.send_fds(self.control, [b"j"], [job.fileno()])
+        except OSError as error:
+            raise _WorkerLost from error
+
+    def close(self) -> None:
+        self.control.close()
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        _removed(self.folder)  # where it was killed before it could
+
+
+_guard = threading.Lock()
+_running: _Server | None = None
+atexit.register(stop)
+
+
+def _server() -> _Server:
+    global _running
+    with _guard:
+        if _running is not None and _running.process.poll() is not None:
+            _running.close()
+            _running = None
+        if _running is None:
+            _running = _Server()
+        return _running
+
+
+def _asked(job: Job, limits: Limits) -> tuple[Trace | None, Problem | None, str]:
+    request = json.dumps(
+        {"job": dataclasses.asdict(job), "limits": dataclasses.asdict(limits)}
+    ).encode()
+    reply = b""
+    for _ in range(2):  # a server that died since the last run is started anew
+        try:
+            reply = _exchange(_server(), request, limits)
+        except _WorkerLost:
+            continue
+        if reply:
+            break
+    else:
+        return None, Problem("worker", "The process that runs code could not be started."), ""
+    return _read(reply, job, limits)
+
+
+def _exchange(server: _Server, request: bytes, limits: Limits) -> bytes:
+    """The supervisor's reply; empty when it ended without one."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            server.hand_over(theirs)
+        deadline = time.monotonic() + limits.seconds + _GRACE + 30
+        received = bytearray()
+        try:
+            ours.settimeout(10)
+            ours.sendall(request)
+            ours.shutdown(socket.SHUT_WR)
+            while time.monotonic() < deadline:
+                ours.settimeout(max(0.01, deadline - time.monotonic()))
+                part = ours.recv(1 << 20)
+                if not part:
+                    return bytes(received)
+                received += part
+        except OSError:
+            pass
+    return b""
+
+
+def _read(reply: bytes, job: Job, limits: Limits) -> tuple[Trace | None, Problem | None, str]:
+    head, _, body = reply.partition(b"\n")
+    try:
+        report = json.loads(head)
+    except ValueError:
+        return None, Problem("worker", "The process that runs code gave no answer."), ""
+    stage, answer, trace_text = "", None, None
+    for line in body.split(b"\n"):
+        kind, _, rest = line.partition(b" ")
+        if kind == b"stage":
+            stage = _STAGES.get(rest.decode("ascii", "replace"), "")
+        elif kind == b"answer":
+            answer = rest
+        elif kind == b"trace":
+            trace_text = rest
+    printed = str(report["printed"])
+    problem = _verdict(report["ended"], stage, limits) if answer is None else None
+    trace = None
+    try:
+        if answer is not None:
+            told = json.loads(answer)
+            problem = Problem(**told) if told is not None else None
+            if problem is not None and problem.line is not None:
+                problem = dataclasses.replace(problem, text=_line(job.source, problem.line))
+        if trace_text is not None:
+            trace = Trace.from_json(trace_text)
+    except (ValueError, TypeError, TraceFileError):
+        return None, Problem("worker", "The code disturbed its own result."), printed
+    return trace, problem, printed
+
+
+_STAGES = {
+    "import": "while being read in",
+    "build": "while the module was built",
+    "inputs": "while the inputs were made",
+    "forward": "in the forward",
+}
+
+
+def _verdict(ended: str, stage: str, limits: Limits) -> Problem:
+    """Why there is no answer."""
+    where = f" {stage}" if stage else ""
+    if not stage and ended not in ("output", "time", "files", "answer"):
+        return Problem("worker", f"The process that runs code could not be set up ({ended}).")
+    if ended == "time":
+        return Problem("time", _out_of_time(limits.seconds, where))
+    if ended == "output":
+        return Problem(
+            "output",
+            f"The code printed more than {_bytes(limits.output)}{where} and was stopped: print "
+            "less.",
+        )
+    if ended == "files":
+        return Problem(
+            "files",
+            f"The code wrote more than {_bytes(limits.files)}, or {_MOST_FILES:,} files, into its "
+            f"scratch folder{where} and was stopped: write less.",
+        )
+    if ended == "answer":
+        return Problem(
+            "worker",
+            f"The trace is larger than {_bytes(_LARGEST_ANSWER)}: use smaller inputs, or fewer "
+            "layers.",
+        )
+    if ended.startswith("signal "):
+        number = int(ended.removeprefix("signal "))
+        if number == signal.SIGXCPU:
+            return Problem("time", _out_of_time(limits.seconds, where))
+        name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
+        hint = ": it may need more memory than there is" if number == signal.SIGKILL else ""
+        return Problem("crash", f"The code ended its Python process with {name}{where}{hint}.")
+    return Problem(
+        "exit",
+        f"The code ended its own process (with status {ended}){where}, before there was a result: "
+        "leave the call that does so out.",
+    )
+
+
+def _out_of_time(seconds: float, where: str) -> str:
+    return (
+        f"The code was still running after {seconds:g} s{where}, and was stopped: look for a loop "
+        "that does not end, or use smaller inputs."
+    )
+
+
+def _bytes(count: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.3g} GB"
+
+
+def _line(source: str, number: int) -> str | None:
+    lines = source.splitlines()
+    return lines[number - 1] if 0 < number <= len(lines) else None
+
+
+# --- the fork server ----------------------------------------------------------------------------
+
+
+def _serve(descriptor: int, folder: str) -> None:
+    """Load torch, then fork a supervisor for each job until the caller is gone.  `folder` is where
+    the scratch folders are made; it goes with the server."""
+    import gc
+
+    import torch
+
+    from tracer.explain import traced
+
+    torch.set_num_threads(1)
+    # What is imported at the first failing run is imported here, once for all runs.
+    model = torch.nn.Linear(2, 2)
+    for width in (2, 3):
+        traced(model, (torch.ones(1, width),), {})
+    gc.collect()
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    control = socket.socket(fileno=descriptor)
+    control.sendall(b"r")
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not message:
+            for pid in _children():
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)  # which ends what it supervises
+            time.sleep(0.05)
+            _removed(Path(folder))
+            return
+        for job in descriptors:
+            if os.fork() == 0:
+                status = 1
+                try:
+                    control.close()
+                    _supervise(socket.socket(fileno=job), folder)
+                    status = 0
+                except BaseException:  # noqa: BLE001 - a fork must never return into the server
+                    traceback.print_exc()
+                finally:
+                    os._exit(status)
+            os.close(job)
+
+
+def _supervise(caller: socket.socket, folder: str) -> None:
+    """Run one job in a child, hold it to its limits, send what it said, leave nothing behind."""
+    from tracer import sandbox
+
+    sandbox.dies_with_its_parent()
+    sandbox.adopts_orphans()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    request = bytearray()
+    while part := caller.recv(1 << 20):
+        request += part
+        if len(request) > _LARGEST_REQUEST:
+            return
+    asked = json.loads(bytes(request))
+    limits = Limits(**asked["limits"])
+    job = Job(**(asked["job"] | {"inputs": tuple(asked["job"]["inputs"])}))
+    scratch = Path(tempfile.mkdtemp(prefix="run-", dir=folder))
+    try:
+        result, result_end = os.pipe()
+        printed, printed_end = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                _shut_in(scratch, result_end, printed_end, limits)
+                _run(job, limits)
+            except BaseException:  # noqa: BLE001 - a fork must never return into the supervisor
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        os.close(result_end)
+        os.close(printed_end)
+        ended, said, text = _watched(child, result, printed, caller, scratch, limits)
+        _end_all(child)
+    finally:
+        _removed(scratch)
+    shown = text[: min(limits.output, 100_000)].decode("utf-8", "replace")
+    head = json.dumps({"ended": ended, "printed": shown}).encode()
+    with contextlib.suppress(OSError):
+        caller.sendall(head + b"\n" + said)
+
+
+def _watched(
+    child: int,
+    result: int,
+    printed: int,
+    caller: socket.socket,
+    scratch: Path,
+    limits: Limits,
+) -> tuple[str, bytes, bytes]:
+    """Until the child ends or breaks a limit: how it ended, its answer, what it printed."""
+    said, text = bytearray(), bytearray()
+    deadline = time.monotonic() + limits.seconds + _GRACE
+    look = 0.0
+    status: int | None = None
+    open_pipes = {result: said, printed: text}
+    poll = select.poll()
+    for descriptor in open_pipes:
+        poll.register(descriptor, select.POLLIN)
+    poll.register(caller, 0)  # hung up: nobody waits any longer
+    while True:
+        for descriptor, event in poll.poll(50):
+            if descriptor == caller.fileno():
+                return "gone", b"", b""
+            if event & (select.POLLIN | select.POLLHUP):
+                part = os.read(descriptor, 1 << 16)
+                if part:
+                    open_pipes[descriptor] += part
+                else:
+                    poll.unregister(descriptor)
+                    del open_pipes[descriptor]
+        if status is None:
+            status = _status(child)
+        if status is not None:
+            for descriptor, received in open_pipes.items():
+                received += _rest(descriptor)
+        if len(text) > limits.output:
+            return "output", bytes(said), bytes(text)
+        if len(said) > _LARGEST_ANSWER:
+            return "answer", b"", bytes(text)
+        if status is not None:
+            code = os.waitstatus_to_exitcode(status)
+            return f"signal {-code}" if code < 0 else str(code), bytes(said), bytes(text)
+        if time.monotonic() > deadline:
+            return "time", bytes(said), bytes(text)
+        if time.monotonic() > look:
+            look = time.monotonic() + 0.2
+            if not _within(scratch, limits.files):
+                return "files", bytes(said), bytes(text)
+
+
+def _status(child: int) -> int | None:
+    """How the child ended, None while it runs."""
+    pid, status = os.waitpid(child, os.WNOHANG)
+    return status if pid else None
+
+
+def _rest(descriptor: int) -> bytes:
+    """What is in a pipe whose writer has ended; another process may hold it open."""
+    os.set_blocking(descriptor, False)
+    found = bytearray()
+    with contextlib.suppress(BlockingIOError):
+        while len(found) <= _LARGEST_ANSWER and (part := os.read(descriptor, 1 << 16)):
+            found += part
+    return bytes(found)
+
+
+def _within(folder: Path, limit: int) -> bool:
+    count = total = 0
+    pending = [str(folder)]
+    while pending:
+        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                count += 1
+                with contextlib.suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_size
+                if count > _MOST_FILES or total > limit:
+                    return False
+    return True
+
+
+def _end_all(child: int) -> None:
+    """Kill the child, its process group, and whatever else became a child of this process."""
+    for _ in range(200):
+        with contextlib.suppress(OSError):
+            os.killpg(child, signal.SIGKILL)
+        for pid in {child, *_children()}:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.005)
+
+
+def _children() -> list[int]:
+    with contextlib.suppress(OSError, ValueError):
+        text = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+        return [int(word) for word in text.split()]
+    return []
+
+
+def _removed(folder: Path) -> None:
+    def again(function: Callable[[str], Any], path: str, _: object) -> None:
+        with contextlib.suppress(OSError):
+            os.chmod(os.path.dirname(path), 0o700)
+            os.chmod(path, 0o700)
+            function(path)
+
+    if folder.exists():
+        shutil.rmtree(folder, onerror=again)
+
+
+# --- the process of the code --------------------------------------------------------------------
+
+_ANSWERS = 3
+
+
+def _shut_in(scratch: Path, result: int, printed: int, limits: Limits) -> None:
+    from tracer import sandbox
+
+    os.setsid()
+    sandbox.dies_with_its_parent()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    # Out of the way first: a pipe's own number may be one that is written over.
+    result, printed = (_above(descriptor) for descriptor in (result, printed))
+    for number, descriptor in ((0, nothing), (1, printed), (2, printed), (_ANSWERS, result)):
+        os.dup2(descriptor, number, inheritable=True)
+    os.closerange(_ANSWERS + 1, 65536)
+    os.chdir(scratch)
+    home = {name: str(scratch) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "TORCH_HOME")}
+    os.environ.update(home)
+    tempfile.tempdir = str(scratch)
+    # By lines: in the order in which it is printed, and nothing lost should the process crash.
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for the rest of this process
+    sys.stdout = open(1, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
+    sys.argv = ["model.py"]
+    sys.dont_write_bytecode = True
+    sandbox.confine(
+        scratch,
+        memory=limits.memory,
+        file_size=limits.file,
+        cpu_seconds=int(limits.seconds + _GRACE) + 2,
+    )
+
+
+def _above(descriptor: int) -> int:
+    import fcntl
+
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD, 100)
+
+
+class _TimeUp(BaseException):
+    """The run's time is over; raised where the code is."""
+
+
+class _Stopped(Exception):  # noqa: N818 - says what happened
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.sentence)
+        self.problem = problem
+
+
+def _run(job: Job, limits: Limits) -> None:
+    """Do the job, write the answer, end this process."""
+
+    def time_up(_number: int, _frame: FrameType | None) -> None:
+        raise _TimeUp
+
+    signal.signal(signal.SIGALRM, time_up)
+    signal.setitimer(signal.ITIMER_REAL, limits.seconds)
+    stage = _Stage()
+    try:
+        trace, problem = _outcome(job, limits, stage)
+    except BaseException as error:  # noqa: BLE001 - all that the code raises becomes a sentence
+        trace, problem = None, _of_error(error, stage.now, job, limits)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    told = dataclasses.asdict(problem) if problem is not None else None
+    _say(b"answer " + json.dumps(told).encode())
+    if trace is not None:
+        _say(b"trace " + trace.to_json().encode())
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(0)
+
+
+def _outcome(job: Job, limits: Limits, stage: _Stage) -> tuple[Trace | None, Problem | None]:
+    from tracer.explain import explained
+
+    try:
+        trace = _traced(job, stage)
+    except _Stopped as stopped:
+        return None, stopped.problem
+    except Exception as error:  # noqa: BLE001 - the code's own
+        problem = _of_error(error, stage.now, job, limits)
+        # A module may have failed in a script, or in a constructor that tries its layers.
+        inner = explained(error) if problem.kind in ("import", "constructor") else None
+        return inner, (problem if inner is None or job.name else None)
+    return trace, _of_failure(trace, job, limits)
+
+
+class _Stage:
+    """How far the job has come; told to the supervisor as well, should the code not return."""
+
+    def __init__(self) -> None:
+        self.now = ""
+
+    def enter(self, name: str) -> None:
+        self.now = name
+        _say(b"stage " + name.encode())
+
+
+def _say(line: bytes) -> None:
+    line += b"\n"
+    while line:
+        line = line[os.write(_ANSWERS, line) :]
+
+
+def _traced(job: Job, stage: _Stage) -> Trace:
+    import torch
+    from torch import nn
+
+    from tracer.explain import traced
+
+    stage.enter("import")
+    torch.manual_seed(job.seed)
+    names = _imported(job)
+    if not job.name:
+        raise _Stopped(
+            Problem(
+                "module",
+                "The code ran to its end without a failure: choose one of its modules to see a "
+                "run of it.",
+            )
+        )
+    found = _found(names, job.name)
+    stage.enter("build")
+    settings = {key: _setting(key, text, names) for key, text in job.arguments.items()}
+
+    def build() -> nn.Module:
+        torch.manual_seed(job.seed)
+        made = found if isinstance(found, nn.Module) else found(**settings)
+        if not isinstance(made, nn.Module):
+            raise _Stopped(
+                Problem("module", f"{job.name} gives a {type(made).__name__}, not an nn.Module.")
+            )
+        return made.train(job.training)
+
+    if isinstance(found, nn.Module):
+        if settings:
+            raise _Stopped(
+                Problem("arguments", f"{job.name} is built already: it takes no arguments.")
+            )
+    else:
+        _may_be_called(found, settings, job.name)
+    model = build()
+    stage.enter("inputs")
+    try:
+        dtype = inputs.dtype_of(job.dtype)
+        args, kwargs = inputs.make(job.inputs, job.sizes, dtype, job.seed)
+    except inputs.InputError as error:
+        raise _Stopped(Problem("inputs", str(error))) from error
+    if dtype.is_floating_point:
+        model = model.to(dtype)
+    _takes(model, args, kwargs, job.name)
+    stage.enter("forward")
+    with torch.no_grad():
+        return traced(
+            model,
+            args,
+            kwargs,
+            values=job.values,
+            build=None if isinstance(found, nn.Module) else build,
+        )
+
+
+def _imported(job: Job) -> dict[str, Any]:
+    import linecache
+
+    Path(job.file).write_text(job.source, encoding="utf-8")
+    lines = job.source.splitlines(keepends=True)
+    # Kept as it is: without a time of change nobody looks whether the file is newer.
+    linecache.cache[job.file] = (len(job.source), None, lines, job.file)
+    name = Path(job.file).stem if job.name else SCRIPT
+    module = types.ModuleType(name)
+    module.__file__ = job.file
+    sys.modules[name] = module
+    exec(compile(job.source, job.file, "exec", dont_inherit=True), module.__dict__)
+    return module.__dict__
+
+
+def _found(names: dict[str, Any], name: str) -> Any:
+    found: Any = types.SimpleNamespace(**names)
+    for part in name.split("."):
+        if not hasattr(found, part):
+            from torch import nn
+
+            known = [
+                key
+                for key, value in names.items()
+                if isinstance(value, type)
+                and issubclass(value, nn.Module)
+                and value.__module__ == names["__name__"]
+            ]
+            if not known:
+                raise _Stopped(
+                    Problem(
+                        "module",
+                        f"The code has no {name} and no class of modules at all: write one that "
+                        "inherits from nn.Module.",
+                    )
+                )
+            raise _Stopped(
+                Problem("module", f"The code has no {name}; its modules are {', '.join(known)}.")
+            )
+        found = getattr(found, part)
+    from torch import nn
+
+    if not isinstance(found, nn.Module) and (
+        not callable(found) or (isinstance(found, type) and not issubclass(found, nn.Module))
+    ):
+        kind = "a class" if isinstance(found, type) else f"of type {type(found).__name__}"
+        raise _Stopped(
+            Problem("module", f"{name} is {kind}, but no nn.Module: choose a class that is one.")
+        )
+    return found
+
+
+def _setting(key: str, text: str, names: dict[str, Any]) -> Any:
+    try:
+        return eval(compile(text.strip(), "<argument>", "eval"), dict(names))
+    except NameError:
+        if text.strip().isidentifier():
+            return text.strip()  # bilinear, for "bilinear"
+        raise _Stopped(_bad_setting(key, text, "it uses a name that the code has not")) from None
+    except SyntaxError:
+        raise _Stopped(_bad_setting(key, text, "it is not Python")) from None
+    except Exception as error:
+        raise _Stopped(_bad_setting(key, text, f"{type(error).__name__}: {error}")) from error
+
+
+def _bad_setting(key: str, text: str, reason: str) -> Problem:
+    return Problem("arguments", f"{key} = {text} cannot be used: {reason}.")
+
+
+def _may_be_called(found: Any, settings: dict[str, Any], name: str) -> None:
+    import inspect
+
+    try:
+        signature = inspect.signature(found)
+    except ValueError:
+        return
+    try:
+        signature.bind(**settings)
+    except TypeError as error:
+        raise _Stopped(
+            Problem("arguments", f"{name}{signature} cannot be built: {error}.")
+        ) from error
+
+
+def _takes(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> None:
+    """Refuses inputs that the forward's signature has no place for."""
+    import inspect
+
+    try:
+        signature = inspect.signature(model.forward)
+        signature.bind(*args, **kwargs)
+    except ValueError:
+        return
+    except TypeError as error:
+        given = len(args) + len(kwargs)
+        raise _Stopped(
+            Problem(
+                "inputs",
+                f"{name}.forward{signature} cannot take {given} "
+                f"{'input' if given == 1 else 'inputs'}: {error}.",
+            )
+        ) from error
+
+
+def _of_failure(trace: Trace, job: Job, limits: Limits) -> Problem | None:
+    """A forward that failed against a limit: a sentence beside the trace."""
+    failure = trace.failure
+    if failure is None:
+        return None
+    line = failure.line if failure.file == job.file else None
+    return _against_a_limit(failure.type, failure.message, line, limits)
+
+
+_MEMORY = re.compile(r"(?i)can't allocate memory|unable to allocate|out of memory|std::bad_alloc")
+_DENIED = re.compile(r"(?i)permission denied|operation not permitted|errno:? ?(13|1|30)\b")
+_FULL = re.compile(r"(?i)file too large|errno:? ?27\b")
+_ASKED = re.compile(r"(?i)allocate ([\d.]+) ?(bytes|[KMGTP]iB)")
+_UNITS = {"bytes": 1.0, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50}
+_NOISE = re.compile(r"\[(enforce fail at [^\]]*|Errno \d+)\] (\. )?")
+
+
+def _against_a_limit(
+    type_name: str, message: str, line: int | None, limits: Limits
+) -> Problem | None:
+    if type_name == "MemoryError" or _MEMORY.search(message):
+        asked = _ASKED.search(message)
+        most = f"{_bytes(limits.memory)} that a run may take"
+        size = (
+            f"{_bytes(float(asked[1]) * _UNITS[asked[2]])} of memory at once, and not the {most}"
+            if asked
+            else f"more memory than the {most}"
+        )
+        return Problem("memory", f"The code asked for {size}: use smaller sizes.", line)
+    if type_name == "Refused":
+        return Problem("refused", message, line)
+    if type_name == "PermissionError" or _DENIED.search(message):
+        return Problem(
+            "refused",
+            "The code tried what it may not here (it may write to its scratch folder alone, start "
+            f"no process and use no network): {_first(message)}.",
+            line,
+        )
+    if _FULL.search(message):
+        return Problem(
+            "files",
+            f"The code wrote a file of more than {_bytes(limits.file)}, the limit of one file: "
+            "write less.",
+            line,
+        )
+    return None
+
+
+def _first(message: str) -> str:
+    lines = _NOISE.sub("", message.strip()).splitlines()
+    return lines[0].strip().rstrip(".") if lines else ""
+
+
+_DOING = {
+    "import": "The code cannot be read in",
+    "build": "{name} cannot be built",
+    "inputs": "The inputs cannot be made",
+    "forward": "{name} cannot be run",
+}
+
+
+def _of_error(error: BaseException, stage: str, job: Job, limits: Limits) -> Problem:
+    """What was raised outside the forward, or is no ordinary exception, as one sentence."""
+    line = _where(error, job.file)
+    at = f" at line {line}" if line is not None else ""
+    text = _text_of(error)
+    if isinstance(error, _TimeUp):
+        where = f" {_STAGES[stage]}" if stage in _STAGES else ""
+        return Problem("time", _out_of_time(limits.seconds, f"{where}{at}"), line)
+    if isinstance(error, SystemExit):
+        return Problem(
+            "exit",
+            f"The code called exit{at}, before there was a result: leave that call out.",
+            line,
+        )
+    limited = _against_a_limit(type(error).__name__, text, line, limits)
+    if limited is not None:
+        return limited
+    said = f": {_first(text)}" if _first(text) else ""
+    doing = _DOING.get(stage, "The code failed").format(name=job.name)
+    hint = ""
+    if isinstance(error, ModuleNotFoundError):
+        hint = "; only what is installed beside this program can be imported"
+    return Problem(
+        {"build": "constructor", "inputs": "inputs"}.get(stage, "import"),
+        f"{doing}{at}: {type(error).__name__}{said}{hint}.",
+        line,
+    )
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)[:4000]
+    except Exception:  # noqa: BLE001 - its __str__ is the code's own
+        return ""
+
+
+def _where(error: BaseException, file: str) -> int | None:
+    """The innermost line of the source that the exception passed."""
+    return next(reversed(list(_lines(error, file))), None)
+
+
+def _lines(error: BaseException, file: str) -> Iterator[int]:
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == file:
+            yield line
