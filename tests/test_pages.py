@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from modules import LESSONS, lesson
 from modules.lesson import run
-from ui.run import forecast, outline
+from ui.run import forecast, formulated, outline, values
 from ui.view import default_view, preset_view, to_query
 
 KEYS = [each.key for each in LESSONS]
@@ -52,8 +52,9 @@ def said(app: AppTest) -> str:
 def with_formulas(app: AppTest) -> AppTest:
     """Until the formulas are there as well."""
     for _ in range(300):
-        if any(tab.label == "Cost" for tab in app.tabs):
-            return app
+        view = view_of(app)
+        if formulated(view, outline(view)) or formulated(view, values(view)):
+            return app.run()
         time.sleep(0.1)
         app.run()
     raise AssertionError("no formulas come")

@@ -7,6 +7,7 @@ functions below for what divides and chooses.  Nothing here runs torch.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
@@ -46,6 +47,16 @@ class Min(Function):  # type: ignore[misc]
 
 def symbol(name: str) -> sympy.Symbol:
     return sympy.Symbol(name, integer=True, positive=True)
+
+
+LONGEST = 80
+"""Parts of an expression beyond which nobody would read it, and sympy takes its time."""
+
+
+def readable(expression: sympy.Basic) -> bool:
+    """Whether it is short enough to be simplified and written."""
+    parts = sympy.preorder_traversal(expression)
+    return len(list(itertools.islice(parts, LONGEST + 1))) <= LONGEST
 
 
 # --- normal form --------------------------------------------------------------------------------

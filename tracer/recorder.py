@@ -1034,7 +1034,9 @@ class _Recorder(TorchFunctionMode):
             was = entry[2]
             born, site, _ = self._written.get(storage(tensor), (was.born, was.site, 0))
             kind = "made" if born is not None and was.kind == "constant" else was.kind
-            return self._make(tensor, was.name, kind, born, site)
+            noted = self._make(tensor, was.name, kind, born, site)
+            noted.inner = was.inner
+            return noted
         owned = self._owned.get(id(tensor))
         if owned is not None:
             return self._make(tensor, owned[0], owned[1], None, None)
@@ -1179,6 +1181,7 @@ class _Recorder(TorchFunctionMode):
             site, operands, found = last.site, last.inputs, steps[-1]
         else:
             site, operands = self._raised_at(error.__traceback__)
+        spoken = self._spoken(site, error.__traceback__)
         return document.Failure(
             type=type(error).__name__,
             message=_message(error),
@@ -1186,14 +1189,32 @@ class _Recorder(TorchFunctionMode):
             place=site.place,
             module=module,
             operands=tuple(
-                self._operand(noted, note)
+                self._operand(noted, note, spoken.get(noted.id, ""))
                 for noted, note in zip(operands, notes(operands), strict=True)
             ),
         )
 
-    def _operand(self, noted: _Noted, note: document.TensorNote) -> document.Operand:
+    def _spoken(self, site: Site, traceback: TracebackType | None) -> dict[int, str]:
+        """What the failing expression calls tensors that no step made: `self.hidden[0]`."""
+        frame = None
+        while traceback is not None:
+            if traceback.tb_frame.f_code.co_filename == site.place.file:
+                frame = traceback.tb_frame
+            traceback = traceback.tb_next
+        spoken: dict[int, str] = {}
+        if frame is None:
+            return spoken
+        for chain in site.used:
+            resolved = _resolve(chain, _scope(frame))
+            for path, tensor in _flatten(resolved[1]) if resolved is not None else ():
+                known = self._known(tensor)
+                if known is not None and resolved is not None:
+                    spoken.setdefault(known.id, resolved[0] + path)
+        return spoken
+
+    def _operand(self, noted: _Noted, note: document.TensorNote, spoken: str) -> document.Operand:
         if noted.site is None:
-            return document.Operand(note, noted.name, "", None)
+            return document.Operand(note, noted.name or spoken, "", None)
         place = noted.site.place
         return document.Operand(note, place.expression, place.file, place.line)
 

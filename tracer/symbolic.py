@@ -15,6 +15,7 @@ import copy
 import dataclasses
 import itertools
 import random
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -33,7 +34,10 @@ from tracer.symbols import Build, Inputs, Measured, Symbolic
 Sizes = dict[str, int]
 
 MOST_RUNS = 32
-"""Plain runs that one solution may take."""
+"""Plain runs that one solution may take..."""
+
+PATIENCE = 6.0
+"""...and the seconds of the processor after which a large model gets no more of them."""
 
 POOL = 160
 """Settings from which the runs are chosen."""
@@ -55,7 +59,7 @@ class Solution:
     shapes: Mapping[int, tuple[Expr | None, ...]]
     fresh: frozenset[int]
     flops: tuple[Expr | None, ...]
-    parameters: Expr
+    parameters: Expr | None
     constraints: tuple[tuple[Condition, int | None], ...]
     aliases: Mapping[Expr, tuple[str, ...]]
     remarks: tuple[str, ...]
@@ -96,9 +100,11 @@ def solve(
         raise base.error
     pool = search.pool()
     first = search.symbolic(search.generic(pool))
-    if first.error is not None:
+    if first.error is not None and not isinstance(first.error, symbols.TooLong):
         raise first.error
     fixed = search.fixed(first)
+    if first.error is not None and not fixed:
+        raise first.error
     if fixed:
         # A size that only one number can take is that number, in formulas as well.
         at = {name: first.sizes[name] for name in fixed}
@@ -116,7 +122,8 @@ def solve(
     conditions = {
         demand.condition: demand.step
         for demand in first.demands
-        if any(not _holds(demand.condition, each) for each in pool)
+        if formulas.readable(demand.condition)
+        and any(not _holds(demand.condition, each) for each in pool)
     }
     search.settle(conditions, pool)
     constraints = search.constraints(conditions, names)
@@ -124,7 +131,9 @@ def solve(
     divisions = formulas.divisions(condition for condition, _ in constraints)
 
     def simple(expression: Expr | None) -> Expr | None:
-        return None if expression is None else formulas.simplified(expression, divisions)
+        if expression is None or not formulas.readable(expression):
+            return None
+        return formulas.simplified(expression, divisions)
 
     aliases: dict[Expr, tuple[str, ...]] = {}
     for run, ids in ((first, {id: id for id in shapes}), *others):
@@ -135,15 +144,16 @@ def solve(
                     for name, value in run.aliases.items()
                     if value == raw and name not in {*names, "_"}
                 )
-                if called and found is not None and not found.is_number:
-                    aliases.setdefault(formulas.simplified(found, divisions), called)
+                known = simple(found)
+                if called and known is not None and not known.is_number:
+                    aliases.setdefault(known, called)
     return Solution(
         order=names,
         like=first.trace,
         shapes={id: tuple(map(simple, shape)) for id, shape in shapes.items()},
         fresh=first.fresh,
         flops=tuple(map(simple, flops)),
-        parameters=formulas.simplified(first.parameters, divisions),
+        parameters=simple(first.parameters),
         constraints=constraints,
         aliases=aliases,
         remarks=tuple(dict.fromkeys(_remark(first, id) for id in wrong)),
@@ -246,6 +256,7 @@ class _Search:
         self.sizes, self.ranges = sizes, ranges
         self.runs: dict[tuple[int, ...], _Run] = {}
         self.reader = SourceReader()
+        self.began = time.thread_time()
 
     def run(self, sizes: Sizes) -> _Run:
         key = tuple(sizes.values())
@@ -258,6 +269,9 @@ class _Search:
             except Exception as error:  # noqa: BLE001 - a constructor may raise anything
                 self.runs[key] = _Run(sizes, None, error)
         return self.runs[key]
+
+    def spent(self) -> bool:
+        return len(self.runs) >= MOST_RUNS or time.thread_time() - self.began > PATIENCE
 
     def symbolic(self, sizes: Sizes) -> Symbolic:
         return symbols.run(
@@ -323,7 +337,8 @@ class _Search:
         if coincidences(self.sizes) <= best:
             return self.sizes
         for sizes in sorted(pool, key=coincidences)[:8]:
-            self.run(sizes)
+            if not self.spent():
+                self.run(sizes)
         first = self.run(self.sizes).measured
         assert first is not None
         able = [sizes for sizes, _, _ in self.alike(first.trace)]
@@ -336,11 +351,10 @@ class _Search:
         for this number, and fails with others."""
         found = {}
         for demand in first.demands:
-            condition = (
-                formulas.demand(formulas.simplified(demand.condition))
-                if isinstance(demand.condition, sympy.Eq)
-                else demand.condition
-            )
+            condition = demand.condition
+            if not isinstance(condition, sympy.Eq) or not formulas.readable(condition):
+                continue
+            condition = formulas.demand(formulas.simplified(condition))
             if not (isinstance(condition, sympy.Eq) and condition.rhs.is_Integer):
                 continue
             name = getattr(condition.lhs, "name", None)
@@ -367,7 +381,7 @@ class _Search:
                 harmless |= broken[i]
         for condition in conditions:
             for _ in range(3):
-                if condition in harmless or len(self.runs) >= MOST_RUNS:
+                if condition in harmless or self.spent():
                     break
                 fitting = [
                     i

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType, FunctionType
@@ -34,6 +35,14 @@ from tracer.source import SourceReader
 Sizes = Mapping[str, int]
 Build = Callable[[Mapping[str, Any]], nn.Module]
 Inputs = Callable[[Mapping[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+
+
+PATIENCE = 8.0
+"""Seconds of the processor that a run may take: some expressions grow without end."""
+
+
+class TooLong(Exception):  # noqa: N818 - says what happened, as Cancelled does
+    """A symbolic run was given up; what it had asked until then is kept."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,6 +210,7 @@ class _Environment(ShapeEnv):
     def __init__(self, reader: SourceReader) -> None:
         super().__init__(duck_shape=False, specialize_zero_one=False)
         self.reader = reader
+        self.began = time.thread_time()
         self.asked: list[sympy.Basic] = []
         self.numbers: dict[sympy.Basic, Number] = {}
 
@@ -216,6 +226,7 @@ class _Environment(ShapeEnv):
     ) -> sympy.Basic:
         if not orig_expr.free_symbols:
             return orig_expr
+        self.patience()
         if hint is None:
             if not orig_expr.free_symbols <= self.backed_var_to_val.keys():
                 return super().evaluate_expr(
@@ -227,7 +238,7 @@ class _Environment(ShapeEnv):
         if answer == sympy.true:
             self.asked.append(orig_expr)
         elif answer == sympy.false:
-            self.asked.append(sympy.Not(orig_expr))
+            self.asked.append(sympy.Not(orig_expr, evaluate=False))
         else:
             self.asked.append(sympy.Eq(orig_expr, answer, evaluate=False))
             if orig_expr not in self.numbers:
@@ -236,6 +247,10 @@ class _Environment(ShapeEnv):
                     site = self.reader.site(frame.f_code, frame.f_lasti, frame.f_lineno)
                     self.numbers[orig_expr] = Number(orig_expr, answer, site.place)
         return answer
+
+    def patience(self) -> None:
+        if time.thread_time() - self.began > PATIENCE:
+            raise TooLong(f"the formulas took more than {PATIENCE:.0f} seconds")
 
 
 NOT_AUTHORS = tuple(
@@ -298,6 +313,7 @@ class _SymbolicRecorder(_Recorder):
 
     def _tick(self) -> None:
         super()._tick()
+        self.env.patience()
         self._seen.append((len(self.env.asked), self._index()))
 
     def _begin(

@@ -2,6 +2,7 @@
 // the player announces `shapewalk:step` and obeys `shapewalk:goto`, both with a step's path.
 
 const cleanups = new WeakMap();
+let revealed = 0;
 
 // Before anything here that asks for the current step: the player's own page script does the same,
 // but which of the two is loaded first is up to the browser.
@@ -40,6 +41,26 @@ const roles = {
   goto({ path }) {
     goTo(path);
     showPlayer();
+  },
+
+  // An answer came: bring it into view, once; and again while the page around it is still being
+  // built, unless the reader has moved on.
+  reveal({ within, count }) {
+    if (revealed === count) return;
+    revealed = count;
+    const reader = new AbortController();
+    for (const moves of ["wheel", "touchstart", "pointerdown", "keydown"]) {
+      window.addEventListener(moves, () => reader.abort(), { once: true, signal: reader.signal });
+    }
+    const bring = () => {
+      const box = document.querySelector(`.st-key-${within}`);
+      if (!box || reader.signal.aborted) return;
+      const { top, height } = box.getBoundingClientRect();
+      const shown = top >= 40 && top + Math.min(height, 240) <= window.innerHeight;
+      if (!shown) box.scrollIntoView({ block: "start" });
+    };
+    for (const delay of [0, 200, 500, 1000]) setTimeout(bring, delay);
+    setTimeout(() => reader.abort(), 1100);
   },
 
   // The page's address says this too, in the entry of the history that it has.

@@ -12,6 +12,9 @@ from ui.text import escaped
 
 
 def cost_tab(trace: Trace) -> None:
+    if not trace.costs:
+        st.info(say("What the steps cost comes with the formulas, a moment after the numbers."))
+        return
     memory, flops = sum(c.bytes for c in trace.costs), sum(c.flops for c in trace.costs)
     with st.container(key="cost-totals", horizontal=True, gap="large"):
         st.metric(say("Memory of all results"), in_bytes(memory), width="content")

@@ -152,7 +152,7 @@ def _arguments(chosen: ModuleClass) -> dict[str, str]:
     with st.container(key="debug-arguments", height=240 if len(fields) > 8 else "content"):
         for field in fields:
             text = st.text_input(
-                f"`{field.name}`",
+                escaped(field.name),
                 key=f"debug/argument/{chosen.name}/{field.name}",
                 placeholder=field.default if field.default is not None else say("needed"),
                 help=f"`{field.annotation}`" if field.annotation else None,
@@ -179,7 +179,7 @@ def _inputs(name: str, chosen: ModuleClass | None, guesses: list[str]) -> tuple[
         for place, field in enumerate(known):
             guess = guesses[place] if place < len(guesses) and field.default is None else ""
             text = st.text_input(
-                f"`{field.name}`",
+                escaped(field.name),
                 key=_input_key(name, field.name),
                 placeholder=guess or _hint(field),
                 persist_state="session",
@@ -231,21 +231,12 @@ def _letters(texts: tuple[str, ...]) -> dict[str, int]:
     sizes = {}
     with st.container(key="debug-sizes"):
         for letter in letters[:12]:
+            key = f"debug/size/{letter}"
+            st.session_state.setdefault(key, _SIZES.get(letter[0].upper(), 8))
             sizes[letter] = int(
-                st.number_input(
-                    f"`{letter}`",
-                    min_value=0,
-                    max_value=_LARGEST,
-                    value="min" if f"debug/size/{letter}" in st.session_state else _size(letter),
-                    key=f"debug/size/{letter}",
-                    persist_state="session",
-                )
+                st.number_input(letter, 0, _LARGEST, step=1, key=key, persist_state="session")
             )
     return sizes
-
-
-def _size(letter: str) -> int:
-    return _SIZES.get(letter[0].upper(), 8)
 
 
 def _mode() -> bool:
@@ -266,7 +257,12 @@ def _mode() -> bool:
 def _guesses(source: str) -> list[str]:
     """Inputs that the text itself makes outside its classes: `torch.randn(2, 3, 32, 32)`."""
     tree = ast.parse(source)
-    body = [node for node in tree.body if not isinstance(node, ast.ClassDef)]
+    body = [
+        node
+        for node in tree.body
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef)
+        or (isinstance(node, ast.FunctionDef) and node.name.startswith(("main", "test")))
+    ]
     calls = [node for item in body for node in ast.walk(item) if isinstance(node, ast.Call)]
     calls.sort(key=lambda call: (call.lineno, call.col_offset))
     return list(_made(calls))

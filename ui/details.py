@@ -34,7 +34,8 @@ SIGNS = {
 def details(run: Run, view: View | None) -> None:
     """The tabs for a run; those of a lesson only with `view`.  Only the open one is computed."""
     names = {"Graph": say("Graph"), "Table": say("Table")}
-    if run.trace.costs:
+    if run.trace.costs or view is not None:
+        # Always there for a lesson: a tab that came with the formulas would move the others.
         names["Cost"] = say("Cost")
     if view is not None:
         names |= {"Inspector": say("Inspector"), "Claims": say("Claims"), "Source": say("Source")}

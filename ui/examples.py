@@ -36,8 +36,8 @@ def examples() -> tuple[Example, ...]:
             say("The block halves its map; what is added to it does not."),
         ),
         "columns": (
-            say("Images from a data loader of another world"),
-            say("Height, width, channels: the order that Pillow and gym give."),
+            say("Frames from a game"),
+            say("Height, width, channels: the order in which the environment gives them."),
         ),
         "skip": (
             say("U-Net on an odd size"),
@@ -102,7 +102,7 @@ class CifarNet(nn.Module):
     ),
     "scores": Job(
         _HEADER
-        + '''\
+        + """\
 class SingleHead(nn.Module):
     def __init__(self, width=48, inner=32):
         super().__init__()
@@ -118,14 +118,14 @@ class SingleHead(nn.Module):
         scores = torch.matmul(q, k) * self.scale
         weights = scores.softmax(dim=-1)
         return torch.matmul(weights, v)
-''',
+""",
         "SingleHead",
         inputs=("B,T,48",),
         sizes={"B": 2, "T": 10},
     ),
     "shortcut": Job(
         _HEADER
-        + '''\
+        + """\
 class Block(nn.Module):
     def __init__(self, width, out, stride=1):
         super().__init__()
@@ -152,7 +152,7 @@ class TinyResNet(nn.Module):
     def forward(self, images):
         x = self.layers(self.stem(images))
         return self.head(x.mean(dim=(2, 3)))
-''',
+""",
         "TinyResNet",
         inputs=("B,3,H,W",),
         sizes={"B": 2, "H": 32, "W": 32},
@@ -184,7 +184,7 @@ class Encoder(nn.Module):
     ),
     "skip": Job(
         _HEADER
-        + '''\
+        + """\
 def double_conv(inner, outer):
     return nn.Sequential(
         nn.Conv2d(inner, outer, 3, padding=1),
@@ -209,14 +209,14 @@ class SmallUNet(nn.Module):
         up = self.up(coarse)
         x = self.merge(torch.cat([fine, up], dim=1))
         return self.out(x)
-''',
+""",
         "SmallUNet",
         inputs=("B,1,45,60",),
         sizes={"B": 2},
     ),
     "norm": Job(
         _HEADER
-        + '''\
+        + """\
 class Attention(nn.Module):
     def __init__(self, channels, ratio=4):
         super().__init__()
@@ -250,14 +250,14 @@ class Backbone(nn.Module):
 
     def forward(self, images):
         return self.stages(images)
-''',
+""",
         "Backbone",
         inputs=("B,3,H,W",),
         sizes={"B": 2, "H": 24, "W": 24},
     ),
     "heads": Job(
         _HEADER
-        + '''\
+        + """\
 class MultiHead(nn.Module):
     def __init__(self, width=64, heads=4):
         super().__init__()
@@ -273,7 +273,7 @@ class MultiHead(nn.Module):
         y = (weights @ v).transpose(1, 2)
         y = y.view(batch, tokens, width)
         return self.out(y)
-''',
+""",
         "MultiHead",
         inputs=("B,T,64",),
         sizes={"B": 2, "T": 9},
@@ -325,7 +325,7 @@ class Captioner(nn.Module):
     ),
     "loss": Job(
         _HEADER
-        + '''\
+        + """\
 class LanguageModel(nn.Module):
     def __init__(self, words=50, width=24):
         super().__init__()
@@ -337,14 +337,14 @@ class LanguageModel(nn.Module):
         h, _ = self.mix(self.embed(tokens))
         logits = self.head(h)
         return F.cross_entropy(logits, targets)
-''',
+""",
         "LanguageModel",
         inputs=("B,T:int64<50", "B,T:int64<50"),
         sizes={"B": 4, "T": 12},
     ),
     "embedding": Job(
         _HEADER
-        + '''\
+        + """\
 class Sentiment(nn.Module):
     def __init__(self, words=200, width=16):
         super().__init__()
@@ -354,7 +354,7 @@ class Sentiment(nn.Module):
     def forward(self, review):
         words = self.embed(review)
         return self.head(words.mean(dim=1))
-''',
+""",
         "Sentiment",
         inputs=("B,T:float32",),
         sizes={"B": 3, "T": 20},

@@ -38,6 +38,7 @@ def frame(title: str, page: str) -> bool:
             ("app.py", "Shapewalk", "grid_view"),
             ("pages/1_Walkthrough.py", say("Walkthrough"), "directions_walk"),
             ("pages/2_Open_a_trace.py", say("Open a trace"), "file_open"),
+            ("pages/3_Debug.py", say("Debug"), "troubleshoot"),
         ):
             icon = f":material/{icon}:"
             st.page_link(page, label=label, icon=icon)

@@ -42,26 +42,30 @@ function writeAddress(query, arriving) {
   lastWrite = performance.now();
 }
 
-export default function ({ data, parentElement }) {
-  const { query, height, payload } = parse(data);
+export default function ({ data, parentElement, setTriggerValue }) {
+  const { query, height, start, fixes, payload } = parse(data);
+  const options = { height, onFix: fixes ? (index) => setTriggerValue("fix", index) : null };
   const place = parentElement.querySelector(".place");
   const there = mounted.get(place);
   const returned = wentBack;
   wentBack = false;
   if (query) writeAddress(query, there === undefined || returned);
   if (there === undefined) {
-    const player = mount(place, payload(), { url: query !== null, height });
-    mounted.set(place, { player, works: true });
+    const player = mount(place, payload(), { url: query !== null, ...options });
+    mounted.set(place, { player, works: true, start: start?.[1] });
+    if (start) player.goto(start[0]);
   } else {
     // Before the update: the player writes the step that it shows into the address.
     const step = new URLSearchParams(location.search).get("step");
     const next = payload();
-    there.player.update(next, { height });
+    there.player.update(next, options);
     const broken = next.trace.steps.findIndex((each) => each.error !== null);
     if (returned && step !== null) there.player.goto(step);
+    else if (start && start[1] !== there.start) there.player.goto(start[0]);
     // Sizes that break were chosen to see where: the player alone would keep its place.
     else if (broken >= 0 && there.works) there.player.goto(String(broken));
     there.works = broken < 0;
+    there.start = start?.[1];
   }
   return () => {
     mounted.get(place)?.player.destroy();

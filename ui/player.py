@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +55,36 @@ HEIGHT = "max(34rem, calc(100dvh - 8.8rem))"
 """As high as the window lets it be under the page's title."""
 
 
-def show(run: Run, query: Mapping[str, str] | None) -> None:
+def show(
+    run: Run,
+    query: Mapping[str, str] | None,
+    start: tuple[str, int] | None = None,
+    on_fix: Callable[[int], None] | None = None,
+) -> None:
     """Draw the player. `query` is what the address shall say besides the step; None when the page
-    has no address of its own for what it shows."""
-    head = json.dumps({"query": query and dict(query), "height": HEIGHT})
-    _player(data=head.encode() + b"\n" + run.payload, key="player")
+    has no address of its own for what it shows.  `start` is the path of the step to begin at, and
+    a count that tells one run from the next.  `on_fix` is called with the index of a fix that is
+    to be applied; without it fixes are only shown."""
+
+    def fixed() -> None:
+        index = st.session_state["player"].get("fix")
+        if on_fix is not None and isinstance(index, int):
+            on_fix(index)
+
+    head: dict[str, Any] = {"query": query and dict(query), "height": HEIGHT, "start": start}
+    head["fixes"] = on_fix is not None
+    data = json.dumps(head).encode() + b"\n" + run.payload
+    _player(data=data, key="player", on_fix_change=fixed)
 
 
 def go_to(path: str, count: int) -> None:
     """Send the player to a step. `count` tells one request from the next."""
     _bridge(data={"role": "goto", "path": path, "count": count}, key="go-to")
+
+
+def reveal(container: str, count: int) -> None:
+    """Bring the container of that key into view if it is not. `count` as in `go_to`."""
+    _bridge(data={"role": "reveal", "within": container, "count": count}, key="reveal")
 
 
 def current_step_button(label: str, help: str) -> str | None:

@@ -1,4 +1,9 @@
-"""Start the app: `python -m ui.serve [--port 8501]`."""
+"""Start the app: `python -m ui.serve [--port 8501]`.
+
+It listens to this machine alone.  Started otherwise on an address that others reach, or behind a
+proxy, its page Debug runs no code but its own examples; the environment variable
+SHAPEWALK_RUN_CODE=1 lets it run what its readers paste, 0 forbids it everywhere.
+"""
 
 from __future__ import annotations
 

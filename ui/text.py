@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _MEANT = frozenset("\\`*_{}[]<>#+-.!|$~:&^=()")
 
 
@@ -9,3 +11,30 @@ def escaped(words: str) -> str:
     """Text that shall be read as it is, on one line: no emphasis, link, formula, icon or HTML."""
     line = " ".join(words.split())
     return "".join(f"\\{letter}" if letter in _MEANT else letter for letter in line)
+
+
+def code(words: str) -> str:
+    """Code within a line of Markdown."""
+    line = " ".join(words.split())
+    fence = "`"
+    while fence in line:
+        fence += "`"
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def prose(words: str) -> str:
+    """Text that shall be read as it is, but for `code`."""
+    parts = re.split(r"`([^`]+)`", words)
+    # Empty code would be two marks that stand for themselves.
+    return "".join(
+        code(part) if place % 2 and part.strip() else _spaced(part)
+        for place, part in enumerate(parts)
+    )
+
+
+def _spaced(part: str) -> str:
+    """Escaped, with the spaces at its ends, which part it from code."""
+    before = " " if part[:1].isspace() else ""
+    behind = " " if part.strip() and part[-1:].isspace() else ""
+    return f"{before}{escaped(part)}{behind}"

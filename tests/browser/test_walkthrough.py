@@ -247,7 +247,8 @@ def test_a_preset_that_breaks_shows_where(open_page: Open, app: str) -> None:
     breaking = next(p for p in lesson("fbkd-student").presets if p.breaks)
     go(page, app, "lesson=fbkd-student&show=shapes")
     choose(page, "Preset", breaking.name)
-    expect(page.get_by_test_id("stAlert")).to_contain_text(str(breaking.breaks))
+    stopped = page.get_by_test_id("stMain").get_by_test_id("stAlert")
+    expect(stopped).to_contain_text(str(breaking.breaks))
     failure = run(lesson("fbkd-student"), lesson("fbkd-student").settings(breaking.name)).failure
     assert failure is not None
     assert failure.step is not None
@@ -530,3 +531,26 @@ def test_the_open_tab_stays_open_in_another_language(open_page: Open, app: str) 
     expect(selected).to_have_text("Source")
     page.get_by_role("tab", name="Graph").click()
     expect(selected).to_have_text("Graph")
+
+
+# --- formulas -----------------------------------------------------------------------------------
+
+
+def test_formulas_follow_the_numbers(open_page: Open, app: str) -> None:
+    """The numbers are there first; what was chosen by then, and the step, stay."""
+    page = open_page()
+    go(page, app, "lesson=hacnn-channel&show=shapes&step=3")
+    page.get_by_role("tab", name="Table").click()
+    faces = page.locator(".shapewalk .faces")
+    expect(faces).to_be_visible(timeout=60_000)
+    expect(page.locator("[role=tab][aria-selected=true]")).to_have_text("Table")
+    assert "step=3" in page.url
+    faces.get_by_role("button", name="formulas").click()
+    expect(page.locator(".shapewalk .detail")).to_contain_text("reduction_rate")
+    page.wait_for_function("() => location.search.includes('dims=formulas')")
+    page.get_by_role("tab", name="Cost").click()
+    expect(page.get_by_text("Doubling")).to_be_visible()
+    page.reload()
+    expect(page.locator(".shapewalk .faces [aria-pressed=true]")).to_have_text(
+        "formulas", timeout=60_000
+    )

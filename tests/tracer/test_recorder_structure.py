@@ -1153,7 +1153,11 @@ def test_the_name_of_a_trace() -> None:
     assert trace(model, torch.ones(1), name="mine").name == "mine"
 
 
-@pytest.mark.parametrize("model", [None, 3, torch.ones(2), nn.Linear, lambda x: x], ids=repr)
+@pytest.mark.parametrize(
+    "model",
+    [None, 3, torch.ones(2), nn.Linear, lambda x: x],
+    ids=lambda model: type(model).__name__,
+)
 def test_what_is_no_module_is_refused(model: Any) -> None:
     with pytest.raises(TypeError, match=r"Module"):
         trace(model, torch.ones(2))

@@ -486,7 +486,7 @@ def test_no_secret_in_the_environment() -> None:
 
 
 @landlock
-@pytest.mark.parametrize("whose", [f"{os.getpid()}", "{os.getppid()}"])
+@pytest.mark.parametrize("whose", [f"{os.getpid()}", "{os.getppid()}"], ids=["ours", "its parent"])
 def test_no_look_into_other_processes(whose: str) -> None:
     found = answered(net(f"print(open(f'/proc/{whose}/environ').read())\nreturn x"))
     problem(found, "refused", "Permission denied")

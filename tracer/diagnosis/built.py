@@ -162,7 +162,8 @@ def _within(
             if (value := _assigned_to(statement, names[0])) is not None
         ]
         for function, value in values:
-            node = _child(value, names[1:], chain, kind)
+            value = _spelled(value, function)
+            node = _stacked(value, names[1:], function) or _child(value, names[1:], chain, kind)
             if node is not None:
                 return file, node, f"{scope.name}.{function.name}", code
         # Appended to a list in a loop, or built by another method: by what it was built with.
@@ -185,6 +186,29 @@ def _within(
 
 
 _CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
+_STACKS = ("TransformerEncoder", "TransformerDecoder")
+
+
+def _spelled(value: ast.expr, function: _Function) -> ast.expr:
+    """What a local name was given: `layer = nn.Linear(8, 8); self.layer = layer`."""
+    if not isinstance(value, ast.Name):
+        return value
+    given = [
+        node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign)
+        and any(isinstance(t, ast.Name) and t.id == value.id for t in node.targets)
+    ]
+    return given[0] if len(given) == 1 else value
+
+
+def _stacked(value: ast.expr, names: list[str], function: _Function) -> ast.Call | None:
+    """The layer that `nn.TransformerEncoder(layer, 6)` copies."""
+    if _called(value) not in _STACKS or names[:1] != ["layers"] or not isinstance(value, ast.Call):
+        return None
+    first = next(iter([*value.args, *(k.value for k in value.keywords)]), None)
+    layer = _spelled(first, function) if first is not None else None
+    return layer if isinstance(layer, ast.Call) else None
 
 
 def _called(node: ast.expr | None) -> str:
@@ -362,3 +386,28 @@ def followed(
             break
         here, argument = above, text
     return here, argument
+
+
+_SIZED = ("randn", "rand", "zeros", "ones", "empty", "full", "Tensor", "FloatTensor")
+
+
+def handed_on(model: nn.Module, path: str, value: Place, dim: int) -> tuple[Built, str] | None:
+    """The call that built the module at `path`, and its argument, when size `dim` of the parameter
+    that `value` makes is just that argument: `nn.Parameter(torch.randn(d_in, d_out))`."""
+    above = built(model, path) if path else None
+    if above is None:
+        return None
+    try:
+        tree = ast.parse(value.expression, mode="eval")
+    except SyntaxError:
+        return None
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or _called(node) not in _SIZED:
+            continue
+        sizes = list(node.args)
+        if sizes and isinstance(sizes[0], ast.Tuple | ast.List):
+            sizes = list(sizes[0].elts)
+        if dim < len(sizes) and not any(isinstance(size, ast.Starred) for size in sizes):
+            name = ast.unparse(sizes[dim]).removeprefix("self.")
+            return (above, name) if name in above.arguments else None
+    return None

@@ -384,6 +384,16 @@ def parameter(model: nn.Module, path: str) -> tuple[Text, ast.expr] | None:
     return None
 
 
+def default_of(function: ast.FunctionDef, name: str) -> ast.expr | None:
+    """The default that a function gives to an argument."""
+    names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
+    table = dict(zip(reversed(names), reversed(function.args.defaults), strict=False))
+    for argument, value in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=False):
+        if value is not None:
+            table[argument.arg] = value
+    return table.get(name)
+
+
 def _class_of(text: Text, function: ast.AST) -> ast.ClassDef | None:
     found = text.parents.get(function)
     return found if isinstance(found, ast.ClassDef) else None

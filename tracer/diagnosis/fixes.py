@@ -6,30 +6,28 @@ import ast
 import contextlib
 import dataclasses
 import functools
-import inspect
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any
 
 from torch import nn
-from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from tracer.diagnosis import fixes_calls, fixes_indices, fixes_layers, fixes_roots, fixes_tensors
-from tracer.diagnosis.edits import applied, between, called, initialisers, text_of
+from tracer.diagnosis.edits import applied, between, called, text_of
 from tracer.diagnosis.finding import Crash, Finding
 from tracer.diagnosis.fixes_scene import REPAIRS, Candidate, Scene
+from tracer.diagnosis.rebuild import recovered
 from tracer.diagnosis.verify import (
     Bench,
     CannotRunError,
     Change,
     Outcome,
     OutOfTime,
+    TooSlow,
     unobserved_output,
 )
 from tracer.document import Edit, Failure, Fix
-from tracer.isolation import random_state
 
 # Each enters its repairs.
 SOURCES = (fixes_roots, fixes_layers, fixes_tensors, fixes_indices, fixes_calls)
@@ -40,8 +38,26 @@ DEPTH = 3  # mistakes that are mended together
 DOUBTFUL = 70  # from this rank on a fix is not offered
 
 # What a run adds to a candidate's rank.
-MIXES, SHRINKS, FURTHER = 45, 30, 12
+MIXES, SHRINKS, FURTHER, UNEXECUTED = 45, 30, 12, 8
+BESIDE = 15  # a layer is built for a size that an earlier step got wrong
 CHAINED = 40  # and several together must be sounder than one
+
+
+def beside_the_root(scene: Scene, each: Candidate) -> Candidate:
+    """A layer that is rebuilt for a size which an earlier step of the forward got wrong makes the
+    forward run, and leaves the mistake where it is."""
+    root = scene.failure.root
+    if each.change is None or root is None or root.kind != "step":
+        return each
+    span = root.place.statement_span or root.place.span
+    if span is None or (root.file, root.line) == (scene.failure.file, scene.failure.line):
+        return each
+    for edit in each.edits:
+        if edit.file == root.file and span.line <= edit.span.line <= span.end_line:
+            return each
+    note = f"The size comes from line {root.line}, which it leaves as it is: check that one first."
+    caveat = f"{each.caveat} {note}".strip()
+    return dataclasses.replace(each, rank=each.rank + BESIDE, caveat=caveat)
 
 
 @dataclass(frozen=True)
@@ -59,10 +75,12 @@ class _Trial:
             added += MIXES
         if self.outcome.scales is False and self.batches:
             added += SHRINKS
+        if not self.outcome.executed:
+            added += UNEXECUTED
         return sum(part.rank for part in self.parts) + added
 
     @property
-    def verified(self) -> bool:
+    def holds(self) -> bool:
         return self.outcome.holds or (self.outcome.ran and not self.batches)
 
 
@@ -97,7 +115,7 @@ def candidates(scene: Scene) -> list[Candidate]:
     ):
         for each in _guarded(fixes_calls.casts(scene)):
             found.setdefault(each.edits, each)
-    return sorted(found.values(), key=lambda c: c.rank)
+    return sorted((beside_the_root(scene, c) for c in found.values()), key=lambda c: c.rank)
 
 
 def _guarded(source: Iterable[Candidate]) -> Iterator[Candidate]:
@@ -112,43 +130,12 @@ def _guarded(source: Iterable[Candidate]) -> Iterator[Candidate]:
             return
 
 
-def recovered(model: nn.Module) -> Callable[[], nn.Module] | None:
-    """How to build a model anew that was handed over alone: its class with the arguments that its
-    attributes and defaults show, if that makes the same model again."""
-    elements = sum(
-        parameter.numel()
-        for parameter in model.parameters()
-        if not isinstance(parameter, UninitializedTensorMixin)
-    )
-    first = next(initialisers(model), None)
-    if elements > 20_000_000 or first is None:
-        return None
-    plain = (int, float, str, bool, tuple, list, type(None))
-    values: dict[str, Any] = {}
-    for name, parameter in inspect.signature(type(model)).parameters.items():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        live = vars(model).get(name, model)
-        if isinstance(live, plain):
-            values[name] = live
-        elif parameter.default is parameter.empty:
-            return None
-    build = functools.partial(type(model), **values)
-    with unobserved_output(), random_state():
-        made = build()
-    same = repr(made) == repr(model) and _outline(made) == _outline(model)
-    return build if same else None
-
-
-def _outline(model: nn.Module) -> list[tuple[str, Any]]:
-    return [(name, value.shape) for name, value in model.state_dict().items()]
-
-
 class _Search:
     def __init__(self, crash: Crash, finding: Finding, failure: Failure) -> None:
+        self.deadline = time.monotonic() + SECONDS
         if not isinstance(crash.build, FunctionType | type | functools.partial):
             build = None
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception), unobserved_output():
                 build = recovered(crash.model)
             crash = dataclasses.replace(crash, build=build)
         self.crash = crash
@@ -159,27 +146,29 @@ class _Search:
     def workbench(self, values: bool) -> Bench:
         crash = self.crash
         files = frozenset(frame.place.file for frame in crash.frames if frame.place.file)
-        return Bench(
-            crash.model, crash.args, crash.kwargs, crash.build, SECONDS, files, values=values
-        )
+        left = self.deadline - time.monotonic()
+        return Bench(crash.model, crash.args, crash.kwargs, crash.build, left, files, values=values)
 
     def fixes(self) -> tuple[Fix, ...]:
         first = candidates(self.scene)
         if not first:
             return ()
-        try:
-            began = time.monotonic()
-            plain = self.bench.run((), batches=False)
-            if self.bench.computed and time.monotonic() - began > SECONDS / 6:
-                # Too slow to be run again and again: shapes alone.
+        with contextlib.suppress(OutOfTime):
+            try:
+                self.tried(first)
+            except TooSlow:
+                # Shapes alone can be run again and again.
                 self.bench = self.workbench(values=False)
-                plain = self.bench.run((), batches=False)
-            if plain.error is None:
-                return ()  # it does not fail again: nothing can be proven
-            self.search((), (), first, plain.steps)
-        except OutOfTime:
-            pass
+                self.tried(first)
         return self.chosen()
+
+    def tried(self, found: list[Candidate]) -> None:
+        began = time.thread_time()
+        plain = self.bench.run((), batches=False)
+        if self.bench.computed and time.thread_time() - began > SECONDS / 6:
+            raise TooSlow
+        if plain.error is not None:  # else it does not fail again, and nothing can be proven
+            self.search((), (), found, plain.steps)
 
     def search(
         self,
@@ -220,7 +209,7 @@ class _Search:
 
     def enough(self, rank: int) -> bool:
         """Whether candidates of this rank can still matter."""
-        good = sorted(t.rank for t in self.trials if t.verified)
+        good = sorted(t.rank for t in self.trials if t.holds)
         if rank >= DOUBTFUL:
             return True
         if good and good[0] < 20 and rank >= 40 and self.bench.left < SECONDS * 0.6:
@@ -240,6 +229,10 @@ class _Search:
             return self.bench.run(parts[-1].edits, change, _batched(parts))
         except CannotRunError:
             return None
+        except TooSlow:
+            if self.bench.computed:
+                raise
+            return None
 
     def again(self, outcome: Outcome) -> Scene | None:
         """The failure of an edited model, as the first was seen."""
@@ -253,7 +246,7 @@ class _Search:
             if self.bench.left <= 0:
                 raise OutOfTime
 
-        with unobserved_output():
+        with unobserved_output(), self.bench.on_device():
             recording = _run(
                 outcome.model,
                 self.bench.args,
@@ -273,7 +266,7 @@ class _Search:
         return Scene(crash, rules.explain(crash), failure)
 
     def chosen(self) -> tuple[Fix, ...]:
-        sound = [trial for trial in self.trials if trial.verified]
+        sound = [trial for trial in self.trials if trial.holds]
         apart = [trial for trial in sound if not trial.outcome.mixes]
         # A model may mix its samples on purpose: then every fix does.
         plain = [t for t in sound if len(t.parts) == 1 and t.parts[0].rank < 20]
@@ -298,17 +291,33 @@ class _Search:
                 for edit in between(file, _original(file), new)
             )
         notes = [part.caveat for part in trial.parts if part.caveat]
+        if len(trial.parts) > 1 and max(part.rank for part in trial.parts) >= 10:
+            notes.append("It changes several places, not all of which may be meant.")
         if outcome.mixes:
             notes.append("The result of one sample then depends on the others in its batch.")
         if outcome.scales is False and trial.batches:
             notes.append("The output does not grow with the batch.")
         if outcome.second is not None and trial.batches:
             words = " ".join(str(outcome.second).split())[:160]
-            notes.append(f"It runs for these inputs, and not for another batch size: {words}.")
+            notes.append(
+                "There was no time left to run another batch size."
+                if isinstance(outcome.second, TimeoutError)
+                else f"It runs for these inputs, and not for another batch size: {words}."
+            )
+        if not outcome.executed:
+            notes.append(
+                "The edited constructor was not run, since its arguments are not known: the layer "
+                "was changed in a copy of the model instead."
+            )
+        if not outcome.computed and trial.batches and self.bench.batch is not None:
+            notes.append(
+                "Only shapes were run: whether each sample's result is independent of the others "
+                "was not checked."
+            )
         return Fix(
             summary="; then ".join(_lowered(p.summary, n) for n, p in enumerate(trial.parts)) + ".",
             edits=edits,
-            verified=trial.verified,
+            verified=trial.holds and outcome.executed,
             output_shapes=outcome.shapes,
             caveat=" ".join(dict.fromkeys(notes)),
         )

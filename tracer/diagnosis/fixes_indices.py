@@ -138,6 +138,25 @@ def loss(scene: Scene) -> Iterator[Candidate]:
         return
     score, target = tensors[0], tensors[1]
     a, b = shape_of(score), shape_of(target)
+    if scene.op == "ctc_loss" and len(a) == 3 and a[0] == scene.batch != a[1]:
+        yield from candidate(
+            scene.transform(score, ".transpose(0, 1)"),
+            1,
+            f"Put the {a[1]} time steps first: ctc_loss takes (time, batch, classes)",
+        )
+        return
+    if len(a) == 2 and len(b) > 2 and a[0] == b[0] and math.prod(a) == math.prod(b):
+        yield from candidate(
+            scene.transform(target, ".flatten(1)"),
+            1,
+            f"Flatten the target as the scores are: {shown(a)}",
+        )
+    elif len(b) == 2 and len(a) > 2 and a[0] == b[0] and math.prod(a) == math.prod(b):
+        yield from candidate(
+            scene.transform(score, ".flatten(1)"),
+            1,
+            f"Flatten the scores as the target is: {shown(b)}",
+        )
     classes = scene.op in ("cross_entropy", "cross_entropy_loss", "nll_loss", "nll_loss_nd")
     whole = not target.is_floating_point()
     if classes:
@@ -322,6 +341,27 @@ def outside(scene: Scene) -> Iterator[Candidate]:
                 f"Dimension {axis_} has only {last + 1}: check which one is meant.",
             )
         axis_ += 1
+
+
+@repair("getitem", "masked_select")
+def mask_of_tokens(scene: Scene) -> Iterator[Candidate]:
+    """A mask of the tokens, where a token was put in front of them."""
+    tensors = scene.operands
+    if len(tensors) != 2 or tensors[1].dtype != torch.bool:
+        return
+    x, mask = tensors
+    if mask.dim() != 2 or x.dim() < 2 or x.shape[0] != mask.shape[0]:
+        return
+    more = int(x.shape[1] - mask.shape[1])
+    joined_here = any(step.op in ("torch.cat", "torch.concat") for step in scene.lineage(x, 3))
+    if 0 < more <= 2 and joined_here:
+        yield from candidate(
+            scene.transform(x, f"[:, {more}:]"),
+            8,
+            f"Leave out the first {more} of the {x.shape[1]} positions, for which "
+            f"{scene.named(mask)} has none",
+            "It assumes that what was joined to the tokens stands in front of them.",
+        )
 
 
 def _one_way(scene: Scene, x: Tensor) -> Iterator[Candidate]:

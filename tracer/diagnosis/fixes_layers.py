@@ -175,7 +175,8 @@ def _size(scene: Scene, name: str, value: int, doubt: int) -> Iterator[Candidate
         return
     old = getattr(scene.layer, name)
     caveat = ""
-    if doubt:
+    flat = scene.layer_input is not None and math.prod(shape_of(scene.layer_input)[1:]) == old
+    if doubt or (flat and name == "in_features"):
         caveat = (
             f"{value} is the size of a dimension that may not be the features: check what "
             "the last dimension means."
@@ -919,6 +920,16 @@ def attention(scene: Scene) -> Iterator[Candidate]:
                 f"Read the {shape[2]} × {shape[3]} positions as a sequence of {size} features",
                 "The result is a sequence too: turn it back into a picture where it goes on.",
             )
+    if len(tensors) > 1 and len(shape) == 3 and tensors[1].dim() == 3:
+        place = 0 if inner.batch_first else 1
+        batch = tensors[1].shape[place]
+        if shape[place] != batch == shape[1 - place] and tensors[1] is not x:
+            yield from candidate(
+                scene.transform(x, ".transpose(0, 1)"),
+                4,
+                f"Swap the first two dimensions of {scene.named(x)}: the batch of {batch} is "
+                f"dimension {place}",
+            )
     masks = [
         value
         for name, value in scene.running.kwargs.items()
@@ -1012,6 +1023,31 @@ def embedding(scene: Scene) -> Iterator[Candidate]:
             f"Build the embedding for at least {high + 1} entries",
             note,
         )
+
+
+@repair("nn.PixelShuffle", "pixel_shuffle")
+def pixel_shuffle(scene: Scene) -> Iterator[Candidate]:
+    """The layer before makes another number of channels than the square of the factor divides."""
+    x = next(iter(scene.operands), None)
+    factor = getattr(scene.layer, "upscale_factor", None)
+    if factor is None and len(scene.crash.call_args) > 1:
+        factor = scene.crash.call_args[1]
+    if x is None or x.dim() < 3 or not isinstance(factor, int) or factor < 2:
+        return
+    channels = x.shape[-3]
+    wanted_ = factor * factor * max(1, -(-channels // (factor * factor)))
+    for step in scene.lineage(x, 3):
+        if step.op == "nn.Conv2d":
+            yield from rebuilt(
+                scene,
+                step.module,
+                {"out_channels": wanted_},
+                6,
+                f"Let {step.module} make {wanted_} instead of {channels} channels: {factor} · "
+                f"{factor} for each channel that is left",
+                "It assumes that as few channels as possible are to be left.",
+            )
+            return
 
 
 @repair("nn.ConvTranspose1d", "nn.ConvTranspose2d", "nn.ConvTranspose3d")

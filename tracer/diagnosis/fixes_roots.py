@@ -296,16 +296,130 @@ def _other_axis(
     dim = given(node, "dim", 0 if step.op.startswith("Tensor.") else 1)
     layer = scene.layer
     want = getattr(layer, "in_features", getattr(layer, "input_size", None))
-    source = step.inputs[0]
-    if dim is None or rank != 3 or not isinstance(want, int):
+    source, made = step.inputs[0].shape, step.outputs[0].shape
+    if dim is None or rank < 3 or not isinstance(want, int) or len(made) != rank - 1:
         return
-    if source.shape[-1] == want and math.prod(step.outputs[0].shape[1:]) != want:
-        yield from candidate(
-            ((text.replace(dim, "1"),), None),
-            2,
-            f"{called(node).capitalize()} over the {source.shape[1]} positions, so that the "
-            f"{want} features stay",
-        )
+    for axis in range(1, rank):
+        left = [size for place, size in enumerate(source) if place != axis]
+        if left[-1] == want and math.prod(made[1:]) != want:
+            yield from candidate(
+                ((text.replace(dim, str(axis)),), None),
+                2,
+                f"{called(node).capitalize()} over the {source[axis]} positions, so that the "
+                f"{want} features stay",
+            )
+
+
+_READ = frozenset(("repeat", "expand", "zeros", "ones", "full", "arange", "randn", "view"))
+
+
+@repair("kind:broadcast", "kind:join", "kind:batch", "kind:hidden", "kind:numel")
+def size_of_another_axis(scene: Scene) -> Iterator[Candidate]:
+    """A tensor was made with a size that was read from the wrong dimension of another:
+    `n = x.shape[1]`, where the dimension 0 of x has the size that is needed."""
+    wanted = {
+        (mark.operand, mark.size): other.size
+        for mark in scene.finding.marks
+        for other in scene.finding.marks
+        if other.operand != mark.operand and other.size != mark.size
+    }
+    for (operand, size), want in wanted.items():
+        if operand >= len(scene.crash.operands):
+            continue
+        for step in scene.lineage(scene.crash.operands[operand], 3):
+            found = scene.call_of(step)
+            if found is None or step.op.rpartition(".")[2] not in _READ:
+                continue
+            yield from _read_elsewhere(scene, *found, size, want)
+
+
+def _read_elsewhere(
+    scene: Scene, text: Text, call: ast.Call, size: int, want: int
+) -> Iterator[Candidate]:
+    function = text.function(call)
+    if function is None or not scene.beside(text, call):
+        return
+    names = {node.id for node in ast.walk(call) if isinstance(node, ast.Name)}
+    places: list[ast.AST] = [call]
+    places += [
+        node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign)
+        and any(isinstance(target, ast.Name) and target.id in names for target in node.targets)
+    ]
+    for node in (inner for place in places for inner in ast.walk(place)):
+        index, source = _size_read(node)
+        tensor = scene.known(source) if source is not None else None
+        if index is None or not isinstance(source, ast.Name):
+            continue
+        shapes = [shape_of(tensor)] if isinstance(tensor, Tensor) else []
+        # The name may have been given to another tensor since.
+        shapes += [
+            note.shape
+            for step in scene.crash.trace.steps
+            for name, number in step.names
+            for note in step.inputs
+            if name == source.id and note.id == number
+        ]
+        for shape in dict.fromkeys(shapes):
+            at = scene.known(index)
+            if isinstance(at, int) and -len(shape) <= at < len(shape) and shape[at] == size:
+                for axis in (n for n, each in enumerate(shape) if each == want):
+                    yield from candidate(
+                        ((text.replace(index, str(axis)),), None),
+                        6,
+                        f"Read the size from dimension {axis} of `{source.id}`: {want} instead of "
+                        f"{size}",
+                    )
+
+
+def _size_read(node: ast.AST) -> tuple[ast.expr | None, ast.expr | None]:
+    """`x.shape[1]` and `x.size(1)`: the index, and x."""
+    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute):
+        return (node.slice, node.value.value) if node.value.attr == "shape" else (None, None)
+    if isinstance(node, ast.Call) and called(node) == "size" and len(node.args) == 1:
+        return node.args[0], getattr(node.func, "value", None)
+    return None, None
+
+
+@repair("kind:mask", "kind:broadcast", "masked_fill", "where")
+def square_mask_cut(scene: Scene) -> Iterator[Candidate]:
+    """A square mask for the greatest length, cut to the length of the input in one dimension or in
+    none: `self.mask` and `self.mask[:T]`, where `self.mask[:T, :T]` is meant."""
+    if scene.node is None or scene.text is None:
+        return
+    sizes = {int(size) for tensor in scene.tensors for size in tensor.shape}
+    x = scene.layer_input
+    name = scene.simple(scene.use(x)) if x is not None else None
+    statement = scene.text.statement(scene.node)
+    if statement is None:
+        return
+    for node in ast.walk(statement):
+        if not isinstance(node, ast.Attribute):
+            continue
+        mask = scene.known(node)
+        if not isinstance(mask, Tensor) or mask.dim() != 2 or mask.shape[0] != mask.shape[1]:
+            continue
+        above = scene.text.parents.get(node)
+        if isinstance(above, ast.Subscript) and above.value is node:
+            cut = above.slice
+            if isinstance(cut, ast.Slice) and cut.upper is not None and cut.lower is None:
+                upper = scene.text.of(cut.upper)
+                yield from candidate(
+                    ((scene.text.replace(cut, f":{upper}, :{upper}"),), None),
+                    2,
+                    f"Cut both dimensions of `{scene.text.of(node)}` to {upper}",
+                )
+        elif x is not None and x.dim() == 3 and name is not None:
+            axis = 1 if getattr(scene.layer, "batch_first", False) else 0
+            length = int(x.shape[axis])
+            if length < mask.shape[0] and length in sizes:
+                cut_text = f"[:{name}.size({axis}), :{name}.size({axis})]"
+                yield from candidate(
+                    ((scene.text.after(node, cut_text),), None),
+                    2,
+                    f"Cut `{scene.text.of(node)}` to the {length} positions of `{name}`",
+                )
 
 
 @repair("kind:numel")

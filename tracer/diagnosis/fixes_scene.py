@@ -20,11 +20,13 @@ from tracer.diagnosis.edits import (
     assigned_to_self,
     called,
     constructor,
+    default_of,
     given,
     parameters_of,
     text_of,
 )
 from tracer.diagnosis.finding import Crash, Finding
+from tracer.diagnosis.rebuild import local_numbers
 from tracer.diagnosis.verify import CannotRunError, Change
 from tracer.document import Edit, Failure, Place, Step
 
@@ -504,7 +506,7 @@ class Scene:
             position = names.index(name) if name in names else None
             if names[:1] == ["self"] and position is not None:
                 position -= 1
-            default = _default(function, name)
+            default = default_of(function, name)
             if via:
                 passed, function, via = (
                     given(via[0], name, position),
@@ -545,36 +547,7 @@ class Scene:
 
     def names(self, text: Text, function: Any, path: str) -> dict[str, int]:
         """Whole numbers that names in a constructor stood for, as far as the layers show it."""
-        found: dict[str, int] = {}
-        if not isinstance(function, ast.FunctionDef):
-            return found
-        owner = self.model.get_submodule(path)
-        assigned: dict[str, int] = {}
-        for node in ast.walk(function):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                assigned[node.id] = assigned.get(node.id, 0) + 1
-        arguments = [a.arg for a in (*function.args.args, *function.args.kwonlyargs)]
-        for inner, module in owner.named_modules():
-            other = constructor(self.model, f"{path}.{inner}".strip(".")) if inner else None
-            if other is None or other.text.function(other.call) is not function:
-                continue
-            for parameter in other.parameters():
-                item = other.given(parameter)
-                live = getattr(module, parameter, None)
-                if isinstance(live, tuple) and len(set(live)) == 1:
-                    live = live[0]
-                if isinstance(item, ast.Name) and type(live) is int:
-                    changes = assigned.get(item.id, 0)
-                    if changes <= (item.id not in arguments):
-                        found[item.id] = live
-        for name in arguments:
-            default = _default(function, name)
-            live = getattr(owner, name, None)
-            if name not in found and type(live) is int:
-                found[name] = live
-            elif name not in found and _number(default) is not None and not path:
-                found[name] = _number(default) or 0
-        return found
+        return local_numbers(self.model, path, function)
 
     def layer_class(self, path: str, name: str, arguments: dict[str, Any]) -> Made | None:
         """Make the layer at `path` of another class of torch.nn: BatchNorm2d for BatchNorm1d."""
@@ -678,15 +651,6 @@ def _number(node: ast.AST | None) -> int | None:
 
 def _stored(node: ast.AST) -> bool:
     return isinstance(getattr(node, "ctx", None), ast.Store)
-
-
-def _default(function: ast.FunctionDef, name: str) -> ast.expr | None:
-    names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
-    table = dict(zip(reversed(names), reversed(function.args.defaults), strict=False))
-    for argument, value in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=False):
-        if value is not None:
-            table[argument.arg] = value
-    return table.get(name)
 
 
 def _tensors(value: Any) -> list[Tensor]:

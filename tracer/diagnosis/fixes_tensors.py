@@ -18,6 +18,7 @@ from tracer.diagnosis.fixes_roots import squeezed
 from tracer.diagnosis.fixes_scene import (
     SIGNS,
     Candidate,
+    Made,
     Scene,
     candidate,
     joined,
@@ -65,6 +66,7 @@ LOSSES = (
     "binary_cross_entropy_with_logits",
     "kl_div",
     "huber_loss",
+    "ctc_loss",
 )
 
 
@@ -618,10 +620,12 @@ def table_length(scene: Scene) -> Iterator[Candidate]:
         table = scene.known(node)
         if not isinstance(table, Tensor) or table.dim() < 2:
             continue
-        need = {int(t.shape[1]) for t in scene.operands if t is not table and t.dim() == 3}
         for axis_ in range(table.dim() - 1):
             have = int(table.shape[axis_])
-            for size in need:
+            beside = [t for t in scene.operands if t is not table and t.dim() == 3]
+            need = {int(t.shape[axis_ if t.dim() == table.dim() else 1]) for t in beside}
+            need -= {have}
+            for size in need - {scene.batch} or need:
                 if 1 < have < size:
                     yield from number_in_constructor(
                         scene,
@@ -682,7 +686,17 @@ def unused_layers(scene: Scene, tensor: Tensor) -> Iterator[Candidate]:
     function = scene.text.function(scene.node) if scene.node is not None else None
     if function is None:
         return
-    used = {node.attr for node in ast.walk(function) if isinstance(node, ast.Attribute)}
+    # Another method may call it, or another class that was handed this module.
+    path = next((name for name, module in scene.model.named_modules() if module is owner), "")
+    ran = {step.module for step in scene.crash.trace.walk()}
+    ran |= {call.module for call in scene.crash.trace.calls}
+    around = scene.text.around(function, ast.ClassDef) or function
+    used = {
+        node.attr
+        for node in ast.walk(around)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+    }
+    used |= {name for name, _ in owner.named_children() if f"{path}.{name}".strip(".") in ran}
     node = scene.use(tensor)
     if node is None:
         return
@@ -840,7 +854,8 @@ def spatial(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candidate]:
             if loss > 0 and loss % 2 == 0 and missing >= loss:
                 half = [f // 2 for f in full]
                 value: Any = half[0] if len(set(half)) == 1 else tuple(half)
-                parts.append(scene.constructor_edit(step.module, {"padding": value}))
+                made = scene.constructor_edit(step.module, {"padding": value})
+                parts.append(_dilated(scene, step.module, made, kernel[0]) or made)
                 where.append(step.module)
                 missing -= loss
             if missing <= 0:
@@ -855,6 +870,17 @@ def spatial(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candidate]:
         elif parts and missing == 0:
             yield from candidate(joined(*parts), 7, f"Pad {' and '.join(reversed(where))}")
     yield from _strided(scene, a, b)
+
+
+def _dilated(scene: Scene, path: str, made: Made | None, kernel: int) -> Made | None:
+    """The padding in terms of a dilation that the constructor is given by name."""
+    built = scene.built(path)
+    dilation = built.given("dilation") if built is not None else None
+    if built is None or made is None or not isinstance(dilation, ast.Name):
+        return None
+    text = built.text.of(dilation)
+    written = text if kernel == 3 else f"{text} * {kernel // 2}"
+    return (built.edit("padding", written),), made[1]
 
 
 def _strided(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candidate]:
@@ -874,6 +900,18 @@ def _strided(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candidate]:
         if factor < 2 or -(-t[2] // factor) != s[2] or -(-t[3] // factor) != s[3]:
             continue
         yield from _projection(scene, large, t[1], s[1], factor)
+        for step in scene.lineage(large, 3):
+            if step.op == "nn.Conv2d":
+                layer = scene.model.get_submodule(step.module)
+                if layer.kernel_size == (1, 1) and layer.stride == (1, 1):
+                    yield from rebuilt(
+                        scene,
+                        step.module,
+                        {"stride": factor},
+                        2,
+                        f"Give {step.module} the stride {factor} of the other branch",
+                    )
+                break
         alias = scene.alias(F)
         node = scene.use(large)
         if t[1] == s[1] and alias is not None and node is not None and scene.text is not None:
@@ -1080,6 +1118,17 @@ def view(scene: Scene) -> Iterator[Candidate]:
         product = math.prod(others) if others else 0
         if product > 0 and total % product == 0:
             swallowing = place == 0 and total // product != batch
+            built = scene.failure.root is not None and scene.failure.root.kind == "constructor"
+            if built and place and total // product not in shape:
+                # A layer made another number than this line was written for.
+                yield from candidate(
+                    ((text.replace(sizes[place], "-1"),), None),
+                    30,
+                    f"Let dimension {place} follow from the others: {total // product} instead of "
+                    f"{values[place]}",
+                    f"Everything that reads dimension {place} then sees {total // product}.",
+                )
+                continue
             yield from candidate(
                 ((text.replace(sizes[place], "-1"),), None),
                 55 if swallowing else (6 if place else 5),
@@ -1108,6 +1157,13 @@ def view(scene: Scene) -> Iterator[Candidate]:
                     f"{rest // math.prod(others)}",
                 )
     yield from _square_map(scene, text, sizes, values, shape)
+    if len(shape) >= 2 and min(values) > 0 and values[0] == batch:
+        # The layer before makes too few or too many channels for what is to be taken apart.
+        for axis_ in (1, len(shape) - 1):
+            apart = total // shape[axis_] if shape[axis_] else 0
+            if apart and math.prod(values) % apart == 0 and math.prod(values) != total:
+                yield from maker_width(scene, x, math.prod(values) // apart, 14)
+                break
     if values[0] == batch and len(shape) == 2 and math.prod(values[1:]) > 0:
         yield from maker_width(scene, x, math.prod(values[1:]), 16)
     yield from _heads(scene, text, sizes, values, shape)

@@ -22,6 +22,7 @@ from tracer.diagnosis.lineage import (
     made_by,
     short_op,
 )
+from tracer.diagnosis.rules import broadcast_break, called
 from tracer.document import Failure, Operand, Place, Root, Step, TensorNote, Trace
 
 
@@ -58,7 +59,11 @@ class _Search:
         return self.failure.operands[mark.operand].note
 
     def name(self, mark: Mark) -> str:
-        return called(self.failure.operands[mark.operand])
+        return self.called(mark.operand)
+
+    def called(self, operand: int) -> str:
+        text = called(self.trace, operand)
+        return text if text and len(text) <= 40 else "the tensor"
 
     @property
     def made(self) -> list[Mark]:
@@ -114,8 +119,9 @@ class _Search:
             why += f" The number was written in `{_line(call.place.expression)}`, as {name}={text}."
         return Root("constructor", call.place, call.path, None, why)
 
-    def parameter(self, note: TensorNote, why: str) -> Root | None:
-        """Where a parameter's size was written: the layer's arguments, or `nn.Parameter(...)`."""
+    def parameter(self, note: TensorNote, why: str, dim: int | None = None) -> Root | None:
+        """Where a parameter's size was written: the layer's arguments, or `nn.Parameter(...)`; the
+        call of the module that has it when size `dim` is handed on from there."""
         path, _, leaf = note.name.rpartition(".")
         try:
             owner = self.crash.model.get_submodule(path) if path else self.crash.model
@@ -124,6 +130,24 @@ class _Search:
         if type(owner).__module__.startswith("torch.nn"):
             return self.constructor(path, _produced(owner), why)
         place = built.attribute(owner, leaf)
+        if place is None:
+            return None
+        handed = built.handed_on(self.crash.model, path, place, dim) if dim is not None else None
+        if handed is not None:
+            call, name = handed
+            why = f"{why.removesuffix(' here.')}: {name}={call.arguments[name][0]} here."
+            return Root("constructor", call.place, call.path, None, why)
+        return Root("constructor", place, path, None, why)
+
+    def kept(self, operand: Operand, why: str) -> Root | None:
+        """Where `self.hidden = ...` stands, for a tensor that a module keeps beside its parameters
+        and buffers."""
+        match = re.match(r"self\.(\w+)", operand.expression or operand.note.name)
+        owner = self.crash.frames[-1].scope.get("self") if self.crash.frames else None
+        if match is None or not isinstance(owner, nn.Module):
+            return None
+        place = built.attribute(owner, match[1])
+        path = self.crash.frames[-1].module or ""
         return Root("constructor", place, path, None, why) if place is not None else None
 
     def swallow(self, hop: Hop) -> Root:
@@ -134,11 +158,6 @@ class _Search:
             f"This {short_op(hop.step)} put the batch of {batch} and other dimensions together: "
             f"{_shape(before)} became {_shape(hop.note)}.",
         )
-
-
-def called(operand: Operand) -> str:
-    text = operand.note.name or " ".join(operand.expression.split())
-    return text if text and len(text) <= 40 else "the tensor"
 
 
 def _shape(note: TensorNote) -> str:
@@ -153,7 +172,8 @@ def _line(text: str) -> str:
 def _maker(step: Step) -> str:
     """What made a size: the layer, or the expression."""
     if step.op.startswith("nn.") and step.module:
-        return f"{step.module} ({step.op}({', '.join(step.arguments[:2])}))"
+        sizes = [re.sub(r"^(in|out)_features=", "", text) for text in step.arguments[:2]]
+        return f"{step.module} ({step.op}({', '.join(sizes)}))"
     return f"`{_line(step.expression)}`"
 
 
@@ -230,6 +250,9 @@ def _of_layer(s: _Search) -> Root | None:
     if last is not None and last.how == "new":
         return s.step(last.step, f"The size {mark.size} is made here.")
     layout = s.finding.facts.get("layout")
+    if layout == "tokens" and found.note.kind == "input":
+        why = f"The input {found.note.name} holds tokens, not vectors of {wanted}."
+        return s.input(found.note, why)
     if layout in ("axis", "last", "unbatched") and (elsewhere := _elsewhere(s, note, mark)):
         return elsewhere
     if found.last is None and found.note.kind == "input":
@@ -262,9 +285,11 @@ def _of_layer(s: _Search) -> Root | None:
             return made
     weights = [m for m in s.finding.marks if s.note(m).kind == "parameter"]
     if path is None and weights:
+        note, dim = s.note(weights[0]), weights[0].dim
         made = s.parameter(
-            s.note(weights[0]),
-            f"{s.note(weights[0]).name} is made with {_shape(s.note(weights[0]))} here.",
+            note,
+            f"{note.name} is made with {_shape(note)} here.",
+            dim if weights[0].wanted not in note.shape else None,
         )
         if made is not None:
             return made
@@ -380,7 +405,8 @@ def _culprit(s: _Search, found: Birth, wanted: int) -> tuple[int, Root] | None:
                 f"Before this {op}, dimension {hop.dim} was {wanted}: {_shape(x)} became "
                 f"{_shape(hop.note)}.",
             )
-        if op in _PERMUTES and wanted in x.shape[1:] and x.shape[0] == hop.note.shape[1]:
+        moved = s.layer_path() is not None or (hop.sources and hop.sources[0][1] != hop.dim)
+        if moved and op in _PERMUTES and wanted in x.shape[1:] and x.shape[0] == hop.note.shape[1]:
             return 85, s.step(
                 hop.step,
                 f"This {op} moves the batch: {_shape(x)} became {_shape(hop.note)}, and the "
@@ -466,7 +492,7 @@ def _swapped(s: _Search, note: TensorNote, mark: Mark) -> Root | None:
 def _best(s: _Search) -> Root | None:
     """Of the tensors at odds, the one whose size has the most suspicious birth."""
     facts = s.finding.facts
-    if facts.get("transposed"):
+    if facts.get("transposed") or facts.get("reordered"):
         return None  # the sizes would fit the other way round: it is this line
     if "target" in facts and s.failure.operands:
         # What is written to was made for this, with sizes that were written down.
@@ -481,13 +507,64 @@ def _best(s: _Search) -> Root | None:
         found = _suspect(s, mark)
         if found is not None:
             scored.append((found[0], order, found[1]))
+    if s.finding.kind == "broadcast" and (projection := _projection(s)) is not None:
+        return projection
     if s.finding.kind == "broadcast" and scored and max(scored)[0] < 70:
+        if (short := _too_short(s, marks)) is not None:
+            return short
         shorter = _shorter(s, marks)
         batches = [s.is_batch(s.note(m), m.dim) for m in marks]
         if shorter is not None or (any(batches) and not all(batches)):
             # Not a size is wrong, but the place where it is laid.
             return shorter
     return max(scored, key=lambda item: item[:2])[2] if scored else None
+
+
+def _projection(s: _Search) -> Root | None:
+    """Of two branches that are added, one strides and the other has a layer of its own, a 1×1
+    convolution, that could and does not."""
+    if len(s.finding.marks) < 2:
+        return None
+    small, large = sorted(s.finding.marks[:2], key=lambda mark: mark.size)
+    strided = [
+        hop
+        for hop in back(s.trace, s.note(small), small.dim)
+        if hop.how == "changed" and not _dense(s, hop.step) and hop.sources
+    ]
+    for hop in back(s.trace, s.note(large), large.dim):
+        layer = _layer_of(s, hop.step)
+        if hop.note.shape[hop.dim] != large.size:
+            return None
+        if not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            continue
+        for other in strided:
+            n, d = other.sources[0]
+            if set(layer.kernel_size) == {1} and n.id == hop.step.inputs[0].id:
+                there = f"{hop.step.module} keeps {large.size}, where {other.step.module} makes "
+                made = s.constructor(
+                    hop.step.module, "", f"{there}{small.size} of it: its stride is {layer.stride}."
+                )
+                return made if n.shape[d] == large.size else None
+        return None
+    return None
+
+
+def _too_short(s: _Search, marks: Sequence[Mark]) -> Root | None:
+    """A table that was cut to a length it does not reach: `pe[:120]` of 50 rows gives 50."""
+    for mark in marks:
+        note = s.note(mark)
+        found = birth(s.trace, note, mark.dim)
+        cut = next((hop for hop in found.hops if short_op(hop.step) == "getitem"), None)
+        if cut is None or found.last is not None or found.note.kind not in ("parameter", "buffer"):
+            continue
+        if mark.wanted is not None and f":{mark.wanted}" in cut.step.arguments[0].replace(" ", ""):
+            return s.parameter(
+                found.note,
+                f"{found.note.name} is made with {mark.size} rows here, {_shape(found.note)}, and "
+                f"`{_line(cut.step.expression)}` asks for {mark.wanted}.",
+                found.dim,
+            )
+    return None
 
 
 def _shorter(s: _Search, marks: Sequence[Mark]) -> Root | None:
@@ -499,19 +576,27 @@ def _shorter(s: _Search, marks: Sequence[Mark]) -> Root | None:
     if note.kind == "input":
         return s.input(note, f"The input {note.name} is {_shape(note)}: it lacks dimensions.")
     maker = made_by(s.trace, note)
+    if maker is not None and maker.place.statement_span == s.failure.place.statement_span:
+        origin = birth(s.trace, note, len(note.shape) - 1).note
+        if origin.kind in ("parameter", "buffer") and len(origin.shape) == len(note.shape):
+            return s.parameter(origin, f"{origin.name} is made with {_shape(origin)} here.")
     return s.step(maker, f"{_shape(note)} is made here.") if maker is not None else None
 
 
 def _suspect(s: _Search, mark: Mark) -> tuple[int, Root] | None:
     note, name = s.note(mark), s.name(mark)
     if note.kind in ("parameter", "buffer"):
-        made = s.parameter(note, f"{name} is made with {_shape(note)} here.")
+        # The wanted size is there, on another axis: that was chosen where the parameter was made.
+        dim = mark.dim if mark.wanted not in note.shape else None
+        made = s.parameter(note, f"{name} is made with {_shape(note)} here.", dim)
         return (50, made) if made is not None else None
     found = birth(s.trace, note, mark.dim)
     if (hop := s.swallowed(found)) is not None:
         return 100, s.swallow(hop)
     if mark.wanted is not None and (culprit := _culprit(s, found, mark.wanted)) is not None:
-        return culprit
+        score, made = culprit
+        # Undone, a permutation must make all sizes fit, not this one alone.
+        return (score, made) if _mends(s, mark, made) else (30, made)
     if s.finding.kind in ("broadcast", "mask") and (fall := _fallen(s, mark)) is not None:
         return 80, fall
     if s.finding.kind == "einsum" and (elsewhere := _elsewhere(s, note, mark)) is not None:
@@ -520,7 +605,7 @@ def _suspect(s: _Search, mark: Mark) -> tuple[int, Root] | None:
     if last is None:
         if found.note.kind in ("parameter", "buffer"):
             why = f"{found.note.name} is made with {_shape(found.note)} here."
-            made = s.parameter(found.note, why)
+            made = s.parameter(found.note, why, found.dim)
             return (50, made) if made is not None else None
         if found.note.kind == "input":
             return 20, s.input(
@@ -528,10 +613,17 @@ def _suspect(s: _Search, mark: Mark) -> tuple[int, Root] | None:
                 f"{mark.size} is dimension {found.dim} of the input {found.note.name} "
                 f"{_shape(found.note)}.",
             )
+        for index, operand in enumerate(s.failure.operands):
+            if operand.note.id == found.note.id:
+                why = f"{s.called(index)} is made with {_shape(note)} here."
+                kept = s.kept(operand, why)
+                return (50, kept) if kept is not None else None
         return None
     if last.how == "weight":
         weight = last.sources[0][0] if last.sources else None
         why = f"{_maker(last.step)} gives {mark.size} here."
+        if s.finding.kind == "hidden" and mark.dim == 0:
+            why = f"{why.removesuffix('.')}: its layers times its directions."
         made = s.parameter(weight, why) if weight is not None else None
         if made is None:
             made = s.step(last.step, f"The size {mark.size} comes from here.")
@@ -539,13 +631,32 @@ def _suspect(s: _Search, mark: Mark) -> tuple[int, Root] | None:
     if last.how == "changed":
         return _shrunk(s, mark, note)
     if last.how == "new":
-        return 65, s.step(last.step, f"The size {mark.size} is made here.")
+        at, shape = found.hops[-1].dim, _shape(last.note)
+        why = f"Dimension {at} of {shape} is made here, of size {mark.size}."
+        return 65, s.step(last.step, why)
     if last.how in ("merged", "split", "regrouped"):
         before = last.sources[0][0]
         return 45 if last.how == "merged" else 55, s.step(
             last.step, f"{_shape(before)} becomes {_shape(last.note)} here: {mark.size} is new."
         )
     return None
+
+
+def _mends(s: _Search, mark: Mark, made: Root) -> bool:
+    """Whether what a permutation was given would fit where its result does not."""
+    step = s.trace.steps[made.step] if made.step is not None else None
+    others = [s.note(m) for m in s.finding.marks if m.operand != mark.operand]
+    if step is None or short_op(step) not in _PERMUTES or not step.inputs or not others:
+        return True
+    if all(n.id != s.note(mark).id for n in step.outputs):
+        return True  # other steps lie between: not worked out
+    before, other = step.inputs[0].shape, others[0].shape
+    if s.finding.kind == "join":
+        differ = [d for d, pair in enumerate(zip(before, other, strict=False)) if len({*pair}) > 1]
+        return len(before) == len(other) and len(differ) <= 1
+    if s.finding.kind == "broadcast":
+        return broadcast_break(before, other) is None
+    return True
 
 
 def _fallen(s: _Search, mark: Mark) -> Root | None:
@@ -592,7 +703,8 @@ def _shrunk(s: _Search, mark: Mark, note: TensorNote) -> tuple[int, Root]:
             odd = odd or hop
         elif "conv" in op and size < source < size + 13 and _dense(s, hop.step):
             cut = cut or hop
-    found = odd or cut or first
+    short = _not_restored(s, mark, note) if odd is None else None
+    found = odd or short or cut or first
     assert found is not None
     hop = found
     size, source = hop.note.shape[hop.dim], hop.sources[0][0].shape[hop.sources[0][1]]
@@ -603,17 +715,43 @@ def _shrunk(s: _Search, mark: Mark, note: TensorNote) -> tuple[int, Root]:
             f"{source}.",
         )
     why = f"Here {source} becomes {size}"
+    if hop is short:
+        why += ", a size that was not there on the way down"
+    if short_op(hop.step) in _JOINING:
+        parts = " and ".join(str(n.shape[d]) for n, d in hop.sources)
+        return 60 + 2 * (size > source), s.step(hop.step, f"{parts} are joined to {size} here.")
     layer = _layer_of(s, hop.step)
     if hop is cut and layer is not None:
         kernel = getattr(layer, "kernel_size", ("?",))[-1]
         why += f": a kernel of {kernel} without enough padding takes {source - size} off"
-    elif layer is not None and getattr(layer, "stride", (1,)) not in ((1,), (1, 1), 1):
+    elif (
+        layer is not None
+        and hop is not short
+        and getattr(layer, "stride", (1,)) not in ((1,), (1, 1), 1)
+    ):
         why += f": the stride is {layer.stride}"
     if layer is not None and hop.step.module:
         made = s.constructor(hop.step.module, "", why + ".")
         if made is not None:
             return 60 + 2 * (size > source), made
     return 60 + 2 * (size > source), s.step(hop.step, why + ".")
+
+
+def _not_restored(s: _Search, mark: Mark, note: TensorNote) -> Hop | None:
+    """Of layers that enlarge step by step, the first that misses the size that was there before the
+    matching one shrank it."""
+    way = [hop for hop in back(s.trace, note, mark.dim) if hop.how == "changed" and hop.sources]
+    sizes = [(hop.sources[0][0].shape[hop.sources[0][1]], hop.note.shape[hop.dim]) for hop in way]
+    grown = 0
+    while grown < len(sizes) and sizes[grown][1] > sizes[grown][0]:
+        grown += 1
+    before = {source for source, _ in sizes[grown:]}
+    if grown < 2 or mark.wanted not in before:
+        return None
+    for hop, (_, size) in reversed(list(zip(way[:grown], sizes[:grown], strict=True))):
+        if size not in before:
+            return hop
+    return None
 
 
 def _dense(s: _Search, step: Step) -> bool:
@@ -639,9 +777,14 @@ def _rank(s: _Search) -> Root | None:
     if not marks:
         return None
     note, name = s.note(marks[0]), s.name(marks[0])
-    wanted = s.finding.facts.get("rank")
+    wanted, dim = s.finding.facts.get("rank"), s.finding.facts.get("dim")
+    if s.finding.kind == "axis" and isinstance(dim, int):
+        wanted = dim + 1 if dim >= 0 else -dim
     have = len(note.shape)
-    last = note
+    last, maker = note, made_by(s.trace, note)
+    if maker is not None and maker.op.startswith("nn.") and _norm_for(s, have):
+        # A layer gives this many dimensions on purpose: the norm was chosen for others.
+        return _norm(s, note, name)
     for step, after, before in ancestors(s.trace, note):
         last = before
         if len(after.shape) != have:
@@ -649,23 +792,17 @@ def _rank(s: _Search) -> Root | None:
         if len(before.shape) != have and (
             not isinstance(wanted, int) or (len(before.shape) > have) == (wanted > have)
         ):
-            return s.step(
-                step,
-                f"This {_plain(short_op(step))} makes {_dims(have)} of {len(before.shape)}: "
-                f"{_shape(before)} became {_shape(after)}.",
-            )
-    path = s.layer_path()
-    family = s.finding.facts.get("layer")
-    if path is not None and isinstance(family, str) and "Norm" in family and have in _NORMS[family]:
-        made = s.constructor(
-            path, "", f"{family} is chosen here, and {name} {_shape(note)} has {_dims(have)}."
-        )
-        if made is not None:
-            return made
-    maker = made_by(s.trace, note)
+            return _reshaped(s, step, before, after)
+    if s.finding.kind == "axis":
+        for step, after, before in ancestors(s.trace, note):
+            if len(before.shape) != len(after.shape) == have:
+                return _reshaped(s, step, before, after)
+    if _norm_for(s, have) and (made := _norm(s, note, name)) is not None:
+        return made
     if isinstance(wanted, int) and have > wanted and maker is not None:
         return s.step(maker, f"{_shape(note)}, with {_dims(have)}, is made here.")
-    if isinstance(wanted, int) and s.crash.op in ("cat", "stack") and have < wanted:
+    joins = s.finding.kind == "rank" and s.crash.op in ("cat", "stack")
+    if joins and isinstance(wanted, int) and have < wanted:
         return _longer(s, wanted)
     if last.kind == "input" and len(last.shape) == have:
         lacks = ""
@@ -682,6 +819,26 @@ def _rank(s: _Search) -> Root | None:
     return None
 
 
+def _norm_for(s: _Search, rank: int) -> bool:
+    return rank in _NORMS.get(str(s.finding.facts.get("layer")), ())
+
+
+def _norm(s: _Search, note: TensorNote, name: str) -> Root | None:
+    path, family = s.layer_path(), s.finding.facts.get("layer")
+    if path is None:
+        return None
+    has = f"{name} {_shape(note)} has {_dims(len(note.shape))}"
+    return s.constructor(path, "", f"{family} is chosen here, and {has}.")
+
+
+def _reshaped(s: _Search, step: Step, before: TensorNote, after: TensorNote) -> Root:
+    return s.step(
+        step,
+        f"This {_plain(short_op(step))} makes {_dims(len(after.shape))} of {len(before.shape)}: "
+        f"{_shape(before)} became {_shape(after)}.",
+    )
+
+
 # The ranks for which a norm of another number of dimensions is the right one.
 _NORMS = {
     "BatchNorm1d": (4, 5),
@@ -695,10 +852,10 @@ _NORMS = {
 
 def _longer(s: _Search, wanted: int) -> Root | None:
     """Of tensors to be joined the one with more dimensions, when none was taken from the rest."""
-    for operand in s.failure.operands:
+    for index, operand in enumerate(s.failure.operands):
         if len(operand.note.shape) == wanted:
             note = operand.note
-            why = f"{called(operand)} {_shape(note)} has {_dims(wanted)}."
+            why = f"{s.called(index)} {_shape(note)} has {_dims(wanted)}."
             if note.kind == "input":
                 return s.input(note, why)
             maker = made_by(s.trace, note)
@@ -724,6 +881,12 @@ def _hidden(s: _Search) -> Root | None:
         return _rank(s)
     for mark in states:
         if tuple(s.note(mark).shape) == found:
+            operand, shape = s.failure.operands[mark.operand], _shape(s.note(mark))
+            if operand.note.kind == "constant":
+                batch = s.note(mark).shape[-2]
+                why = f"{s.name(mark)} is made here, once, as {shape}: for a batch of {batch}."
+                if (kept := s.kept(operand, why)) is not None:
+                    return kept
             suspect = _suspect(s, mark)
             if suspect is not None:
                 return suspect[1]
@@ -760,8 +923,14 @@ def _target(s: _Search) -> Root | None:
     layout = s.finding.facts.get("layout")
     if layout == "classes_last":
         return None
+    if layout in ("same_numbers", "batch_first"):
+        return None
     if layout in ("extra", "one_hot") and s.made:
         note = s.note(s.made[0])
+        for _, after, before in ancestors(s.trace, note):
+            if before.shape != after.shape:
+                break
+            note = before  # a cast, say
         if note.kind == "input":
             return s.input(note, f"The input {note.name} is {_shape(note)}.")
         maker = made_by(s.trace, note)
@@ -778,7 +947,10 @@ def _written(s: _Search) -> Root | None:
     facts = s.finding.facts
     numbers = {facts.get("parts"), facts.get("each"), *facts.get("shape", ())}
     owner, path = _owner(s)
-    for name in _whole_names(s, owner) if owner is not None else ():
+    names = _whole_names(s, owner) if owner is not None else []
+    if s.finding.kind == "numel" and (layer := _from_these(s, names)) is not None:
+        return layer
+    for name in names:
         assert owner is not None
         if vars(owner).get(name, None) in numbers or s.crash.frames[-1].scope.get(name) in numbers:
             found = _setting(s, owner, path, name)
@@ -794,6 +966,20 @@ def _written(s: _Search) -> Root | None:
     if given is not None and s.note(given).kind == "input" and s.finding.kind == "numel":
         note = s.note(given)
         return s.input(note, f"The input {note.name} is {_shape(note)}.")
+    return None
+
+
+def _from_these(s: _Search, names: list[str]) -> Root | None:
+    """The layer that made the size, when it was built from numbers that this line uses too: what
+    differs is how they are put together."""
+    for mark in s.made:
+        last = birth(s.trace, s.note(mark), mark.dim).last
+        weight = last.sources[0][0] if last is not None and last.how == "weight" else None
+        if last is None or weight is None or not last.step.op.startswith("nn."):
+            continue
+        made = s.parameter(weight, f"{_maker(last.step)} gives {mark.size} here.")
+        if made is not None and set(re.findall(r"\w+", made.place.expression)) & set(names):
+            return made
     return None
 
 
@@ -870,6 +1056,9 @@ def _kernel(s: _Search) -> Root | None:
     return s.input(origin, f"{why}: {way}." if len(sizes) > 1 else f"{why}.")
 
 
+_WHOLE = ("one_hot", "argmax", "argmin", "argsort", "nonzero", "bincount", "multinomial")
+
+
 def _dtype(s: _Search) -> Root | None:
     kind = s.finding.facts.get("found_dtype")
     if not isinstance(kind, str):
@@ -882,17 +1071,22 @@ def _dtype(s: _Search) -> Root | None:
         note = operand.note
         if note.dtype != kind or note.kind in ("parameter", "buffer"):
             continue
-        last = note
+        last, first_use = note, None
         for step, _, before in ancestors(s.trace, note):
+            if short_op(step) in _WHOLE and kind == "int64":
+                return s.step(step, f"{short_op(step)} gives whole numbers ({kind}) here.")
             if before.dtype != kind:
                 return s.step(
                     step,
                     f"{before.name or 'The tensor'} is {before.dtype} and becomes {kind} here.",
                 )
-            last = before
+            last, first_use = before, step
         if last.kind == "input":
             return s.input(last, f"The input {last.name} is {kind}.")
         maker = made_by(s.trace, last)
+        if maker is None and last.kind == "constant" and first_use is not None:
+            # As torch.from_numpy, which says nothing to the recorder.
+            return s.step(first_use, f"What is made in this line is {kind} from the start.")
         return s.step(maker, f"It is made as {kind} here.") if maker is not None else None
     return None
 
@@ -950,9 +1144,10 @@ def _type(s: _Search) -> Root | None:
     for operand in s.failure.operands:
         step = made_by(s.trace, operand.note)
         if step is not None and ("[" in operand.note.name or len(step.outputs) > 1):
-            return s.step(
-                step, f"`{_line(step.expression)}` gives {len(step.outputs)} tensors, not one."
-            )
+            what = f"{len(step.outputs)} tensors"
+            if short_op(step) in ("lstm", "gru", "rnn"):
+                what = "the pair (output, state)"
+            return s.step(step, f"`{_line(step.expression)}` gives {what}, not one tensor.")
     steps = [st for st in s.trace.steps if len(st.outputs) > 1 and not st.error]
     if steps:
         last = steps[-1]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from tracer.diagnosis.finding import Crash, Finding, Mark, Running
+from tracer.document import Trace
 
 Rule = Callable[..., Finding | None]
 
@@ -142,8 +143,7 @@ class Case:
         """What the author calls this tensor."""
         for index, operand in enumerate(self.crash.operands):
             if operand is tensor and self.crash.trace.failure is not None:
-                found = self.crash.trace.failure.operands[index]
-                name = found.note.name or " ".join(found.expression.split())
+                name = called(self.crash.trace, index)
                 if name and len(name) <= 40:
                     return name
         return otherwise
@@ -206,6 +206,29 @@ class Case:
                     if mark not in made:
                         made.append(mark)
         return Finding(kind, rule, reason, tuple(made), check, facts)
+
+
+def called(trace: Trace, operand: int) -> str:
+    """What a reader calls an operand of the failure: its name in the failing line, its own, or the
+    expression that made it; inside a container it is what the layer before gave."""
+    failure = trace.failure
+    assert failure is not None
+    found = failure.operands[operand]
+    here = (
+        [name for name, note in failure.step.names if note == found.note.id]
+        if (failure.step is not None and found.note.kind == "made")
+        else []
+    )
+    plain = [name for name in here if name.isidentifier()]
+    if plain:
+        return plain[0]
+    made = found.note.born
+    if made is not None and made < len(trace.steps) and not found.note.name:
+        step = trace.steps[made]
+        here_too = (step.place.file, step.place.span) == (failure.place.file, failure.place.span)
+        if here_too and step.module.rpartition(".")[2].isdigit() and step is not failure.step:
+            return f"what {step.module} gives"
+    return found.note.name or " ".join(found.expression.split())
 
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)

@@ -466,6 +466,12 @@ def recurrent(case: Case, layer: Any, input: Any, hx: Any = None) -> Finding | N
                 f"features come last, {order}."
             )
         layout = "axis" if wanted in input.shape[1:-1] else ""
+        if input.dim() == 2 and _whole(input) and _numbers_below(input, wanted):
+            layout = "tokens"
+            reason += (
+                f" {x} holds whole numbers below {wanted}, as tokens are: `F.one_hot` or an "
+                f"nn.Embedding makes a vector of each."
+            )
         weight = getattr(layer, "weight_ih_l0", None)
         return case.found(
             "width",
@@ -517,8 +523,14 @@ def recurrent(case: Case, layer: Any, input: Any, hx: Any = None) -> Finding | N
             + (f", a batch of {batch}" if batched else ", and no batch")
             + f", so {shape_text(wanted_shape)}; {name} is {shape_text(found_shape)}."
         )
-        turned = False
+        turned, check = False, "Make the state from the input's own batch size, or leave it out."
         marks: list[tuple[Any, int, int | None]]
+        if len(found_shape) == len(wanted_shape) and found_shape[1:] == wanted_shape[1:]:
+            reason += (
+                f" Its first size counts layers times directions: a layer with {found_shape[0]} of "
+                f"them made it, and {who} has {layers}."
+            )
+            check = "Give both layers as many layers and directions, or choose or join those here."
         if len(found_shape) != len(wanted_shape):
             reason += (
                 f" {x} {shape_text(input)} has {dims(input.dim())}, so the state must have "
@@ -548,7 +560,7 @@ def recurrent(case: Case, layer: Any, input: Any, hx: Any = None) -> Finding | N
             f"{shape_text(found_shape)}.",
             reason,
             *marks,
-            check="Make the state from the input's own batch size, or leave it out for zeros.",
+            check=check,
             wanted=wanted_shape,
             found=found_shape,
             batch_first=bool(layer.batch_first),
@@ -556,6 +568,10 @@ def recurrent(case: Case, layer: Any, input: Any, hx: Any = None) -> Finding | N
             turned=turned,
         )
     return None
+
+
+def _numbers_below(tensor: Tensor, limit: int) -> bool:
+    return bool(tensor.numel()) and float(tensor.min()) >= 0 and 1 < float(tensor.max()) < limit
 
 
 @layer_rule(nn.LSTMCell, nn.GRUCell, nn.RNNCell)
@@ -981,6 +997,7 @@ def cross_entropy(
             found_dtype=kind_of(target.dtype),
             whole=_whole(target),
             target=True,
+            operand=case.position(target),
         )
     if not probabilities:
         wanted = (*map(int, input.shape[:1]), *map(int, input.shape[2:])) if input.dim() > 1 else ()
@@ -1035,6 +1052,7 @@ def cross_entropy(
                 found_dtype=kind_of(target.dtype),
                 whole=_whole(target),
                 target=True,
+                operand=case.position(target),
             )
         if not target.is_meta and target.numel():
             valid = target[target != -100]
@@ -1075,10 +1093,24 @@ def binary_cross_entropy(
         if few.dim() + 1 == many.dim() and tuple(s for s in many.shape if s != 1) == tuple(
             s for s in few.shape if s != 1
         ):
+            at = next(
+                dim
+                for dim in reversed(range(many.dim()))
+                if many.shape[dim] == 1 and (*many.shape[:dim], *many.shape[dim + 1 :]) == few.shape
+            )
             extra = (
                 f" {case.name(few)} lacks the dimension of 1 that {case.name(many)} has: "
-                "`.unsqueeze(-1)` adds it, `.squeeze(-1)` takes it away."
+                f"`.unsqueeze({at})` adds it to one, `.squeeze({at})` takes it from the other."
             )
+        alike = input.shape[:1] == target.shape[:1] and input.numel() == target.numel()
+        if alike and not extra:
+            extra = (
+                f" Both hold {input.numel() // max(len(input), 1)} numbers for each sample: one of "
+                "them was flattened, and the other was not."
+            )
+            layout = "same_numbers"
+        else:
+            layout = "extra" if extra else ""
         return case.found(
             "target",
             f"{op} needs a target of the input's shape: {shape_text(target)} ≠ "
@@ -1097,7 +1129,7 @@ def binary_cross_entropy(
             ),
             wanted=tuple(map(int, input.shape)),
             found=tuple(map(int, target.shape)),
-            layout="extra" if extra else "",
+            layout=layout,
         )
     if not target.is_floating_point():
         return case.found(
@@ -1107,6 +1139,7 @@ def binary_cross_entropy(
             wanted_dtype=kind_of(input.dtype),
             found_dtype=kind_of(target.dtype),
             target=True,
+            operand=case.position(target),
         )
     if op == "binary_cross_entropy" and not input.is_meta and input.numel():
         low, high = float(input.min()), float(input.max())
@@ -1118,6 +1151,83 @@ def binary_cross_entropy(
                 f"It wants probabilities. If {x} holds raw scores, a sigmoid is missing, or "
                 "binary_cross_entropy_with_logits is meant.",
             )
+    return None
+
+
+@rule("ctc_loss")
+def ctc(
+    case: Case,
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: Any,
+    target_lengths: Any,
+    blank: int = 0,
+    *_: Any,
+    **__: Any,
+) -> Finding | None:
+    x, y = case.name(log_probs, "log_probs"), case.name(targets, "the targets")
+    if log_probs.dim() not in (2, 3):
+        return case.found(
+            "rank",
+            f"ctc_loss needs log-probabilities (T, N, C): {x} {shape_text(log_probs)} has "
+            f"{dims(log_probs.dim())}.",
+            "T is time, N the batch, C the classes with the blank among them.",
+            *((log_probs, dim, None) for dim in range(log_probs.dim())),
+            rank=3,
+        )
+    lengths = [
+        [int(size) for size in (given.flatten() if isinstance(given, Tensor) else given)]
+        for given in (input_lengths, target_lengths)
+    ]
+    time, classes = int(log_probs.shape[0]), int(log_probs.shape[-1])
+    batch = int(log_probs.shape[1]) if log_probs.dim() == 3 else 1
+    first, second = len(lengths[0]), len(lengths[1])
+    if batch != first or batch != second:
+        turned = first == second == time
+        reason = f"{x} {shape_text(log_probs)} is read as (T, N, C): {time} steps of {batch} "
+        reason += f"samples, and {first} and {second} lengths are given."
+        if turned:
+            reason += f" The batch of {time} stands first in {x}: `{x}.transpose(0, 1)`."
+        return case.found(
+            "target",
+            "ctc_loss needs one input length and one target length for each sample of "
+            f"(T, N, C): {batch} ≠ {first if batch != first else second}.",
+            reason,
+            (log_probs, 1, first) if log_probs.dim() == 3 else (log_probs, 0, None),
+            check="See which dimension counts the samples.",
+            wanted=(batch,),
+            found=(first,),
+            layout="batch_first" if turned else "",
+        )
+    if max(lengths[0], default=0) > time:
+        return case.found(
+            "range",
+            f"ctc_loss needs input lengths of at most {time}, the steps there are: one is "
+            f"{max(lengths[0])}.",
+            f"{x} {shape_text(log_probs)} is (T, N, C) with {time} steps. Layers with a stride or "
+            "pooling make fewer steps of the input's: its lengths shrink with it.",
+            (log_probs, 0, max(lengths[0])),
+            check="Divide the lengths as the layers before divided the time.",
+        )
+    longest = int(targets.shape[-1]) if targets.dim() == 2 else int(targets.numel())
+    need = max(lengths[1], default=0) if targets.dim() == 2 else sum(lengths[1])
+    if need > longest:
+        return case.found(
+            "range",
+            f"ctc_loss needs targets for the lengths that are given: {need} > {longest}.",
+            f"{y} {shape_text(targets)} holds {longest} numbers "
+            + ("for each sample." if targets.dim() == 2 else "in all."),
+            (targets, targets.dim() - 1, need),
+        )
+    if not 0 <= blank < classes:
+        return case.found(
+            "range",
+            f"ctc_loss needs a blank from 0 to {classes - 1}: it is {blank}.",
+            f"{x} {shape_text(log_probs)} has scores for {classes} classes, the blank among them.",
+            (log_probs, log_probs.dim() - 1, blank + 1),
+            wanted=blank + 1,
+            found=classes,
+        )
     return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -59,8 +61,8 @@ def linear(case: Case, input: Tensor, weight: Tensor, bias: Tensor | None = None
     elif input.dim() > 2:
         last = product_of(input.shape[1:])
         reason += (
-            f" All of {x} after the batch makes {last} numbers for each sample, which is what the "
-            "layer was made for: it was not flattened."
+            f" With the batch kept, {shape_text(input)} flattened has {last} numbers for each "
+            "sample, which is what the layer was made for: a flatten is missing."
             if last == wanted
             else f" The sizes {shape_text(input.shape[:-1])} before it only count rows."
         )
@@ -384,6 +386,7 @@ def einsum(case: Case, equation: str, *operands: Any) -> Finding | None:
                     letter=letter,
                     wanted=known,
                     found=size,
+                    reordered=_reordered(terms, operands),
                 )
     right = equation.split("->")[1].strip() if "->" in equation else ""
     for letter in right.replace(".", "").replace(" ", ""):
@@ -395,6 +398,25 @@ def einsum(case: Case, equation: str, *operands: Any) -> Finding | None:
                 f"The result can only have letters of the operands: {', '.join(sizes)}.",
             )
     return None
+
+
+def _reordered(terms: list[str], operands: Sequence[Any]) -> bool:
+    """Whether the letters of one operand, in another order, would give each one size."""
+    if any("." in term or len(term) > 6 for term in terms):
+        return False
+    for changed in range(len(terms)):
+        sizes: dict[str, int] = {}
+        for number, (term, tensor) in enumerate(zip(terms, operands, strict=True)):
+            if number != changed:
+                for letter, size in zip(term, tensor.shape, strict=False):
+                    sizes[letter] = int(size)
+        shape = tuple(operands[changed].shape)
+        if any(
+            all(sizes.get(letter, size) == size for letter, size in zip(order, shape, strict=False))
+            for order in itertools.permutations(terms[changed])
+        ):
+            return True
+    return False
 
 
 def _one_too(over: int) -> str:

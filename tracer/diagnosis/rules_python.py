@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -54,8 +55,8 @@ _ONE_TENSOR_TEXT = """
 _ONE_TENSOR = frozenset(_ONE_TENSOR_TEXT.split())
 
 
-def _not_a_tensor(case: Case, value: Any) -> Finding | None:
-    who = case.who(case.crash.op or "the operation")
+def _not_a_tensor(case: Case, value: Any, who: str = "") -> Finding | None:
+    who = who or case.who(case.crash.op or "the operation")
     if value is None:
         return case.found(
             "type",
@@ -73,12 +74,22 @@ def _not_a_tensor(case: Case, value: Any) -> Finding | None:
         if not parts:
             return None
         kind = type(value).__name__
+        reason = (
+            "The call before this gave back several things, as a recurrent layer gives "
+            "(output, state) and attention (output, weights). The tensor that is meant must be "
+            "taken out first: `out, _ = …`, or `[0]`."
+        )
+        fields = ", ".join(getattr(value, "_fields", ())) or "values, indices"
+        if type(value).__module__ == "torch.return_types":
+            reason = (
+                f"torch.{kind} along a dimension gives ({fields}), not one tensor. Take the one "
+                f"that is meant: `[0]`, or `.{fields.split(',')[0]}`."
+            )
+            kind = "pair" if len(value) == 2 else "tuple"
         return case.found(
             "type",
             f"{who} needs a tensor: it is given a {kind} of {len(value)} ({', '.join(parts[:4])}).",
-            "The call before this gave back several things, as a recurrent layer gives "
-            "(output, state) and attention (output, weights). The tensor that is meant must be "
-            "taken out first: `out, _ = …`, or `[0]`.",
+            reason,
             check="See which of the parts is meant.",
             given=kind,
             parts=tuple(
@@ -175,12 +186,17 @@ def refused_by_the_parser(case: Case) -> Finding | None:
     crash, failure = case.crash, case.crash.trace.failure
     if not isinstance(crash.error, TypeError) or failure is None or not crash.frames:
         return None
-    match = re.search(r"must be (?:a )?Tensor\w*,? not (\w+)", str(crash.error))
-    if match is None:
-        return None
     scope = crash.frames[-1].scope
     statement = _statement(failure.expression)
     call = statement.value if isinstance(statement, ast.Expr) else None
+    element = re.search(
+        r"expected Tensor as element (\d+) in argument 0, but got", str(crash.error)
+    )
+    if element is not None and isinstance(call, ast.Call) and call.args:
+        return _element(case, call, scope, int(element[1]))
+    match = re.search(r"must be (?:a )?Tensor\w*,? not (\w+)", str(crash.error))
+    if match is None:
+        return None
     for arg in (
         [*call.args, *(k.value for k in call.keywords)] if isinstance(call, ast.Call) else []
     ):
@@ -202,6 +218,38 @@ def refused_by_the_parser(case: Case) -> Finding | None:
         check="See where that argument comes from.",
         given=given,
     )
+
+
+def _element(case: Case, call: ast.Call, scope: Mapping[str, Any], position: int) -> Finding | None:
+    """What stands at `position` in the list that `torch.cat` or `torch.stack` was given."""
+    first, name = call.args[0], ast.unparse(call.func)
+    value: Any = None
+    if isinstance(first, ast.List | ast.Tuple) and position < len(first.elts):
+        item = first.elts[position]
+        value = scope.get(item.id) if isinstance(item, ast.Name) else None
+        name += f" with `{ast.unparse(item)}`"
+    elif isinstance(first, ast.Name) and isinstance(scope.get(first.id), list | tuple):
+        value = scope[first.id][position]
+        name += f" with `{first.id}[{position}]`"
+    if value is None or isinstance(value, Tensor):
+        given = str(case.crash.error).rpartition("but got ")[2]
+        return case.found(
+            "type",
+            f"{ast.unparse(call.func)} joins tensors: element {position} of its list is {given}.",
+            "Each part must be a tensor. A call that gives several things, a number or None cannot "
+            "stand there.",
+            check=f"See what element {position} is made by.",
+            given=given,
+        )
+    if isinstance(value, int | float):
+        return case.found(
+            "type",
+            f"{name} needs a tensor: it is given the number {value}.",
+            "Numbers are not joined: `torch.tensor(...)` makes a tensor of them, and `.item()` or "
+            "`.tolist()` before this line would have made a number of a tensor.",
+            given=type(value).__name__,
+        )
+    return _not_a_tensor(case, value, name)
 
 
 @any_rule

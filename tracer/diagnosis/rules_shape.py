@@ -285,19 +285,23 @@ def _numel(
     else:
         marks = [(input, dim, None) for dim in _unmatched(tuple(input.shape), flat)]
         rest = [int(input.shape[dim]) for _, dim, _ in marks]
-        unmatched = "·".join(map(str, rest)) or str(number)
-        reason = (
-            f"What is left of {x} {shape_text(input)} for the sizes that differ is {unmatched}"
-            + (f" = {math.prod(rest)}" if len(rest) > 1 else "")
-            + ", "
-        )
-        open_sizes = _unmatched(flat, tuple(input.shape))
-        written_rest = [flat[i] for i in open_sizes if flat[i] != -1]
-        reason += (
-            f"and {'·'.join(map(str, written_rest))} does not fit into it without a remainder."
-            if -1 in flat and written_rest
-            else f"and {written} asks for {product} elements in all."
-        )
+        left = "·".join(map(str, rest)) + (f" = {math.prod(rest)}" if len(rest) > 1 else "")
+        asked = [flat[i] for i in _unmatched(flat, tuple(input.shape)) if flat[i] != -1]
+        whole = "·".join(map(str, asked)) + (f" = {math.prod(asked)}" if len(asked) > 1 else "")
+        alike = "Beside the sizes that agree, " if len(rest) < input.dim() else ""
+        if not rest or not asked:
+            reason = f"The sizes {written} do not use up the {number} elements of {x}."
+        elif -1 in flat:
+            reason = (
+                f"{alike}{x} {shape_text(input)} has {left}, and {whole} does not go into that "
+                "without a remainder."
+            )
+            batch = int(input.shape[0])
+            if flat[0] == -1 and batch > 1 and number % batch == 0 and len(rest) == input.dim():
+                reason += f" Each of the {batch} samples has {number // batch} numbers."
+        else:
+            reason = f"{alike}{x} {shape_text(input)} has {left}, and {written} asks for {whole}."
+        reason = reason[0].upper() + reason[1:] if alike else reason
     return case.found(
         kind,
         rule_text,
@@ -365,6 +369,26 @@ def _sizes(given: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(int(size) if hasattr(size, "__index__") else size for size in given)
 
 
+def _would_join(parts: list[Tensor], dim: int) -> str | None:
+    """What would make two tensors fit: another dimension to join along, or one of them turned."""
+    if len(parts) != 2 or parts[0].dim() != parts[1].dim():
+        return None
+    first, second = (tuple(map(int, part.shape)) for part in parts)
+    differ = [d for d in range(len(first)) if first[d] != second[d]]
+    if len(differ) == 1 and differ[0] == len(first) - 1:
+        return f"They differ in dimension {differ[0]} alone: along that one they can be joined."
+    for a in range(1, len(second)):
+        for b in range(a + 1, len(second)):
+            turned = list(second)
+            turned[a], turned[b] = turned[b], turned[a]
+            if all(turned[d] == first[d] for d in range(len(first)) if d != dim):
+                return (
+                    f"With its dimensions {a} and {b} exchanged the second would be "
+                    f"{shape_text(turned)}, which fits."
+                )
+    return None
+
+
 @rule("cat", "concat", "concatenate", "hstack", "vstack", "dstack")
 def cat(case: Case, tensors: Any, dim: int = 0, **kwargs: Any) -> Finding | None:
     parts = tensors_of(tensors)
@@ -417,7 +441,10 @@ def cat(case: Case, tensors: Any, dim: int = 0, **kwargs: Any) -> Finding | None
                     f"there, so all their other sizes must agree. In dimension {axis}, {a} "
                     f"{shape_text(first)} has {x} and {name} {shape_text(part)} has {y}."
                 )
-                if abs(x - y) <= 2 and first.dim() > 3:
+                fits = _would_join(parts, dim % first.dim())
+                if fits is not None:
+                    reason += f" {fits}"
+                elif abs(x - y) <= 2 and first.dim() > 3:
                     reason += (
                         " A difference this small comes from an odd size that was halved and "
                         "doubled again, or from a convolution without padding."
@@ -430,6 +457,7 @@ def cat(case: Case, tensors: Any, dim: int = 0, **kwargs: Any) -> Finding | None
                     (first, axis, y),
                     (part, axis, x),
                     check=f"See why {a} has {x} and {name} has {y} in dimension {axis}.",
+                    transposed=fits is not None,
                     wanted=x,
                     found=y,
                     dim=dim % first.dim(),

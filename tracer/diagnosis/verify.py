@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import copy
+import dataclasses
 import functools
 import inspect
 import io
@@ -23,9 +24,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 from tracer.diagnosis.edits import Text, applied, of_user, text_of
+from tracer.diagnosis.rebuild import recoverable, with_modules_of
 from tracer.document import Edit
 from tracer.isolation import moved, random_state, unobserved
 
@@ -37,6 +40,10 @@ class OutOfTime(BaseException):
     """The budget for trying edits is used up."""
 
 
+class TooSlow(OutOfTime):
+    """One run takes so long that the budget allows but few of them."""
+
+
 class CannotRunError(Exception):
     """An edit cannot be executed: it does not parse, or its function cannot be rebuilt."""
 
@@ -46,9 +53,12 @@ class Outcome:
     """What became of one edited run.
 
     `error` is what the run on the same inputs raised, None when it ran; `steps` counts the
-    operations until then.  `second` is the error of the second batch size, None when it ran or was
-    not tried; `scales` says that the outputs follow the batch, `mixes` that one sample's result
-    depends on another sample (None where it could not be measured).  `model` is the edited copy.
+    operations until then.  `second` is the error of the second batch size (a TimeoutError when
+    there was no time for it), None when it ran or was not tried; `scales` says that the outputs
+    follow the batch, `mixes` that one sample's result depends on another sample (None where it
+    could not be measured).  `computed` is false when shapes alone were run, `executed` when an
+    edited constructor was not: `change` stood in for it.
+    `model` is the edited copy.
     """
 
     error: Exception | None
@@ -58,6 +68,7 @@ class Outcome:
     scales: bool | None = None
     mixes: bool | None = None
     computed: bool = True
+    executed: bool = True
     model: nn.Module | None = None
     sources: tuple[tuple[str, str], ...] = ()
 
@@ -101,23 +112,19 @@ class Bench:
             if not isinstance(parameter, UninitializedTensorMixin)
         )
         self.computed = values and elements <= self.AFFORDABLE
-        device = None if self.computed else torch.device("meta")
-        with unobserved():
-            if device is not None:
-                self.base, self.args, self.kwargs = moved(model, args, kwargs, device)
+        self.device = None if self.computed else torch.device("meta")
+        self.deadline = time.monotonic() + seconds
+        self.limit = seconds / 4  # of one run
+        with unobserved(), self.on_device():
+            if self.device is not None:
+                self.base, self.args, self.kwargs = moved(model, args, kwargs, self.device)
             else:
                 self.base = _copied(model)
                 self.args, self.kwargs = _cloned(args), _cloned(kwargs)
         if any(tensor.is_meta for tensor in _tensors((self.args, self.kwargs))):
             self.computed = False
-        self.device = device
         self.files = files | _files(model) | _files_of(build)
         self.batch = _batch(self.args, self.kwargs)
-        if device is not None:
-            # The first operation on meta loads much of torch: that is not the trials' time.
-            with unobserved():
-                torch.relu(torch.zeros(1, device=device))
-        self.deadline = time.monotonic() + seconds
 
     @property
     def left(self) -> float:
@@ -154,16 +161,24 @@ class Bench:
             sources = tuple(
                 (file, _edited(file, tuple(e for e in edits if e.file == file))) for file in files
             )
-        with unobserved_output(), random_state():
-            model = self._model(sources, change)
-            error, result, steps = self._once(model, self.args, self.kwargs)
-            if error is not None:
-                return Outcome(error, steps, computed=self.computed, model=model, sources=sources)
-            shapes = _shapes(result)
-            second, scales, mixes = None, None, None
-            if batches and self.batch is not None:
-                second, scales, mixes = self._batches(model, result)
-        return Outcome(None, steps, shapes, second, scales, mixes, self.computed, model, sources)
+        with unobserved_output(), random_state(), self.on_device():
+            for model, executed in self._models(sources, change):
+                error, result, steps = self._once(model, self.args, self.kwargs)
+                failed = Outcome(
+                    error, steps, (), None, None, None, self.computed, executed, model, sources
+                )
+                if error is None:
+                    shapes = _shapes(result)
+                    second, scales, mixes = None, None, None
+                    if batches and self.batch is not None:
+                        try:
+                            second, scales, mixes = self._batches(model, result)
+                        except OutOfTime:
+                            second = TimeoutError()
+                    return dataclasses.replace(
+                        failed, shapes=shapes, second=second, scales=scales, mixes=mixes
+                    )
+        return failed
 
     def _batches(
         self, model: nn.Module, first: Any
@@ -199,11 +214,9 @@ class Bench:
     def _once(
         self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Exception | None, Any, int]:
-        watch = _Watch(self.deadline)
+        watch = _Watch(self.deadline, self.limit)
         torch.manual_seed(0)
         with contextlib.ExitStack() as stack:
-            if self.device is not None:
-                stack.enter_context(torch.device(self.device))
             if "torch._dynamo" in sys.modules:
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(watch)
@@ -214,37 +227,67 @@ class Bench:
             except SystemExit as error:
                 return RuntimeError(f"the forward called sys.exit({error.code})"), None, watch.steps
 
-    def _model(self, sources: tuple[tuple[str, str], ...], change: Change | None) -> nn.Module:
+    def _models(
+        self, sources: tuple[tuple[str, str], ...], change: Change | None
+    ) -> Iterator[tuple[nn.Module, bool]]:
+        """The edited model, and whether its edited constructors were executed: built anew as a
+        whole, else those parts of it that can be, else with `change` in their place."""
         twins = _Twins(dict(sources), self.files, next(_numbers))
         if change is not None and self.build is not None:
-            build = twins.of(self.build)
-            try:
-                with contextlib.ExitStack() as stack:
-                    if self.device is not None:
-                        stack.enter_context(torch.device(self.device))
-                    made = build()
-            except Exception as error:
-                raise CannotRunError(f"the edited constructor raised {error}") from error
-            if not isinstance(made, nn.Module):
-                raise CannotRunError("build made no module")
+            made = self._constructed(twins.of(self.build))
             own = type(self.user)
             if type(made) is not own or twins.of(own) is own:
                 _take_weights(made, self.base)
                 made.train(self.user.training)
-                return made
+                yield made, True
+                return
             # It reached the user's own class by a way that copies cannot follow.
         model = self.copy()
+        if change is not None and self.parts:
+            for path, build in self.parts.items():
+                old = model.get_submodule(path)
+                made = self._constructed(twins.of(with_modules_of(build, old)))
+                _take_weights(made, old)
+                made.train(old.training)
+                if path:
+                    owner, _, name = path.rpartition(".")
+                    model.get_submodule(owner)._modules[name] = made
+                else:
+                    model = made
+            twins.inhabit(model)
+            yield model, True
+            model = self.copy()
         if change is not None:
             try:
-                with contextlib.ExitStack() as stack:
-                    if self.device is not None:
-                        stack.enter_context(torch.device(self.device))
-                    change(model)
+                change(model)
             except Exception as error:
                 raise CannotRunError(f"the changed layer cannot be made: {error}") from error
             model.train(self.user.training)
         twins.inhabit(model)
-        return model
+        yield model, change is None
+
+    @contextlib.contextmanager
+    def on_device(self) -> Iterator[None]:
+        """What is made here is made where the trials run."""
+        if self.device is None:
+            yield
+        else:
+            with torch.device(self.device), _Elementwise():  # type: ignore[no-untyped-call]
+                yield
+
+    def _constructed(self, build: Any) -> nn.Module:
+        try:
+            made = build()
+        except Exception as error:
+            raise CannotRunError(f"the edited constructor raised {error}") from error
+        if not isinstance(made, nn.Module):
+            raise CannotRunError("build made no module")
+        return made
+
+    @functools.cached_property
+    def parts(self) -> dict[str, functools.partial[nn.Module]]:
+        """What can be built anew where nobody knows how to build the whole."""
+        return recoverable(self.base)
 
 
 # --- copies ------------------------------------------------------------------------------------
@@ -405,18 +448,103 @@ def _mixes(result: Any, changed: Any, first: Any, size: int, other: int) -> bool
 
 
 class _Watch(TorchFunctionMode):
-    """Counts operations, and stops a run when its time is over."""
+    """Counts operations, and stops a run after `limit` seconds or when the time of all is over."""
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, limit: float) -> None:
         super().__init__()
+        # Time that others take of the machine counts less: a second run would be no faster.
+        self.limit = time.thread_time() + limit
         self.deadline = deadline
+        self.slow = time.monotonic() + 2 * limit
         self.steps = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.steps += 1
-        if time.monotonic() > self.deadline:
+        now = time.monotonic()
+        if now > self.deadline:
             raise OutOfTime
+        if now > self.slow or time.thread_time() > self.limit:
+            raise TooSlow
         return func(*args, **(kwargs or {}))
+
+
+class _Elementwise(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Elementwise operations on shapes alone.
+
+    Torch runs them through its Python references, the first of which imports the whole compiler:
+    that takes longer than all trials together.  Here the operation itself runs on one element for
+    its dtype and its complaints.
+    """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else the first call imports it
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        tensors = _tensors((args, kwargs))
+        first = tensors[0] if tensors else None
+        if first is None:
+            return func(*args, **kwargs)
+        if not first.is_meta:
+            copies = func is torch.ops.aten._to_copy.default
+            if copies and kwargs.get("device") == torch.device("meta"):
+                return torch.empty_like(first, device="meta", dtype=kwargs.get("dtype"))
+            return func(*args, **kwargs)
+        changes = bool(func._schema.is_mutable) and args and args[0] is first
+        if changes and torch.Tag.nondeterministic_seeded in func.tags:
+            return first  # filled with random numbers
+        if func is torch.ops.aten.addmm.default:
+            # The operation on the dimension that is summed over, of one row and one column.
+            bias, left, right = args
+            func(_one(bias), _zeros(left[:1]), _zeros(right[:, :1]), **kwargs)
+            made = torch.empty((left.shape[0], right.shape[1]), dtype=left.dtype, device="meta")
+            torch.broadcast_shapes(bias.shape, made.shape)  # type: ignore[no-untyped-call]
+            return made
+        few = _normalised(func, args)
+        if few is not None:
+            rest = tree_map_only(Tensor, _zeros, args[1:])
+            found = func(torch.zeros(few, dtype=first.dtype, device="cpu"), *rest)
+            return torch.empty_like(first), *(t.to(first.device) for t in found[1:])
+        if torch.Tag.pointwise not in func.tags or any(t.dim() and not t.is_meta for t in tensors):
+            return func(*args, **kwargs)
+        shapes = (tensor.shape for tensor in tensors)
+        shape = torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]
+        if changes and shape != first.shape:
+            raise RuntimeError(
+                f"output with shape {list(first.shape)} doesn't match the broadcast shape "
+                f"{list(shape)}"
+            )
+        layout = kwargs.get("memory_format", torch.preserve_format)
+        small = {key: value for key, value in kwargs.items() if key != "memory_format"}
+        result = func(*tree_map_only(Tensor, _one, args), **tree_map_only(Tensor, _one, small))
+        if not isinstance(result, Tensor) or result.dim() != len(shape):
+            return func(*args, **kwargs)
+        if changes:
+            return first
+        like = next((t for t in tensors if t.is_meta and t.shape == shape), None)
+        if like is None:
+            return torch.empty(shape, dtype=result.dtype, device=first.device)
+        return torch.empty_like(like, dtype=result.dtype, memory_format=layout)
+
+
+def _normalised(func: Any, args: Any) -> tuple[int, ...] | None:
+    """The shape of the smallest input for which a normalisation checks its other arguments."""
+    shape = tuple(args[0].shape) if args and isinstance(args[0], Tensor) else ()
+    if func is torch.ops.aten.native_batch_norm.default and shape:
+        return (2, *shape[1:2], *(1 for _ in shape[2:]))
+    if func is torch.ops.aten.native_layer_norm.default and len(args[1]) <= len(shape):
+        kept = len(shape) - len(args[1])
+        return (*(1 for _ in range(kept)), *shape[kept:])
+    return None
+
+
+def _zeros(tensor: Tensor) -> Tensor:
+    return torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu")
+
+
+def _one(tensor: Tensor) -> Tensor:
+    return torch.ones([1] * tensor.dim(), dtype=tensor.dtype, device="cpu")
 
 
 class _Silent(io.TextIOBase):

@@ -7,6 +7,7 @@ it, and changes that make the forward run and compute the wrong thing.
 from __future__ import annotations
 
 import textwrap
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -760,7 +761,113 @@ TENSORS = (
     ),
 )
 
-ALL = (*LAYERS, *TENSORS)
+ROOTS = (
+    Broken(
+        "shortcut_without_the_stride",
+        """
+        class Block(nn.Module):
+            def __init__(self, cin, cout, stride):
+                super().__init__()
+                self.main = nn.Conv2d(cin, cout, 3, stride=stride, padding=1)
+                self.skip = nn.Sequential(nn.Conv2d(cin, cout, 1), nn.BatchNorm2d(cout))
+
+            def forward(self, x):
+                return self.main(x) + self.skip(x)
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.block = Block(3, 6, 2)
+
+            def forward(self, x):
+                return self.block(x)
+        """,
+        "torch.randn(B, 3, 10, 10)",
+        ({"nn.Conv2d(cin, cout, 1)": "nn.Conv2d(cin, cout, 1, stride=stride)"},),
+        ({"3, stride=stride": "3, stride=1"},),
+    ),
+    Broken(
+        "maximum_over_the_features",
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.point = nn.Conv1d(3, 16, 1)
+                self.fc = nn.Linear(16, 2)
+
+            def forward(self, x):
+                x = torch.max(self.point(x), 1)[0]
+                return self.fc(x)
+        """,
+        "torch.randn(B, 3, 9)",
+        ({"(x), 1)": "(x), 2)"},),
+        ({"nn.Linear(16, 2)": "nn.Linear(9, 2)"},),
+    ),
+    Broken(
+        "length_read_from_the_features",
+        """
+        class Net(nn.Module):
+            def forward(self, h, seq):
+                n = seq.size(2)
+                h = h.unsqueeze(1).repeat(1, n, 1)
+                return torch.cat([h, seq], dim=2)
+        """,
+        "torch.randn(B, 5), torch.randn(B, 9, 7)",
+        ({"seq.size(2)": "seq.size(1)"},),
+    ),
+    Broken(
+        "causal_mask_cut_once",
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.register_buffer("mask", torch.triu(torch.ones(16, 16), 1).bool())
+
+            def forward(self, scores):
+                n = scores.size(-1)
+                return scores.masked_fill(self.mask[:n], -1e9).softmax(-1)
+        """,
+        "torch.randn(B, 6, 6)",
+        ({"self.mask[:n]": "self.mask[:n, :n]"},),
+    ),
+    Broken(
+        "pictures_against_flat_pixels",
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fc = nn.Linear(12, 12)
+
+            def forward(self, x):
+                y = torch.sigmoid(self.fc(x.flatten(1)))
+                return F.binary_cross_entropy(y, x)
+        """,
+        "torch.rand(B, 3, 2, 2)",
+        ({"(y, x)": "(y, x.flatten(1))"}, {"(y, x)": "(y.view_as(x), x)"}),
+    ),
+    Broken(
+        "layer_that_another_method_calls",
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.mean = nn.Linear(8, 3)
+                self.spread = nn.Linear(8, 8)
+
+            def encode(self, x):
+                return self.mean(x), self.spread(x)
+
+            def forward(self, x):
+                mean, spread = self.encode(x)
+                return mean + spread
+        """,
+        "torch.randn(B, 8)",
+        ({"nn.Linear(8, 8)": "nn.Linear(8, 3)"},),
+        ({"mean + spread": "mean + self.mean(spread)"},),
+    ),
+)
+
+ALL = (*LAYERS, *TENSORS, *ROOTS)
 TEMPTED = [case for case in ALL if case.wrong]
 
 
@@ -899,3 +1006,76 @@ def test_values_are_checked_even_where_the_user_prints_and_keeps_state(
     assert failure.fixes[0].verified
     assert capsys.readouterr().out == "forward\n"
     assert model.seen == []
+
+
+UNTOLD = """
+    class Net(nn.Module):
+        def __init__(self, widths):
+            super().__init__()
+            self.first = nn.Linear(6, max(widths))
+            self.fc = nn.Linear(12, 2)
+
+        def forward(self, x):
+            return self.fc(self.first(x))
+"""
+
+
+def test_a_constructor_that_was_not_run_is_not_called_verified() -> None:
+    cell = run_cell(UNTOLD)
+    model = cell["Net"]({5, 8})
+    for build, ran in ((None, False), (lambda: cell["Net"]({5, 8}), True)):
+        failure = trace(model, torch.randn(4, 6), build=build).failure
+        assert failure is not None
+        fix = failure.fixes[0]
+        assert fix.apply(textwrap.dedent(UNTOLD).strip("\n")).count("nn.Linear(8, 2)") == 1
+        assert fix.verified is ran
+        assert ("was not run" in fix.caveat) is not ran
+
+
+def test_where_shapes_alone_were_run_the_caveat_says_so() -> None:
+    cell = run_cell(UNTOLD)
+
+    def build() -> nn.Module:
+        model: nn.Module = cell["Net"]({5, 8})
+        return model
+
+    x = torch.randn(4, 6)
+    failure = trace(build().to("meta"), x.to("meta"), build=build).failure
+    assert failure is not None
+    assert failure.fixes[0].verified
+    assert "Only shapes were run" in failure.fixes[0].caveat
+    failure = trace(build(), x, build=build).failure
+    assert failure is not None
+    assert failure.fixes[0].caveat == ""
+
+
+@pytest.mark.parametrize("where", ["before", "behind"])
+def test_a_slow_model_is_answered_in_time(where: str) -> None:
+    """Whether the slow part runs before the failure or only when it is mended."""
+    source = """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fc = nn.Linear(12, 2)
+
+            def slow(self, x):
+                for _ in range(10_000_000 if x.is_cpu and x.size(-1) == SIZE else 1):
+                    x = x + 1
+                    if time.monotonic() - START[0] > 1.5:
+                        break
+                return x
+
+            def forward(self, x):
+                START[0] = time.monotonic()
+                return self.slow(self.fc(self.slow(x)))
+    """
+    cell = run_cell(source)
+    net = cell["Net"]
+    names = net.forward.__globals__
+    names |= {"SIZE": 6 if where == "before" else 2, "START": [0.0], "time": time}
+    began = time.monotonic()
+    failure = trace(net(), torch.randn(4, 6), build=net).failure
+    assert failure is not None
+    # The failing run takes 1.5 s or next to nothing; a loaded machine is given some more.
+    assert time.monotonic() - began < 1.5 + 3 + 3
+    assert all("Only shapes were run" in fix.caveat for fix in failure.fixes)

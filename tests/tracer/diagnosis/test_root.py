@@ -367,7 +367,7 @@ class TestAStepThatWentWrong:
             "self.gru = nn.GRU(5, 4)\nself.fc = nn.Linear(4, 2)",
             "h = self.gru(x)\nreturn self.fc(h)",
         )
-        check(source, (of(2, 3, 5),), "step", "self.gru(x)", "2 tensors")
+        check(source, (of(2, 3, 5),), "step", "self.gru(x)", "the pair (output, state)")
 
 
 class TestTwoTensors:

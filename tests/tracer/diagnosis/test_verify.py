@@ -5,20 +5,23 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from tests.cells import run_cell
 from tracer.diagnosis.edits import applied, between, constructor, text_of
-from tracer.diagnosis.verify import Bench, CannotRunError, Outcome, OutOfTime
+from tracer.diagnosis.verify import Bench, CannotRunError, Outcome, OutOfTime, _Elementwise
 from tracer.document import Edit, Span
 
 
@@ -340,14 +343,55 @@ def test_a_constructor_that_raises_cannot_be_run() -> None:
 
 
 def test_without_a_build_the_changed_layer_stands_in() -> None:
-    model = run_cell(CONSTRUCTOR)["Net"]()
+    model = run_cell("""
+        class Net(nn.Module):
+            def __init__(self, widths):
+                super().__init__()
+                self.fc = nn.Linear(max(widths), 2)
+
+            def forward(self, x):
+                return self.fc(x)
+    """)["Net"]({3, 9})
 
     def change(copy: nn.Module) -> None:
-        copy.get_submodule("block").fc = nn.Linear(5, 6)
+        copy.fc = nn.Linear(5, 2)
 
-    found = tried(model, (torch.randn(4, 5),), "width=9", "width=5", change=change)
+    found = tried(model, (torch.randn(4, 5),), "max(widths)", "5", change=change)
     assert found.holds
-    assert model.block.fc.in_features == 9
+    assert not found.executed
+    assert model.fc.in_features == 9
+
+
+def test_without_a_build_the_parts_that_show_their_arguments_are_executed_anew() -> None:
+    cell = run_cell("""
+        class Block(nn.Module):
+            def __init__(self, inner, width, out=6):
+                super().__init__()
+                self.inner = inner
+                self.fc = nn.Linear(width, out)
+
+            def forward(self, x):
+                return self.fc(self.inner(x))
+
+        class Net(nn.Module):
+            def __init__(self, how):
+                super().__init__()
+                self.block = Block(nn.BatchNorm1d(5), 9)
+
+            def forward(self, x):
+                return self.block(x)
+    """)
+    model = cell["Net"](object())
+
+    def change(copy: nn.Module) -> None:
+        raise AssertionError("nothing needs to stand in")
+
+    for new, width in (("nn.Linear(5, out)", 6), ("nn.Linear(5, 7)", 7)):
+        found = tried(model, (torch.randn(4, 5),), "nn.Linear(width, out)", new, change=change)
+        assert found.holds
+        assert found.executed
+        assert found.shapes == ((4, width),)
+    assert model.block.inner.num_batches_tracked == 0
 
 
 @pytest.mark.parametrize(
@@ -431,6 +475,8 @@ def test_the_budget_ends_an_endless_loop() -> None:
     bench = Bench(model, (torch.randn(4, 6),), {}, seconds=0.3)
     with pytest.raises(OutOfTime):
         bench.run((edited(model, "return x", "while True: x = x + 1\n        return x"),))
+    while bench.left > 0:
+        time.sleep(0.01)
     with pytest.raises(OutOfTime):
         bench.run(())
     assert time.monotonic() - began < 3
@@ -473,12 +519,68 @@ def test_shapes_alone_where_values_cost_too_much() -> None:
             def forward(self, x):
                 return self.fc(x.view(5, 5))
     """)["Net"]()
-    found = tried(model, (torch.randn(4, 6),), "x.view(5, 5)", "x", values=False)
+    limits = {"values": False, "seconds": 60}
+    found = tried(model, (torch.randn(4, 6),), "x.view(5, 5)", "x", **limits)
     assert found.holds
     assert (found.computed, found.scales, found.mixes) == (False, True, None)
-    assert not tried(
-        model, (torch.randn(4, 6),), "x.view(5, 5)", "x.view(4, 6)", values=False
-    ).holds
+    assert not tried(model, (torch.randn(4, 6),), "x.view(5, 5)", "x.view(4, 6)", **limits).holds
+
+
+ELEMENTWISE: dict[str, Callable[[Any, Any], Any]] = {
+    "add": lambda x, y: x + y,
+    "broadcast": lambda x, y: x[:, :1] * y[:1],
+    "integer division": lambda x, y: (x.long() / 2, x.long() // 2, x.long() * 1.5),
+    "comparison": lambda x, y: (x > y, x == 0, ~(x > 0)),
+    "promotion": lambda x, y: (x.half() + y, x.double() * y, x.bool() & y.bool()),
+    "turned": lambda x, y: (x.T.relu(), x.T + y.T, x.T.exp().contiguous(), x.T.clone()),
+    "format": lambda x, y: x.view(1, 3, 2, 2).contiguous(memory_format=torch.channels_last) + 1,
+    "in place": lambda x, y: x.clone().add_(y).mul_(2).clamp_(0, 1),
+    "random": lambda x, y: x.clone().normal_().uniform_(0, 1),
+    "where": lambda x, y: torch.where(x > 0, x, 0.0),
+    "numbers": lambda x, y: (x**2, 2 / (x + 3), x.masked_fill(y > 0, -1e9)),
+    "cast": lambda x, y: (x.to(torch.int32), x.type_as(y.long())),
+    "batch norm": lambda x, y: F.batch_norm(x, y[0].abs(), y[1].abs(), training=True),
+    "batch norm, evaluated": lambda x, y: F.batch_norm(x, y[0], y[1].abs(), x[0], x[1]),
+    "batch norm of another size": lambda x, y: F.batch_norm(x, y[0, :3], y[1, :3]),
+    "layer norm": lambda x, y: F.layer_norm(x.view(2, 2, 3), (2, 3), y.view(2, 2, 3)[0]),
+    "layer norm of another size": lambda x, y: F.layer_norm(x, (3,)),
+    "linear": lambda x, y: F.linear(x, y, x[:, 0]),
+    "linear of another size": lambda x, y: F.linear(x, y[:, :3], x[:, 0]),
+    "wrong sizes": lambda x, y: x + y[:, :3],
+    "in place, grown": lambda x, y: x[:, :1].add_(y),
+    "in place, another type": lambda x, y: x.long().add_(y),
+}
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_elementwise_operations_on_shapes_are_those_of_torch(name: str) -> None:
+    x, y = torch.randn(3, 4), torch.randn(3, 4)
+
+    def told(mode: Any, a: torch.Tensor, b: torch.Tensor) -> Any:
+        try:
+            with mode:
+                found = ELEMENTWISE[name](a, b)
+        except RuntimeError:
+            return "raises"
+        found = found if isinstance(found, tuple) else (found,)
+        return [(each.shape, each.dtype, each.stride()) for each in found]
+
+    assert told(_Elementwise(), x.to("meta"), y.to("meta")) == told(nullcontext(), x, y)
+
+
+def test_shapes_are_run_without_the_compiler() -> None:
+    """Importing it takes longer than all trials together."""
+    program = """
+import sys, torch
+from torch import nn
+from tracer.diagnosis.verify import Bench
+net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(), nn.Flatten(),
+                    nn.Linear(16, 8), nn.LayerNorm(8), nn.GELU(), nn.Softmax(-1))
+bench = Bench(net, (torch.randn(2, 3, 4, 4),), {}, values=False, seconds=60)
+assert bench.run(()).holds
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 # --- edits -------------------------------------------------------------------------------------

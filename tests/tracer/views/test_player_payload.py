@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import time
@@ -16,6 +17,7 @@ from torch import nn
 
 from tests.cells import forward_cell, run_cell
 from tracer import Trace, trace
+from tracer.document import Edit, Fix, Span
 from tracer.views import player
 from tracer.views.player import mathml, payload
 
@@ -177,6 +179,44 @@ def test_shapes_alone_and_values_that_json_cannot_hold() -> None:
     assert result["stats"]["mean"] is None
     shapes = payload(trace(model, torch.randn(3), values=False))
     assert all(note["heatmap"] is None for note in shapes["tensors"])
+
+
+def test_the_lines_that_each_fix_changes() -> None:
+    model = forward_cell("x", "y = x.view(3, 7)\nreturn y + 1")
+    run = trace(model, torch.randn(2, 6))
+    assert run.failure is not None
+    given = Fix(
+        "Keep the batch.",
+        (
+            Edit(run.failure.file, Span(3, 19, 3, 23), "2, 6"),
+            Edit(run.failure.file, Span(4, 0, 4, 0), "        y = y.abs()\n"),
+            Edit("elsewhere.py", Span(4, 3, 4, 5), "7"),
+        ),
+        False,
+        (),
+        "",
+    )
+    failure = dataclasses.replace(run.failure, fixes=(given,) * 30)
+    body = payload(dataclasses.replace(run, failure=failure))
+    here, there = {"file": run.failure.file}, {"file": "elsewhere.py"}
+    assert body["diffs"] == 8 * [
+        [
+            {
+                **here,
+                "line": 3,
+                "column": None,
+                "old": ["        y = x.view(3, 7)"],
+                "new": ["        y = x.view(2, 6)"],
+            },
+            {**here, "line": 4, "column": None, "old": [], "new": ["        y = y.abs()"]},
+            {**there, "line": 4, "column": 3, "old": [], "new": ["7"]},
+        ]
+    ]
+    assert json.loads(json.dumps(body)) == body
+
+
+def test_without_fixes_there_are_no_diffs() -> None:
+    assert "diffs" not in payload(trace(nn.Identity(), torch.randn(2)))
 
 
 def test_a_run_without_operations_and_a_failed_one() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from xml.etree.ElementTree import Element
 from latex2mathml import exceptions
 from latex2mathml.converter import convert_to_element
 
-from tracer.document import Trace
+from tracer.document import Fix, Trace
 from tracer.views.changes import Explanation, explain
+from tracer.views.diff import Change, changes, known_lines
 
 _HERE = Path(__file__).parent
 
@@ -31,6 +32,7 @@ _FORMULA = re.compile(
 )
 _MOST_CHARACTERS = 100_000  # of all formulas of one trace: a file may hold any number of them
 _DEEPEST = 40
+_MOST_FIXES = 8  # as many as player.js shows
 
 _TAGS = """math mrow mi mn mo ms mtext mspace msup msub msubsup munder mover munderover mfrac msqrt
     mroot mtable mtr mtd mstyle mpadded mphantom menclose mmultiscripts mprescripts"""
@@ -79,10 +81,11 @@ _UNREADABLE: tuple[type[Exception], ...] = (
 def payload(trace: Trace, dims: Mapping[str, str] | None = None) -> dict[str, Any]:
     """All that `mount` in player.js needs, as plain JSON.
 
-    It is the trace's own document with two keys more: `explanations`, in parallel to the steps,
-    and `math`, which maps each formula of a note, dollars included, to its MathML as nested lists
+    It is the trace's own document with more keys: `explanations`, in parallel to the steps, and
+    `math`, which maps each formula of a note, dollars included, to its MathML as nested lists
     `[tag, attributes, children]`.  A formula that cannot be read is left out and shown as written.
-    `said` is `explanations` in formulas, where the trace has them.
+    `said` is `explanations` in formulas, where the trace has them.  `diffs`, in parallel to the
+    first fixes of a failure, are the lines that each changes.
 
     `dims` names the inputs' dimensions, as `{"x": "B C H W"}`.
     """
@@ -91,7 +94,18 @@ def payload(trace: Trace, dims: Mapping[str, str] | None = None) -> dict[str, An
     if trace.symbols:
         body["said"] = [_plain(item) for item in explain(trace, dims, symbols=True)]
     body["math"] = _formulas(trace)
+    if trace.failure is not None and trace.failure.fixes:
+        body["diffs"] = _diffs(trace, trace.failure.fixes)
     return body
+
+
+def _diffs(trace: Trace, fixes: Sequence[Fix]) -> list[list[dict[str, Any]]]:
+    known = known_lines(trace)
+    return [[_lines(change) for change in changes(fix, known)] for fix in fixes[:_MOST_FIXES]]
+
+
+def _lines(change: Change) -> dict[str, Any]:
+    return {**vars(change), "old": list(change.old), "new": list(change.new)}
 
 
 def _plain(item: Explanation) -> dict[str, Any]:

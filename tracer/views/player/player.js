@@ -28,6 +28,10 @@ const LIMIT = {
   formula: 160,
   constraints: 40,
   aliases: 12,
+  fixes: 8,
+  changes: 12,
+  changedLines: 40,
+  warnings: 200,
 };
 /** How the sizes of a trace with formulas are written. */
 const FACES = ["numbers", "formulas", "both"];
@@ -73,6 +77,7 @@ function icon(path) {
   svg.setAttribute("aria-hidden", "true");
   const shape = document.createElementNS(SVG, "path");
   shape.setAttribute("d", path);
+  shape.setAttribute("fill-rule", "evenodd");
   svg.append(shape);
   return svg;
 }
@@ -84,6 +89,9 @@ const ICONS = {
   pause: "M4 3h3v10H4zM9 3h3v10H9z",
   next: "M5 3v10l7-5z",
   last: "M11.200 3H13v10h-1.800zM3 3v10l7-5z",
+  warned: "M8 1l7.700 13.500H.3zM7.200 5.500l.2 5h1.200l.2-5zM7.200 11.600h1.600v1.500H7.200z",
+  failed: "M3.400 2L8 6.600 12.600 2 14 3.400 9.400 8 14 12.600 12.600 14 8 9.400 3.400 14 2 12.600 6.600 8 2 3.400z",
+  root: "M8 1l7 7-7 7-7-7zM8 4.500L4.500 8 8 11.500 11.500 8z",
 };
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -310,10 +318,36 @@ function readTrace(payload) {
     symbols: new Map((trace.symbols ?? []).map(({ name, value }) => [name, value])),
     hasFormulas: payload.tensors.some(({ dims }) => dims?.length),
     formulas: new Map(),
+    warnings: new Map(),
   };
   addSignatures(model);
   nameDimensions(model);
+  addFlags(model);
   return model;
+}
+
+/** Signs for the lines of a frame: what failed, where its cause was born, what is suspicious. */
+function addFlags(model) {
+  const { trace, tops, failing } = model;
+  const flag = (node, kind, title) => {
+    const { frame, line } = node?.group ?? {};
+    if (!frame) return;
+    frame.flags ??= new Map();
+    append(frame.flags, node.span?.line ?? line, { kind, title, path: node.path });
+  };
+  if (failing) flag(failing, "failed", "the run failed here");
+  const origin = tops[rootStep(trace)];
+  if (origin && origin !== failing) flag(origin, "root", "the cause of the failure");
+  for (const { step, reason, kind } of trace.warnings ?? []) {
+    if (!tops[step]) continue;
+    append(model.warnings, step, { kind, reason });
+    if (model.warnings.size <= LIMIT.warnings) flag(tops[step], "warned", `suspicious: ${clip(reason)}`);
+  }
+}
+
+/** The step at which what went wrong was born, null where that is no step. */
+function rootStep({ failure }) {
+  return failure?.root?.kind === "step" ? failure.root.step : null;
 }
 
 /** The step that the run failed at. */
@@ -1270,6 +1304,32 @@ class SourceView {
   markRun(record) {
     const runs = this.frame?.statements.has(record.number) || this.frame?.ends.has(record.number);
     record.node.classList.toggle("runs", Boolean(runs));
+    record.flag?.remove();
+    record.flag = this.flag(this.frame?.flags?.get(record.number), record.number);
+    if (record.flag) record.node.insertBefore(record.flag, record.code);
+  }
+
+  /** The sign beside a line's number, the gravest where there are several. */
+  flag(flags, number) {
+    const gravest = ["failed", "root", "warned"].map((k) => flags?.find(({ kind }) => kind === k));
+    const first = gravest.find(Boolean);
+    if (!first) return null;
+    const title = clip(flags.map(({ title }) => title).join("\n"), 600);
+    const go = (event) => {
+      event.stopPropagation();
+      this.player.goto(first.path);
+    };
+    return el(
+      "button",
+      {
+        type: "button",
+        class: `flag flag-${first.kind}`,
+        title,
+        "aria-label": `Line ${number}: ${title}. Go there.`,
+        onclick: go,
+      },
+      icon(ICONS[first.kind]),
+    );
   }
 
   /** The note as filled by the execution nearest in time, or as written if it never ran. */
@@ -1502,6 +1562,7 @@ const KEYS = [
   ["Home End", "first, last"],
   ["Space", "play, pause"],
   ["f", "sizes as numbers, formulas, both"],
+  ["w", "next warning"],
   ["?", "this help"],
 ];
 
@@ -1510,6 +1571,75 @@ const EDITED = `input, textarea, select, [contenteditable=""], [contenteditable=
   [role="spinbutton"], [role="menu"], [role="menuitem"], [role="tab"], [role="radio"],
   [role="grid"], [role="gridcell"], [role="tree"], [role="dialog"]`;
 const PRESSED = 'button, a[href], summary, [role="button"]';
+
+const SUSPICIONS = new Map([
+  ["broadcast", "A broadcast that may not be meant"],
+  ["squeeze", "A squeeze that can take the batch away"],
+  ["batch", "A batch size written into the code"],
+  ["view", "Sizes that agree by chance"],
+  ["batchnorm", "Statistics of too little"],
+]);
+const ROOTS = new Map([
+  ["step", "Where it begins"],
+  ["constructor", "Where it begins: in the constructor"],
+  ["call", "Where it begins: in the caller"],
+  ["input", "Where it begins: with the input"],
+]);
+const ORIGINS = new Map([
+  ["input", "input"],
+  ["made", "made inside torch"],
+  ["constant", "from outside the run"],
+]);
+
+const fileName = (file) => clip(file.split(/[\\/]/).at(-1), 80);
+
+/** A sentence, what stands in backticks as code. */
+const coded = (text) =>
+  clip(text, LIMIT.message)
+    .split(/(`[^`]+`)/)
+    .map((part) => (/^`.+`$/s.test(part) ? el("code", {}, part.slice(1, -1)) : part));
+
+const oneLine = (text) => text.replace(/\s+/g, " ");
+
+const sign = (text) => el("span", { class: "sign", "aria-hidden": "true" }, text);
+
+/** `line 12`, with the file where that is not the one of `here`. */
+function whereIs({ file, line }, here) {
+  if (!(line > 0)) return "";
+  return file === here.file ? `line ${line}` : `${fileName(file)}:${line}`;
+}
+
+/** The text in three parts: what both begin with, what `text` has alone, what both end with. */
+function difference(text, other) {
+  const parts = (whole) => whole.match(/[\p{L}\p{N}_]+|\s+|./gsu) ?? [];
+  const [mine, theirs] = [parts(text), parts(other)];
+  let start = 0;
+  while (start < mine.length && mine[start] === theirs[start]) start += 1;
+  let end = 0;
+  const most = Math.min(mine.length, theirs.length) - start;
+  while (end < most && mine.at(-1 - end) === theirs.at(-1 - end)) end += 1;
+  const stop = mine.length - end;
+  return [mine.slice(0, start), mine.slice(start, stop), mine.slice(stop)].map((p) => p.join(""));
+}
+
+/** Put the text on the clipboard; a sandboxed frame may only do it the old way. */
+async function copied(text, holder) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch (error) {
+    if (!(error instanceof DOMException || error instanceof TypeError)) throw error;
+  }
+  const field = el("textarea", { class: "spoken", "aria-hidden": "true" });
+  field.value = text;
+  holder.append(field);
+  const before = holder.getRootNode().activeElement;
+  field.select();
+  const isDone = document.execCommand("copy");
+  field.remove();
+  before?.focus();
+  return isDone;
+}
 
 /** The player that was used or mounted last: it alone hears the keyboard. */
 let active = null;
@@ -1618,6 +1748,12 @@ class Player {
       "aria-label": "position",
     });
     this.count = el("span", { class: "count" });
+    this.warned = el("button", {
+      type: "button",
+      class: "warned",
+      hidden: true,
+      onclick: () => this.nextWarning(),
+    });
     this.speedChoice = el(
       "select",
       { class: "speed", "aria-label": "speed", title: "speed" },
@@ -1650,6 +1786,7 @@ class Player {
       ),
       this.slider,
       this.count,
+      this.warned,
       el("div", { class: "units", role: "group", "aria-label": "step by" }, this.units),
       this.speedChoice,
     );
@@ -1766,7 +1903,14 @@ class Player {
       [trace.name, trace.seconds, trace.steps.length, tensors.length].join("\n");
     // The formulas of a run may come after its numbers, its notes in another language.
     const said = ({ trace, tensors }) =>
-      [trace.symbols, trace.constraints, trace.costs, tensors.filter(({ dims }) => dims?.length)]
+      [
+        trace.symbols,
+        trace.constraints,
+        trace.costs,
+        trace.warnings,
+        trace.failure?.fixes,
+        tensors.filter(({ dims }) => dims?.length),
+      ]
         .map((list) => list?.length ?? 0)
         .concat(trace.sources.map(({ comments }) => comments[0]?.text ?? ""))
         .join("\n");
@@ -1775,6 +1919,7 @@ class Player {
     const before = this.model?.trace.name === payload.trace.name ? this.item?.path : null;
     const isSameRoad = this.model && before !== null && this.model.nodes.length;
     const scrolled = this.sourcePanel.scrollTop;
+    const wasFailing = Boolean(this.item) && this.operation === this.model.failing;
     this.model = readTrace(payload);
     this.pictures = new Pictures();
     this.forgetViews();
@@ -1789,6 +1934,8 @@ class Player {
       this.opened.clear();
       this.closed.clear();
     }
+    // A diagnosis is read: its column is wide at every step, lest it jump between them.
+    this.layout.classList.toggle("diagnosed", Boolean(this.model.trace.failure?.rule));
     this.describeRun();
     this.describeSizes();
     this.renderFaces();
@@ -1799,7 +1946,12 @@ class Player {
     for (const control of this.transport.querySelectorAll(":disabled")) control.disabled = false;
     const asked =
       before ?? (this.options.url ? new URL(location.href).searchParams.get("step") : null);
-    const start = asked !== null ? this.find(asked) : null;
+    // Who looks at a failure and runs again wants to see the next one.
+    const isRunAgain = wasFailing && !isSameRun && before !== null;
+    const start =
+      (isRunAgain && this.model.failing) ||
+      (asked !== null && this.find(asked)) ||
+      (isRunAgain && this.model.tops.at(-1));
     if (!isSameRun) this.play(false);
     if (start) {
       this.reach(start);
@@ -2016,6 +2168,7 @@ class Player {
       " ": () => this.play(!this.playing),
       "?": () => this.showHelp(),
       f: this.model.hasFormulas && (() => this.turn(FACES[(FACES.indexOf(this.face) + 1) % 3])),
+      w: this.model.warnings.size && (() => this.nextWarning()),
     }[event.key];
     if (!act) return;
     event.preventDefault();
@@ -2035,12 +2188,27 @@ class Player {
   }
 
   keys() {
-    return this.model.hasFormulas ? KEYS : KEYS.filter(([key]) => key !== "f");
+    const { hasFormulas, warnings } = this.model;
+    return KEYS.filter(([key]) => (key !== "f" || hasFormulas) && (key !== "w" || warnings.size));
+  }
+
+  /** Go to the next suspicious step, behind the last to the first. */
+  nextWarning() {
+    const steps = [...this.model.warnings.keys()].sort((a, b) => a - b);
+    const here = this.stepsOf(this.item).at(-1) ?? this.operation.at;
+    const next = steps.find((step) => step > here) ?? steps[0];
+    if (next !== undefined) this.goto(String(next));
   }
 
   describeRun() {
-    const { trace } = this.model;
+    const { trace, warnings } = this.model;
     this.remarks.hidden = trace.remarks.length === 0;
+    const count = [...warnings.values()].flat().length;
+    const words = `${plural(count, "warning")}: go to the next`;
+    this.warned.hidden = count === 0;
+    this.warned.title = `${words} (w)`;
+    this.warned.setAttribute("aria-label", words);
+    this.warned.replaceChildren(icon(ICONS.warned), count.toLocaleString("en"));
     const facts = [
       ["module", clip(trace.name, 80)],
       ["operations", trace.steps.length.toLocaleString("en")],
@@ -2177,6 +2345,7 @@ class Player {
     this.renderSource();
     const position = this.position();
     const words = [position, clip(item.place.expression, 120), this.told(item)?.summary ?? ""];
+    for (const { reason } of this.warningsOf(item).slice(0, 3)) words.push(`Suspicious: ${clip(reason)}`);
     this.spoken.textContent = `${words.filter(Boolean).join(". ")}.`;
     const { path } = operation;
     // Others know steps: a folded call is its first, a failure before any operation the last.
@@ -2496,9 +2665,12 @@ class Player {
     const steps = this.stepsOf(item);
     this.what.replaceChildren(
       this.expression(item),
-      this.flow(inputs, outputs),
+      // A failure shows its operands itself, under each other.
+      this.hasOperands(item) ? "" : this.flow(inputs, outputs),
       ...this.sentences(item),
+      ...this.warnings(item),
       ...this.failure(item),
+      ...this.cause(item),
       ...this.demands(steps),
       ...this.inside(item),
     );
@@ -2690,45 +2862,333 @@ class Player {
     const buttons = [];
     if (count) {
       const words = `Go in: ${plural(count, "operation")}`;
-      buttons.push(
-        el(
-          "button",
-          { type: "button", class: "hop", onclick: () => this.enter() },
-          words,
-          el("kbd", {}, "Enter"),
-        ),
-      );
+      buttons.push(this.hop(words, () => this.enter(), el("kbd", {}, "Enter")));
     }
     return buttons;
   }
 
+  // --- What is wrong with a step ---
+
+  warningsOf(item) {
+    const { warnings } = this.model;
+    if (!warnings.size) return [];
+    let top = item;
+    while (top.parent) top = top.parent;
+    return this.stepsOf(top).flatMap((step) => warnings.get(step) ?? []);
+  }
+
+  warnings(item) {
+    const found = this.warningsOf(item);
+    const shown = found.slice(0, LIMIT.rank).map(({ kind, reason }) =>
+      el(
+        "div",
+        { class: "warning", role: "note" },
+        icon(ICONS.warned),
+        el(
+          "p",
+          {},
+          el("strong", {}, `${SUSPICIONS.get(kind) ?? "Suspicious"}: `),
+          coded(reason),
+        ),
+      ),
+    );
+    const rest = found.length - shown.length;
+    return rest > 0 ? [...shown, el("p", { class: "more" }, `and ${rest} more`)] : shown;
+  }
+
+  isFailure(item) {
+    return item.error !== null && (item.last ?? item) === this.model.failing;
+  }
+
+  hasOperands(item) {
+    return this.isFailure(item) && this.operands().length > 0;
+  }
+
+  operands() {
+    const { model } = this;
+    return model.trace.failure.operands
+      .map((operand) => ({ ...operand, note: model.notes.get(operand.note) }))
+      .filter(({ note }) => note);
+  }
+
+  /** The diagnosis at the failing step; at a step inside it what that one raised. */
   failure(item) {
     if (item.error === null) return [];
-    const { failure } = this.model.trace;
-    const isIt = (item.last ?? item) === this.model.failing;
-    const type = isIt ? failure.type : "It failed";
-    const message = isIt ? failure.message : item.error;
-    const operands = isIt ? failure.operands.slice(0, LIMIT.tensors) : [];
-    const rows = operands.map((operand) => {
-      const note = this.model.notes.get(operand.note);
-      if (!note) return "";
-      const from = operand.line === null ? "" : `, line ${operand.line}`;
-      return el(
-        "li",
-        {},
-        el("code", {}, clip(this.nameOf(note), 60)),
-        ` ${shapeText(note, this.face)} came from `,
-        el("code", {}, clip(operand.expression || note.kind, 120)),
-        from,
+    const { failing, trace } = this.model;
+    const { failure } = trace;
+    const isIt = this.isFailure(item);
+    const crash = el(
+      "div",
+      { class: "crash", role: "alert" },
+      el("strong", {}, isIt ? clip(failure.type, 80) : "It failed"),
+      el("p", {}, clip(isIt ? failure.message : item.error, LIMIT.message)),
+    );
+    if (!isIt) {
+      const back = failing ? this.hop("Why the run failed", () => this.reach(failing)) : "";
+      return [el("section", { class: "failure", "aria-label": "failure" }, crash, back)];
+    }
+    const { rule, reason, root, fixes = [] } = failure;
+    const shown = fixes.slice(0, LIMIT.fixes);
+    const rest = fixes.length - shown.length;
+    return [
+      el(
+        "section",
+        { class: "failure", "aria-label": "failure" },
+        crash,
+        this.operandRows(),
+        rule ? el("p", { class: "rule" }, coded(rule)) : "",
+        reason ? el("p", { class: "reason" }, coded(reason)) : "",
+        root ? this.root(root) : "",
+        shown.length
+          ? [
+              el("h3", {}, shown.length === 1 ? "A fix" : "Fixes, the best first"),
+              el("ol", { class: "fixes" }, shown.map((fix, index) => this.fix(fix, index))),
+            ]
+          : "",
+        rest > 0 ? el("p", { class: "more" }, `and ${rest} more`) : "",
+      ),
+    ];
+  }
+
+  hop(words, act, ...rest) {
+    return el("button", { type: "button", class: "hop", onclick: act }, words, rest);
+  }
+
+  /** The operands under each other, aligned by their last dimension, what is at odds marked. */
+  operandRows() {
+    const operands = this.operands();
+    if (!operands.length) return "";
+    const shown = operands.slice(0, LIMIT.tensors);
+    const rank = Math.max(1, ...shown.map(({ note }) => Math.min(note.shape.length, LIMIT.rank)));
+    const rows = shown.map((operand) => this.operandRow(operand, rank));
+    const rest = operands.length - shown.length;
+    if (rest > 0) rows.push(el("li", { class: "more" }, `and ${plural(rest, "more operand")}`));
+    const list = el("ul", { class: "operands", "aria-label": "operands" }, rows);
+    list.style.setProperty("--rank", rank);
+    return list;
+  }
+
+  operandRow(operand, rank) {
+    const { note, marks = [] } = operand;
+    const odd = new Set(marks);
+    const labels = this.model.labels.get(note.id) ?? [];
+    const name = this.nameOf(note, this.model.failing);
+    const skipped = Math.max(0, note.shape.length - LIMIT.rank);
+    const cells = note.shape.slice(skipped).map((size, index) => {
+      const axis = index + skipped;
+      const isOdd = odd.has(axis);
+      const formula = note.dims?.[axis];
+      const letters = dimensionLetters(this.model, note, axis, labels[axis] ?? "");
+      const cell = el(
+        "span",
+        {
+          class: `cell${letters.length ? "" : " plain"}${isOdd ? " odd" : ""}`,
+          title: formula ? formulaTitle(formula, size) : `dimension ${axis}`,
+        },
+        this.sizeOf(size, labels[axis] ?? "", formula),
       );
+      paintDimension(cell, this.model, note, axis, labels[axis]);
+      const place = el("span", { class: "place" }, cell, isOdd ? el("b", {}, "▲") : "");
+      place.style.gridColumn = String(rank - note.shape.length + axis + 2);
+      return place;
     });
+    const sizes = marks.slice(0, LIMIT.rank).filter((axis) => axis in note.shape);
+    const dimensions = sizes.map((axis) => `dimension ${axis}, ${clip(note.shape[axis], 40)}`);
+    const said = [shapeText(note, this.face)];
+    if (dimensions.length) said.push(`at odds: ${dimensions.join("; ")}`);
+    const origin = this.origin(operand);
+    const tags = [clip(note.dtype, 20)];
+    if (note.device !== "cpu") tags.push(clip(note.device, 20));
+    if (!origin) tags.push(ORIGINS.get(note.kind) ?? clip(note.kind, 20));
+    const row = el(
+      "li",
+      { class: "operand" },
+      el(
+        "span",
+        { class: "tensor-name" },
+        // A long path breaks behind its dots.
+        clip(name, 80).split(/(?<=\.)/).map((part) => [part, el("wbr")]),
+        el("span", { class: "spoken" }, ` ${said.join(", ")} `),
+        tags.map((tag) => el("i", {}, tag)),
+      ),
+      el(
+        "span",
+        { class: "places", "aria-hidden": "true" },
+        skipped ? el("span", { class: "more" }, "…") : "",
+        cells.length ? cells : el("span", { class: "place" }, el("span", { class: "cell plain" }, "scalar")),
+      ),
+      origin,
+    );
+    this.lights(row, [note.id]);
+    return row;
+  }
+
+  /** The expression that an operand comes from, with the way to its step; null where it has none. */
+  origin({ note, expression, file, line }) {
+    const { failing } = this.model;
+    const maker = this.maker(note);
+    const code = el("code", {}, clip(oneLine(maker?.place.expression || expression), 120));
+    if (maker && maker !== failing) {
+      const where = whereIs(maker.place, failing.place);
+      return el(
+        "button",
+        {
+          type: "button",
+          class: "origin link",
+          title: "Go to where it was made.",
+          onclick: () => this.onChip(note, maker),
+        },
+        "from ",
+        code,
+        where ? `, ${where}` : "",
+      );
+    }
+    const where = line === null ? "" : whereIs({ file, line }, failing.place);
+    return where && expression ? el("span", { class: "origin" }, "from ", code, `, ${where}`) : null;
+  }
+
+  /** Where the wrong size was born. */
+  root(root) {
+    const { model } = this;
+    const { kind, place, module, why } = root;
+    let path = null;
+    if (kind === "step" && model.tops[root.step]) path = String(root.step);
+    if (kind === "call") {
+      const isIt = ({ callee, place: other }) =>
+        callee.module === module && other.line === place.line && other.file === place.file;
+      path = model.calls.find((call) => call.callee.parent !== null && isIt(call) && this.hasSteps(call))?.path;
+    }
+    const file = place.file && place.line > 0 ? `${fileName(place.file)}:${place.line}` : "";
+    const where = path ? whereIs(place, model.failing.place) : file;
+    const words = [where, clip(place.function, 80)].filter(Boolean).join(", in ");
+    return el(
+      "div",
+      { class: "root" },
+      el("h3", {}, icon(ICONS.root), ROOTS.get(kind) ?? "The cause"),
+      why ? el("p", {}, coded(why)) : "",
+      this.quoted(place),
+      path
+        ? el(
+            "button",
+            { type: "button", class: "link", onclick: () => this.goto(path) },
+            words ? `Go there: ${words}` : "Go there",
+          )
+        : el("span", { class: "where" }, words),
+    );
+  }
+
+  /** A statement as it is written, with its expression marked. */
+  quoted({ statement, statement_span: whole, span, expression }) {
+    const lines = clip(statement || expression, 2_000).split("\n").slice(0, 12);
+    if (!lines[0]) return "";
+    const state = { closing: null, depth: 0, pending: [] };
+    const nodes = lines.flatMap((line, index) => {
+      const tokens = tokenizeLine(line, state);
+      const shift = index === 0 ? (whole?.column ?? 0) : 0;
+      const number = (whole?.line ?? NaN) + index;
+      let [from, to] = [0, 0];
+      if (span && number >= span.line && number <= span.end_line) {
+        from = number === span.line ? span.column - shift : line.length - line.trimStart().length;
+        to = number === span.end_line ? span.end_column - shift : line.length;
+      }
+      from = clamp(from, 0, line.length);
+      to = clamp(to, from, line.length);
+      const part = (start, end) => codeNodes(line, tokens, start, end);
+      return [
+        index ? "\n" : "",
+        part(0, from),
+        to > from && to - from < line.length ? el("mark", {}, part(from, to)) : part(from, to),
+        part(to, line.length),
+      ];
+    });
+    return el("pre", { class: "quoted" }, el("code", {}, nodes));
+  }
+
+  fix({ summary, verified, output_shapes: shapes, caveat, edits }, index) {
+    const changes = (this.model.payload.diffs?.[index] ?? []).slice(0, LIMIT.changes);
+    const outputs = shapes
+      .slice(0, LIMIT.tensors)
+      .map((shape) => (shape.length ? shapeText({ shape }) : "a scalar"));
+    if (shapes.length > outputs.length) outputs.push("…");
+    const gives = outputs.length ? `, gives ${outputs.join(", ")}` : "";
+    const state = verified
+      ? [sign("✓"), `It was run with this change${gives}.`]
+      : [sign("?"), "It was not run with this change."];
+    const added = changes.flatMap((change) => change.new).join("\n");
+    const copy = this.hop("Copy", () => this.copy(copy, added));
+    copy.setAttribute("aria-label", "Copy the new lines");
+    return el(
+      "li",
+      { class: "fix" },
+      el("p", { class: "fix-summary" }, coded(summary)),
+      changes.map((change) => this.change(change)),
+      edits.length && !changes.length ? el("p", { class: "more" }, "Its change is not shown.") : "",
+      caveat ? el("p", { class: "caveat" }, el("strong", {}, "But: "), coded(caveat)) : "",
+      el(
+        "div",
+        { class: "acts" },
+        el("p", { class: verified ? "verified" : "unverified" }, state),
+        this.options.onFix
+          ? this.hop("Apply and run again", () => this.options.onFix(index))
+          : "",
+        added.trim() ? copy : "",
+      ),
+    );
+  }
+
+  /** Some lines of the source before and after, with what differs in a line emphasised. */
+  change({ file, line, column, old, new: fresh }) {
+    const cut = (lines) => lines.slice(0, LIMIT.changedLines).map((each) => clip(each, LIMIT.lineLength));
+    const [before, after] = [cut(old), cut(fresh)];
+    const margin = Math.min(
+      ...[...before, ...after].filter((each) => each.trim()).map((each) => each.length - each.trimStart().length),
+      LIMIT.lineLength,
+    );
+    const isPaired = before.length === after.length;
+    const row = (tag, mark, spoken, text, other) => {
+      const [head, middle, tail] = isPaired ? difference(text.slice(margin), other.slice(margin)) : [text.slice(margin), "", ""];
+      return el(
+        tag,
+        {},
+        el("span", { class: "spoken" }, spoken),
+        el("span", { "aria-hidden": "true" }, mark),
+        el("code", {}, head, middle ? el("b", {}, middle) : "", tail, "\n"),
+      );
+    };
+    const more = Math.max(old.length - before.length, 0) + Math.max(fresh.length - after.length, 0);
+    const where = `${fileName(file) || "line"}:${line}${column === null ? "" : `, column ${column + 1}`}`;
+    return el(
+      "figure",
+      { class: "diff" },
+      el("div", { class: "where" }, clip(where, 120)),
+      before.map((text, index) => row("del", "−", "removed: ", text, after[index])),
+      after.map((text, index) => row("ins", "+", "added: ", text, before[index])),
+      more ? el("div", { class: "where" }, `and ${plural(more, "more line")}`) : "",
+    );
+  }
+
+  async copy(button, text) {
+    const isDone = await copied(text, this.node);
+    button.textContent = isDone ? "Copied" : "Not allowed here: select the lines";
+    this.spoken.textContent = button.textContent;
+  }
+
+  /** At the step where what failed later was born: why, and the way back. */
+  cause(item) {
+    const { trace, failing } = this.model;
+    const step = rootStep(trace);
+    if (step === null || item.error !== null || !failing || !this.stepsOf(item).includes(step)) return [];
     return [
       el(
         "div",
-        { class: "failure", role: "alert" },
-        el("strong", {}, clip(type, 80)),
-        el("p", {}, clip(message, LIMIT.message)),
-        rows.length ? el("ul", {}, rows) : "",
+        { class: "warning cause", role: "note" },
+        icon(ICONS.root),
+        el(
+          "div",
+          {},
+          el("p", {}, el("strong", {}, "The failure begins here: "), coded(trace.failure.root.why)),
+          this.hop("Back to the failure", () => this.reach(failing)),
+        ),
       ),
     ];
   }
@@ -2788,7 +3248,8 @@ class Player {
  * Mount a player in `root`.
  *
  * `options`: `url` keeps `?step=` and `dims=` in the address and starts there; `theme` is 'light',
- * 'dark' or 'auto'; `height` is a number of pixels or a CSS length; `onStep(path, step)` is told every step.
+ * 'dark' or 'auto'; `height` is a number of pixels or a CSS length; `onStep(path, step)` is told
+ * every step; with `onFix(index)` each fix of a failure gets a button that asks to apply it.
  * `update(payload, options)` shows another trace and keeps the place where it can.
  */
 export function mount(root, payload, options = {}) {

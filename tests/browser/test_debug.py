@@ -1,0 +1,80 @@
+"""The page Debug in a real browser: by keyboard, on a phone, and with a run that does not end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.test_debug_page import LINEAR
+
+Open = Callable[..., Page]
+
+
+def go(page: Page, app: str) -> Locator:
+    """The page, once it can be used; its editor."""
+    page.goto(f"{app}/Debug")
+    expect(page.locator(".st-key-debug-run button")).to_be_visible()
+    editor = page.get_by_label("Code")
+    expect(editor).to_be_visible()
+    return editor
+
+
+def is_seen(place: Locator) -> None:
+    """It is in view, and stays there."""
+    place.page.wait_for_timeout(1300)
+    expect(place).to_be_in_viewport(ratio=0.5)
+
+
+def test_from_a_paste_to_a_fix_by_keyboard(open_page: Open, app: str) -> None:
+    page = open_page()
+    editor = go(page, app)
+    editor.focus()
+    page.keyboard.insert_text(LINEAR)
+    page.keyboard.press("Control+Enter")
+    verdict = page.locator(".st-key-verdict")
+    expect(verdict).to_contain_text("missing a required argument: 'x'")
+    page.get_by_label("x", exact=True).focus()
+    page.keyboard.type("B,8")
+    page.keyboard.press("Control+Enter")
+    expect(verdict).to_contain_text("16 ≠ 20")
+    is_seen(verdict.get_by_role("alert").first)
+    assert page.evaluate("window.shapewalkPath") == "2"
+    expect(page.locator(".shapewalk .failure").first).to_be_visible()
+    apply = page.locator(".shapewalk").get_by_role("button", name="Apply and run again").first
+    apply.focus()
+    page.keyboard.press("Enter")
+    expect(verdict).to_contain_text("Net runs: 4 steps")
+    assert "nn.Linear(16, classes)" in editor.input_value()
+    page.get_by_role("button", name="Undo the change").focus()
+    page.keyboard.press("Enter")
+    expect(verdict).to_contain_text("16 ≠ 20")
+    assert editor.input_value() == LINEAR
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_example_on_a_phone(open_page: Open, app: str, scheme: str) -> None:
+    page = open_page(width=390, height=800, color_scheme=scheme)
+    go(page, app)
+    page.get_by_role("button", name="U-Net on an odd size").click()
+    verdict = page.locator(".st-key-verdict")
+    expect(verdict).to_contain_text("45 ≠ 44")
+    is_seen(verdict.get_by_role("alert").first)
+    page.get_by_role("button", name="Go to line 26").click()
+    page.wait_for_function("window.shapewalkPath === '4'")
+    wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    assert page.evaluate(wide)
+
+
+def test_a_run_that_does_not_end_leaves_the_page_alive(open_page: Open, app: str) -> None:
+    page = open_page()
+    editor = go(page, app)
+    editor.fill("while True:\n    pass\n" + LINEAR)
+    editor.press("Control+Enter")
+    cancel = page.get_by_role("button", name="Cancel")
+    expect(cancel).to_be_visible()
+    cancel.click()
+    expect(cancel).to_have_count(0)
+    page.get_by_role("button", name="Scores of attention").click()
+    expect(page.locator(".st-key-verdict")).to_contain_text("32 ≠ 10")

@@ -1,0 +1,392 @@
+"""The page Debug, as Streamlit runs it: code of somebody's own, run apart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+import streamlit
+from streamlit.testing.v1 import AppTest
+
+from tests.test_pages import plain
+from tracer import worker
+from ui import access, debug
+from ui.examples import examples
+
+HEAD = "import torch\nfrom torch import nn\n\n\n"
+
+LINEAR = (
+    HEAD
+    + """\
+class Net(nn.Module):
+    def __init__(self, width=8, classes=3):
+        super().__init__()
+        self.body = nn.Linear(width, 16)
+        self.head = nn.Linear(20, classes)
+
+    def forward(self, x, scale=1.0, mask=None):
+        h = self.body(x).relu()
+        return self.head(h) * scale
+"""
+)
+
+EXAMPLES = {example.key: example.job for example in examples()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _worker() -> Iterator[None]:
+    worker.warm()
+    yield
+    worker.stop()
+
+
+@pytest.fixture(autouse=True)
+def _open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(access.VARIABLE, raising=False)
+
+
+def page(code: str | None = None) -> AppTest:
+    app = AppTest.from_file("../app.py", default_timeout=120)
+    app.switch_page("pages/3_Debug.py")
+    app.run()
+    return app if code is None else paste(app, code)
+
+
+def paste(app: AppTest, code: str) -> AppTest:
+    return app.text_area(key="debug/code").set_value(code).run()
+
+
+def answered(app: AppTest) -> AppTest:
+    """Until there is an answer: the page shows no progress any more."""
+    for _ in range(600):
+        if app.session_state["desk"].task is None:
+            return app
+        time.sleep(0.1)
+        app.run()
+    raise AssertionError("the run does not end")
+
+
+def press(app: AppTest, key: str) -> AppTest:
+    return answered(app.button(key=key).click().run())
+
+
+def run(code: str, **inputs: str) -> AppTest:
+    app = page(code)
+    for name, text in inputs.items():
+        app.text_input(key=f"debug/input/Net/{name}").set_value(text)
+    return press(app.run(), "debug-run")
+
+
+def said(app: AppTest) -> str:
+    boxes = (*app.error, *app.warning, *app.success, *app.info)
+    assert not app.exception
+    return "\n".join(plain(box.value) for box in boxes)
+
+
+def languages(app: AppTest) -> list[str]:
+    return [box.value for box in app.code if box.language == "diff"]
+
+
+# --- a run ------------------------------------------------------------------------------------
+
+
+def test_pasted_code_gets_a_verdict_and_a_fix_that_works() -> None:
+    app = run(LINEAR, x="B,8")
+    assert "`self.head(h)`" in said(app)
+    assert "line 13" in said(app)
+    assert "16 ≠ 20" in said(app)
+    assert "It begins at `nn.Linear(20, classes)`, line 9." in said(app)
+    assert languages(app)[0].splitlines()[1:3] == [
+        "- self.head = nn.Linear(20, classes)",
+        "+ self.head = nn.Linear(16, classes)",
+    ]
+    press(app, "apply-0")
+    assert "nn.Linear(16, classes)" in app.text_area(key="debug/code").value
+    assert "Net runs: 4 steps, and (2, 3) comes out." in said(app).replace("**", "")
+    press(app, "undo")
+    assert app.text_area(key="debug/code").value == LINEAR
+    assert "16 ≠ 20" in said(app)
+    assert not any(button.key == "undo" for button in app.button)
+
+
+def test_the_form_is_filled_from_the_signature() -> None:
+    app = page(LINEAR)
+    fields = {field.label: field.placeholder for field in app.text_input}
+    assert fields == {
+        "width": "8",
+        "classes": "3",
+        "x": "such as B,C,H,W",
+        "scale": "1.0",
+        "mask": "None",
+    }
+    app.text_input(key="debug/argument/Net/width").set_value("5")
+    app.text_input(key="debug/input/Net/x").set_value("B,T,5")
+    app.text_input(key="debug/input/Net/scale").set_value("2.5").run()
+    assert {field.label: field.value for field in app.number_input} == {"B": 2, "T": 16}
+    app.number_input(key="debug/size/T").set_value(7).run()
+    press(app, "debug-run")
+    job = app.session_state["desk"].job
+    assert job.arguments == {"width": "5"}
+    assert job.inputs == ("B,T,5", "scale:=2.5")
+    assert job.sizes == {"B": 2, "T": 7}
+    assert app.session_state["desk"].run.trace.inputs[0].shape == (2, 7, 5)
+
+
+def test_a_text_that_makes_its_own_input_needs_none() -> None:
+    app = page(LINEAR + "\n\nif __name__ == '__main__':\n    print(Net()(torch.randn(5, 8)))\n")
+    assert app.text_input(key="debug/input/Net/x").placeholder == "5,8"
+    press(app, "debug-run")
+    assert app.session_state["desk"].run.trace.inputs[0].shape == (5, 8)
+
+
+def test_a_script_runs_as_it_is() -> None:
+    app = page(LINEAR + "\nprint('so far')\nNet()(torch.zeros((4, 8)) + 1)\n")
+    app.selectbox(key="debug/name").set_value("").run()
+    press(app, "debug-run")
+    assert "16 ≠ 20" in said(app)
+    assert "so far" in [box.value.strip() for box in app.code]
+
+
+def test_an_edited_text_takes_no_fix_of_the_old_one() -> None:
+    app = run(LINEAR, x="B,8")
+    paste(app, "# mine\n" + LINEAR)
+    assert app.button(key="apply-0").disabled
+    press(app, "debug-run")
+    assert not app.button(key="apply-0").disabled
+    assert "line 14" in said(app)
+
+
+def test_ready_made_modules_take_inputs_by_line() -> None:
+    app = page(HEAD + "model = nn.Sequential(nn.Linear(4, 3), nn.Linear(4, 2))\n")
+    app.text_area(key="debug/input/model/*").set_value("B,4").run()
+    press(app, "debug-run")
+    assert "3 ≠ 4" in said(app)
+
+
+def test_a_file_is_opened_and_a_bad_one_said() -> None:
+    app = page()
+    windows = LINEAR.replace("\n", "\r\n").encode()
+    app.file_uploader[0].set_value(("net.py", windows, "text/x-python")).run()
+    assert app.text_area(key="debug/code").value == LINEAR
+    app.text_input(key="debug/input/Net/x").set_value("B,8").run()
+    press(app, "debug-run")
+    press(app, "apply-0")
+    assert len(app.success) == 1
+    app.file_uploader[0].set_value(("net.py", b"\xff\xfe\x00", "text/x-python")).run()
+    assert "net.py is no text in UTF-8" in said(app)
+    assert "nn.Linear(16, classes)" in app.text_area(key="debug/code").value
+
+
+# --- the examples -----------------------------------------------------------------------------
+
+
+def test_twelve_examples_of_their_own() -> None:
+    assert len(EXAMPLES) == 12
+    assert len({job.source for job in EXAMPLES.values()}) == 12
+
+
+@pytest.mark.parametrize("key", EXAMPLES)
+def test_an_example_breaks_and_its_best_fix_mends_it(key: str) -> None:
+    app = page()
+    press(app, f"example-{key}")
+    trace = app.session_state["desk"].run.trace
+    assert not app.exception
+    assert app.text_area(key="debug/code").value == EXAMPLES[key].source
+    assert app.session_state["desk"].job == EXAMPLES[key]
+    if key == "silent":
+        (warning,) = trace.warnings
+        assert plain(app.warning[0].value) == warning.reason
+        return
+    assert trace.failure.rule in said(app).replace("`", "")
+    if key == "embedding":  # no change of the code is right: other tokens must come
+        assert not languages(app)
+        assert "No change of the code was found" in said(app)
+        return
+    press(app, "apply-0")
+    assert app.session_state["desk"].run.trace.failure is None
+    assert len(app.success) == 1
+
+
+def test_an_example_can_be_run_again_from_its_form() -> None:
+    app = page()
+    press(app, "example-columns")
+    press(app, "debug-run")
+    assert app.session_state["desk"].job == EXAMPLES["columns"]
+
+
+# --- bad input --------------------------------------------------------------------------------
+
+
+def test_code_that_does_not_parse_shows_line_and_caret() -> None:
+    app = page(HEAD + "class Net(nn.Module:\n    pass\n")
+    (error,) = app.error
+    assert "Line 5 is not Python" in plain(error.value)
+    assert app.code[0].value.splitlines()[0] == "class Net(nn.Module:"
+    assert app.code[0].value.splitlines()[1].strip() == "^"
+    app.button(key="debug-run").click().run()
+    assert not app.exception
+    assert app.session_state["desk"].answer is None
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("x = 1\n", "There is no module in this code"),
+        ("\0", "is not Python"),
+        ("(" * 5000, "not Python"),
+        ("# " + "x" * 1_000_001, "more than the 1,000,000"),
+        ("class Net(nn.Module):\n    def forward(self, <script>alert(1)</script>", "not Python"),
+    ],
+    ids=["no module", "null", "deep", "long", "script"],
+)
+def test_text_that_offers_nothing(code: str, says: str) -> None:
+    app = page(code)
+    assert says in said(app)
+    paste(app, LINEAR)
+    assert not app.error
+
+
+def test_what_is_missing_is_said() -> None:
+    app = page(LINEAR.replace("width=8", "width"))
+    press(app, "debug-run")
+    assert "missing a required argument: 'width'" in said(app)
+    app.text_input(key="debug/argument/Net/width").set_value("8").run()
+    press(app, "debug-run")
+    assert "cannot take 0 inputs" in said(app)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("2,", "needs"),
+        ("2,-3", "should be sizes such as"),
+        ("banana!", "should be sizes such as"),
+        ("2,8:float7", "is no dtype of torch"),
+        ("nine=2,8", "missing a required argument: 'x'"),
+        (":=__import__('os')", "is no Python value"),
+        ("99999999999,99999999,8", "cannot be made"),
+    ],
+)
+def test_bad_inputs_get_a_sentence(text: str, says: str) -> None:
+    app = run(LINEAR, x=text)
+    assert says in said(app)
+    assert len(said(app)) < 900
+
+
+HOSTILE = {
+    "exit": ("import sys\nsys.exit(3)\n", "The code called exit at line 2"),
+    "process": ("import os\nos.fork()\n", "tried to start another process"),
+    "write": ("open('/tmp/debug-page-was-here', 'w')\n", "tried to write to"),
+    "network": ("import socket\nsocket.create_connection(('127.0.0.1', 1))\n", "The code tried"),
+    "memory": ("import torch\nx = torch.zeros(10**11)\n", "of memory"),
+    "flood": ("while True:\n    print('x' * 1000)\n", "printed more than"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_code_gets_one_sentence_and_the_page_lives_on(kind: str) -> None:
+    attack, says = HOSTILE[kind]
+    app = run(attack + LINEAR, x="B,8")
+    assert says in said(app)
+    assert len(app.error) == 1
+    paste(app, LINEAR)
+    press(app, "debug-run")
+    assert "16 ≠ 20" in said(app)
+
+
+def test_a_run_without_end_can_be_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(debug, "LIMITS", worker.Limits(seconds=3))
+    app = page("while True:\n    pass\n" + LINEAR)
+    app.button(key="debug-run").click().run()
+    assert app.session_state["desk"].task is not None
+    app.button(key="cancel").click().run()
+    assert app.session_state["desk"].task is None
+    assert not app.exception
+    answered(app.button(key="debug-run").click().run())
+    assert "still running after 3 s while being read in" in said(app)
+
+
+def test_a_forged_fix_is_left_out() -> None:
+    """The code of a run shares a process with what records it."""
+    forger = """\
+from dataclasses import replace
+from tracer.document import Edit, Fix, Span, Trace
+
+outside = Fix("outside", (Edit("model.py", Span(999, 0, 999, 5), "x"),), True, (), "")
+nothing = Fix("nothing", (), True, (), "")
+to_json = Trace.to_json
+
+
+def forged(trace):
+    return to_json(replace(trace, failure=replace(trace.failure, fixes=(outside, nothing))))
+
+
+Trace.to_json = forged
+"""
+    app = run(forger + LINEAR, x="B,8")
+    assert app.session_state["desk"].run.trace.failure.fixes[0].summary == "outside"
+    assert not languages(app)
+    assert "No change of the code was found" in said(app)
+
+
+def test_marks_and_markup_of_code_are_only_text() -> None:
+    name = "<script>alert(1)</script> **bold** $x$ `code`"
+    code = HEAD + f"class Net(nn.Module):\n    def forward(self, x):\n        raise E({name!r})\n"
+    app = run(code + "\n\nclass E(Exception):\n    pass\n", x="B,8")
+    for element in (*app.markdown, *app.caption, *app.error):
+        assert not (getattr(element, "allow_html", False) and "alert(1)" in element.value)
+    assert "alert(1)" in said(app)
+
+
+# --- who may ----------------------------------------------------------------------------------
+
+
+def test_a_served_address_runs_no_code_but_the_examples() -> None:
+    before = streamlit.config.get_option("server.address")
+    streamlit.config.set_option("server.address", "0.0.0.0")
+    try:
+        app = page()
+        assert not app.text_area
+        assert "runs nobody's code" in said(app)
+        assert any("python -m tracer" in box.value for box in app.code)
+        press(app, "example-scores")
+        assert "32 ≠ 10" in said(app)
+        press(app, "apply-0")
+        assert len(app.success) == 1
+        assert not app.text_area
+        assert not app.text_input
+    finally:
+        streamlit.config.set_option("server.address", before)
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "variable", "runs"),
+    [
+        ("127.0.0.1", {}, "", True),
+        ("127.0.0.1", {"Host": "127.0.0.1:8501"}, "", True),
+        ("::1", {"Host": "[::1]:8501"}, "", True),
+        ("localhost", {"Host": "localhost:8501"}, "", True),
+        ("127.0.0.1", {"Host": "shapes.example.org"}, "", False),
+        ("127.0.0.1", {"Host": "localhost", "X-Forwarded-For": "203.0.113.4"}, "", False),
+        ("127.0.0.1", {"Host": "localhost", "Forwarded": "for=203.0.113.4"}, "", False),
+        ("0.0.0.0", {"Host": "localhost:8501"}, "", False),
+        ("192.168.1.4", {}, "", False),
+        (None, {}, "", False),
+        ("0.0.0.0", {"X-Forwarded-For": "203.0.113.4"}, "1", True),
+        ("127.0.0.1", {}, "0", False),
+        ("127.0.0.1", {}, "no", False),
+    ],
+)
+def test_who_may_run_code(
+    monkeypatch: pytest.MonkeyPatch,
+    address: str | None,
+    headers: dict[str, str],
+    variable: str,
+    runs: bool,
+) -> None:
+    monkeypatch.setenv(access.VARIABLE, variable)
+    monkeypatch.setattr(streamlit, "get_option", {"server.address": address}.get)
+    monkeypatch.setattr(streamlit, "context", SimpleNamespace(headers=headers))
+    assert access.runs_code() is runs

@@ -1,0 +1,106 @@
+"""What a fix changes, as lines: the old ones and the new ones, as far as the trace has the text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from tracer.document import Edit, Fix, Trace
+
+_MOST_EDITS = 50  # of one fix: a trace may come from anyone
+
+Lines = Mapping[str, Mapping[int, str]]
+"""Lines of source by file and number."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """The lines `old` of `file`, from `line` on, become `new`.
+
+    Where the trace does not hold these lines, `old` is empty, `new` is the replacement alone and
+    `column` is where it goes; else `column` is None.
+    """
+
+    file: str
+    line: int
+    column: int | None
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+
+
+def known_lines(trace: Trace) -> Lines:
+    """The lines that the trace holds: its sources, and the statements that failed or are to blame,
+    which need not have been part of the forward."""
+    found: dict[str, dict[int, str]] = {}
+    failure = trace.failure
+    roots = [failure.root.place] if failure is not None and failure.root is not None else []
+    for place in [failure.place, *roots] if failure is not None else []:
+        span = place.statement_span
+        if place.statement and span is not None:
+            first, *rest = place.statement.split("\n")
+            lines = found.setdefault(place.file, {})
+            lines[span.line] = " " * min(max(span.column, 0), 400) + first
+            lines.update(enumerate(rest, span.line + 1))
+    for source in trace.sources:
+        text = source.text.removesuffix("\n").split("\n")
+        found.setdefault(source.file, {}).update(enumerate(text, source.first))
+    return found
+
+
+def changes(fix: Fix, known: Lines) -> Iterator[Change]:
+    """What `fix` changes, one stretch of lines after the other."""
+    edits = sorted(fix.edits[:_MOST_EDITS], key=lambda e: (e.file, e.span.line, e.span.column))
+    while edits:
+        group, last = [edits[0]], edits[0].span.end_line
+        for edit in edits[1:]:
+            if edit.file != group[0].file or edit.span.line > last:
+                break
+            group.append(edit)
+            last = max(last, edit.span.end_line)
+        edits = edits[len(group) :]
+        yield from _stretch(group, last, known.get(group[0].file, {}))
+
+
+def _stretch(group: Sequence[Edit], last: int, lines: Mapping[int, str]) -> Iterator[Change]:
+    file, first = group[0].file, group[0].span.line
+    old = _at(lines, first, last)
+    if old is None or not all(_fits(edit, lines) for edit in group):
+        for edit in group:
+            span = edit.span
+            # Whole lines that are put between others need no column to be understood.
+            is_whole = span.column == 0 and edit.replacement.endswith("\n")
+            empty = (span.line, span.column) == (span.end_line, span.end_column)
+            added = tuple(edit.replacement.strip("\n").split("\n"))
+            column = None if is_whole and empty else max(span.column, 0)
+            yield Change(file, span.line, column, (), added)
+        return
+    new = list(old)
+    for edit in reversed(group):
+        start, stop = edit.span.line - first, edit.span.end_line - first
+        before, behind = new[start][: edit.span.column], new[stop][edit.span.end_column :]
+        new[start : stop + 1] = f"{before}{edit.replacement}{behind}".split("\n")
+    while old and new and old[-1] == new[-1]:
+        old, new = old[:-1], new[:-1]
+    while old and new and old[0] == new[0]:
+        old, new, first = old[1:], new[1:], first + 1
+    yield Change(file, first, None, tuple(old), tuple(new))
+
+
+def _at(lines: Mapping[int, str], first: int, last: int) -> list[str] | None:
+    found = []
+    for number in range(first, last + 1):
+        if number not in lines:
+            return None
+        found.append(lines[number])
+    return found or None
+
+
+def _fits(edit: Edit, lines: Mapping[int, str]) -> bool:
+    """Whether the span lies inside these lines and does not run backwards."""
+    span = edit.span
+    start, end = (span.line, span.column), (span.end_line, span.end_column)
+    return (
+        start <= end
+        and 0 <= span.column <= len(lines[span.line])
+        and 0 <= span.end_column <= len(lines[span.end_line])
+    )
