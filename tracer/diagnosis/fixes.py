@@ -140,7 +140,7 @@ class _Search:
             crash = dataclasses.replace(crash, build=build)
         self.crash = crash
         self.scene = Scene(crash, finding, failure)
-        self.bench = self.workbench(values=crash.trace.seconds < 2 * SECONDS)
+        self.bench = self.workbench(values=crash.trace.seconds < SECONDS)
         self.trials: list[_Trial] = []
 
     def workbench(self, values: bool) -> Bench:

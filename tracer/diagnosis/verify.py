@@ -501,6 +501,12 @@ class _Elementwise(TorchDispatchMode):  # type: ignore[no-untyped-call]
             made = torch.empty((left.shape[0], right.shape[1]), dtype=left.dtype, device="meta")
             torch.broadcast_shapes(bias.shape, made.shape)  # type: ignore[no-untyped-call]
             return made
+        if func is torch.ops.aten.mean.dim and first.is_floating_point():
+            # A maximum has the same shape, and is none of the references.
+            dims = args[1] if len(args) > 1 and args[1] is not None else ()
+            kept = args[2] if len(args) > 2 else kwargs.get("keepdim", False)
+            if kwargs.get("dtype") is None:
+                return torch.ops.aten.amax.default(first, dims, kept)
         few = _normalised(func, args)
         if few is not None:
             rest = tree_map_only(Tensor, _zeros, args[1:])
