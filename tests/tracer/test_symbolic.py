@@ -306,6 +306,7 @@ def test_a_failing_run_has_formulas_until_it_fails() -> None:
     flat, weight = found.failure.operands[:2]
     assert tuple(f.text for f in flat.note.dims) == ("B", "C·H·W")
     assert tuple(f.text for f in weight.note.dims) == ("4", "100")
+    assert found.failure.reason.endswith("In the inputs' sizes, 105 is C·H·W.")
     assert Trace.from_json(found.to_json()) == found
 
 

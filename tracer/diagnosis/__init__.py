@@ -32,8 +32,20 @@ def diagnose(crash: Crash) -> Failure:
                 failure = dataclasses.replace(failure, root=root.root(crash, finding, failure))
         mended = fixes.find(crash, finding, failure)
         reason = failure.reason if mended else f"{failure.reason} {finding.check}".strip()
+        reason = f"{reason} {_in_formulas(failure)}".strip()
         failure = dataclasses.replace(failure, fixes=mended, reason=reason)
     return failure
+
+
+def _in_formulas(failure: Failure) -> str:
+    """What the sizes at odds are in the names of the inputs' sizes, where they have names."""
+    found = dict.fromkeys(
+        f"{operand.note.shape[dim]} is {operand.note.dims[dim].text}"
+        for operand in failure.operands
+        for dim in operand.marks
+        if dim < len(operand.note.dims) and not operand.note.dims[dim].text.isdecimal()
+    )
+    return f"In the inputs' sizes, {' and '.join(found)}." if found else ""
 
 
 def _with_finding(failure: Failure, finding: Finding) -> Failure:
