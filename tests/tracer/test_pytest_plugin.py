@@ -54,7 +54,17 @@ def test_known():
 def report(tmp_path: Path, *arguments: str) -> str:
     (tmp_path / "test_net.py").write_text(TESTS)
     found = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments, "test_net.py"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-q",
+            "-rN",
+            *arguments,
+            "test_net.py",
+        ],  # fmt: skip
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
         capture_output=True,
