@@ -64,7 +64,7 @@ def report(tmp_path: Path, *arguments: str) -> str:
             "-rN",
             *arguments,
             "test_net.py",
-        ],  # fmt: skip
+        ],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
         capture_output=True,
