@@ -108,14 +108,15 @@ def _with_formulas(view: View, run: Run) -> Run:
         job = st.session_state["formulas"] = FormulaJob(view, run)
     if job.wait(AT_ONCE):
         return runs.formulated(view, run) or run
-    _await_formulas(job)
+    _await_formulas(view, run)
     return run
 
 
 @st.fragment(run_every=POLL)
-def _await_formulas(job: FormulaJob) -> None:
-    if job.wait(0) and st.session_state.get("formulas") is job:
-        st.session_state["formulas"] = None
+def _await_formulas(view: View, run: Run) -> None:
+    """Is on the page as long as that is drawn without formulas, and asks until it is drawn anew:
+    a request may be lost when the reader does something at the same moment."""
+    if runs.formulated(view, run) is not None:
         st.rerun()
 
 
