@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tracer.views.dimensions import BY_RANK
+
 _BRACKETS = {"[": "]", "(": ")"}
 _EXAMPLE = "optionally NAME= before and :DTYPE behind"
 _LARGEST = 2**62
@@ -72,10 +74,6 @@ def letters(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-USUAL = {1: "N", 2: "B C", 3: "B N C", 4: "B C H W", 5: "B C T H W"}
-"""Names for the dimensions of an input that was given in numbers, by their count."""
-
-
 def dims(texts: Iterable[str], parameters: Iterable[str]) -> dict[str, str]:
     """The names of the inputs' dimensions, as `tracer.trace(dims=...)` takes them: the letters of
     `B,C,H,W`.  Where no text has letters the first tensor takes the usual names.
@@ -94,9 +92,9 @@ def dims(texts: Iterable[str], parameters: Iterable[str]) -> dict[str, str]:
         plain.append((name, len(items)))
         if any(item.isidentifier() for item in items):
             found[name] = " ".join(item if item.isidentifier() else "_" for item in items)
-    if not found and plain and plain[0][1] in USUAL:
+    if not found and plain and BY_RANK.get(plain[0][1]):
         name, rank = plain[0]
-        found[name] = USUAL[rank]
+        found[name] = BY_RANK[rank]
     return found
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 from tracer import Trace
 from tracer.views import cost
 from ui.language import say
-from ui.run import in_bytes
+from ui.run import in_bytes, in_units
 from ui.text import escaped
 
 
@@ -91,8 +91,4 @@ def _steps(trace: Trace) -> None:
 
 def in_flops(count: float) -> str:
     """`13.7 GFLOP`"""
-    for unit in ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP"):
-        if count < 1000 or unit == "TFLOP":
-            break
-        count /= 1000
-    return f"{count:.0f} {unit}" if unit == "FLOP" else f"{count:.3g} {unit}"
+    return in_units(count, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP"))

@@ -359,11 +359,16 @@ def _fits(view: View, budget: int) -> bool:
 
 def in_bytes(count: float) -> str:
     """`23.7 GB`"""
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if count < 1000 or unit == "TB":
+    return in_units(count, ("bytes", "kB", "MB", "GB", "TB"))
+
+
+def in_units(count: float, units: tuple[str, ...]) -> str:
+    """In the first of `units`, each a thousand of the one before, that keeps it below 1000."""
+    for unit in units:
+        if count < 1000 or unit == units[-1]:
             break
         count /= 1000
-    return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
+    return f"{count:.0f} {unit}" if unit == units[0] else f"{count:.3g} {unit}"
 
 
 # --- in the background ------------------------------------------------------------------------

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tracer.document import Edit, Fix, Trace
+from tracer.document import Edit, Failure, Fix, Source
 
 _MOST_EDITS = 50  # of one fix: a trace may come from anyone
 
@@ -28,11 +28,10 @@ class Change:
     new: tuple[str, ...]
 
 
-def known_lines(trace: Trace) -> Lines:
-    """The lines that the trace holds: its sources, and the statements that failed or are to blame,
+def known_lines(failure: Failure | None, sources: Iterable[Source]) -> Lines:
+    """The lines that a trace holds: its sources, and the statements that failed or are to blame,
     which need not have been part of the forward."""
     found: dict[str, dict[int, str]] = {}
-    failure = trace.failure
     roots = [failure.root.place] if failure is not None and failure.root is not None else []
     for place in [failure.place, *roots] if failure is not None else []:
         span = place.statement_span
@@ -41,7 +40,7 @@ def known_lines(trace: Trace) -> Lines:
             lines = found.setdefault(place.file, {})
             lines[span.line] = " " * min(max(span.column, 0), 400) + first
             lines.update(enumerate(rest, span.line + 1))
-    for source in trace.sources:
+    for source in sources:
         text = source.text.removesuffix("\n").split("\n")
         found.setdefault(source.file, {}).update(enumerate(text, source.first))
     return found
@@ -74,16 +73,22 @@ def _stretch(group: Sequence[Edit], last: int, lines: Mapping[int, str]) -> Iter
             column = None if is_whole and empty else max(span.column, 0)
             yield Change(file, span.line, column, (), added)
         return
-    new = list(old)
-    for edit in reversed(group):
-        start, stop = edit.span.line - first, edit.span.end_line - first
-        before, behind = new[start][: edit.span.column], new[stop][edit.span.end_column :]
-        new[start : stop + 1] = f"{before}{edit.replacement}{behind}".split("\n")
+    new = edited(old, group, first)
     while old and new and old[-1] == new[-1]:
         old, new = old[:-1], new[:-1]
     while old and new and old[0] == new[0]:
         old, new, first = old[1:], new[1:], first + 1
     yield Change(file, first, None, tuple(old), tuple(new))
+
+
+def edited(lines: Sequence[str], edits: Sequence[Edit], first: int) -> list[str]:
+    """`lines`, of which the first is number `first` of its file, with the edits made."""
+    text = list(lines)
+    for edit in sorted(edits, key=lambda e: (e.span.line, e.span.column), reverse=True):
+        start, stop = edit.span.line - first, edit.span.end_line - first
+        before, behind = text[start][: edit.span.column], text[stop][edit.span.end_column :]
+        text[start : stop + 1] = f"{before}{edit.replacement}{behind}".split("\n")
+    return text
 
 
 def _at(lines: Mapping[int, str], first: int, last: int) -> list[str] | None:

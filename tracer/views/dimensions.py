@@ -30,7 +30,7 @@ Dim = tuple[int, ...]
 """The atoms of one dimension, outermost first; `()` is a dimension of size 1 that is nothing."""
 Dims = tuple[Dim, ...]
 
-_BY_RANK = {0: "", 1: "N", 2: "B C", 3: "B N C", 4: "B C H W", 5: "B C T H W"}
+BY_RANK = {0: "", 1: "N", 2: "B C", 3: "B N C", 4: "B C H W", 5: "B C T H W"}
 _COUNTING = frozenset(["int64", "int32", "bool"])  # word numbers and masks: B N, not B C
 _SEQUENCE = "KMDEFGPQRSUVYZLJOAXI"
 _PLACE_SEQUENCE = "NLTSPQ"
@@ -88,7 +88,7 @@ class Atoms:
         else:
             words = usual.split()
             if len(words) != len(shape):
-                words = _BY_RANK.get(len(shape), "").split()
+                words = BY_RANK.get(len(shape), "").split()
         words += [""] * (len(shape) - len(words))
         return tuple(
             self._given(word, size, frozenset(owners))

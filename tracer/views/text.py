@@ -17,7 +17,6 @@ from pathlib import PurePath
 from tracer.document import (
     Call,
     Constraint,
-    Edit,
     Failure,
     Fix,
     Operand,
@@ -29,6 +28,7 @@ from tracer.document import (
     TensorNote,
     Trace,
 )
+from tracer.views.diff import Lines, edited, known_lines
 
 _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _RED, _GREEN = "\x1b[31m", "\x1b[32m"
@@ -79,7 +79,7 @@ def failure_text(
     if failure.root is not None:
         lines += ["", *_root_lines(failure.root, color, width)]
     for number, fix in enumerate(failure.fixes, 1):
-        lines += ["", *_fix_lines(number, fix, _known_lines(failure, sources), color, width)]
+        lines += ["", *_fix_lines(number, fix, known_lines(failure, sources), color, width)]
     return "\n".join(lines)
 
 
@@ -766,26 +766,7 @@ def _root_lines(root: Root, color: bool, width: int) -> Iterator[str]:
         yield from _paragraph("", root.why, width)
 
 
-_Lines = dict[str, dict[int, str]]
-"""Lines of source that a failure brings along, by file and number."""
-
-
-def _known_lines(failure: Failure, sources: Sequence[Source]) -> _Lines:
-    found: _Lines = {}
-    places = [failure.place, *([failure.root.place] if failure.root is not None else [])]
-    for place in places:
-        if place.statement and place.statement_span is not None:
-            first, *rest = place.statement.split("\n")
-            span = place.statement_span
-            lines = found.setdefault(place.file, {})
-            lines[span.line] = " " * span.column + first
-            lines.update(enumerate(rest, span.line + 1))
-    for source in sources:
-        found.setdefault(source.file, {}).update(enumerate(source.text.split("\n"), source.first))
-    return found
-
-
-def _fix_lines(number: int, fix: Fix, known: _Lines, color: bool, width: int) -> Iterator[str]:
+def _fix_lines(number: int, fix: Fix, known: Lines, color: bool, width: int) -> Iterator[str]:
     shapes = ", ".join(_shape(shape) for shape in fix.output_shapes)
     gives = f", gives {shapes}" if shapes else ""
     state = f" (run with this change{gives})" if fix.verified else " (not run)"
@@ -804,7 +785,7 @@ def _fix_lines(number: int, fix: Fix, known: _Lines, color: bool, width: int) ->
         yield from (f"    {line}" for line in _paragraph("Note", fix.caveat, width - 4))
 
 
-def _changes(fix: Fix, known: _Lines) -> Iterator[tuple[str, list[str], list[str]]]:
+def _changes(fix: Fix, known: Lines) -> Iterator[tuple[str, list[str], list[str]]]:
     """For each stretch of lines that a fix edits: where it is, its lines, and the new ones."""
     edits = sorted(fix.edits, key=lambda e: (e.file, e.span.line, e.span.column))
     while edits:
@@ -823,20 +804,10 @@ def _changes(fix: Fix, known: _Lines) -> Iterator[tuple[str, list[str], list[str
             yield f"{where}, column {group[0].span.column + 1}", [], [_clean(x) for x in written]
             continue
         old = [lines[number] for number in range(first, last + 1)]
-        new = _edited(old, group, first)
+        new = edited(old, group, first)
         while old and new and old[-1] == new[-1]:
             old, new = old[:-1], new[:-1]
         while old and new and old[0] == new[0]:
             old, new = old[1:], new[1:]
         margin = min((len(x) - len(x.lstrip()) for x in (*old, *new) if x.strip()), default=0)
         yield where, [_clean(x[margin:]) for x in old], [_clean(x[margin:]) for x in new]
-
-
-def _edited(lines: Sequence[str], edits: Sequence[Edit], first: int) -> list[str]:
-    text = list(lines)
-    for edit in sorted(edits, key=lambda e: (e.span.line, e.span.column), reverse=True):
-        start, stop = edit.span.line - first, edit.span.end_line - first
-        before = text[start][: edit.span.column]
-        behind = text[stop][edit.span.end_column :]
-        text[start : stop + 1] = f"{before}{edit.replacement}{behind}".split("\n")
-    return text

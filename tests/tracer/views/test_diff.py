@@ -100,7 +100,7 @@ def test_the_statement_to_blame_is_known_too_and_a_source_is_believed_first() ->
     failure = Failure("E", "", None, place(12, "wrong"), "", (), root=root)
     source = Source("net.py", "f", 11, "    def f():\n        right\n", ())
     run = Trace("", (), (), (), (), failure, (source,), (), True, True, 0, 0.0, "")
-    assert known_lines(run)["net.py"] == {
+    assert known_lines(run.failure, run.sources)["net.py"] == {
         3: "        self.fc = nn.Linear(",
         4: "            4, 5)",
         11: "    def f():",
@@ -114,7 +114,7 @@ def test_the_lines_are_those_that_applying_the_fix_changes(case: Case, tmp_path:
     program = case.load(tmp_path)
     run = trace(program.build(), *program.inputs())
     assert run.failure is not None
-    known = known_lines(run)
+    known = known_lines(run.failure, run.sources)
     for fix in run.failure.fixes:
         text = case.text.split("\n")
         lines = list(text)

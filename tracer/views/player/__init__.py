@@ -100,7 +100,7 @@ def payload(trace: Trace, dims: Mapping[str, str] | None = None) -> dict[str, An
 
 
 def _diffs(trace: Trace, fixes: Sequence[Fix]) -> list[list[dict[str, Any]]]:
-    known = known_lines(trace)
+    known = known_lines(trace.failure, trace.sources)
     return [[_lines(change) for change in changes(fix, known)] for fix in fixes[:_MOST_FIXES]]
 
 
