@@ -31,6 +31,7 @@ from modules.lesson import (
     with_fixed_weights,
 )
 from tracer import Trace
+from tracer.ops.names import op_name
 
 
 class ECA(nn.Module):
@@ -391,7 +392,7 @@ SEQUENCE_CLAIMS = (
 
 def _principle(trace: Trace) -> list[str]:
     """The operations that compute, without those that only reshape."""
-    ops = [step.op.rpartition(".")[2].strip("_") for step in trace.steps]
+    ops = [op_name(step.op) for step in trace.steps]
     reshaping = ("squeeze", "unsqueeze", "transpose", "expand_as")
     return [op for op in ops if op not in reshaping]
 

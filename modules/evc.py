@@ -34,6 +34,7 @@ from modules.lesson import (
     with_fixed_weights,
 )
 from tracer import Step, TensorNote, Trace
+from tracer.ops.names import op_name
 
 CODES = 64
 """Codewords of every codebook: the original sets this number, whatever it is asked for."""
@@ -583,7 +584,7 @@ def _codebook(trace: Trace) -> TensorNote:
 def _products(trace: Trace, after: str) -> list[Step]:
     """The matrix products behind the step that made the tensor."""
     last = maker(trace, tensor(trace, after)).index
-    return [step for step in trace.steps[last:] if step.op.rpartition(".")[2] in ("matmul", "bmm")]
+    return [step for step in trace.steps[last:] if op_name(step.op) in ("matmul", "bmm")]
 
 
 def _swap(trace: Trace) -> bool:

@@ -34,6 +34,7 @@ from modules.lesson import (
     with_fixed_weights,
 )
 from tracer import Trace
+from tracer.ops.names import op_name
 
 REGIONS = 4
 
@@ -504,7 +505,7 @@ def _kernels(trace: Trace) -> list[tuple[int, ...]]:
 
 
 def _ops(trace: Trace) -> list[str]:
-    return [step.op.rpartition(".")[2].strip("_") for step in trace.steps]
+    return [op_name(step.op) for step in trace.steps]
 
 
 def _learned_in(trace: Trace, name: str) -> list[str]:

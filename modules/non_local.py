@@ -30,6 +30,7 @@ from modules.lesson import (
     with_fixed_weights,
 )
 from tracer import Step, TensorNote, Trace
+from tracer.ops.names import op_name
 
 MODES = ("gaussian", "embedded_gaussian", "dot_product", "concatenation")
 
@@ -433,7 +434,7 @@ def _only_reshaped(trace: Trace, note: TensorNote) -> bool:
 
 
 def _ops_to(trace: Trace, note: TensorNote) -> str:
-    return " → ".join(["x", *(step.op.rpartition(".")[2] for step in _steps_to(trace, note))])
+    return " → ".join(["x", *(op_name(step.op) for step in _steps_to(trace, note))])
 
 
 def _gathered(trace: Trace) -> TensorNote:

@@ -27,6 +27,7 @@ from modules.lesson import (
     with_fixed_weights,
 )
 from tracer import Step, Trace
+from tracer.ops.names import op_name
 
 
 class SELayer(nn.Module):
@@ -155,7 +156,7 @@ def _computing(trace: Trace, module: str) -> list[Step]:
 
 
 def _name(step: Step) -> str:
-    return step.op.rpartition(".")[2].strip("_").lower()
+    return op_name(step.op).lower()
 
 
 def _weights(steps: list[Step]) -> list[tuple[int, ...]]:

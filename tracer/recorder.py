@@ -30,6 +30,7 @@ from torch.overrides import TorchFunctionMode, handle_torch_function, resolve_na
 
 from tracer import document, picture
 from tracer.isolation import State, exclusive, moved, random_state, storage, unobserved, version
+from tracer.ops.names import op_name
 from tracer.source import Pattern, Site, SourceReader, filled, placeholders, with_edited_lines
 
 if TYPE_CHECKING:
@@ -370,21 +371,6 @@ _EINOPS = "/einops/"
 _OVERRIDES = ("__torch_function__", "__torch_dispatch__")
 _NORMALISING = (torch.batch_norm, torch.instance_norm)
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-
-# They have forms in place (`__iadd__`) and reflected (`__radd__`).
-_OPERATORS = (
-    "add",
-    "sub",
-    "mul",
-    "truediv",
-    "floordiv",
-    "mod",
-    "matmul",
-    "pow",
-    "and",
-    "or",
-    "xor",
-)
 
 # Ask for facts and make no tensor: not worth a look.
 _PROPERTIES = """shape dtype device requires_grad ndim is_cuda layout is_leaf grad_fn is_meta
@@ -1316,13 +1302,7 @@ def _short_name(function: Any) -> str:
         return ""
     # Its own name: torch has some under several (`mm` is `spmm`).
     name = getattr(function, "__name__", "__get__")
-    if name in ("__get__", "__set__"):
-        name = _op_name(function).rpartition(".")[2]
-    if name.startswith("__") and name.endswith("__"):
-        name = name.strip("_")
-        if name[1:] in _OPERATORS:
-            name = name[1:]
-    return {"truediv": "div"}.get(name, name.rstrip("_"))
+    return op_name(_op_name(function) if name in ("__get__", "__set__") else name)
 
 
 def _live(tensor: Tensor | None, note: document.TensorNote) -> Tensor:

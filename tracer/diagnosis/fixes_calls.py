@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from tracer.diagnosis.edits import Text, called, definition, given, parameter, text_of
 from tracer.diagnosis.fixes_layers import MAKERS
-from tracer.diagnosis.fixes_scene import Candidate, Scene, candidate, repair, shown
+from tracer.diagnosis.fixes_scene import Candidate, Scene, candidate, repair
 from tracer.diagnosis.fixes_tensors import LOSSES, sizes_of, values_of
 from tracer.document import Edit, Span
+from tracer.ops.names import op_name, shape_text
 
 # --- types -------------------------------------------------------------------------------------
 
@@ -140,7 +141,7 @@ def device(scene: Scene) -> Iterator[Candidate]:
         if tensor.device == home:
             continue
         for step in scene.lineage(tensor, 3):
-            if step.op.rpartition(".")[2] in MAKERS:
+            if op_name(step.op) in MAKERS:
                 found = scene.call_of(step)
                 source = next(
                     (
@@ -353,7 +354,7 @@ def lists(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 ((text.replace(item, word.format(text.of(item))),), None),
                 rank,
-                f"{what}: it is a list of {len(value)} tensors {shown(value[0].shape)}",
+                f"{what}: it is a list of {len(value)} tensors {shape_text(value[0].shape)}",
                 "Check how the parts should come together.",
             )
 
@@ -494,7 +495,7 @@ def unpacked(scene: Scene) -> Iterator[Candidate]:
         tensor = scene.known(tensor_node)
         if isinstance(tensor, Tensor) and len(shape) == names - 1:
             name = scene.simple(tensor_node)
-            sizes = shown(shape)
+            sizes = shape_text(shape)
             if name is not None and isinstance(tensor_node, ast.Name):
                 indent = " " * text.span(statement).column
                 for place, what in (
@@ -515,7 +516,7 @@ def unpacked(scene: Scene) -> Iterator[Candidate]:
 def _split_elsewhere(scene: Scene, text: Text, value: ast.Call, names: int) -> Iterator[Candidate]:
     """The parts are of another dimension than was meant."""
     step = next((s for s in reversed(scene.crash.trace.steps) if s.outputs), None)
-    if step is None or not step.inputs or step.op.rpartition(".")[2] != called(value):
+    if step is None or not step.inputs or op_name(step.op) != called(value):
         return
     shape = step.inputs[0].shape
     method = step.op.startswith("Tensor.")
@@ -552,7 +553,7 @@ def missing_batch(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(x, ".unsqueeze(0)"),
             12,
-            f"Add the batch of one that {scene.named(x)} {shown(x.shape)} lacks",
+            f"Add the batch of one that {scene.named(x)} {shape_text(x.shape)} lacks",
             "It reads the input as one sample without a batch.",
             batches=False,
         )
@@ -561,7 +562,7 @@ def missing_batch(scene: Scene) -> Iterator[Candidate]:
             scene.transform(x, ".flatten(2)"),
             1,
             f"Flatten the {x.shape[2]} × {x.shape[3]} positions first: "
-            f"{shown((*x.shape[:2], x.shape[2] * x.shape[3]))}",
+            f"{shape_text((*x.shape[:2], x.shape[2] * x.shape[3]))}",
             "It reads the positions, row by row, as one sequence.",
         )
     node, text = scene.call_node(), scene.text

@@ -22,7 +22,6 @@ from tracer.diagnosis.fixes_scene import (
     rebuilt,
     repair,
     shape_of,
-    shown,
 )
 from tracer.diagnosis.fixes_tensors import (
     LOSSES,
@@ -36,6 +35,7 @@ from tracer.diagnosis.fixes_tensors import (
     unused_layers,
     values_of,
 )
+from tracer.ops.names import op_name, shape_text
 
 # --- indices, splits, losses ---------------------------------------------------------------------
 
@@ -149,13 +149,13 @@ def loss(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(target, ".flatten(1)"),
             1,
-            f"Flatten the target as the scores are: {shown(a)}",
+            f"Flatten the target as the scores are: {shape_text(a)}",
         )
     elif len(b) == 2 and len(a) > 2 and a[0] == b[0] and math.prod(a) == math.prod(b):
         yield from candidate(
             scene.transform(score, ".flatten(1)"),
             1,
-            f"Flatten the scores as the target is: {shown(b)}",
+            f"Flatten the scores as the target is: {shape_text(b)}",
         )
     classes = scene.op in ("cross_entropy", "cross_entropy_loss", "nll_loss", "nll_loss_nd")
     whole = not target.is_floating_point()
@@ -195,7 +195,7 @@ def loss(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(target, f".squeeze(1){cast}"),
                 1,
-                f"Drop the target's dimension of one: {shown((b[0], *b[2:]))}",
+                f"Drop the target's dimension of one: {shape_text((b[0], *b[2:]))}",
             )
         if len(b) == len(a) and b == a and whole:
             yield from candidate(
@@ -213,13 +213,13 @@ def loss(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(target, ".flatten()"),
                 1,
-                f"Flatten the target as the scores are: {shown((a[0],))}",
+                f"Flatten the target as the scores are: {shape_text((a[0],))}",
             )
         if len(a) == 2 and len(b) == 1 and a[0] != b[0]:
             yield from squeezed(scene, score)
             for step in scene.lineage(score, 6):
                 source = next(iter(step.inputs), None)
-                if step.op.rpartition(".")[2] not in ("view", "reshape") or source is None:
+                if op_name(step.op) not in ("view", "reshape") or source is None:
                     continue
                 if not source.shape or source.shape[0] != b[0]:
                     continue
@@ -257,7 +257,7 @@ def loss(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     ((edit,), None),
                     5,
-                    f"Enlarge the scores to the target's size {shown(b[1:])}",
+                    f"Enlarge the scores to the target's size {shape_text(b[1:])}",
                     "It takes the nearest score for each pixel.",
                 )
         if whole and target.numel() and not target.is_meta and len(a) > 1:
@@ -278,8 +278,9 @@ def loss(scene: Scene) -> Iterator[Candidate]:
                             yield from candidate(
                                 scene.transform(tensor, f".unsqueeze({axis_}){extra}"),
                                 1 if tensor is target else 4,
-                                f"Give {scene.named(tensor)} {shown(shape)} the dimension of one "
-                                f"that {shown(want)} has",
+                                f"Give {scene.named(tensor)} {shape_text(shape)} the dimension of "
+                                f"one "
+                                f"that {shape_text(want)} has",
                             )
                 if len(shape) == len(want) + 1:
                     for axis_ in range(1, len(shape)):
@@ -403,7 +404,7 @@ def expand(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             ((text.replace(sizes[-1], text.of(sizes[-1]) + missing),), None),
             1,
-            f"Name all {len(shape)} dimensions of {shown(shape)}",
+            f"Name all {len(shape)} dimensions of {shape_text(shape)}",
         )
     if len(want) > len(shape):
         found = list(alignments(shape, want))
@@ -417,7 +418,7 @@ def expand(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     scene.transform(x, suffix),
                     (2 if order == 0 else 25) if keeps else 50,
-                    f"Line {shown(shape)} up with dimension {', '.join(map(str, places))}",
+                    f"Line {shape_text(shape)} up with dimension {', '.join(map(str, places))}",
                 )
     if len(sizes) == len(values) and len(values) >= len(shape):
         edits = []
@@ -474,7 +475,7 @@ def assigned(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     ((text.after(node.value, suffix),), None),
                     3,
-                    f"Line {shown(small)} up with {shown(want)}",
+                    f"Line {shape_text(small)} up with {shape_text(want)}",
                 )
     if sorted(small) == sorted(want) and len(small) == 2:
         yield from candidate(
@@ -483,7 +484,7 @@ def assigned(scene: Scene) -> Iterator[Candidate]:
     if len(tensors) > 1:
         buffer = args[0]
         chain = scene.lineage(buffer, 1)
-        if chain and chain[0].op.rpartition(".")[2] in MAKERS and small:
+        if chain and op_name(chain[0].op) in MAKERS and small:
             full = list(shape_of(buffer))
             if len(want) == len(small):
                 for n in range(1, len(small) + 1):
@@ -524,7 +525,8 @@ def einsum(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     scene.transform(tensor, f".flatten({len(term) - 1})"),
                     1,
-                    f"Drop the dimensions of one of operand {number}: {shown(shape[: len(term)])}",
+                    f"Drop the dimensions of one of operand {number}: "
+                    f"{shape_text(shape[: len(term)])}",
                 )
             elif scene.op == "einsum" and math.prod(shape[len(term) - 1 :]) in known.values():
                 yield from candidate(
@@ -561,7 +563,7 @@ def einsum(scene: Scene) -> Iterator[Candidate]:
                     ((edit,), None),
                     (4 if number else 6) + heads if keeps else 40,
                     f"Name the dimensions of operand {number} {''.join(order)}: it is "
-                    f"{shown(tensor.shape)}",
+                    f"{shape_text(tensor.shape)}",
                     "Check that each letter stands for what is meant.",
                 )
 
@@ -589,7 +591,7 @@ def dot_product(scene: Scene) -> Iterator[Candidate]:
                     yield from candidate(
                         scene.transform(mask, suffix + cast),
                         2 if places[0] == 0 and last else 40,
-                        f"Line the mask {shown(small)} up with {shown(want)}",
+                        f"Line the mask {shape_text(small)} up with {shape_text(want)}",
                         "" if last else "It hides queries instead of keys.",
                     )
         if small[:-2] == want[:-2] and (small[-1], small[-2]) == (want[-2], want[-1]):

@@ -19,9 +19,9 @@ from tracer.diagnosis.fixes_scene import (
     repair,
     settings,
     shape_of,
-    shown,
 )
 from tracer.document import Step
+from tracer.ops.names import op_name, shape_text
 
 _CONVS = (nn.modules.conv._ConvNd,)
 _RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
@@ -55,7 +55,7 @@ def channels_first(scene: Scene, x: Tensor) -> bool:
             return True
         if step.op.startswith(("nn.BatchNorm2d", "nn.BatchNorm1d", "nn.Adaptive", "F.max_pool")):
             return True
-        name = step.op.rpartition(".")[2]
+        name = op_name(step.op)
         if name in ("permute", "transpose", "movedim", "mT", "T"):
             return False
         if name in ("view", "reshape", "flatten"):
@@ -90,13 +90,13 @@ def linear(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(x, suffix, layers),
                 axis - 1,
-                f"Flatten {who} to {shown((*shape[:axis], k))} before the linear layer",
+                f"Flatten {who} to {shape_text((*shape[:axis], k))} before the linear layer",
             )
     if rank == 4 and shape[1] * shape[3] == k and shape[1] < shape[2] * shape[3]:
         yield from candidate(
             scene.transform(x, ".transpose(1, 2).flatten(2)"),
             2,
-            f"Put the {shape[1]} heads beside each other: {shown((shape[0], shape[2], k))}",
+            f"Put the {shape[1]} heads beside each other: {shape_text((shape[0], shape[2], k))}",
             "It reads dimension 1 as heads.",
         )
     if rank == 4 and shape[1] == k:
@@ -203,7 +203,7 @@ def producer(scene: Scene, x: Tensor, value: int, old: int, rank: int) -> Iterat
     """The layer that made the features, built for what the failing one wants."""
     for step in scene.lineage(x, 8):
         if not step.op.startswith("nn.") or not step.module:
-            if step.op.rpartition(".")[2] in ("view", "reshape", "flatten", "cat", "permute"):
+            if op_name(step.op) in ("view", "reshape", "flatten", "cat", "permute"):
                 break
             continue
         try:
@@ -229,7 +229,7 @@ def producer(scene: Scene, x: Tensor, value: int, old: int, rank: int) -> Iterat
 def _pool_before_flatten(scene: Scene, x: Tensor, k: int) -> Iterator[Candidate]:
     """`flatten` of a feature map whose channels alone are what the layer wants."""
     for step in scene.lineage(x, 4):
-        name = step.op.rpartition(".")[2]
+        name = op_name(step.op)
         if name not in ("flatten", "view", "reshape", "Flatten"):
             continue
         source = next((n for n in step.inputs if n.kind not in ("parameter", "buffer")), None)
@@ -288,7 +288,7 @@ def _pool_to(scene: Scene, step: Step, shape: tuple[int, ...], k: int) -> Iterat
 def _swallowed(scene: Scene, x: Tensor) -> Iterator[Candidate]:
     """A view whose -1 took part of the features into the batch."""
     for step in scene.lineage(x, 5):
-        if step.op.rpartition(".")[2] not in ("view", "reshape"):
+        if op_name(step.op) not in ("view", "reshape"):
             continue
         source = next((n for n in step.inputs), None)
         found = scene.call_of(step)
@@ -364,7 +364,7 @@ def convolution(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(x, ".unsqueeze(1)", _unflatten(shape, 1)),
                 0,
-                f"Give {who} its one channel: {shown((shape[0], 1, *shape[1:]))}",
+                f"Give {who} its one channel: {shape_text((shape[0], 1, *shape[1:]))}",
             )
         if shape[-1] == c and shape[0] != c:
             yield from candidate(
@@ -378,7 +378,7 @@ def convolution(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(x, ".unsqueeze(2)", f"Unflatten(1, ({c}, 1))"),
                 8,
-                f"Give {who} a length of one: {shown((*shape, 1))}",
+                f"Give {who} a length of one: {shape_text((*shape, 1))}",
                 "It reads the features as channels of a signal of length one.",
             )
         if shape[0] != c:
@@ -389,7 +389,7 @@ def convolution(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(x, "[None, None]"),
                 4,
-                f"Add the batch and the channel: {shown((1, 1, *shape))}",
+                f"Add the batch and the channel: {shape_text((1, 1, *shape))}",
                 "It reads the input as one sample with one channel.",
                 batches=False,
             )
@@ -411,7 +411,7 @@ def convolution(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(x, f"[:, :, {ones}]", f"Unflatten(1, ({c}{', 1' * n}))"),
             1,
-            f"Give {who} {n} dimensions of one: {shown((*shape, *[1] * n))}",
+            f"Give {who} {n} dimensions of one: {shape_text((*shape, *[1] * n))}",
         )
     if rank == n + 3:
         if 1 in shape[1:]:
@@ -632,7 +632,8 @@ def recurrent(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(x, ".unsqueeze(-1)"),
                 1,
-                f"Give each of the {shape[1]} time steps its one feature: {shown((*shape, 1))}",
+                f"Give each of the {shape[1]} time steps its one feature: "
+                f"{shape_text((*shape, 1))}",
             )
         if rank == 3 and shape[1] == size:
             yield from candidate(
@@ -658,7 +659,7 @@ def recurrent(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(x, f".unsqueeze({place})"),
             1,
-            f"Give {who} its one time step: {shown((*shape[:place], 1, *shape[place:]))}",
+            f"Give {who} its one time step: {shape_text((*shape[:place], 1, *shape[place:]))}",
         )
     if rank == 4:
         if (
@@ -800,7 +801,7 @@ def remake_tensors(
         yield from candidate(
             (tuple(edits), None),
             rank,
-            f"Make {what} of the sizes {shown(want)}",
+            f"Make {what} of the sizes {shape_text(want)}",
             "Its sizes are what the layer and its input ask for.",
         )
 

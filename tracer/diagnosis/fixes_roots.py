@@ -20,9 +20,9 @@ from tracer.diagnosis.fixes_scene import (
     rebuilt,
     repair,
     shape_of,
-    shown,
 )
 from tracer.document import Step
+from tracer.ops.names import op_name, shape_text
 
 SEQUENCES = ("nn.RNN", "nn.LSTM", "nn.GRU", "nn.MultiheadAttention")
 _SIZES = [
@@ -48,7 +48,7 @@ def squeezes(scene: Scene) -> Iterator[Candidate]:
 def squeezed(scene: Scene, tensor: Tensor) -> Iterator[Candidate]:
     """A `squeeze()` without a dimension, which dropped the batch or a dimension still needed."""
     for step in scene.lineage(tensor, 5):
-        if step.op.rpartition(".")[2] not in ("squeeze", "squeeze_"):
+        if op_name(step.op) != "squeeze":
             continue
         found = scene.call_of(step)
         source = next(iter(step.inputs), None)
@@ -218,7 +218,8 @@ def one_sample(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             ((text.after(node.args[0], ".unsqueeze(0)"),), None),
             3,
-            f"Give the input {shown(source.shape)} a batch of one: {shown((1, *source.shape))}",
+            f"Give the input {shape_text(source.shape)} a batch of one: "
+            f"{shape_text((1, *source.shape))}",
             "It reads the input as one sample. Better pass it with its batch dimension.",
             batches=False,
         )
@@ -246,7 +247,7 @@ def transposed_convolutions(scene: Scene) -> Iterator[Candidate]:
                         made,
                         4 + number,
                         f"Let {' and '.join(reversed(chosen))} add a row and a column: "
-                        f"{shown(want[2:])} instead of {shown(shape[2:])}",
+                        f"{shape_text(want[2:])} instead of {shape_text(shape[2:])}",
                     )
         if layers:
             return
@@ -280,7 +281,7 @@ def another_step(scene: Scene) -> Iterator[Candidate]:
     """A mean over the wrong dimension, a class token that is still there."""
     for tensor in scene.tensors[:3]:
         for step in scene.lineage(tensor, 3):
-            name = step.op.rpartition(".")[2]
+            name = op_name(step.op)
             found = scene.call_of(step)
             source = next(iter(step.inputs), None)
             if found is None or source is None or name not in ("mean", "sum", "amax", "max"):
@@ -328,7 +329,7 @@ def size_of_another_axis(scene: Scene) -> Iterator[Candidate]:
             continue
         for step in scene.lineage(scene.crash.operands[operand], 3):
             found = scene.call_of(step)
-            if found is None or step.op.rpartition(".")[2] not in _READ:
+            if found is None or op_name(step.op) not in _READ:
                 continue
             yield from _read_elsewhere(scene, *found, size, want)
 
@@ -455,7 +456,7 @@ def swallowed(scene: Scene) -> Iterator[Candidate]:
         if tensor is None:
             continue
         for step in scene.lineage(tensor, 5):
-            name = step.op.rpartition(".")[2]
+            name = op_name(step.op)
             source = next(iter(step.inputs), None)
             found = scene.call_of(step)
             if source is None or found is None:
@@ -585,7 +586,8 @@ def interpolation(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             ((text.after(size, f"[-{x.dim() - 2}:]"),), None),
             2,
-            f"Pass the sizes alone, {x.dim() - 2} for {shown(x.shape)}, without batch and channels",
+            f"Pass the sizes alone, {x.dim() - 2} for {shape_text(x.shape)}, without batch and "
+            f"channels",
         )
 
 
@@ -599,5 +601,5 @@ def functional_weight(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(weight, ".transpose(0, 1)"),
             3,
-            f"Swap the weight's first two dimensions {shown(weight.shape)}: (out, in, ...)",
+            f"Swap the weight's first two dimensions {shape_text(weight.shape)}: (out, in, ...)",
         )

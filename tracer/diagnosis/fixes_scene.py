@@ -67,11 +67,6 @@ def repair(*kinds: str) -> Callable[[Repair], Repair]:
     return enter
 
 
-def shown(shape: Iterable[int]) -> str:
-    sizes = tuple(int(size) for size in shape)
-    return f"({', '.join(map(str, sizes))}{',' * (len(sizes) == 1)})"
-
-
 def shape_of(tensor: Tensor) -> tuple[int, ...]:
     return tuple(int(size) for size in tensor.shape)
 

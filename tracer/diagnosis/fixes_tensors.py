@@ -25,9 +25,9 @@ from tracer.diagnosis.fixes_scene import (
     rebuilt,
     repair,
     shape_of,
-    shown,
 )
 from tracer.document import Edit, Span
+from tracer.ops.names import op_name, shape_text
 
 ELEMENTWISE = (
     "add",
@@ -150,7 +150,7 @@ def product(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     ((scene.text.replace(func, f"{scene.text.of(func.value)}.matmul"),), None),
                     3,
-                    f"Use matmul, which takes {shown(left)} and {shown(right)}",
+                    f"Use matmul, which takes {shape_text(left)} and {shape_text(right)}",
                 )
 
 
@@ -162,7 +162,7 @@ def _vectors(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(b, ".unsqueeze(2)"),
                 0,
-                f"Make each of the {right[0]} vectors a column: {shown((*right, 1))}",
+                f"Make each of the {right[0]} vectors a column: {shape_text((*right, 1))}",
             )
         elif left[1] == right[1]:
             yield from candidate(
@@ -174,15 +174,15 @@ def _vectors(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(b, ".permute(1, 2, 0)"),
             0,
-            f"Make the state {shown(right)} one column for each sample: "
-            f"{shown((right[1], right[2], 1))}",
+            f"Make the state {shape_text(right)} one column for each sample: "
+            f"{shape_text((right[1], right[2], 1))}",
         )
     if len(right) == 3 and len(left) == 2 and left[0] == right[0]:
         if right[1] == left[1]:
             yield from candidate(
                 scene.transform(a, ".unsqueeze(1)"),
                 0,
-                f"Make each of the {left[0]} vectors a row: {shown((left[0], 1, left[1]))}",
+                f"Make each of the {left[0]} vectors a row: {shape_text((left[0], 1, left[1]))}",
             )
         elif right[2] == left[1]:
             yield from candidate(
@@ -203,7 +203,7 @@ def functional_linear(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(weight, ".t()"),
                 1,
-                f"Transpose the weight {shown(weight.shape)}: F.linear takes it as (out, in)",
+                f"Transpose the weight {shape_text(weight.shape)}: F.linear takes it as (out, in)",
             )
         if x.shape[-1] != weight.shape[1]:
             yield from parameter_size(scene, weight, 1, int(x.shape[-1]), 14)
@@ -221,7 +221,7 @@ def _swapped(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candidate]:
     yield from candidate(
         (edits, None),
         4 if weight else 14,
-        f"Multiply in the other order: {shown(b.shape)} by {shown(a.shape)}",
+        f"Multiply in the other order: {shape_text(b.shape)} by {shape_text(a.shape)}",
         "" if weight else "The order decides over what the sums run: check which is meant.",
     )
 
@@ -242,13 +242,13 @@ def _batches_of_products(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candida
                 yield from candidate(
                     scene.transform(x, f".unsqueeze({axis})"),
                     6,
-                    f"Give {scene.named(x)} {shown(short)} a dimension of one at {axis}",
+                    f"Give {scene.named(x)} {shape_text(short)} a dimension of one at {axis}",
                 )
             if len(short) == 2 and len(long) == 3 and short[0] == long[0]:
                 yield from candidate(
                     scene.transform(x, ".unsqueeze(1)" if x is a else ".unsqueeze(2)"),
                     6,
-                    f"Give {scene.named(x)} {shown(short)} a dimension of one",
+                    f"Give {scene.named(x)} {shape_text(short)} a dimension of one",
                 )
         if len(short) == len(long) == 4 and (short[2], short[1]) == (long[1], short[1]):
             yield from candidate(
@@ -345,7 +345,7 @@ def parameter_size(
     yield from candidate(
         ((edit,), change),
         rank,
-        f"Make {name} with {size} instead of {old} in dimension {axis}: {shown(shape)}",
+        f"Make {name} with {size} instead of {old} in dimension {axis}: {shape_text(shape)}",
         "It then fits inputs of this size alone." if axis and axis < tensor.dim() - 1 else "",
     )
 
@@ -452,7 +452,7 @@ def pairwise(scene: Scene) -> Iterator[Candidate]:
             scene.transform(x, ".unsqueeze(1)" if x is a else ".unsqueeze(0)"),
             6 if x is a else 26,
             f"Compare each of the {x.shape[0]} rows with each of the {y.shape[0]}: "
-            f"{shown((left[0], right[0], left[1]))}",
+            f"{shape_text((left[0], right[0], left[1]))}",
             "The result has one more dimension.",
         )
 
@@ -489,14 +489,15 @@ def align(scene: Scene, short: Tensor, long: Tensor) -> Iterator[Candidate]:
                     rank = 25
                 spots = ", ".join(str(p) for p in places)
                 caveat = (
-                    f"The sizes fit in {len(meant)} ways; this one puts {shown(small)} at "
-                    f"dimension {spots} of {shown(large)}."
+                    f"The sizes fit in {len(meant)} ways; this one puts {shape_text(small)} at "
+                    f"dimension {spots} of {shape_text(large)}."
                 )
         where = ", ".join(str(p) for p in places)
         yield from candidate(
             scene.transform(short, suffix),
             rank,
-            f"Line {scene.named(short)} {shown(small)} up with dimension {where} of {shown(large)}",
+            f"Line {scene.named(short)} {shape_text(small)} up with dimension {where} of "
+            f"{shape_text(large)}",
             caveat,
         )
 
@@ -511,7 +512,7 @@ def _turned_table(scene: Scene, tensor: Tensor, other: Tensor) -> Iterator[Candi
             scene.transform(tensor, ".transpose(0, 1)"),
             3,
             f"Put the {shape[0]} positions of {scene.named(tensor)} at dimension 1: "
-            f"{shown((1, shape[0], shape[2]))}",
+            f"{shape_text((1, shape[0], shape[2]))}",
         )
 
 
@@ -538,7 +539,7 @@ def same_rank(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(tensor, suffix),
                 (8 if tensor is b else 9) if keeps else 48,
-                f"Put the dimensions of {scene.named(tensor)} in the order of {shown(want)}",
+                f"Put the dimensions of {scene.named(tensor)} in the order of {shape_text(want)}",
                 "" if keeps else "It moves the first dimension, which is usually the batch.",
             )
             break
@@ -549,7 +550,7 @@ def reductions(scene: Scene, tensor: Tensor, other: Tensor) -> Iterator[Candidat
     if tensor.dim() >= other.dim():
         return
     for step in scene.lineage(tensor, 3):
-        if step.op.rpartition(".")[2] not in (
+        if op_name(step.op) not in (
             "mean", "sum", "max", "min", "amax", "amin", "norm", "std", "var", "prod", "logsumexp",
         ):  # fmt: skip
             continue
@@ -713,7 +714,7 @@ def unused_layers(scene: Scene, tensor: Tensor) -> Iterator[Candidate]:
 def _sized_anew(scene: Scene, tensor: Tensor, other: Tensor) -> Iterator[Candidate]:
     """A tensor that the forward makes itself, with numbers for sizes."""
     chain = scene.lineage(tensor, 1)
-    if chain and chain[0].op.rpartition(".")[2] in MAKERS and tensor.dim() <= other.dim():
+    if chain and op_name(chain[0].op) in MAKERS and tensor.dim() <= other.dim():
         want = shape_of(other)[other.dim() - tensor.dim() :]
         want = tuple(
             1 if old == 1 else new for old, new in zip(shape_of(tensor), want, strict=True)
@@ -768,7 +769,7 @@ def resampled(scene: Scene, small: Tensor, skip: Tensor) -> Iterator[Candidate]:
             yield from candidate(
                 ((text.argument(node, "output_size", 1, size),), None),
                 0,
-                f"Ask the transposed convolution for the skip's size {shown(b[2:])}",
+                f"Ask the transposed convolution for the skip's size {shape_text(b[2:])}",
             )
         if step.op == "F.interpolate" and same:
             scale = given(node, "scale_factor", 2)
@@ -777,7 +778,7 @@ def resampled(scene: Scene, small: Tensor, skip: Tensor) -> Iterator[Candidate]:
                 if keyword is not None:
                     edit = text.replace(keyword, f"size={size}")
                     yield from candidate(
-                        ((edit,), None), 0, f"Interpolate to the other's size {shown(b[2:])}"
+                        ((edit,), None), 0, f"Interpolate to the other's size {shape_text(b[2:])}"
                     )
         if step.op == "nn.Upsample" and same and node.args:
             alias = scene.alias(F)
@@ -796,7 +797,7 @@ def resampled(scene: Scene, small: Tensor, skip: Tensor) -> Iterator[Candidate]:
                 yield from candidate(
                     ((edit,), None),
                     1,
-                    f"Enlarge to the other's size {shown(b[2:])}, not by a factor",
+                    f"Enlarge to the other's size {shape_text(b[2:])}, not by a factor",
                 )
         if (
             step.op.startswith(("nn.Conv2d", "nn.Conv1d", "nn.MaxPool"))
@@ -810,7 +811,7 @@ def resampled(scene: Scene, small: Tensor, skip: Tensor) -> Iterator[Candidate]:
         yield from candidate(
             ((edit,), None),
             4 if enlarged else 28,
-            f"Resize {scene.named(small)} to {shown(b[2:])}",
+            f"Resize {scene.named(small)} to {shape_text(b[2:])}",
             "" if enlarged else "It computes new values between the pixels.",
         )
     # Cutting the larger one throws pixels away: last.
@@ -821,7 +822,7 @@ def resampled(scene: Scene, small: Tensor, skip: Tensor) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(skip, f"[..., {index}]"),
                 64,
-                f"Cut {scene.named(skip)} to {shown(a[2:])}",
+                f"Cut {scene.named(skip)} to {shape_text(a[2:])}",
                 "It throws away the pixels at the edge.",
             )
 
@@ -865,7 +866,8 @@ def spatial(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candidate]:
             yield from candidate(
                 edits,
                 1,
-                f"Pad {' and '.join(reversed(where))}, so that the size {shown(want[2:])} stays",
+                f"Pad {' and '.join(reversed(where))}, so that the size {shape_text(want[2:])} "
+                f"stays",
             )
         elif parts and missing == 0:
             yield from candidate(joined(*parts), 7, f"Pad {' and '.join(reversed(where))}")
@@ -1330,7 +1332,7 @@ def _reordered(scene: Scene, a: Tensor, b: Tensor, axis: int) -> Iterator[Candid
             yield from candidate(
                 scene.transform(b, suffix),
                 9,
-                f"Put the dimensions of {scene.named(b)} in the order of {shown(left)}",
+                f"Put the dimensions of {scene.named(b)} in the order of {shape_text(left)}",
             )
             return
 
@@ -1355,14 +1357,14 @@ def _expanded(scene: Scene, tensors: list[Tensor], axis: int) -> Iterator[Candid
             yield from candidate(
                 scene.transform(tensor, f".expand({', '.join(sizes)})"),
                 1 if grow == [0] or pixels else 30,
-                f"Repeat {scene.named(tensor)} {shown(shape)} along dimension "
-                f"{', '.join(map(str, grow))}, as {shown(want)} needs",
+                f"Repeat {scene.named(tensor)} {shape_text(shape)} along dimension "
+                f"{', '.join(map(str, grow))}, as {shape_text(want)} needs",
             )
 
 
 def _sized_for_join(scene: Scene, tensor: Tensor, other: Tensor, axis: int) -> Iterator[Candidate]:
     chain = scene.lineage(tensor, 1)
-    if chain and chain[0].op.rpartition(".")[2] in MAKERS and tensor.dim() == other.dim():
+    if chain and op_name(chain[0].op) in MAKERS and tensor.dim() == other.dim():
         want = tuple(
             old if n == axis else new
             for n, (old, new) in enumerate(zip(shape_of(tensor), shape_of(other), strict=True))
@@ -1410,7 +1412,7 @@ def _ranks(
             yield from candidate(
                 scene.transform(large, ".flatten(1)"),
                 7,
-                f"Flatten {scene.named(large)} {shown(most)} to one row for each sample",
+                f"Flatten {scene.named(large)} {shape_text(most)} to one row for each sample",
             )
         if len(shape) != rank - 1:
             if len(shape) == rank - 2 and rank == 4 and shape[0] == most[0]:
@@ -1439,7 +1441,7 @@ def _ranks(
             yield from candidate(
                 scene.transform(tensor, suffix),
                 (12 if need else 2 if place == axis else 6) + doubt,
-                f"Give {scene.named(tensor)} {shown(shape)} dimension {place}"
+                f"Give {scene.named(tensor)} {shape_text(shape)} dimension {place}"
                 + (" and repeat it there" if place in need else ""),
             )
 
@@ -1469,7 +1471,7 @@ def _positions(
         yield from candidate(
             ((text.replace(dims, str(place)),), None),
             rank,
-            f"Reduce dimension {place}, of size {shape[place]}: {shown(shape)} is no picture",
+            f"Reduce dimension {place}, of size {shape[place]}: {shape_text(shape)} is no picture",
             "It reads dimension 1 as the positions." if place == 1 else "",
         )
 
@@ -1506,7 +1508,7 @@ def axis(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             ((text.replace(node, text.of(node.func.value)),), None),
             16,
-            f"Leave out the {called(node)}: {shown(shape)} has no such dimension left",
+            f"Leave out the {called(node)}: {shape_text(shape)} has no such dimension left",
             "It assumes that this dimension was reduced before.",
         )
     for item in outside:
@@ -1518,7 +1520,8 @@ def axis(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 ((text.replace(item, "-1" if last else str(place)),), None),
                 8 if last else 18,
-                f"Use dimension {place}, of size {shape[place]}: {shown(shape)} has no dimension "
+                f"Use dimension {place}, of size {shape[place]}: {shape_text(shape)} has no "
+                f"dimension "
                 f"{scene.known(item)}",
                 "Check that this is the dimension that is meant." if len(shape) > 2 else "",
             )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tracer.document import Step, TensorNote, Trace
+from tracer.ops.names import op_name
 
 MAX_HOPS = 4000
 
@@ -93,12 +94,7 @@ def made_by(trace: Trace, note: TensorNote) -> Step | None:
 
 def short_op(step: Step) -> str:
     """`conv2d` of `F.conv2d` and `nn.Conv2d`, `add` of `Tensor.__iadd__`."""
-    name = step.op.rpartition(".")[2].lower()
-    if name.startswith("__"):
-        name = name.strip("_")
-        if name[1:] in ("add", "sub", "mul", "truediv", "matmul", "pow"):
-            name = name[1:]
-    return name.rstrip("_")
+    return op_name(step.op).lower()
 
 
 def numbers(step: Step, *names: str) -> list[int]:

@@ -24,6 +24,7 @@ from tracer.diagnosis.lineage import (
 )
 from tracer.diagnosis.rules import broadcast_break, called
 from tracer.document import Failure, Operand, Place, Root, Step, TensorNote, Trace
+from tracer.ops.names import shape_text
 
 
 def root(crash: Crash, finding: Finding, failure: Failure) -> Root | None:
@@ -156,12 +157,8 @@ class _Search:
         return self.step(
             hop.step,
             f"This {short_op(hop.step)} put the batch of {batch} and other dimensions together: "
-            f"{_shape(before)} became {_shape(hop.note)}.",
+            f"{shape_text(before)} became {shape_text(hop.note)}.",
         )
-
-
-def _shape(note: TensorNote) -> str:
-    return str(tuple(note.shape))
 
 
 def _line(text: str) -> str:
@@ -288,7 +285,7 @@ def _of_layer(s: _Search) -> Root | None:
         note, dim = s.note(weights[0]), weights[0].dim
         made = s.parameter(
             note,
-            f"{note.name} is made with {_shape(note)} here.",
+            f"{note.name} is made with {shape_text(note)} here.",
             dim if weights[0].wanted not in note.shape else None,
         )
         if made is not None:
@@ -330,12 +327,12 @@ def _elsewhere(s: _Search, note: TensorNote, mark: Mark) -> Root | None:
             return s.step(
                 found.last.step,
                 f"The size {note.shape[dim]} is made here as dimension {found.hops[-1].dim} of "
-                f"{_shape(found.last.note)}; it is wanted in dimension {mark.dim}.",
+                f"{shape_text(found.last.note)}; it is wanted in dimension {mark.dim}.",
             )
     if s.finding.facts.get("layout") == "unbatched":
         for step, _, _ in ancestors(s.trace, note):
             if step.op == "nn.Embedding":
-                return s.step(step, f"{_shape(step.outputs[0])} has no channel dimension.")
+                return s.step(step, f"{shape_text(step.outputs[0])} has no channel dimension.")
     return None
 
 
@@ -362,7 +359,8 @@ def _unbatched(s: _Search, note: TensorNote, wanted: int | None) -> Root | None:
         return None
     return s.input(
         last,
-        f"The input {last.name} {_shape(last)} is one sample without a batch dimension: its first "
+        f"The input {last.name} {shape_text(last)} is one sample without a batch dimension: its "
+        f"first "
         "dimension was taken for the batch.",
     )
 
@@ -371,7 +369,7 @@ def _from_where(s: _Search, found: Birth, wanted: int) -> str:
     last = found.last
     if last is None:
         name = found.note.name or "a tensor made elsewhere"
-        return f": that is the size of {name} {_shape(found.note)}, dimension {found.dim}."
+        return f": that is the size of {name} {shape_text(found.note)}, dimension {found.dim}."
     if last.how == "merged":
         sizes = [n.shape[d] for n, d in last.sources]
         text = f": {'·'.join(map(str, sizes))} after `{_line(last.step.expression)}`"
@@ -402,14 +400,15 @@ def _culprit(s: _Search, found: Birth, wanted: int) -> tuple[int, Root] | None:
         ):
             return 92, s.step(
                 hop.step,
-                f"Before this {op}, dimension {hop.dim} was {wanted}: {_shape(x)} became "
-                f"{_shape(hop.note)}.",
+                f"Before this {op}, dimension {hop.dim} was {wanted}: {shape_text(x)} became "
+                f"{shape_text(hop.note)}.",
             )
         moved = s.layer_path() is not None or (hop.sources and hop.sources[0][1] != hop.dim)
         if moved and op in _PERMUTES and wanted in x.shape[1:] and x.shape[0] == hop.note.shape[1]:
             return 85, s.step(
                 hop.step,
-                f"This {op} moves the batch: {_shape(x)} became {_shape(hop.note)}, and the "
+                f"This {op} moves the batch: {shape_text(x)} became {shape_text(hop.note)}, and "
+                f"the "
                 f"{wanted} stay in dimension {x.shape.index(wanted, 1)} of what it was.",
             )
         dropped = len(x.shape) - len(hop.note.shape)
@@ -419,13 +418,14 @@ def _culprit(s: _Search, found: Birth, wanted: int) -> tuple[int, Root] | None:
             if kept and wanted in gone and wanted not in hop.note.shape:
                 return 88, s.step(
                     hop.step,
-                    f"This {_plain(op)} took away the dimension of {wanted}: {_shape(x)} became "
-                    f"{_shape(hop.note)}.",
+                    f"This {_plain(op)} took away the dimension of {wanted}: {shape_text(x)} "
+                    f"became "
+                    f"{shape_text(hop.note)}.",
                 )
         if op in _JOINING and hop.how == "same":
             total = sum(n.shape[hop.dim] for n in sources if len(n.shape) > hop.dim)
             if total == wanted:
-                listed = " and ".join(_shape(n) for n in sources[:3])
+                listed = " and ".join(shape_text(n) for n in sources[:3])
                 return 91, s.step(
                     hop.step,
                     f"{listed} are joined along another dimension here: along dimension {hop.dim} "
@@ -436,8 +436,9 @@ def _culprit(s: _Search, found: Birth, wanted: int) -> tuple[int, Root] | None:
             if n.shape[d] == wanted and op not in _SPATIAL and op not in _JOINING:
                 return 90, s.step(
                     hop.step,
-                    f"This {_plain(op)} made {hop.note.shape[hop.dim]} of {wanted}: {_shape(n)} "
-                    f"became {_shape(hop.note)}.",
+                    f"This {_plain(op)} made {hop.note.shape[hop.dim]} of {wanted}: "
+                    f"{shape_text(n)} "
+                    f"became {shape_text(hop.note)}.",
                 )
     return None
 
@@ -479,8 +480,9 @@ def _swapped(s: _Search, note: TensorNote, mark: Mark) -> Root | None:
                     call.place,
                     call.module,
                     None,
-                    f"{call.module} is given {note.name or 'one tensor'} {_shape(note)} and "
-                    f"{other.name or 'another'} {_shape(other)}: in each other's place they would "
+                    f"{call.module} is given {note.name or 'one tensor'} {shape_text(note)} and "
+                    f"{other.name or 'another'} {shape_text(other)}: in each other's place they "
+                    f"would "
                     "fit.",
                 )
     return None
@@ -500,7 +502,7 @@ def _best(s: _Search) -> Root | None:
         first = [step for step, _, _ in ancestors(s.trace, into)]
         maker = made_by(s.trace, first[-1].inputs[0] if first else into)
         if maker is not None and not maker.inputs:
-            return s.step(maker, f"{_shape(into)} is made here, to be written to.")
+            return s.step(maker, f"{shape_text(into)} is made here, to be written to.")
     scored: list[tuple[int, int, Root]] = []
     marks = s.finding.marks[:1] if facts.get("in_place") else s.finding.marks
     for order, mark in enumerate(marks):
@@ -560,7 +562,8 @@ def _too_short(s: _Search, marks: Sequence[Mark]) -> Root | None:
         if mark.wanted is not None and f":{mark.wanted}" in cut.step.arguments[0].replace(" ", ""):
             return s.parameter(
                 found.note,
-                f"{found.note.name} is made with {mark.size} rows here, {_shape(found.note)}, and "
+                f"{found.note.name} is made with {mark.size} rows here, {shape_text(found.note)}, "
+                f"and "
                 f"`{_line(cut.step.expression)}` asks for {mark.wanted}.",
                 found.dim,
             )
@@ -574,13 +577,13 @@ def _shorter(s: _Search, marks: Sequence[Mark]) -> Root | None:
         return None
     note = notes[0]
     if note.kind == "input":
-        return s.input(note, f"The input {note.name} is {_shape(note)}: it lacks dimensions.")
+        return s.input(note, f"The input {note.name} is {shape_text(note)}: it lacks dimensions.")
     maker = made_by(s.trace, note)
     if maker is not None and maker.place.statement_span == s.failure.place.statement_span:
         origin = birth(s.trace, note, len(note.shape) - 1).note
         if origin.kind in ("parameter", "buffer") and len(origin.shape) == len(note.shape):
-            return s.parameter(origin, f"{origin.name} is made with {_shape(origin)} here.")
-    return s.step(maker, f"{_shape(note)} is made here.") if maker is not None else None
+            return s.parameter(origin, f"{origin.name} is made with {shape_text(origin)} here.")
+    return s.step(maker, f"{shape_text(note)} is made here.") if maker is not None else None
 
 
 def _suspect(s: _Search, mark: Mark) -> tuple[int, Root] | None:
@@ -588,7 +591,7 @@ def _suspect(s: _Search, mark: Mark) -> tuple[int, Root] | None:
     if note.kind in ("parameter", "buffer"):
         # The wanted size is there, on another axis: that was chosen where the parameter was made.
         dim = mark.dim if mark.wanted not in note.shape else None
-        made = s.parameter(note, f"{name} is made with {_shape(note)} here.", dim)
+        made = s.parameter(note, f"{name} is made with {shape_text(note)} here.", dim)
         return (50, made) if made is not None else None
     found = birth(s.trace, note, mark.dim)
     if (hop := s.swallowed(found)) is not None:
@@ -604,18 +607,18 @@ def _suspect(s: _Search, mark: Mark) -> tuple[int, Root] | None:
     last = found.last
     if last is None:
         if found.note.kind in ("parameter", "buffer"):
-            why = f"{found.note.name} is made with {_shape(found.note)} here."
+            why = f"{found.note.name} is made with {shape_text(found.note)} here."
             made = s.parameter(found.note, why, found.dim)
             return (50, made) if made is not None else None
         if found.note.kind == "input":
             return 20, s.input(
                 found.note,
                 f"{mark.size} is dimension {found.dim} of the input {found.note.name} "
-                f"{_shape(found.note)}.",
+                f"{shape_text(found.note)}.",
             )
         for index, operand in enumerate(s.failure.operands):
             if operand.note.id == found.note.id:
-                why = f"{s.called(index)} is made with {_shape(note)} here."
+                why = f"{s.called(index)} is made with {shape_text(note)} here."
                 kept = s.kept(operand, why)
                 return (50, kept) if kept is not None else None
         return None
@@ -631,13 +634,14 @@ def _suspect(s: _Search, mark: Mark) -> tuple[int, Root] | None:
     if last.how == "changed":
         return _shrunk(s, mark, note)
     if last.how == "new":
-        at, shape = found.hops[-1].dim, _shape(last.note)
+        at, shape = found.hops[-1].dim, shape_text(last.note)
         why = f"Dimension {at} of {shape} is made here, of size {mark.size}."
         return 65, s.step(last.step, why)
     if last.how in ("merged", "split", "regrouped"):
         before = last.sources[0][0]
         return 45 if last.how == "merged" else 55, s.step(
-            last.step, f"{_shape(before)} becomes {_shape(last.note)} here: {mark.size} is new."
+            last.step,
+            f"{shape_text(before)} becomes {shape_text(last.note)} here: {mark.size} is new.",
         )
     return None
 
@@ -675,7 +679,8 @@ def _fallen(s: _Search, mark: Mark) -> Root | None:
         if added and after.shape == note.shape:
             return s.step(
                 step,
-                f"The new dimension of 1 is put here: {_shape(before)} became {_shape(after)}, "
+                f"The new dimension of 1 is put here: {shape_text(before)} became "
+                f"{shape_text(after)}, "
                 "which does not line up.",
             )
         if len(before.shape) > len(after.shape):
@@ -684,7 +689,7 @@ def _fallen(s: _Search, mark: Mark) -> Root | None:
             return s.step(
                 step,
                 f"This {_plain(short_op(step))} takes {_dims(len(before.shape))} to "
-                f"{len(after.shape)}: {_shape(before)} became {_shape(after)}.",
+                f"{len(after.shape)}: {shape_text(before)} became {shape_text(after)}.",
             )
     return None
 
@@ -800,7 +805,7 @@ def _rank(s: _Search) -> Root | None:
     if _norm_for(s, have) and (made := _norm(s, note, name)) is not None:
         return made
     if isinstance(wanted, int) and have > wanted and maker is not None:
-        return s.step(maker, f"{_shape(note)}, with {_dims(have)}, is made here.")
+        return s.step(maker, f"{shape_text(note)}, with {_dims(have)}, is made here.")
     joins = s.finding.kind == "rank" and s.crash.op in ("cat", "stack")
     if joins and isinstance(wanted, int) and have < wanted:
         return _longer(s, wanted)
@@ -809,13 +814,13 @@ def _rank(s: _Search) -> Root | None:
         if isinstance(wanted, int) and wanted != have:
             lacks = f", {abs(wanted - have)} {'fewer' if wanted > have else 'more'} than {wanted}"
         return s.input(
-            last, f"The input {last.name or name} {_shape(last)} has {_dims(have)}{lacks}."
+            last, f"The input {last.name or name} {shape_text(last)} has {_dims(have)}{lacks}."
         )
     first = made_by(s.trace, last)
     if first is not None:
-        return s.step(first, f"{_shape(last)} is made here.")
+        return s.step(first, f"{shape_text(last)} is made here.")
     if last.kind == "parameter" and s.crash.op not in ("expand", "repeat"):
-        return s.parameter(last, f"{last.name} is made with {_shape(last)} here.")
+        return s.parameter(last, f"{last.name} is made with {shape_text(last)} here.")
     return None
 
 
@@ -827,7 +832,7 @@ def _norm(s: _Search, note: TensorNote, name: str) -> Root | None:
     path, family = s.layer_path(), s.finding.facts.get("layer")
     if path is None:
         return None
-    has = f"{name} {_shape(note)} has {_dims(len(note.shape))}"
+    has = f"{name} {shape_text(note)} has {_dims(len(note.shape))}"
     return s.constructor(path, "", f"{family} is chosen here, and {has}.")
 
 
@@ -835,7 +840,7 @@ def _reshaped(s: _Search, step: Step, before: TensorNote, after: TensorNote) -> 
     return s.step(
         step,
         f"This {_plain(short_op(step))} makes {_dims(len(after.shape))} of {len(before.shape)}: "
-        f"{_shape(before)} became {_shape(after)}.",
+        f"{shape_text(before)} became {shape_text(after)}.",
     )
 
 
@@ -855,7 +860,7 @@ def _longer(s: _Search, wanted: int) -> Root | None:
     for index, operand in enumerate(s.failure.operands):
         if len(operand.note.shape) == wanted:
             note = operand.note
-            why = f"{s.called(index)} {_shape(note)} has {_dims(wanted)}."
+            why = f"{s.called(index)} {shape_text(note)} has {_dims(wanted)}."
             if note.kind == "input":
                 return s.input(note, why)
             maker = made_by(s.trace, note)
@@ -881,7 +886,7 @@ def _hidden(s: _Search) -> Root | None:
         return _rank(s)
     for mark in states:
         if tuple(s.note(mark).shape) == found:
-            operand, shape = s.failure.operands[mark.operand], _shape(s.note(mark))
+            operand, shape = s.failure.operands[mark.operand], shape_text(s.note(mark))
             if operand.note.kind == "constant":
                 batch = s.note(mark).shape[-2]
                 why = f"{s.name(mark)} is made here, once, as {shape}: for a batch of {batch}."
@@ -915,7 +920,7 @@ def _batch(s: _Search) -> Root | None:
         makers = [made_by(s.trace, note), *(step for step, _, _ in ancestors(s.trace, note))]
         for step in makers:
             if step is not None and step.place.statement_span != s.failure.place.statement_span:
-                return s.step(step, f"The mask is made here, as {_shape(step.outputs[0])}.")
+                return s.step(step, f"The mask is made here, as {shape_text(step.outputs[0])}.")
     return best
 
 
@@ -932,9 +937,9 @@ def _target(s: _Search) -> Root | None:
                 break
             note = before  # a cast, say
         if note.kind == "input":
-            return s.input(note, f"The input {note.name} is {_shape(note)}.")
+            return s.input(note, f"The input {note.name} is {shape_text(note)}.")
         maker = made_by(s.trace, note)
-        return s.step(maker, f"{_shape(note)} is made here.") if maker is not None else None
+        return s.step(maker, f"{shape_text(note)} is made here.") if maker is not None else None
     return _best(s)
 
 
@@ -965,7 +970,7 @@ def _written(s: _Search) -> Root | None:
     given = s.made[0] if s.made else None
     if given is not None and s.note(given).kind == "input" and s.finding.kind == "numel":
         note = s.note(given)
-        return s.input(note, f"The input {note.name} is {_shape(note)}.")
+        return s.input(note, f"The input {note.name} is {shape_text(note)}.")
     return None
 
 
@@ -1052,7 +1057,7 @@ def _kernel(s: _Search) -> Root | None:
     if origin.kind != "input":
         return None
     way = " → ".join(map(str, reversed(sizes)))
-    why = f"The input {origin.name} {_shape(origin)} is too small"
+    why = f"The input {origin.name} {shape_text(origin)} is too small"
     return s.input(origin, f"{why}: {way}." if len(sizes) > 1 else f"{why}.")
 
 
@@ -1162,7 +1167,7 @@ def _stride(s: _Search) -> Root | None:
                 return s.step(
                     step,
                     f"This {short_op(step)} leaves the elements where they are in memory: "
-                    f"{_shape(before)} became {_shape(after)}.",
+                    f"{shape_text(before)} became {shape_text(after)}.",
                 )
     return None
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from tracer.diagnosis.finding import Crash, Finding, Mark, Running
 from tracer.document import Trace
+from tracer.ops.names import op_name, shape_text
 
 Rule = Callable[..., Finding | None]
 
@@ -123,7 +124,7 @@ class Case:
         `broadcast_tensors`."""
         step = self.crash.trace.failure.step if self.crash.trace.failure is not None else None
         if self.crash.op == "broadcast_tensors" and step is not None:
-            return step.op.rpartition(".")[2].strip("_")
+            return op_name(step.op)
         return self.crash.op or "the operation"
 
     def position(self, tensor: Any, taken: int = 0) -> int | None:
@@ -232,11 +233,6 @@ def called(trace: Trace, operand: int) -> str:
 
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-
-
-def shape_text(value: Any) -> str:
-    sizes = tuple(int(size) for size in (value.shape if isinstance(value, Tensor) else value))
-    return f"({', '.join(map(str, sizes))}{',' * (len(sizes) == 1)})"
 
 
 def counted(number: int, thing: str) -> str:

@@ -18,10 +18,10 @@ from tracer.diagnosis.rules import (
     layer_rule,
     pairs,
     rule,
-    shape_text,
     tensors_of,
 )
 from tracer.diagnosis.rules_product import too_large
+from tracer.ops.names import shape_text
 
 # --- normalisation -------------------------------------------------------------------------------
 

@@ -16,8 +16,8 @@ from tracer.diagnosis.rules import (
     dims,
     pairs,
     rule,
-    shape_text,
 )
+from tracer.ops.names import shape_text
 
 
 @rule("linear")

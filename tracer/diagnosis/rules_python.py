@@ -19,9 +19,9 @@ from tracer.diagnosis.rules import (
     counted,
     dims,
     kind_of,
-    shape_text,
     tensors_of,
 )
+from tracer.ops.names import shape_text
 
 
 @any_rule

@@ -18,9 +18,9 @@ from tracer.diagnosis.rules import (
     dims,
     kind_of,
     rule,
-    shape_text,
     tensors_of,
 )
+from tracer.ops.names import shape_text
 
 
 @rule("masked_fill", "masked_scatter", "masked_select")

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from tracer.document import Step, TensorNote, Trace, Warning
+from tracer.ops.names import op_name, shape_text
 
 
 def _words(text: str) -> frozenset[str]:
@@ -84,22 +85,12 @@ class _Run:
         return found
 
 
-def _name(step: Step) -> str:
-    """`add` of `Tensor.__iadd__`, `Tensor.__radd__` and `torch.add_`."""
-    name = step.op.rpartition(".")[2]
-    if name.startswith("__") and name.endswith("__"):
-        name = name.strip("_")
-        return name[1:] if name[1:] in _ELEMENTWISE else name
-    return name.rstrip("_")
-
-
 def _data(step: Step) -> tuple[TensorNote, ...]:
     return tuple(note for note in step.inputs if note.kind not in ("parameter", "buffer"))
 
 
 def _shown(note: TensorNote) -> str:
-    shape = f"({', '.join(map(str, note.shape))}{',' * (len(note.shape) == 1)})"
-    return f"{note.name} {shape}" if note.name else shape
+    return f"{note.name} {shape_text(note.shape)}".lstrip()
 
 
 # --- a sum of a column and a row, a loss of two shapes ------------------------------------------
@@ -120,7 +111,7 @@ _SHAPING = _words(
 def _outer_sums(run: _Run) -> Iterator[Warning]:
     """(B, 1) and (B,) make (B, B)."""
     for step in run.trace.steps:
-        if _name(step) not in _ELEMENTWISE or len(step.inputs) != 2 or not step.outputs:
+        if op_name(step.op) not in _ELEMENTWISE or len(step.inputs) != 2 or not step.outputs:
             continue
         result = step.outputs[0]
         for column, row in (step.inputs, step.inputs[::-1]):
@@ -144,9 +135,9 @@ def _was_shaped(trace: Trace, note: TensorNote) -> bool:
     """Whether the last step that changed the shape on the way to `note` was written for it."""
     while note.born is not None:
         step = trace.steps[note.born]
-        if _name(step) in _SHAPING or "keepdim=True" in step.arguments:
+        if op_name(step.op) in _SHAPING or "keepdim=True" in step.arguments:
             return True
-        if _name(step) == "getitem":
+        if op_name(step.op) == "getitem":
             return any("None" in argument for argument in step.arguments)
         same = [source for source in _data(step) if source.shape == note.shape]
         if not same:
@@ -158,7 +149,7 @@ def _was_shaped(trace: Trace, note: TensorNote) -> bool:
 
 def _losses(run: _Run) -> Iterator[Warning]:
     for step in run.trace.steps:
-        name = step.op.rpartition(".")[2]
+        name = op_name(step.op)
         if name not in _LOSSES and name not in _LOSS_LAYERS:
             continue
         notes = _data(step)
@@ -195,7 +186,7 @@ def _masks(run: _Run) -> Iterator[Warning]:
 
 
 def _softmax_dim(step: Step) -> int | None:
-    if step.op.rpartition(".")[2] not in ("softmax", "log_softmax", "Softmax", "LogSoftmax"):
+    if op_name(step.op) not in ("softmax", "log_softmax", "Softmax", "LogSoftmax"):
         return None
     for argument in step.arguments:
         value = argument.removeprefix("dim=")
@@ -211,7 +202,7 @@ def _masked(trace: Trace, note: TensorNote) -> Step | None:
         if note.born is None:
             return None
         step = trace.steps[note.born]
-        if _name(step) == "masked_fill" and len(step.inputs) == 2:
+        if op_name(step.op) == "masked_fill" and len(step.inputs) == 2:
             return step
         if len(_data(step)) != 1 or _data(step)[0].shape != shape:
             return None
@@ -227,7 +218,7 @@ _FIRST_OPEN = re.compile(r"(?:shape=|size=)?[(\[]?-1\b")
 
 def _views(run: _Run) -> Iterator[Warning]:
     for step in run.trace.steps:
-        if _name(step) not in _VIEWS or not step.outputs or len(_data(step)) != 1:
+        if op_name(step.op) not in _VIEWS or not step.outputs or len(_data(step)) != 1:
             continue
         (before,), after = _data(step), step.outputs[0]
         if before.id not in run.from_inputs or _was_padded(run.trace, before):
@@ -284,7 +275,7 @@ def _was_padded(trace: Trace, note: TensorNote) -> bool:
         if note.born is None:
             return False
         step = trace.steps[note.born]
-        if _name(step) in ("pad", "cat", "concat", "concatenate"):
+        if op_name(step.op) in ("pad", "cat", "concat", "concatenate"):
             return True
         if not _data(step):
             return False
@@ -428,7 +419,7 @@ def _latest(
 def _squeezes(run: _Run, step: Step, batch: int) -> bool:
     """A `squeeze()` of all axes, on something that may begin with the batch."""
     return (
-        _name(step) == "squeeze"
+        op_name(step.op) == "squeeze"
         and not step.arguments
         and bool(step.inputs)
         and step.inputs[0].shape[:1] == (batch,)
@@ -459,7 +450,7 @@ def _wide_and_narrow(step: Step) -> tuple[TensorNote, TensorNote]:
 
 def _meets_batch(run: _Run, step: Step, batch: int) -> bool:
     """A tensor of fewer axes, whose first one may be the batch, meets another axis of its size."""
-    if _name(step) not in _ELEMENTWISE or len(step.inputs) != 2 or batch == 1:
+    if op_name(step.op) not in _ELEMENTWISE or len(step.inputs) != 2 or batch == 1:
         return False
     wide, narrow = _wide_and_narrow(step)
     axis = len(wide.shape) - len(narrow.shape)
@@ -477,7 +468,7 @@ def _meets_batch(run: _Run, step: Step, batch: int) -> bool:
 def _writes_batch(run: _Run, step: Step, batch: int) -> bool:
     """Whether the first size that can be the batch's is written as a number, as an attribute of the
     module or as a global name."""
-    if _name(step) not in _SIZED or not step.outputs:
+    if op_name(step.op) not in _SIZED or not step.outputs:
         return False
     call = _parsed(step.expression)
     if not isinstance(call, ast.Call):
@@ -488,7 +479,7 @@ def _writes_batch(run: _Run, step: Step, batch: int) -> bool:
     # `torch.reshape(x, (32, -1))` names its tensor first, `new_full(sizes, 0)` its value last.
     if step.op.startswith("torch.") and step.inputs:
         sizes = sizes[1:]
-    if _name(step) in _VIEWS and step.inputs[0].id not in run.from_inputs:
+    if op_name(step.op) in _VIEWS and step.inputs[0].id not in run.from_inputs:
         return False  # a parameter given another shape
     for node, size in zip(sizes, shape, strict=False):
         if any(_fixed(run, step, factor) == batch for factor in _factors(node)):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import graphviz
 
 from tracer.document import Call, Step, TensorNote, Trace
+from tracer.ops.names import op_name
 
 MAX_NODES = 300
 """More than these are neither readable nor quickly laid out: show one module's level at a time."""
@@ -184,7 +185,7 @@ class _Drawing:
 
 def _label(step: Step, within: str) -> str:
     """What the step made, over how: names that the frame around it already says are left out."""
-    operation = _clip(step.op.rsplit(".", 1)[-1].strip("_"))
+    operation = _clip(op_name(step.op))
     if step.op.startswith("nn.") and step.module:
         inner = step.module.removeprefix(f"{within}.") if within else step.module
         operation = f"{_clip(inner)} · {operation}"

@@ -28,6 +28,7 @@ from tracer.document import (
     TensorNote,
     Trace,
 )
+from tracer.ops.names import shape_text
 from tracer.views.diff import Lines, edited, known_lines
 
 _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
@@ -135,16 +136,12 @@ def _columns(text: str) -> int:
     )
 
 
-def _shape(shape: Sequence[int]) -> str:
-    return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
-
-
 _Sizes = Callable[[TensorNote], str]
 """How the shape of a tensor is written."""
 
 
 def _numbers(note: TensorNote) -> str:
-    return _shape(note.shape)
+    return shape_text(note.shape)
 
 
 def _formulas(note: TensorNote) -> str:
@@ -767,7 +764,7 @@ def _root_lines(root: Root, color: bool, width: int) -> Iterator[str]:
 
 
 def _fix_lines(number: int, fix: Fix, known: Lines, color: bool, width: int) -> Iterator[str]:
-    shapes = ", ".join(_shape(shape) for shape in fix.output_shapes)
+    shapes = ", ".join(shape_text(shape) for shape in fix.output_shapes)
     gives = f", gives {shapes}" if shapes else ""
     state = f" (run with this change{gives})" if fix.verified else " (not run)"
     head, *rest = _wrapped(

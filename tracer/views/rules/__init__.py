@@ -7,9 +7,10 @@ speaks.  Where they do not determine what happened, the words only compare shape
 from __future__ import annotations
 
 from tracer.document import Step
+from tracer.ops.names import is_reflected, op_name, shape_text
 from tracer.views.dimensions import Known
 from tracer.views.rules import index, layers, products, shape, values
-from tracer.views.rules.case import RULES, Case, Told, Unclear, dtype_of, shape_text, some_shapes
+from tracer.views.rules.case import RULES, Case, Told, Unclear, dtype_of, some_shapes
 
 __all__ = ["Told", "index", "layers", "products", "shape", "tell", "values"]
 
@@ -51,12 +52,7 @@ def _short_name(op: str) -> tuple[str, bool]:
         return layers.MODULES.get(name, f"nn.{name}"), False
     if head not in _HEADS and not (head == "torch.linalg" and name in _LINALG):
         return "", False
-    if len(name) > 4 and name.startswith("__") and name.endswith("__"):
-        core = name[2:-2]
-        if core not in RULES and core[1:] in RULES and core[0] in "ri":
-            return core[1:], core[0] == "r"
-        return core, False
-    return name.rstrip("_"), False
+    return op_name(op), is_reflected(op)
 
 
 def _compared(step: Step) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from tracer.document import Step, TensorNote
+from tracer.ops.names import shape_text
 from tracer.views.dimensions import Dim, Dims, Known, Shape
 
 
@@ -253,10 +254,6 @@ _ORDINALS = ("first", "second", "third", "fourth")
 def listed(texts: Iterable[object]) -> str:
     *front, last = (str(text) for text in texts)
     return f"{', '.join(front)} and {last}" if front else last
-
-
-def shape_text(shape: Shape) -> str:
-    return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
 
 
 def some_shapes(shapes: Sequence[Shape]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from tracer.ops.names import shape_text
 from tracer.views.dimensions import Dim
 from tracer.views.rules.case import (
     Case,
@@ -15,7 +16,6 @@ from tracer.views.rules.case import (
     many,
     need,
     ordinal,
-    shape_text,
     tells,
 )
 

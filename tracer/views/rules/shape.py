@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+from tracer.ops.names import shape_text
 from tracer.views.dimensions import Dim, Dims, Shape
 from tracer.views.rules.case import (
     Case,
@@ -19,7 +20,6 @@ from tracer.views.rules.case import (
     need,
     ordinal,
     read,
-    shape_text,
     some_shapes,
     tells,
 )

@@ -3,6 +3,7 @@ reductions, order, normalisation, new tensors, dtypes."""
 
 from __future__ import annotations
 
+from tracer.ops.names import shape_text
 from tracer.views.dimensions import Dim, Dims
 from tracer.views.rules.case import (
     RULES,
@@ -17,7 +18,6 @@ from tracer.views.rules.case import (
     dtype_of,
     need,
     ordinal,
-    shape_text,
     size_at,
     some_shapes,
     tells,

@@ -1,0 +1,58 @@
+"""What operations, shapes and dimensions are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+# They have forms in place (`__iadd__`) and reflected (`__radd__`).
+_OPERATORS = frozenset(
+    [
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "truediv",
+        "floordiv",
+        "mod",
+        "matmul",
+        "pow",
+        "and",
+        "or",
+        "xor",
+        "lshift",
+        "rshift",
+    ]
+)
+
+BY_RANK = {0: "", 1: "N", 2: "B C", 3: "B N C", 4: "B C H W", 5: "B C T H W"}
+"""What the dimensions of an input are usually called, by how many there are."""
+
+
+def op_name(op: str) -> str:
+    """The operation's own name: `add` of `torch.add`, `Tensor.add_`, `Tensor.__iadd__` and
+    `Tensor.__radd__`, `Conv2d` of `nn.Conv2d`."""
+    name = op.rpartition(".")[2]
+    if len(name) > 4 and name.startswith("__") and name.endswith("__"):
+        name = name[2:-2]
+        if name[0] in "ir" and name[1:] in _OPERATORS:
+            name = name[1:]
+    return "div" if name == "truediv" else name.rstrip("_")
+
+
+def is_reflected(op: str) -> bool:
+    """Whether the operands stand the other way round, as in `1 - x`: `Tensor.__rsub__`."""
+    name = op.rpartition(".")[2]
+    return name.startswith("__r") and name.endswith("__") and name[3:-2] in _OPERATORS
+
+
+class _Shaped(Protocol):
+    @property
+    def shape(self) -> Iterable[object]: ...
+
+
+def shape_text(shape: Iterable[object] | _Shaped) -> str:
+    """`(2, 64)`, and `(64,)` of a single dimension.  Takes the sizes, or what has a `shape`."""
+    sizes = shape if isinstance(shape, Iterable) and not hasattr(shape, "shape") else shape.shape
+    words = [str(size) for size in sizes]
+    return f"({', '.join(words)}{',' * (len(words) == 1)})"
