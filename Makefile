@@ -1,4 +1,5 @@
 # make run   starts the app           (PORT=9000 for a port of your own)
+# make edit  starts it for work on lessons: the key L reads them anew
 # make test  checks and tests everything
 #
 # Both make .venv first; only Python 3.11 or newer is needed for that.
@@ -12,13 +13,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test clean
+.PHONY: help run edit test clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
 
 run: $(VENV)/installed
 	@exec $(BIN)/python -m ui.serve --port "$(PORT)"
+
+edit: $(VENV)/installed
+	@exec $(BIN)/python -m ui.serve --edit --port "$(PORT)"
 
 test: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.browser.chromium

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from ui import language
+from ui import language, reload
 from ui.language import say
 
 _HERE = Path(__file__).parent
@@ -43,6 +43,7 @@ def frame(title: str, page: str) -> bool:
             icon = f":material/{icon}:"
             st.page_link(page, label=label, icon=icon)
         language.switch()
+        reload.button()
     return arrived or went_back
 
 
@@ -53,8 +54,8 @@ def _went_back() -> bool:
 
 
 def _freeze() -> None:
-    """Streamlit collects garbage after every run of a script; walking through all that torch has
-    imported makes this slow, and none of it is ever garbage."""
+    """Python collects garbage when enough new objects have come together; walking through all that
+    torch has imported makes this slow, and none of it is ever garbage."""
     global _frozen
     if not _frozen:
         gc.collect()

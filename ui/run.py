@@ -7,12 +7,14 @@ on the `meta` device; the values follow when they fit into memory.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import logging
 import os
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -374,8 +376,43 @@ def in_units(count: float, units: tuple[str, ...]) -> str:
 # --- in the background ------------------------------------------------------------------------
 
 
-class Job:
-    """A run with values in its own thread, which can be watched and cancelled."""
+_threads: weakref.WeakSet[Background] = weakref.WeakSet()
+
+
+class Background:
+    """Work in a thread of its own, which can be waited for and cancelled."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        _threads.add(self)
+        self._thread.start()
+
+    def _work(self) -> None:
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        """Ends the work before its next operation."""
+        self.cancelled = True
+
+    def wait(self, seconds: float | None) -> bool:
+        """Whether it has ended, after waiting for it at most so long."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+
+@atexit.register
+def _end() -> None:
+    """Python ends threads wherever they are, which torch answers by aborting the process."""
+    running = list(_threads)
+    for each in running:
+        each.cancel()
+    for each in running:
+        each.wait(None)
+
+
+class Job(Background):
+    """A run with values, which can be watched."""
 
     def __init__(self, view: View, total: int) -> None:
         self.view = view
@@ -383,9 +420,7 @@ class Job:
         self.done = 0
         self.run: Run | None = None
         self.problem: str | None = None
-        self.cancelled = False
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
+        super().__init__()
 
     def _watch(self, done: int) -> None:
         self.done = done
@@ -402,37 +437,28 @@ class Job:
         except Exception as error:  # noqa: BLE001 - shown to the reader, who can act on it
             self.problem = f"The run stopped: {type(error).__name__}: {error}"
 
-    def cancel(self) -> None:
-        """Ends the run before its next operation."""
-        self.cancelled = True
 
-    def wait(self, seconds: float) -> bool:
-        """Whether it has ended, after waiting for it at most so long."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
-
-
-class FormulaJob:
-    """Formulas for a run, found in their own thread, so that the numbers are there first."""
+class FormulaJob(Background):
+    """Formulas for a run, found after it, so that the numbers are there first."""
 
     def __init__(self, view: View, run: Run) -> None:
         self.view = view
-        self.stands_in = run.stands_in
-        self._thread = threading.Thread(target=self._work, args=(run,), daemon=True)
-        self._thread.start()
+        self.run = run
+        super().__init__()
 
-    def _work(self, run: Run) -> None:
+    @property
+    def stands_in(self) -> bool:
+        return self.run.stands_in
+
+    def _work(self) -> None:
         view = self.view
         if known_solution(lesson(view.lesson), dict(view.settings), view.training) is None:
             # Let the page with the numbers go out before this takes its share of the processor.
             time.sleep(HOLD_BACK)
+        if self.cancelled:
+            return
         try:
-            with_formulas(view, run)
+            with_formulas(view, self.run)
         except Exception:
             # The numbers stand; what is missing are formulas.
             logging.getLogger(__name__).exception("No formulas for %s", self.view.lesson)
-
-    def wait(self, seconds: float) -> bool:
-        """Whether it has ended, after waiting for it at most so long."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()

@@ -1,4 +1,4 @@
-"""Start the app: `python -m ui.serve [--port 8501]`.
+"""Start the app: `python -m ui.serve [--port 8501] [--edit]`.
 
 It listens to this machine alone.  Started otherwise on an address that others reach, or behind a
 proxy, its page Debug runs no code but its own examples; the environment variable
@@ -17,6 +17,9 @@ ADDRESS = "127.0.0.1"
 PORT = 8501
 TRIED = 50
 
+EDIT = "SHAPEWALK_EDIT"
+"""The environment variable that is 1 where the app has a key that reads its code anew."""
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -25,14 +28,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--port", default="", help=f"on which the app listens; a free one from {PORT} on if empty"
     )
-    asked = parser.parse_args(arguments).port
+    parser.add_argument(
+        "--edit", action="store_true", help="with a key that reads lessons and pages anew"
+    )
+    asked = parser.parse_args(arguments)
     try:
-        port = choose_port(asked)
+        port = choose_port(asked.port)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     print(f"\n  Shapewalk is at http://{ADDRESS}:{port} (end it with Ctrl-C)\n", flush=True)
     os.chdir(ROOT)
+    if asked.edit:
+        os.environ[EDIT] = "1"
     command = ["-m", "streamlit", "run", "app.py"]
     command += ["--server.address", ADDRESS, "--server.port", str(port)]
     os.execv(sys.executable, [sys.executable, *command])
