@@ -17,9 +17,10 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import EllipsisType
+from typing import Any, TypeAlias, Union
 
-SCHEMA = 3
+SCHEMA = 4
 FORMAT = "shapewalk-trace"
 
 MAX_STEPS = 200_000
@@ -209,6 +210,49 @@ class _Placed:
 
 
 @dataclass(frozen=True)
+class TensorAt:
+    """A tensor among the arguments: its position in the step's `inputs`, None when it is none of
+    them."""
+
+    index: int | None
+
+
+@dataclass(frozen=True)
+class Slice:
+    """`start:stop:step` inside `x[...]`."""
+
+    start: Value
+    stop: Value
+    step: Value
+
+
+Value: TypeAlias = Union[  # noqa: UP007 - it names itself
+    bool, int, float, str, EllipsisType, TensorAt, Slice, tuple["Value", ...], None
+]
+"""What an argument can be: lists are tuples, a dtype or device is its name (`float32`)."""
+
+
+@dataclass(frozen=True)
+class Bound(Mapping[str, Value]):
+    """The arguments of a step by name, in the order of the signature, defaults filled in; the names
+    are those of torch's operator schemas, with `input` for `self` (see `tracer.bind`)."""
+
+    pairs: tuple[tuple[str, Value], ...] = ()
+
+    def __getitem__(self, name: str) -> Value:
+        for each, value in self.pairs:
+            if each == name:
+                return value
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([name for name, _ in self.pairs])
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+@dataclass(frozen=True)
 class Step(_Placed):
     """One operation, or one call of a torch.nn module.
 
@@ -217,6 +261,8 @@ class Step(_Placed):
     assigned the outputs to.  `note` is the comment above the statement with its `{...}` filled in.
     `names` maps each name or attribute chain in the statement that was a tensor to that tensor's
     note id.  `children` are the steps inside an operation of torch that was opened.
+    `arguments` are those that hold no tensor, as one would write them; `bound` are all by name,
+    empty in files older than schema 4.
     `call` indexes `Trace.calls`.  `writes` is true when the operation changed an operand in place.
     `seconds` is wall time, children included.  `error` is the exception text of a step that raised.
     """
@@ -236,6 +282,7 @@ class Step(_Placed):
     writes: bool
     seconds: float
     error: str | None
+    bound: Bound = Bound()
 
 
 @dataclass(frozen=True)
@@ -532,6 +579,8 @@ def load(path: str | Path) -> Trace:
 def _pack(value: Any) -> Any:
     if isinstance(value, TensorNote):
         return value.id
+    if isinstance(value, Bound):
+        return [[name, _pack_value(each)] for name, each in value.pairs]
     if dataclasses.is_dataclass(value):
         return _pack_fields(value)
     if isinstance(value, tuple):
@@ -547,6 +596,21 @@ def _pack_fields(value: Any) -> dict[str, Any]:
     }
 
 
+def _pack_value(value: Value) -> Any:
+    """An argument: what JSON has no word for is an object with one key."""
+    if isinstance(value, tuple):
+        return [_pack_value(item) for item in value]
+    if isinstance(value, TensorAt):
+        return {"tensor": value.index}
+    if isinstance(value, Slice):
+        return {"slice": [_pack_value(part) for part in (value.start, value.stop, value.step)]}
+    if value is Ellipsis:
+        return {"ellipsis": None}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}
+    return value
+
+
 def _refuse_constant(text: str) -> float:
     raise ValueError(f"{text} is not a JSON number")
 
@@ -559,6 +623,8 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+# One object each: NaN is equal to itself alone.
+_NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 _HINTS: dict[type, dict[str, Any]] = {}
 
 
@@ -567,6 +633,19 @@ def _hints(cls: type) -> dict[str, Any]:
         hints = typing.get_type_hints(cls)
         _HINTS[cls] = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
     return _HINTS[cls]
+
+
+def _references(value: Bound | Value) -> Iterator[int | None]:
+    """The tensors that an argument points to."""
+    if isinstance(value, TensorAt):
+        yield value.index
+    elif isinstance(value, Bound):
+        for _, each in value.pairs:
+            yield from _references(each)
+    elif isinstance(value, tuple | Slice):
+        parts = value if isinstance(value, tuple) else (value.start, value.stop, value.step)
+        for part in parts:
+            yield from _references(part)
 
 
 class _Reader:
@@ -649,6 +728,10 @@ class _Reader:
             if type(value) is not int or value not in self.notes:
                 self.fail(where, "the id of a tensor", value)
             return self.notes[value]
+        if hint is object:
+            return value
+        if hint is Bound:
+            return self.read_bound(value, where, depth)
         if dataclasses.is_dataclass(hint):
             return self.fields(typing.cast(type, hint), value, where, depth)
         origin = typing.get_origin(hint)
@@ -678,6 +761,38 @@ class _Reader:
             wanted = {int: "a whole number", str: "text", bool: "true or false"}[hint]
             self.fail(where, wanted, value)
         return value
+
+    def read_bound(self, value: Any, where: str, depth: int) -> Bound:
+        pairs = self.read_tuple((tuple[str, object], Ellipsis), value, where, depth)
+        return Bound(
+            tuple([(name, self.read_value(v, f"{where}.{name}", depth)) for name, v in pairs])
+        )
+
+    def read_value(self, value: Any, where: str, depth: int) -> Value:
+        if depth > MAX_DEPTH:
+            raise TraceFileError(f"The trace file is damaged: {where} is nested too deeply.")
+        if value is None or type(value) in (bool, int, float, str):
+            if type(value) is float and not math.isfinite(value):
+                self.fail(where, "a finite number", value)
+            return value  # type: ignore[no-any-return]
+        if isinstance(value, list):
+            return tuple(
+                self.read_value(item, f"{where}[{position}]", depth + 1)
+                for position, item in enumerate(value)
+            )
+        if isinstance(value, dict):
+            index = value.get("tensor", ...)
+            if index is None or type(index) is int:
+                return TensorAt(index)
+            parts = value.get("slice")
+            if isinstance(parts, list) and len(parts) == 3:
+                return Slice(*(self.read_value(part, where, depth + 1) for part in parts))
+            if "ellipsis" in value:
+                return Ellipsis
+            number = value.get("float")
+            if isinstance(number, str) and number in _NOT_FINITE:
+                return _NOT_FINITE[number]
+        self.fail(where, "an argument (or an object with tensor, slice, ellipsis or float)", value)
 
     def read_tuple(self, parts: tuple[Any, ...], value: Any, where: str, depth: int) -> Any:
         if not isinstance(value, list):
@@ -726,6 +841,8 @@ class _Reader:
                     raise TraceFileError(
                         f"The trace file is damaged: a child's index is {inner.index}."
                     )
+            for index in _references(step.bound):
+                inside(index, len(step.inputs), "step.bound")
             for _, note in step.names:
                 if note not in self.notes:
                     self.fail("step.names", "the id of a tensor", note)

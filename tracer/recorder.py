@@ -29,6 +29,7 @@ from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-def
 from torch.overrides import TorchFunctionMode, handle_torch_function, resolve_name
 
 from tracer import document, picture
+from tracer.bind import bind, bind_layer, moved_operands, plain
 from tracer.isolation import State, exclusive, moved, random_state, storage, unobserved, version
 from tracer.ops.names import op_name
 from tracer.source import Pattern, Site, SourceReader, filled, placeholders, with_edited_lines
@@ -269,6 +270,9 @@ def _resolve(chain: tuple[str, ...], scope: _Scope) -> tuple[str, Any] | None:
 # --- what is recorded while the module runs ---------------------------------------------------
 
 
+_UNBOUND = document.Bound()
+
+
 @dataclasses.dataclass
 class _Draft:
     """A step, or a call of a user's module (`module_call`), while it is being recorded."""
@@ -281,6 +285,7 @@ class _Draft:
     inputs: list[_Noted]
     names: dict[str, _Noted]
     arguments: tuple[str, ...] = ()
+    bound: document.Bound = _UNBOUND
     outputs: list[_Noted] = dataclasses.field(default_factory=list)
     targets: tuple[str, ...] = ()
     children: list[_Draft] = dataclasses.field(default_factory=list)
@@ -636,7 +641,8 @@ class _Recorder(TorchFunctionMode):
         frame = self._frame(inner=self._inside_step())[0] if self.calls else None
         site = self._site(frame)
         scope: _Scope = _scope(frame) if frame is not None else {}
-        inputs = [self._note(tensor) for tensor in _tensors((args, kwargs))]
+        operands = _tensors((args, kwargs))
+        inputs = [self._note(tensor) for tensor in operands]
         draft = _Draft(
             op=f"nn.{type(module).__name__}" if library else type(module).__name__,
             module=path,
@@ -651,6 +657,7 @@ class _Recorder(TorchFunctionMode):
         )
         if is_step:
             draft.arguments = tuple(_split(module.extra_repr()))
+            draft.bound = plain(bind_layer(module, args, kwargs), operands)
             self._tick()
             self._siblings().append(draft)
         else:
@@ -731,10 +738,25 @@ class _Recorder(TorchFunctionMode):
             weights = [p for name, p in draft.of.named_parameters() if "weight" in name]
             own = [self._note(weight) for weight in _tensors(weights)[:2]]
             own = [noted for noted in own if noted.name in self._order]
-        draft.inputs = _unique(draft.inputs + sorted(own, key=lambda n: self._order[n.name]))
+        given = draft.inputs
+        draft.inputs = _unique(given + sorted(own, key=lambda n: self._order[n.name]))
+        draft.bound = self._rebound(draft, given)
         # A module that is one operation says nothing more when opened.
         while len(draft.children) == 1:
             draft.children = draft.children[0].children
+
+    def _rebound(self, draft: _Draft, given: list[_Noted]) -> document.Bound:
+        """The arguments of a step whose operands `given` have become `draft.inputs`, a layer's own
+        weights among them."""
+        positions = {noted.id: position for position, noted in enumerate(draft.inputs)}
+        own: dict[str, int] = {}
+        if draft.of is not None:
+            named = {noted.name: noted.id for noted in draft.inputs if noted.name in self._order}
+            for name, tensor in (*draft.of._parameters.items(), *draft.of._buffers.items()):
+                path, _ = self._owned.get(id(tensor), ("", ""))
+                if path in named:
+                    own[name] = positions[named[path]]
+        return moved_operands(draft.bound, [positions[noted.id] for noted in given], own)
 
     # --- operations ---
 
@@ -800,6 +822,7 @@ class _Recorder(TorchFunctionMode):
             inputs=[],
             names=self._names(site, scope),
             arguments=_arguments(func, args, kwargs),
+            bound=plain(bind(func, args, kwargs), operands),
             fill=self._fill(site, scope),
             first_note=self._next_note,
         )
@@ -1102,6 +1125,7 @@ class _Recorder(TorchFunctionMode):
                 inputs=notes(draft.inputs),
                 outputs=notes(draft.outputs),
                 arguments=draft.arguments,
+                bound=draft.bound,
                 # A name may stand for a tensor at a moment that no step saw.
                 names=tuple((text, n.id) for text, n in draft.names.items() if n.id in seen),
                 children=freeze(draft.children),

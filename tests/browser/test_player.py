@@ -28,7 +28,7 @@ from tests.tracer.views.symbolic import formula, with_formulas
 from tracer import Step, Trace, trace
 from tracer.document import Constraint, Cost
 from tracer.views import html
-from tracer.views.player import payload, script, style
+from tracer.views.player import SCRIPT, STYLE, payload
 
 Open = Callable[..., Page]
 
@@ -154,8 +154,8 @@ def show(open_page: Open, server: Server) -> Show:
         **page_options: Any,
     ) -> Page:
         text = HARNESS % {
-            "style": style(),
-            "script": script(),
+            "style": STYLE.read_text(encoding="utf-8"),
+            "script": SCRIPT.read_text(encoding="utf-8"),
             "trace": json.dumps(payload(run, letters)).replace("<", "\\u003c"),
             "space": space,
             "shadow": "true" if shadow else "false",

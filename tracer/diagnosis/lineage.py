@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tracer.document import Step, TensorNote, Trace
 from tracer.ops.names import op_name
+from tracer.ops.table import Bound, bound_step
 
 MAX_HOPS = 4000
 
@@ -149,6 +150,9 @@ def _joins(step: Step) -> bool:
 
 def _made(step: Step, note: TensorNote, dim: int) -> _Made:
     """How `step` made dimension `dim` of `note`, and of what."""
+    bound = bound_step(step)
+    if bound is not None:
+        return _by_table(bound, step, note, dim)
     op = short_op(step)
     rank, size = len(note.shape), note.shape[dim]
     weights = [n for n in step.inputs if n.kind == "parameter"]
@@ -216,6 +220,19 @@ def _made(step: Step, note: TensorNote, dim: int) -> _Made:
         index = step.inputs[1]
         return ("same", [(index, dim)]) if len(index.shape) == rank else ("unknown", [])
     return _elementwise(step, note, dim, given or list(step.inputs))
+
+
+def _by_table(bound: Bound, step: Step, note: TensorNote, dim: int) -> _Made:
+    result = next((n for n, each in enumerate(step.outputs) if each.id == note.id), 0)
+    made = bound.results[result][dim]
+    sources = [(step.inputs[at.operand], at.dim) for at in made.sources]
+    if made.how in ("resized", "piece", "joined"):
+        kept = len(sources) == 1 and sources[0][0].shape[sources[0][1]] == made.size
+        return ("same" if kept and not made.moved else "changed"), sources
+    if made.how == "grouped":
+        whole = "merged" if len(made.group) == 1 else "split"
+        return (whole if len(sources) == 1 or whole == "merged" else "regrouped"), sources
+    return {"same": "same", "mixed": "weight"}.get(made.how, "new"), sources
 
 
 def _spatial(

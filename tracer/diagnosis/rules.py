@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from tracer.diagnosis.finding import Crash, Finding, Mark, Running
+from tracer.diagnosis.refused import by_table
 from tracer.document import Trace
 from tracer.ops.names import op_name, shape_text
 
@@ -79,6 +80,7 @@ def _candidates(case: Case) -> Iterable[Finding | None]:
             if isinstance(running.layer, types):
                 inner = Case(crash, running)
                 yield _tried(function, inner, (running.layer, *running.args), running.kwargs)
+    yield _tried(by_table, case, (), {})
     for function in RULES.get(crash.op, ()):
         yield _tried(function, case, crash.call_args, crash.call_kwargs)
     for last in LAST:

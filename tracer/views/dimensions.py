@@ -24,6 +24,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tracer.document import TensorNote
+from tracer.ops import bound as ops
+from tracer.ops.bound import Bound
+from tracer.ops.call import At
 
 Shape = tuple[int, ...]
 Dim = tuple[int, ...]
@@ -397,12 +400,92 @@ class Known:
             self.found[note.id, note.shape] = self.fresh(note.shape, late=True)
         return self.found[note.id, note.shape]
 
+    def follow(self, bound: Bound, inputs: Sequence[TensorNote]) -> list[Dims]:
+        """The dimensions of the results of a call of `inputs`; what the call says of the inputs'
+        own (which are one, which are a weight's) is settled on the way."""
+        return _Follower(self, bound, inputs).results()
+
     def fresh(self, shape: Iterable[int], late: bool = False) -> Dims:
         return tuple(self.atoms.new(size, late=late) for size in shape)
 
     def labels(self) -> dict[tuple[int, Shape], tuple[str, ...]]:
         texts = self.atoms.labels(self.found.values())
         return {key: tuple(texts[dim] for dim in dims) for key, dims in self.found.items()}
+
+
+class _Follower:
+    """Turns where a call's dimensions come from into atoms."""
+
+    def __init__(self, known: Known, bound: Bound, inputs: Sequence[TensorNote]) -> None:
+        self.known = known
+        self.atoms = known.atoms
+        self.bound = bound
+        self.inputs = inputs
+        self.unseen = frozenset(n for n, note in enumerate(inputs) if note not in known)
+        self.weights: dict[At, Dim] = {}
+        self.groups: dict[tuple[tuple[At, ...], tuple[int, ...]], list[Dim] | None] = {}
+
+    def results(self) -> list[Dims]:
+        results = [tuple(self._made(dim) for dim in dims) for dims in self.bound.results]
+        for at, letter in self.bound.roles.items():
+            self.weights[at] = self.atoms.role(letter, self.inputs[at.operand].shape[at.dim])
+        for first, second in self.bound.ties:
+            if second.operand in self.unseen and first.operand not in self.unseen:
+                self.weights.setdefault(second, self._dim(first))
+        for index in {at.operand for at in self.weights}:
+            self._settle(index)
+        for first, second in self.bound.ties:
+            self.atoms.same(self._dim(first), self._dim(second))
+        return results
+
+    def _dim(self, at: At) -> Dim:
+        return self.known.dims(self.inputs[at.operand])[at.dim]
+
+    def _settle(self, index: int) -> None:
+        note = self.inputs[index]
+        self.known.settle(
+            note,
+            [
+                self.weights[At(index, dim)]
+                if At(index, dim) in self.weights
+                else self.atoms.new(size, late=True)
+                for dim, size in enumerate(note.shape)
+            ],
+        )
+
+    def _made(self, dim: ops.Dim) -> Dim:
+        size = dim.size
+        if dim.how == "same":
+            found = [self._dim(at) for at in dim.sources if self._size(at) == size]
+            for other in found[1:]:
+                self.atoms.same(found[0], other)
+            return next((each for each in found if each), ())
+        if dim.how == "mixed" and dim.replaces is not None:
+            mixed = self.atoms.derive(self._dim(dim.replaces), size, "channel")
+            self.weights |= dict.fromkeys(dim.sources, mixed)
+            return mixed
+        if dim.how == "resized":
+            return self.atoms.derive(self._dim(dim.sources[0]), size, dim.kind or "place")
+        if dim.how == "piece":
+            whole = self._dim(dim.sources[0])
+            if dim.step == 1:
+                return self.atoms.piece(whole, dim.start, dim.stop)
+            return self.atoms.derive(whole, size, "piece")
+        if dim.how == "joined":
+            return self.atoms.total([self._dim(at) for at in dim.sources])
+        if dim.how == "grouped":
+            return self._grouped(dim)
+        return () if dim.how == "reduced" else self.atoms.new(size, dim.hint, dim.kind)
+
+    def _size(self, at: At) -> int:
+        return self.inputs[at.operand].shape[at.dim]
+
+    def _grouped(self, dim: ops.Dim) -> Dim:
+        key = dim.sources, dim.group
+        if key not in self.groups:
+            self.groups[key] = self.atoms.regroup([self._dim(at) for at in dim.sources], dim.group)
+        found = self.groups[key]
+        return found[dim.place] if found is not None else self.atoms.new(dim.size)
 
 
 class _Namer:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from tracer.document import Step
 from tracer.ops.names import is_reflected, op_name, shape_text
+from tracer.ops.say import Spoken
+from tracer.ops.table import TABLE, bound_step
 from tracer.views.dimensions import Known
 from tracer.views.rules import index, layers, products, shape, values
 from tracer.views.rules.case import RULES, Case, Told, Unclear, dtype_of, some_shapes
@@ -25,9 +27,18 @@ def tell(step: Step, known: Known) -> Told:
     if step.error is not None:
         first = next(iter(step.error.strip().splitlines()), "")
         return Told(f"Stopped here: {first}")
-    told = _by_rule(step, known) or Told(_compared(step))
+    told = _by_table(step, known) or _by_rule(step, known) or Told(_compared(step))
     in_place = ", in place" if step.writes and "in place" not in told.summary else ""
     return Told(told.summary + in_place, [*told.changes, *_dtype_line(step)], told.outputs)
+
+
+def _by_table(step: Step, known: Known) -> Told | None:
+    bound = bound_step(step)
+    entry = TABLE[bound.call.op] if bound is not None else None
+    if bound is None or entry is None or entry.words is None:
+        return None
+    said = entry.words(Spoken(bound, step.op, is_reflected(step.op)))
+    return Told(said.summary, said.changes, known.follow(bound, step.inputs))
 
 
 def _by_rule(step: Step, known: Known) -> Told | None:

@@ -12,37 +12,884 @@
  * follows; a step of the player moves along that list and touches only what differs.
  */
 
-import { dimensionLetters, formulaNodes, formulaTitle, paintDimension } from "./dimensions.js";
-import { ICONS, copied, el, hop, icon, sign } from "./dom.js";
-import { contains, coveringStatements, isDefinition, nearest } from "./frames.js";
-import { Pictures, aspect, paint } from "./heatmap.js";
-import { FACES, LIMIT } from "./limits.js";
-import { byLine, donePart } from "./lines.js";
-import { coded, markdown } from "./markdown.js";
-import { codeNodes, tokenizeLine, tokensOf } from "./python.js";
-import {
-  amount,
-  clamp,
-  clip,
-  describeNote,
-  difference,
-  duration,
-  exactly,
-  figure,
-  fileName,
-  isOwned,
-  languageOf,
-  oneLine,
-  plural,
-  shapeText,
-  whereIs,
-} from "./text.js";
-import { NO_EXPLANATION, readTrace, rootStep } from "./trace.js";
-
+const LIMIT = {
+  lines: 20_000,
+  lineLength: 1_000,
+  text: 300,
+  note: 8_000,
+  message: 4_000,
+  rank: 12,
+  tensors: 8,
+  owned: 16,
+  thumbnails: 8,
+  side: 4_096,
+  panels: 40,
+  pictures: 300,
+  formula: 160,
+  constraints: 40,
+  aliases: 12,
+  fixes: 8,
+  changes: 12,
+  changedLines: 40,
+  warnings: 200,
+};
+/** How the sizes of a trace with formulas are written. */
+const FACES = ["numbers", "formulas", "both"];
 const SPEEDS = [0.5, 1, 2, 4, 8];
 const PLAY_MILLISECONDS = 1_400;
 const URL_MILLISECONDS = 250;
 const CHUNK = 80;
+
+// Okabe and Ito's colours, without black, which is the text's own.
+const DIMENSION_COLOURS = [
+  "#E69F00",
+  "#56B4E9",
+  "#009E73",
+  "#CC79A7",
+  "#0072B2",
+  "#D55E00",
+  "#F0E442",
+];
+
+// --- Small tools ------------------------------------------------------------------------------
+
+/** An element; strings among the children become text nodes. */
+function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "class") node.className = value;
+    else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  for (const child of children.flat(Infinity)) {
+    if (child !== null && child !== undefined && child !== "") node.append(child);
+  }
+  return node;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+const MATHML = "http://www.w3.org/1998/Math/MathML";
+
+function icon(path) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("aria-hidden", "true");
+  const shape = document.createElementNS(SVG, "path");
+  shape.setAttribute("d", path);
+  shape.setAttribute("fill-rule", "evenodd");
+  svg.append(shape);
+  return svg;
+}
+
+const ICONS = {
+  first: "M3 3h1.8v10H3zM13 3v10L6 8z",
+  previous: "M11 3v10L4 8z",
+  play: "M4.5 2.5v11l9-5.5z",
+  pause: "M4 3h3v10H4zM9 3h3v10H9z",
+  next: "M5 3v10l7-5z",
+  last: "M11.200 3H13v10h-1.800zM3 3v10l7-5z",
+  warned: "M8 1l7.700 13.500H.3zM7.200 5.500l.2 5h1.200l.2-5zM7.200 11.600h1.600v1.500H7.200z",
+  failed: "M3.400 2L8 6.600 12.600 2 14 3.400 9.400 8 14 12.600 12.600 14 8 9.400 3.400 14 2 12.600 6.600 8 2 3.400z",
+  root: "M8 1l7 7-7 7-7-7zM8 4.500L4.500 8 8 11.500 11.500 8z",
+};
+
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+
+/** At most `length` characters, without those that would reorder the text around them. */
+function clip(text, length = LIMIT.text) {
+  const whole = String(text ?? "").replace(/[\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+  return whole.length > length ? `${whole.slice(0, length - 1)}…` : whole;
+}
+
+/** For the choice of a font and of a voice: notes in Chinese are told by their characters. */
+const languageOf = (text) => (/[\u4e00-\u9fff]/.test(text) ? "zh" : "");
+
+const isOwned = (kind) => kind === "parameter" || kind === "buffer";
+
+const isWhole = (value) => Number.isInteger(value) && Math.abs(value) < 1e9;
+
+function plural(count, noun) {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+function figure(value, digits = 4) {
+  if (value === null || value === undefined) return "–";
+  if (!Number.isFinite(value)) return String(value);
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size >= 1e6 || size < 1e-3) return value.toExponential(digits - 2).replace("e+", "e");
+  return String(Number(value.toPrecision(digits)));
+}
+
+/** The shortest decimal that names exactly this float32. */
+function exactly(value) {
+  if (Number.isNaN(value)) return "NaN";
+  if (!Number.isFinite(value)) return value > 0 ? "+Inf" : "−Inf";
+  for (let digits = 1; digits < 9; digits += 1) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === value) return String(short);
+  }
+  return String(Number(value.toPrecision(9)));
+}
+
+function duration(seconds) {
+  if (!Number.isFinite(seconds) || seconds < 0) return "–";
+  if (seconds < 1e-3) return `${figure(seconds * 1e6, 3)} µs`;
+  if (seconds < 1) return `${figure(seconds * 1e3, 3)} ms`;
+  return `${figure(seconds, 3)} s`;
+}
+
+/** `1.2 GFLOP`, `23.7 MB`: a count in thousands of thousands. */
+function amount(count, unit) {
+  const prefixes = ["", "k", "M", "G", "T", "P"];
+  if (!Number.isFinite(count) || count < 0) return "–";
+  let level = 0;
+  let value = count;
+  // What would round to 1000 of this is 1 of the next.
+  while (Number(value.toPrecision(3)) >= 1000 && level < prefixes.length - 1) {
+    value /= 1000;
+    level += 1;
+  }
+  const plain = level === 0 && unit === "B" ? (count === 1 ? "byte" : "bytes") : unit;
+  return `${figure(value, 3)} ${prefixes[level]}${plain}`;
+}
+
+/** `(2, 64, 14800)`, or as formulas `(B, C, H·W)`, or with both `(B = 2, C = 64, H·W = 14800)`. */
+function shapeText({ shape, dims }, face = "numbers") {
+  const shown = shape.slice(0, LIMIT.rank).map((size, axis) => {
+    const text = face === "numbers" || !dims?.length ? null : clip(dims[axis].text, LIMIT.formula);
+    if (text === null || text === String(size)) return clip(size, 40);
+    return face === "formulas" ? text : `${text} = ${clip(size, 40)}`;
+  });
+  if (shape.length > LIMIT.rank) shown.push("…");
+  return `(${shown.join(", ")}${shape.length === 1 ? "," : ""})`;
+}
+
+/** The position of the last entry of the sorted `list` with `at` not after `time`, or 0. */
+function nearest(list, time) {
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle].at <= time) low = middle + 1;
+    else high = middle;
+  }
+  return Math.max(low - 1, 0);
+}
+
+// --- Reading a trace --------------------------------------------------------------------------
+
+const NO_EXPLANATION = { summary: "", changes: [], inputs: [], outputs: [], children: [] };
+
+/** The span if it lies inside the source, else null: a file may say anything. */
+function checkedSpan(span, source) {
+  if (!span || !source) return null;
+  const last = source.first + source.lines.length - 1;
+  const whole = [span.line, span.column, span.end_line, span.end_column].every(isWhole);
+  if (!whole || span.line < source.first || span.end_line > last) return null;
+  if (span.column < 0 || span.end_column < 0 || span.end_line < span.line) return null;
+  if (span.end_line === span.line && span.end_column <= span.column) return null;
+  return span;
+}
+
+const spanKey = (span) => `${span.line}:${span.column}:${span.end_line}:${span.end_column}`;
+
+function contains(outer, inner) {
+  const starts =
+    inner.line > outer.line || (inner.line === outer.line && inner.column >= outer.column);
+  const ends =
+    inner.end_line < outer.end_line ||
+    (inner.end_line === outer.end_line && inner.end_column <= outer.end_column);
+  return starts && ends;
+}
+
+/** All that is looked up while stepping, computed once. */
+function readTrace(payload) {
+  const { trace } = payload;
+  const notes = new Map(payload.tensors.map((note) => [note.id, note]));
+  const sources = trace.sources.map((source) => ({
+    file: source.file,
+    function: source.function,
+    first: isWhole(source.first) ? source.first : 1,
+    lines: source.text.split("\n", LIMIT.lines),
+    cut: source.text.split("\n").length > LIMIT.lines,
+    comments: source.comments,
+    tokens: null,
+  }));
+  const known = (ids) => ids.map((id) => notes.get(id)).filter(Boolean);
+
+  const nodes = [];
+  const addStep = (step, explanation, said, parent, path) => {
+    const source = sources[step.place.source] ?? null;
+    const node = {
+      kind: "step",
+      step,
+      path,
+      parent,
+      explanation: explanation ?? NO_EXPLANATION,
+      // The same sentences with formulas in the place of numbers.
+      said: said ?? explanation ?? NO_EXPLANATION,
+      at: nodes.length,
+      end: nodes.length,
+      position: -1,
+      call: step.call,
+      owner: parent ? `s${parent.at}` : `c${step.call}`,
+      place: step.place,
+      source,
+      span: checkedSpan(step.place.span, source),
+      statement: checkedSpan(step.place.statement_span, source),
+      targets: step.targets,
+      names: step.names,
+      note: step.note,
+      error: step.error,
+      inputs: known(step.inputs),
+      outputs: known(step.outputs),
+      children: [],
+      group: null,
+    };
+    nodes.push(node);
+    node.children = step.children.map((child, index) =>
+      addStep(
+        child,
+        node.explanation.children[index],
+        node.said.children[index],
+        node,
+        `${path}.${index}`,
+      ),
+    );
+    node.end = nodes.length - 1;
+    return node;
+  };
+  const tops = trace.steps.map((step, index) =>
+    addStep(step, payload.explanations[index], payload.said?.[index], null, String(index)),
+  );
+
+  const after = nodes.length;
+  const startOf = (index) => (index < tops.length ? tops[index].at : after);
+  const calls = trace.calls.map((call) => {
+    const source = sources[call.place.source] ?? null;
+    const at = startOf(call.start);
+    return {
+      kind: "call",
+      callee: call,
+      path: `c${call.index}`,
+      parent: null,
+      at,
+      end: Math.max(at, startOf(call.stop) - 1),
+      position: -1,
+      call: call.parent,
+      owner: `c${call.parent}`,
+      place: call.place,
+      source,
+      span: checkedSpan(call.place.span, source),
+      statement: checkedSpan(call.place.statement_span, source),
+      targets: call.targets,
+      names: [],
+      note: call.note,
+      error: null,
+      inputs: known(call.inputs),
+      outputs: known(call.outputs),
+      children: [],
+      group: null,
+    };
+  });
+
+  const failing = failedStep(trace, tops) ?? failureItem(trace, sources, known, after);
+
+  const items = [...nodes, ...calls.filter((item) => item.callee.parent !== null)];
+  if (failing?.kind === "failure") items.push(failing);
+  // A call begins with its first step: in its caller's frame only the call is seen.
+  items.sort((a, b) => a.at - b.at || (a.kind === "call" ? -1 : 0) - (b.kind === "call" ? -1 : 0));
+
+  const model = {
+    payload,
+    trace,
+    notes,
+    sources,
+    nodes,
+    tops,
+    calls,
+    failing,
+    frames: indexFrames(items),
+    labels: new Map(),
+    colours: new Map(),
+    math: payload.math ?? {},
+    symbols: new Map((trace.symbols ?? []).map(({ name, value }) => [name, value])),
+    hasFormulas: payload.tensors.some(({ dims }) => dims?.length),
+    formulas: new Map(),
+    warnings: new Map(),
+  };
+  addSignatures(model);
+  nameDimensions(model);
+  addFlags(model);
+  return model;
+}
+
+/** Signs for the lines of a frame: what failed, where its cause was born, what is suspicious. */
+function addFlags(model) {
+  const { trace, tops, failing } = model;
+  const flag = (node, kind, title) => {
+    const { frame, line } = node?.group ?? {};
+    if (!frame) return;
+    frame.flags ??= new Map();
+    append(frame.flags, node.span?.line ?? line, { kind, title, path: node.path });
+  };
+  if (failing) flag(failing, "failed", "the run failed here");
+  const origin = tops[rootStep(trace)];
+  if (origin && origin !== failing) flag(origin, "root", "the cause of the failure");
+  for (const { step, reason, kind } of trace.warnings ?? []) {
+    if (!tops[step]) continue;
+    append(model.warnings, step, { kind, reason });
+    if (model.warnings.size <= LIMIT.warnings) flag(tops[step], "warned", `suspicious: ${clip(reason)}`);
+  }
+}
+
+/** The step at which what went wrong was born, null where that is no step. */
+function rootStep({ failure }) {
+  return failure?.root?.kind === "step" ? failure.root.step : null;
+}
+
+/** The step that the run failed at. */
+function failedStep({ failure }, tops) {
+  const node = failure?.step ? tops[failure.step.index] : null;
+  return node && node.error !== null ? node : null;
+}
+
+/** A failure that no recorded step stands for, as an item of its own at the end. */
+function failureItem(trace, sources, known, at) {
+  const { failure } = trace;
+  if (!failure) return null;
+  const source = sources[failure.place.source] ?? null;
+  let call = 0;
+  for (const candidate of trace.calls) {
+    if (candidate.module === failure.module) call = candidate.index;
+  }
+  const step = failure.step;
+  return {
+    kind: "failure",
+    step,
+    path: "failure",
+    parent: null,
+    explanation: NO_EXPLANATION,
+    at,
+    end: at,
+    position: -1,
+    call,
+    owner: `c${call}`,
+    place: failure.place,
+    source,
+    span: checkedSpan(failure.place.span, source),
+    statement: checkedSpan(failure.place.statement_span, source),
+    targets: [],
+    names: step ? step.names : [],
+    note: step ? step.note : "",
+    error: failure.message,
+    inputs: known(failure.operands.map((operand) => operand.note)),
+    outputs: [],
+    children: [],
+    group: null,
+  };
+}
+
+/**
+ * Frames by key `source/owner`.  A group is one execution of one statement: consecutive items of a
+ * frame on the same statement, until the same operation of the same expression comes again.
+ */
+function indexFrames(items) {
+  const frames = new Map();
+  for (const item of items) {
+    if (item.source === null) continue;
+    const key = `${item.place.source}/${item.owner}`;
+    let frame = frames.get(key);
+    if (!frame) {
+      frame = {
+        key,
+        source: item.source,
+        groups: [],
+        ends: new Map(),
+        statements: new Map(),
+        definitions: new Map(),
+        call: null,
+      };
+      frames.set(key, frame);
+    }
+    const last = item.source.first + item.source.lines.length - 1;
+    const line = item.statement?.line ?? clamp(item.place.line, item.source.first, last);
+    const mark = `${item.span ? spanKey(item.span) : item.path} ${item.step?.op ?? item.kind}`;
+    let group = frame.groups.at(-1);
+    if (!group || group.line !== line || group.marks.has(mark)) {
+      group = { frame, line, at: item.at, span: item.statement, items: [], marks: new Set() };
+      frame.groups.push(group);
+      append(frame.statements, line, group);
+    }
+    group.marks.add(mark);
+    group.items.push(item);
+    item.group = group;
+  }
+  for (const frame of frames.values()) {
+    for (const group of frame.groups) finishGroup(frame, group);
+  }
+  return frames;
+}
+
+function append(map, key, value) {
+  const list = map.get(key);
+  if (list) list.push(value);
+  else map.set(key, [value]);
+}
+
+function finishGroup(frame, group) {
+  delete group.marks;
+  group.names = new Map();
+  group.note = "";
+  group.targets = new Map();
+  group.written = new Map();
+  const ends = new Map();
+  for (const item of group.items) {
+    ends.set(item.span?.end_line ?? group.line, item);
+    group.note ||= item.note;
+    if (item.step?.writes && item.inputs.length && item.outputs.length) {
+      group.written.set(item.inputs[0].id, item.outputs[0].id);
+    }
+    for (const [name, id] of item.names) if (!group.names.has(name)) group.names.set(name, id);
+    item.targets.forEach((target, index) => {
+      const { outputs } = item;
+      const ids = item.targets.length === 1 ? outputs : outputs.slice(index, index + 1);
+      group.targets.set(
+        target,
+        ids.map((note) => note.id),
+      );
+    });
+  }
+  for (const [line, item] of ends) {
+    append(frame.ends, line, { at: group.at, shown: item.outputs });
+  }
+  // What each name stood for, as it was seen: an argument shows at its first use.
+  for (const [name, id] of group.names) {
+    const known = frame.definitions.get(name)?.at(-1);
+    if (!known?.ids.includes(id)) {
+      append(frame.definitions, name, { at: group.at - 0.5, ids: [id] });
+    }
+  }
+  for (const [name, ids] of group.targets) append(frame.definitions, name, { at: group.at, ids });
+}
+
+/** What comes in at the `def` line, and what goes out at the only `return` of a module's forward. */
+function addSignatures(model) {
+  const main = new Map();
+  for (const frame of model.frames.values()) {
+    const owner = frame.key.slice(frame.key.indexOf("/") + 1);
+    const call = owner.startsWith("c") ? model.calls[Number(owner.slice(1))] : null;
+    if (!call) continue;
+    const isForward = /(^|\.)forward$/.test(frame.source.function);
+    if (!main.has(call) || isForward) main.set(call, frame);
+  }
+  const forwards = new Map([...main].map(([call, frame]) => [frame, call]));
+  for (const frame of model.frames.values()) {
+    const { first, lines } = frame.source;
+    const call = forwards.get(frame);
+    const at = (call?.at ?? frame.groups[0].at) - 1;
+    const define = lines.findIndex(isDefinition);
+    if (define >= 0 && !frame.ends.has(first + define)) {
+      const names = lines[define].match(WORDS) ?? [];
+      const ids = names.flatMap((name) => frame.definitions.get(name)?.[0].ids ?? []);
+      const shown = call?.inputs ?? [...new Set(ids)].map((id) => model.notes.get(id));
+      frame.ends.set(first + define, [{ at, shown: shown.filter(Boolean) }]);
+    }
+    const returns = lines.flatMap((line, index) => (/^\s*return\b/.test(line) ? [index] : []));
+    if (call && returns.length === 1 && !frame.ends.has(first + returns[0])) {
+      frame.ends.set(first + returns[0], [{ at, shown: call.outputs }]);
+    }
+  }
+}
+
+const isDefinition = (line) => /^\s*(async\s+)?def\s/.test(line);
+
+const WORDS = /[\p{L}_][\p{L}\p{N}_]*/gu;
+const LETTERS = /\p{L}[\p{L}\p{N}_]*/gu;
+
+/** Which colour each letter has, and the letters of each tensor as first explained. */
+function nameDimensions(model) {
+  const seen = new Set();
+  const look = (notes, rows) => {
+    notes.forEach((note, index) => {
+      const labels = rows[index] ?? [];
+      if (!model.labels.has(note.id)) model.labels.set(note.id, labels);
+      labels.forEach((label, axis) => {
+        const key = `${label}\n${note.dims?.[axis]?.text ?? ""}`;
+        if (seen.has(key)) return;
+        seen.add(key);
+        for (const letter of dimensionLetters(model, note, axis, label)) {
+          if (model.colours.has(letter)) continue;
+          const next = DIMENSION_COLOURS[model.colours.size % DIMENSION_COLOURS.length];
+          model.colours.set(letter, next);
+        }
+      });
+    });
+  };
+  for (const node of model.nodes) {
+    look(node.inputs, node.explanation.inputs);
+    look(node.outputs, node.explanation.outputs);
+  }
+}
+
+const lettersOf = (text, letters = LETTERS) => [...new Set(clip(text).match(letters) ?? [])];
+
+// In a formula `H²` is H: other digits that are no decimal ones belong to a name.
+const NAMES = /\p{L}[\p{L}\p{Nd}₀-₉_]*/gu;
+
+/** What a dimension is made of: the symbols of its formula, else the letters of its label. */
+function dimensionLetters(model, note, axis, label) {
+  const formula = note.dims?.[axis];
+  const names = formula ? lettersOf(formula.text, NAMES) : [];
+  const symbols = names.filter((name) => model.symbols.has(name));
+  return symbols.length ? symbols : lettersOf(label ?? "");
+}
+
+/** Equal dimensions have equal colours: one, two for a product, none for a plain number. */
+function paintDimension(node, model, note, axis, label) {
+  const letters = dimensionLetters(model, note, axis, label);
+  if (!letters.length) return;
+  const [first, second] = letters.map((letter) => model.colours.get(letter) ?? "transparent");
+  node.style.setProperty("--dim", first);
+  node.style.setProperty("--dim-end", second ?? first);
+  const formula = note.dims?.[axis];
+  const isResized = formula && model.symbols.has(letters[0])
+    ? !/^[\p{L}\p{N}_]+(·[\p{L}\p{N}_]+)*$/u.test(formula.text)
+    : /[′″‴']/.test(clip(label));
+  node.classList.toggle("derived", isResized);
+}
+
+const FORMULA_PARTS = /\p{L}[\p{L}\p{Nd}₀-₉_]*|[·+−,]\s?|[^\p{L}·+−,]+/gu;
+
+/** A formula as in print: names of one letter slanted, a line may end behind an operator. */
+function formulaNodes(text, model, length = LIMIT.formula) {
+  const short = clip(text, length);
+  let template = model.formulas.get(short);
+  if (!template) {
+    template = document.createDocumentFragment();
+    for (const [part] of short.matchAll(FORMULA_PARTS)) {
+      const isLetter = /^\p{L}[₀-₉]*$/u.test(part);
+      template.append(isLetter ? el("var", {}, part) : part);
+      if (/^[·+−,]/.test(part)) template.append(el("wbr"));
+    }
+    model.formulas.set(short, template);
+  }
+  return template.cloneNode(true);
+}
+
+/** `H·W = 14800, called N in the source`: what a formula's place says when pointed at. */
+function formulaTitle({ text, aliases }, size) {
+  const names = aliases.slice(0, 4).map((name) => clip(name, 40));
+  const called = names.length ? `, called ${names.join(", ")} in the source` : "";
+  const value = text === String(size) ? "" : ` = ${clip(size, 40)}`;
+  return `${clip(text, 600)}${value}${called}`;
+}
+
+// --- Python, coloured -------------------------------------------------------------------------
+
+const KEYWORDS = new Set(
+  `False None True and as assert async await break case class continue def del elif else except
+   finally for from global if import in is lambda match nonlocal not or pass raise return try while
+   with yield`.split(/\s+/),
+);
+const TOKEN = new RegExp(
+  [
+    String.raw`(?<comment>#.*)`,
+    String.raw`(?<triple>[rRbBuUfFtT]{0,2}(?:"""|'''))`,
+    String.raw`(?<string>[rRbBuUfFtT]{0,2}(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?))`,
+    String.raw`(?<number>0[xXbBoO][\da-fA-F_]+|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?[jJ]?)`,
+    String.raw`(?<word>[\p{L}_][\p{L}\p{N}_]*)`,
+    String.raw`(?<operator>(?:\*\*|\/\/|<<|>>|[-+*\/%@&|^:])?=(?!=)|[<>!=]=|.)`,
+  ].join("|"),
+  "uy",
+);
+
+/**
+ * The tokens of each line: `{start, end, kind, chain, target}`.  `chain` is the dotted name that
+ * ends with this word (`self.gamma`), null when the word names no variable; `target` is true when
+ * the statement assigns to it.
+ */
+function tokenize(lines) {
+  const state = { closing: null, depth: 0, pending: [] };
+  return lines.map((line) => tokenizeLine(line.slice(0, LIMIT.lineLength), state));
+}
+
+function tokenizeLine(text, state) {
+  const tokens = [];
+  let at = 0;
+  const closeTriple = () => {
+    const found = text.indexOf(state.closing, at);
+    const end = found < 0 ? text.length : found + 3;
+    if (found >= 0) state.closing = null;
+    return end;
+  };
+  if (state.closing) {
+    at = closeTriple();
+    tokens.push({ start: 0, end: at, kind: "string", chain: null, target: false });
+  }
+  if (state.depth === 0) state.pending = [];
+  let previous = null;
+  while (at < text.length) {
+    TOKEN.lastIndex = at;
+    const match = TOKEN.exec(text);
+    if (!match) break;
+    const [whole] = match;
+    const start = at;
+    at += whole.length;
+    const token = { start, end: at, kind: "operator", chain: null, target: false };
+    const { comment, triple, string, number, word } = match.groups;
+    if (comment) token.kind = "comment";
+    else if (triple) {
+      token.kind = "string";
+      state.closing = triple.slice(-3);
+      token.end = at = closeTriple();
+    } else if (string) token.kind = "string";
+    else if (number) token.kind = "number";
+    else if (word) nameWord(token, word, previous, text, state);
+    else if (whole.trim() === "") continue;
+    else nameOperator(token, whole, previous, state);
+    token.text = whole;
+    tokens.push(token);
+    previous = token;
+  }
+  return tokens;
+}
+
+function nameWord(token, word, previous, text, state) {
+  token.kind = KEYWORDS.has(word) ? "keyword" : "word";
+  if (token.kind === "keyword") return;
+  if (previous?.kind === "keyword" && /^(def|class)$/.test(previous.text)) {
+    token.kind = "defined";
+    return;
+  }
+  if (word === "self") token.kind = "self";
+  const isArgumentName = state.depth > 0 && /^\s*=(?!=)/.test(text.slice(token.end));
+  if (isArgumentName) return;
+  if (previous?.text === "." && previous.end === token.start) {
+    if (previous.owner) token.chain = `${previous.owner}.${word}`;
+  } else token.chain = word;
+  if (state.depth === 0 && token.chain) state.pending.push(token);
+}
+
+function nameOperator(token, operator, previous, state) {
+  if (operator === ".") token.owner = previous?.chain;
+  else if (/^[([{]$/.test(operator)) state.depth += 1;
+  else if (/^[)\]}]$/.test(operator)) state.depth = Math.max(0, state.depth - 1);
+  else if (operator === ":=" && previous) previous.target = true;
+  else if (/=$/.test(operator) && !/^[<>!=]=$/.test(operator) && state.depth === 0) {
+    for (const assigned of state.pending) assigned.target = true;
+  } else if (operator === ";" && state.depth === 0) state.pending = [];
+}
+
+const tokensOf = (source) => (source.tokens ??= tokenize(source.lines));
+
+/** Text `text.slice(start, end)` of a line as nodes, words that name variables as elements. */
+function codeNodes(text, tokens, start, end, onName) {
+  const nodes = [];
+  let at = start;
+  tokens.forEach((token, index) => {
+    const from = Math.max(token.start, start);
+    const to = Math.min(token.end, end);
+    if (from >= to || (token.kind === "operator" && !token.chain)) return;
+    if (token.kind === "word" && !token.chain) return;
+    if (from > at) nodes.push(text.slice(at, from));
+    const node = el("span", { class: `t-${token.kind}` }, text.slice(from, to));
+    if (token.chain) onName?.(node, token, index);
+    nodes.push(node);
+    at = to;
+  });
+  if (at < end) nodes.push(text.slice(at, end));
+  return nodes;
+}
+
+// --- Notes: a little Markdown, and formulas ----------------------------------------------------
+
+const INLINE = new RegExp(
+  [
+    "`(?<code>[^`]{1,500})`",
+    String.raw`(?<formula>\$\$(?:[^$]{1,500})\$\$|\$(?:[^$\n]|\n(?!\s*\n)){1,500}\$)`,
+    String.raw`\*\*(?<strong>[^*]{1,500})\*\*`,
+    String.raw`\*(?<em>[^*\s][^*]{0,500})\*`,
+    String.raw`\[(?<label>[^\]\n]{1,300})\]\((?<href>https?:\/\/[^\s)]{1,1000})\)`,
+  ].join("|"),
+  "g",
+);
+
+function inline(text, model, depth = 0) {
+  const nodes = [];
+  let at = 0;
+  for (const match of text.matchAll(INLINE)) {
+    nodes.push(text.slice(at, match.index));
+    at = match.index + match[0].length;
+    const { code, formula, strong, em, label, href } = match.groups;
+    const inner = (part) => (depth < 3 ? inline(part, model, depth + 1) : [part]);
+    if (code) nodes.push(el("code", {}, code));
+    else if (formula) nodes.push(formulaNode(formula, model));
+    else if (strong) nodes.push(el("strong", {}, inner(strong)));
+    else if (em) nodes.push(el("em", {}, inner(em)));
+    else {
+      const link = { href, target: "_blank", rel: "noopener noreferrer" };
+      nodes.push(el("a", link, inner(label)));
+    }
+  }
+  nodes.push(text.slice(at));
+  return nodes;
+}
+
+function formulaNode(formula, model) {
+  const tree = Object.hasOwn(model.math, formula) ? model.math[formula] : null;
+  return tree ? mathNode(tree) : el("code", {}, formula);
+}
+
+function mathNode([tag, attributes, children]) {
+  if (!/^m[a-z]+$/.test(tag)) return document.createTextNode("");
+  const node = document.createElementNS(MATHML, tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (!/^(on|href|src|style)/i.test(name)) node.setAttribute(name, value);
+  }
+  node.append(...children.map((child) => (typeof child === "string" ? child : mathNode(child))));
+  return node;
+}
+
+/** Paragraphs and `-` lists; all else is inline. */
+function markdown(text, model) {
+  const blocks = [];
+  for (const block of clip(text, LIMIT.note).split(/\n[ \t]*\n/)) {
+    const lines = block.split("\n");
+    if (lines.every((line) => /^\s*([-*•]\s+|\s{2,})/.test(line)) && /^\s*[-*•]\s/.test(block)) {
+      const items = block.split(/\n(?=\s*[-*•]\s)/).map((item) => item.replace(/^\s*[-*•]\s+/, ""));
+      blocks.push(
+        el(
+          "ul",
+          {},
+          items.map((item) => el("li", {}, inline(item, model))),
+        ),
+      );
+    } else if (block.trim()) blocks.push(el("p", {}, inline(block.trim(), model)));
+  }
+  return blocks;
+}
+
+// --- Heatmaps ---------------------------------------------------------------------------------
+
+function ramp(stops) {
+  const table = new Uint32Array(256);
+  for (let level = 0; level < 256; level += 1) {
+    const place = (level / 255) * (stops.length - 1);
+    const left = Math.min(Math.floor(place), stops.length - 2);
+    const [from, to] = [stops[left], stops[left + 1]];
+    const channel = (index) => Math.round(from[index] + (to[index] - from[index]) * (place - left));
+    table[level] = rgb(channel(0), channel(1), channel(2));
+  }
+  return table;
+}
+
+const rgb = (red, green, blue) => (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
+
+const DIVERGING = ramp([
+  [18, 52, 120],
+  [52, 120, 190],
+  [150, 196, 226],
+  [250, 250, 250],
+  [244, 170, 138],
+  [204, 70, 60],
+  [116, 12, 34],
+]);
+const SEQUENTIAL = ramp([
+  [20, 22, 62],
+  [44, 62, 116],
+  [60, 112, 134],
+  [88, 158, 120],
+  [170, 196, 92],
+  [250, 236, 140],
+]);
+const MAGENTA = rgb(230, 0, 160);
+const BLACK = rgb(0, 0, 0);
+const GREEN = rgb(90, 255, 90);
+const VIOLET = rgb(120, 60, 255);
+
+/** The picture of a tensor as float32 cells, decoded when first looked at; null if it has none. */
+class Pictures {
+  constructor() {
+    this.decoded = new Map();
+  }
+
+  cells(note) {
+    const { heatmap } = note;
+    if (!heatmap || !this.fits(heatmap)) return null;
+    const known = this.decoded.get(note);
+    if (known) return known;
+    let cells = null;
+    try {
+      const text = atob(heatmap.cells);
+      if (text.length === 4 * heatmap.rows * heatmap.columns) {
+        const bytes = new Uint8Array(text.length);
+        for (let index = 0; index < text.length; index += 1) bytes[index] = text.charCodeAt(index);
+        cells = new Float32Array(bytes.buffer);
+      }
+    } catch (error) {
+      if (!(error instanceof DOMException)) throw error;
+    }
+    if (this.decoded.size >= LIMIT.pictures) this.decoded.clear();
+    this.decoded.set(note, cells);
+    return cells;
+  }
+
+  fits({ rows, columns }) {
+    return [rows, columns].every((side) => isWhole(side) && side > 0 && side <= LIMIT.side);
+  }
+}
+
+/**
+ * Paint cells at one pixel each, or at many where some are not finite and need a pattern: NaN is
+ * magenta, +Inf green and −Inf violet, each hatched with black.
+ */
+function paint(canvas, heatmap, cells) {
+  const { rows, columns, signed } = heatmap;
+  const strange = cells.some((value) => !Number.isFinite(value));
+  const zoom = (side) => (strange && side <= 256 ? Math.ceil(320 / side) : 1);
+  const [wide, high] = [zoom(columns), zoom(rows)];
+  canvas.width = columns * wide;
+  canvas.height = rows * high;
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(canvas.width, canvas.height);
+  const pixels = new Uint32Array(image.data.buffer);
+  const colours = signed ? DIVERGING : SEQUENTIAL;
+  const reach = Math.max(Math.abs(heatmap.low ?? 0), Math.abs(heatmap.high ?? 0));
+  const low = signed ? -reach : (heatmap.low ?? 0);
+  const spread = (signed ? reach : (heatmap.high ?? 0)) - low;
+  const scale = spread > 0 ? 255 / spread : 0;
+  for (let row = 0; row < rows; row += 1) {
+    for (let column = 0; column < columns; column += 1) {
+      const value = cells[row * columns + column];
+      const finite = Number.isFinite(value);
+      const level = scale ? clamp(Math.round((value - low) * scale), 0, 255) : 128;
+      const colour = finite ? colours[level] : strangeColour(value);
+      for (let y = row * high; y < (row + 1) * high; y += 1) {
+        for (let x = column * wide; x < (column + 1) * wide; x += 1) {
+          pixels[y * canvas.width + x] = !finite && (x + y) % 7 < 2 ? BLACK : colour;
+        }
+      }
+    }
+  }
+  context.putImageData(image, 0, 0);
+}
+
+function strangeColour(value) {
+  if (Number.isNaN(value)) return MAGENTA;
+  return value > 0 ? GREEN : VIOLET;
+}
+
+/** Width over height at which the picture is shown: the tensor's own, null to fill the room. */
+function aspect(note) {
+  const { rows, columns, row_axis: rowAxis, column_axis: columnAxis } = note.heatmap;
+  if (rows === 1 || columns === 1) return rows === columns ? 1 : null;
+  const height = note.shape[rowAxis] ?? rows;
+  const width = note.shape[columnAxis] ?? columns;
+  return width / height > 4 || width / height < 0.25 ? null : width / height;
+}
 
 /** One heatmap with its caption, scale and figures. */
 class Figure {
@@ -282,6 +1129,8 @@ function statistics(stats) {
     ...(stats.nan > 0 || stats.inf > 0 ? [] : [entry("NaN, Inf", "0", "0")]),
   ];
 }
+
+// --- The source -------------------------------------------------------------------------------
 
 /**
  * The text of one function, built once; frames of it come and go.
@@ -626,6 +1475,85 @@ class SourceView {
   }
 }
 
+/** For each line, the first line of the smallest executed statement over it. */
+function coveringStatements(frame) {
+  const covering = new Map();
+  const spans = [...frame.statements].map(([line, [group]]) => ({
+    line,
+    last: Math.min(group.span?.end_line ?? line, line + 500),
+  }));
+  spans.sort((a, b) => b.last - b.line - (a.last - a.line));
+  for (const { line, last } of spans) {
+    for (let covered = line; covered <= last; covered += 1) covering.set(covered, line);
+  }
+  return covering;
+}
+
+function describeNote(note) {
+  const words = [clip(note.name, 60) || "unnamed", shapeText(note)];
+  const formulas = shapeText(note, "formulas");
+  if (formulas !== words[1]) words.push("=", formulas);
+  words.push(note.dtype);
+  if (note.device !== "cpu") words.push(note.device);
+  return words.map((word) => clip(word, 120)).join(" ");
+}
+
+// --- What a step is, in words -----------------------------------------------------------------
+
+/**
+ * The statements among the visible items: neighbours written in one execution of one statement
+ * become one entry with the operands that came from outside and the results that left.
+ */
+function byLine(visible) {
+  const lines = [];
+  for (const item of visible) {
+    const last = lines.at(-1);
+    if (last && item.group !== null && last.group === item.group) last.items.push(item);
+    else lines.push({ kind: "line", group: item.group, items: [item], position: lines.length });
+  }
+  return lines.map((line) => (line.items.length === 1 ? line.items[0] : joined(line)));
+}
+
+function joined(line) {
+  const { items } = line;
+  const last = items.at(-1);
+  const made = new Set(items.flatMap((item) => item.outputs.map((note) => note.id)));
+  const used = new Set(items.flatMap((item) => item.inputs.map((note) => note.id)));
+  const unique = (notes) => [...new Map(notes.map((note) => [note.id, note])).values()];
+  const inputs = unique(items.flatMap((item) => item.inputs)).filter((note) => !made.has(note.id));
+  const outputs = unique(items.flatMap((item) => item.outputs)).filter(
+    (note) => !used.has(note.id) || last.outputs.includes(note),
+  );
+  return {
+    ...last,
+    kind: "line",
+    items,
+    last,
+    inputs,
+    outputs,
+    span: last.statement ?? last.span,
+    error: items.find((item) => item.error !== null)?.error ?? null,
+    note: items.find((item) => item.note)?.note ?? "",
+    targets: items.flatMap((item) => item.targets),
+  };
+}
+
+/** Where in its expression the part begins that earlier steps of the statement had not computed. */
+function donePart(item) {
+  const { span, group } = item;
+  if (!span || !group || span.line !== span.end_line) return 0;
+  const before = group.items.filter(
+    (other) =>
+      other !== item &&
+      other.at < item.at &&
+      other.span &&
+      contains(span, other.span) &&
+      other.span.line === span.line &&
+      other.span.column === span.column,
+  );
+  return Math.max(0, ...before.map((other) => other.span.end_column - span.column));
+}
+
 const KEYS = [
   ["← →", "previous, next operation"],
   ["↑ ↓", "previous, next line"],
@@ -662,6 +1590,56 @@ const ORIGINS = new Map([
   ["made", "made inside torch"],
   ["constant", "from outside the run"],
 ]);
+
+const fileName = (file) => clip(file.split(/[\\/]/).at(-1), 80);
+
+/** A sentence, what stands in backticks as code. */
+const coded = (text) =>
+  clip(text, LIMIT.message)
+    .split(/(`[^`]+`)/)
+    .map((part) => (/^`.+`$/s.test(part) ? el("code", {}, part.slice(1, -1)) : part));
+
+const oneLine = (text) => text.replace(/\s+/g, " ");
+
+const sign = (text) => el("span", { class: "sign", "aria-hidden": "true" }, text);
+
+/** `line 12`, with the file where that is not the one of `here`. */
+function whereIs({ file, line }, here) {
+  if (!(line > 0)) return "";
+  return file === here.file ? `line ${line}` : `${fileName(file)}:${line}`;
+}
+
+/** The text in three parts: what both begin with, what `text` has alone, what both end with. */
+function difference(text, other) {
+  const parts = (whole) => whole.match(/[\p{L}\p{N}_]+|\s+|./gsu) ?? [];
+  const [mine, theirs] = [parts(text), parts(other)];
+  let start = 0;
+  while (start < mine.length && mine[start] === theirs[start]) start += 1;
+  let end = 0;
+  const most = Math.min(mine.length, theirs.length) - start;
+  while (end < most && mine.at(-1 - end) === theirs.at(-1 - end)) end += 1;
+  const stop = mine.length - end;
+  return [mine.slice(0, start), mine.slice(start, stop), mine.slice(stop)].map((p) => p.join(""));
+}
+
+/** Put the text on the clipboard; a sandboxed frame may only do it the old way. */
+async function copied(text, holder) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch (error) {
+    if (!(error instanceof DOMException || error instanceof TypeError)) throw error;
+  }
+  const field = el("textarea", { class: "spoken", "aria-hidden": "true" });
+  field.value = text;
+  holder.append(field);
+  const before = holder.getRootNode().activeElement;
+  field.select();
+  const isDone = document.execCommand("copy");
+  field.remove();
+  before?.focus();
+  return isDone;
+}
 
 /** The player that was used or mounted last: it alone hears the keyboard. */
 let active = null;

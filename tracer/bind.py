@@ -1,0 +1,560 @@
+"""The arguments of an operation under their names, as torch itself would match them.
+
+`bind` gives every call, however it was written, the same names, and fills in what was left at its
+default.  The names follow one convention:
+
+* They are those of torch's operator schemas (`aten::`); of Python functions (torch.functional,
+  torch.nn.functional), those of their signature.
+* What the schemas call `self` is `input`, for functions, methods and operators alike; a function
+  whose first tensor has a name of its own keeps it (`tensors` of cat, `condition` of where,
+  `query` of attention).
+* Numpy's spellings become torch's: `axis` is `dim`, `keepdims` is `keepdim`.
+* Sizes and dimensions written one by one (`x.view(2, -1)`, `x.permute(0, 2, 1)`) are one tuple
+  under the schema's name, and so are tensors (`torch.meshgrid(a, b)`, `torch.einsum(eq, a, b)`).
+* `x[...]` has `index`: always a tuple, one entry for each thing between the brackets.
+* A reflected operator has its operands in the order of mathematics: `1 - x` is `input=1`,
+  `other=x`.
+* A layer of torch.nn has the parameters of its constructor and its mode (`training`), and the
+  arguments of its forward.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import numbers
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._jit_internal import boolean_dispatched
+
+from tracer.document import Bound, Slice, TensorAt, Value
+
+_REFLECTED = re.compile(r"rsub|__r(?!shift)\w+__")
+
+# What the schemas do not know: the methods' and functions' names, and their arguments.
+_BY_HAND = {
+    name: arguments
+    for names, arguments in {
+        "tensor": "data dtype=None device=None requires_grad=False",
+        "as_tensor": "data dtype=None device=None",
+        "asarray": "obj dtype=None device=None copy=None requires_grad=False",
+        "new_tensor": "input data dtype=None device=None requires_grad=False",
+        "type": "input dtype=None non_blocking=False",
+        "__get__": "input",
+        "__set__": "input value",
+        "__getitem__": "input index",
+        "__setitem__": "input index value",
+        "bfloat16 bool byte cdouble cfloat char double float half int long short": (
+            "input memory_format=None"
+        ),
+        "cpu cuda ipu mtia xpu": "input device=None memory_format=None",
+        "apply_": "input callable",
+        "map_": "input other callable",
+        "map2_": "input x y callable",
+    }.items()
+    for name in names.split()
+}
+
+# Operators that torch has under another name.
+_SAME_AS = {
+    "truediv": "div",
+    "itruediv": "div_",
+    "idiv": "div_",
+    "floordiv": "floor_divide",
+    "ifloordiv": "floor_divide_",
+    "mod": "remainder",
+    "imod": "remainder_",
+    "invert": "bitwise_not",
+    "dsmm": "mm",
+    "hsmm": "hspmm",
+    "spmm": "mm",
+    "saddmm": "sspaddmm",
+}
+
+# Names by which the same argument goes elsewhere.
+_ALIASES = {"self": "input", "axis": "dim", "axis0": "dim0", "axis1": "dim1", "keepdims": "keepdim"}
+_FUNCTION_ALIASES = {
+    "split": {
+        "tensor": "input",
+        "split_size_or_sections": "split_size",
+        "split_sizes": "split_size",
+    },
+    "tensordot": {"a": "input", "b": "other"},
+}
+
+_MISSING: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How one way of calling a function names its arguments.
+
+    `positional` are the names in order; the one at `rest` takes all that follow as one tuple.
+    `template` has every name in the order of the signature, with its default or `_MISSING`.
+    """
+
+    positional: tuple[str, ...]
+    rest: int | None
+    template: Mapping[str, Any]
+    aliases: Mapping[str, str]
+    types: Mapping[str, str]
+    then: Callable[[dict[str, Any]], None] | None = None
+
+    def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        names = self.positional
+        bound = dict(self.template)
+        if self.rest is not None and len(args) > self.rest:
+            given: Any = tuple(args[self.rest :])
+            args = (*args[: self.rest], given)
+        bound.update(zip(names, args, strict=False))
+        for position, value in enumerate(args[len(names) :], start=len(names)):
+            bound[f"argument {position}"] = value
+        for name, value in kwargs.items():
+            bound[self.aliases.get(name, _ALIASES.get(name, name))] = value
+        return {name: value for name, value in bound.items() if value is not _MISSING}
+
+
+# --- finding the form ------------------------------------------------------------------------
+
+
+def bind(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `function(*args, **kwargs)` by name, tensors and all, defaults filled in.
+
+    Args:
+        function: what a `TorchFunctionMode` is given: a function of torch, a method or property of
+            Tensor, an operator in any form, or a Python function with a signature.
+
+    A call that torch refuses is bound as far as it fits; what has no name is `argument 0`, ...
+    """
+    key = (function, *map(_kind, args), *((name, _kind(v)) for name, v in kwargs.items()))
+    form = _forms.get(key)
+    if form is None:
+        if len(_forms) > 20_000:
+            _forms.clear()
+        form = _forms[key] = _form(function, args, kwargs)
+    bound = form.named(args, kwargs)
+    if form.then is not None:
+        form.then(bound)
+    return bound
+
+
+_forms: dict[Any, _Form] = {}
+_candidates: dict[Any, list[_Form]] = {}
+
+
+def _kind(value: Any) -> Any:
+    """What of a value decides which form of a function is called."""
+    kind = type(value)
+    if kind is tuple or kind is list or kind is torch.Size:
+        return (kind, *{type(item) for item in value})
+    return kind
+
+
+def _form(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Form:
+    if function not in _candidates:
+        name = getattr(function, "__name__", "")
+        then = _reflected if _REFLECTED.fullmatch(name) else _AFTERWARDS.get(name)
+        _candidates[function] = [replace(form, then=then) for form in _known_forms(function)]
+    candidates = _candidates[function]
+    for fits in (_exactly, _nearly, _by_count):
+        for form in candidates:
+            if _accepts(form, args, kwargs, fits):
+                return form
+    # None takes these arguments: the one with the most names says most of them.
+    return max(candidates, key=lambda form: len(form.positional))
+
+
+def _accepts(
+    form: _Form,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    fits: Callable[[str, Any], bool],
+) -> bool:
+    bound = form.named(args, kwargs)
+    bound.pop("out", None)
+    return all(
+        name in form.template and (name not in form.types or fits(form.types[name], value))
+        for name, value in bound.items()
+    ) and all(name in bound for name, default in form.template.items() if default is _MISSING)
+
+
+def _known_forms(function: Any) -> Iterator[_Form]:
+    name = getattr(function, "__name__", "")
+    if isinstance(function, torch._ops.OpOverload):
+        yield from _schema_forms([function._schema], False, name)
+        return
+    if isinstance(function, torch._ops.OpOverloadPacket):
+        yield from _schema_forms(list(function._schemas.values()), False, name)
+        return
+    method = type(function).__name__ in ("method_descriptor", "wrapper_descriptor")
+    if name in _BY_HAND and not inspect.isfunction(function):
+        yield _hand_form(_BY_HAND[name])
+        return
+    if function in boolean_dispatched:
+        function = boolean_dispatched[function]["if_false"]
+    if inspect.isfunction(function) or inspect.ismethod(function):
+        signature = _signature(function)
+        if signature is not None and name != "einsum":
+            yield _signature_form(signature, _FUNCTION_ALIASES.get(name, {}))
+            return
+    found = list(_schema_forms(_schemas(name), method, name))
+    yield from found
+    if not found:
+        signature = _signature(function)
+        yield _hand_form("input") if signature is None else _signature_form(signature, {})
+
+
+def _schemas(name: str) -> list[Any]:
+    core = name.strip("_") if name.startswith("__") else name
+    for each in (name, _SAME_AS.get(core, core), core[1:] + "_" * core.startswith("i"), core[1:]):
+        if each:
+            found = torch._C._jit_get_schemas_for_operator(f"aten::{each}")
+            if found:
+                return list(found)
+    return []
+
+
+def _schema_forms(schemas: Sequence[Any], method: bool, function: str) -> Iterator[_Form]:
+    """The forms of an operator that can be called from Python; a method's tensor comes first."""
+    for schema in schemas:
+        arguments = [each for each in schema.arguments if not each.is_out]
+        if len(arguments) < len(schema.arguments) or _of_script(arguments):
+            continue
+        if method:
+            arguments.sort(key=lambda each: each.name != "self")
+        names = {each.name: _canonical(each.name, function) for each in arguments}
+        free = [each for each in arguments if not each.kwarg_only]
+        own = int(bool(free) and free[0].name == "self")
+        last = free[own:]
+        many = len(last) == 1 and str(last[0].real_type) in _LISTS
+        positional = tuple(names[each.name] for each in free)
+        aliases = {**names, **_FUNCTION_ALIASES.get(function, {})}
+        template = {names[each.name]: _default(each) for each in arguments}
+        types = {names[each.name]: _type(each) for each in arguments}
+        yield _Form(positional, None, template, aliases, types)
+        if many or function == "einsum":
+            yield _Form(positional, own if many else 1, template, aliases, types)
+
+
+_LISTS = frozenset(["List[int]", "List[Tensor]", "List[SymInt]"])
+
+
+def _of_script(arguments: Sequence[Any]) -> bool:
+    """Operators on TorchScript's own lists, dictionaries and classes."""
+    return any(
+        str(each.real_type).startswith(
+            ("t", "List[t]", "Dict", "RRef", "Future", "Any", "List[Any]")
+        )
+        for each in arguments
+    )
+
+
+def _canonical(name: str, function: str) -> str:
+    return _FUNCTION_ALIASES.get(function, {}).get(name, _ALIASES.get(name, name))
+
+
+def _default(argument: Any) -> Any:
+    if not argument.has_default_value():
+        return _MISSING
+    value = argument.default_value
+    if type(value) is int and "ScalarType" in str(argument.real_type):
+        return torch.int64  # the only one that schemas write: `dtype=long`
+    if type(value) is int and "MemoryFormat" in str(argument.real_type):
+        return torch.contiguous_format
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _type(argument: Any) -> str:
+    """The type as the schemas name it; `List[int]?1` takes a number for the list."""
+    text = str(argument.real_type)
+    return f"{text}*" if argument.N is not None else text
+
+
+def _hand_form(text: str) -> _Form:
+    literals = {"None": None, "False": False}
+    pairs = [word.partition("=")[::2] for word in text.split()]
+    template = {name: literals[value] if value else _MISSING for name, value in pairs}
+    return _Form(tuple(template), None, template, {}, {})
+
+
+def _signature(function: Any) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (ValueError, TypeError):
+        return None
+
+
+def _signature_form(signature: inspect.Signature, aliases: Mapping[str, str]) -> _Form:
+    positional: list[str] = []
+    rest = None
+    template: dict[str, Any] = {}
+    for parameter in signature.parameters.values():
+        name = aliases.get(parameter.name, _ALIASES.get(parameter.name, parameter.name))
+        if parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            rest = len(positional)
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            positional.append(name)
+        given = parameter.default is not parameter.empty
+        template[name] = parameter.default if given else _MISSING
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            template[name] = ()
+    return _Form(tuple(positional), rest, template, aliases, {})
+
+
+# --- which values torch takes for which type ---------------------------------------------------
+
+
+def _whole(value: Any) -> bool:
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, int | torch.SymInt):
+        return True
+    return not isinstance(value, Tensor) and hasattr(value, "__index__")
+
+
+def _real(value: Any) -> bool:
+    return isinstance(value, numbers.Real | torch.SymFloat) or _whole(value)
+
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "Tensor": lambda value: isinstance(value, Tensor),
+    "int": _whole,
+    "SymInt": _whole,
+    "float": lambda value: _real(value) and not isinstance(value, bool),
+    "number": lambda value: _real(value) or isinstance(value, complex),
+    "complex": lambda value: isinstance(value, complex) or _real(value),
+    "bool": lambda value: isinstance(value, bool | torch.SymBool),
+    "str": lambda value: isinstance(value, str),
+    "Device": lambda value: isinstance(value, torch.device | str),
+    "ScalarType": lambda value: isinstance(value, torch.dtype) or value in (float, int, bool),
+    "Layout": lambda value: isinstance(value, torch.layout),
+    "MemoryFormat": lambda value: isinstance(value, torch.memory_format),
+    "Generator": lambda value: isinstance(value, torch.Generator),
+}
+
+
+def _exactly(kind: str, value: Any) -> bool:
+    sized = kind.endswith("*")
+    kind = kind.removesuffix("*")
+    if kind.startswith("Optional["):
+        if value is None:
+            return True
+        kind = kind[len("Optional[") : -1]
+    if kind.startswith("List["):
+        inner = kind[len("List[") : -1]
+        if isinstance(value, list | tuple):
+            # An element of a list of sizes may be a tensor without dimensions.
+            loose = inner == "int"
+            return all(_exactly(inner, i) or (loose and _scalar(i)) for i in value)
+        return sized and _exactly(inner, value)
+    check = _CHECKS.get(kind)
+    return check is None or check(value)
+
+
+def _scalar(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dim() == 0
+
+
+def _nearly(kind: str, value: Any) -> bool:
+    """As torch goes on when nothing fits: numbers for tensors, tensors without dimensions for
+    numbers."""
+    if _exactly(kind, value):
+        return True
+    core = kind.removesuffix("*").removeprefix("Optional[").removesuffix("]")
+    if core == "Tensor":
+        return _CHECKS["number"](value)
+    return core in ("number", "int", "float", "bool") and _scalar(value)
+
+
+def _by_count(kind: str, value: Any) -> bool:
+    return True
+
+
+# --- particular functions and layers -----------------------------------------------------------
+
+
+def _reflected(bound: dict[str, Any]) -> None:
+    if "input" in bound and "other" in bound:
+        bound["input"], bound["other"] = bound["other"], bound["input"]
+
+
+def _index(bound: dict[str, Any]) -> None:
+    index = bound.get("index")
+    bound["index"] = index if type(index) is tuple else (index,)
+
+
+def _einsum(bound: dict[str, Any]) -> None:
+    """`einsum(a, [0, 1], b, [1, 2], [0, 2])` as `einsum("AB,BC->AC", a, b)`."""
+    first, rest = bound.get("equation"), bound.get("tensors", ())
+    if isinstance(first, str):
+        if len(rest) == 1 and isinstance(rest[0], list | tuple):
+            bound["tensors"] = tuple(rest[0])
+        return
+    if not isinstance(first, Tensor):
+        return
+    parts = [first, *rest]
+    tensors, lists = parts[::2], parts[1::2]
+    if len(parts) % 2:
+        tensors.pop()
+        lists.append(parts[-1])
+    try:
+        words = ["".join(_letter(part) for part in each) for each in lists]
+    except (TypeError, ValueError):
+        return
+    count = len(tensors)
+    bound["equation"] = ",".join(words[:count]) + (f"->{words[-1]}" if len(parts) % 2 else "")
+    bound["tensors"] = tuple(tensors)
+
+
+def _letter(part: Any) -> str:
+    if part is Ellipsis:
+        return "..."
+    number = operator.index(part)
+    return chr(ord("A") + number) if number < 26 else chr(ord("a") + number - 26)
+
+
+_AFTERWARDS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "__getitem__": _index,
+    "__setitem__": _index,
+    "einsum": _einsum,
+}
+
+_settings: dict[type, tuple[str, ...]] = {}
+
+
+def bind_layer(
+    module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The settings of a layer, named as its constructor's parameters, and what it was called with.
+
+    Its own parameters and buffers are there under their names (`weight`, `bias`).
+    """
+    kind = type(module)
+    if kind not in _settings:
+        _settings[kind] = tuple(_constructor_names(kind))
+    forward = kind.forward
+    form = _forms.get(forward)
+    if form is None:
+        signature = _signature(forward)
+        form = (
+            _hand_form("self input")
+            if signature is None
+            else _signature_form(signature, {"self": "self"})
+        )
+        _forms[forward] = form
+    bound = form.named((None, *args), kwargs)
+    del bound["self"]
+    own = {**module.__dict__, **module._parameters, **module._buffers}
+    # Its own last: an argument of the forward may be called as a setting is (`output_size`).
+    for name in ("training", *_settings[kind], *module._parameters, *module._buffers):
+        if name in own:
+            bound.setdefault(name, own[name])
+    return bound
+
+
+def _constructor_names(kind: type) -> Iterator[str]:
+    for each in kind.__mro__:
+        if each is nn.Module:
+            return
+        signature = _signature(each.__init__) if "__init__" in each.__dict__ else None  # type: ignore[misc]
+        for parameter in signature.parameters.values() if signature is not None else ():
+            if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                yield parameter.name
+
+
+# --- plain values --------------------------------------------------------------------------------
+
+_AS_THEY_ARE = frozenset([type(None), bool, int])
+_NAMED = (torch.dtype, torch.device, torch.layout, torch.memory_format)
+# As a dtype, `float` is torch's double.
+_PYTHON_TYPES = {float: "float64", int: "int64", bool: "bool", complex: "complex128"}
+_LONGEST = 1000
+
+
+def plain(bound: Mapping[str, Any], tensors: Sequence[Tensor]) -> Bound:
+    """`bound` as a document keeps it: each of the `tensors` by its position, other values as plain
+    data, without what is no data (functions, modules, generators) and torch's own (`_stacklevel`).
+    """
+    positions: dict[int, list[int]] = {}
+    for position, tensor in enumerate(tensors):
+        positions.setdefault(id(tensor), []).append(position)
+    pairs = []
+    for name, value in bound.items():
+        kind = type(value)
+        if name[0] == "_" or (value is None and name == "out"):
+            continue
+        if kind in _AS_THEY_ARE:
+            pairs.append((name, value))
+        elif kind is type and value in _PYTHON_TYPES:
+            pairs.append((name, _PYTHON_TYPES[value]))
+        elif isinstance(value, Tensor) or not (callable(value) or kind is torch.Generator):
+            pairs.append((name, _plain(value, positions)))
+    return Bound(tuple(pairs))
+
+
+def moved_operands(bound: Bound, positions: Sequence[int], own: Mapping[str, int]) -> Bound:
+    """`bound` where operand i is now at `positions[i]`, and what was none has a place of its `own`
+    by name."""
+
+    def moved(name: str, value: Value) -> Value:
+        if isinstance(value, TensorAt):
+            return TensorAt(own.get(name) if value.index is None else positions[value.index])
+        if isinstance(value, tuple):
+            return tuple([moved(name, item) for item in value])
+        return value
+
+    return Bound(tuple([(name, moved(name, value)) for name, value in bound.pairs]))
+
+
+def _plain(value: Any, positions: dict[int, list[int]], depth: int = 0) -> Value:
+    kind = type(value)
+    if isinstance(value, str):
+        text = str(value)
+        return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+    if value is None or value is Ellipsis or isinstance(value, bool) or kind is int:
+        same: Value = value
+        return same
+    if isinstance(value, Tensor):
+        places = positions.get(id(value))
+        if not places:
+            return TensorAt(None)
+        # One that is given twice stands in the operands twice.
+        return TensorAt(places.pop(0) if len(places) > 1 else places[0])
+    if isinstance(value, list | tuple):
+        if depth > 8 or len(value) > _LONGEST:
+            return f"<{len(value)} values>"
+        return tuple([_plain(item, positions, depth + 1) for item in value])
+    if kind is slice:
+        return Slice(
+            *(_plain(p, positions, depth + 1) for p in (value.start, value.stop, value.step))
+        )
+    if isinstance(value, _NAMED):
+        return str(value).removeprefix("torch.")
+    if isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool):
+        # What it stands for in this run, without asking: a question would be a condition.
+        stands_for: int | float | bool = value.node.hint
+        return stands_for
+    if kind is float:
+        return math.nan if math.isnan(value) else value  # one object: it is equal to itself alone
+    try:
+        if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+            return float(value)
+        return operator.index(value)
+    except (TypeError, ValueError, OverflowError):
+        return _text(value)
+
+
+def _text(value: Any) -> str:
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a user's __repr__ must not end the trace
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= 80 else text[:77] + "..."

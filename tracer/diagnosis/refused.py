@@ -1,0 +1,74 @@
+"""What the operation table says of a crash: the rule that the failed call breaks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from tracer.diagnosis.finding import Finding, Mark
+from tracer.live import live_call
+from tracer.ops.bound import Bound, Violation
+from tracer.ops.refusal import Refusal, Report
+from tracer.ops.sentences import render
+from tracer.ops.table import TABLE, bind
+
+if TYPE_CHECKING:
+    from tracer.diagnosis.rules import Case
+
+
+def by_table(case: Case) -> Finding | None:
+    """The finding for the operation that failed; None where the table has no entry, cannot read the
+    call or sees nothing wrong with it."""
+    crash = case.crash
+    if crash.function is None:
+        return None
+    call, tensors = live_call(crash.function, crash.call_args, crash.call_kwargs, op=crash.op)
+    call = replace(
+        call,
+        operands=tuple(
+            replace(operand, name=case.name(tensor, ""))
+            for operand, tensor in zip(call.operands, tensors, strict=True)
+        ),
+    )
+    found = bind(call)
+    if found is None or found.violation is None:
+        return None
+    report = _report(case, found)
+    if report is None:
+        return None
+    return Finding(
+        found.violation.kind,
+        render(report.rule),
+        " ".join(render(sentence) for sentence in report.reason),
+        _marks(case, found.violation, tensors),
+        render(report.check) if report.check is not None else "",
+        dict(found.violation.facts),
+    )
+
+
+def _report(case: Case, found: Bound) -> Report | None:
+    entry = TABLE[found.call.op]
+    assert found.violation is not None
+    if entry.report is None:
+        return None
+    path = case.running.path if case.running is not None else ""
+    return entry.report(
+        Refusal(found.call, found.violation, case.who(found.call.op), case.built(), path)
+    )
+
+
+def _marks(case: Case, violation: Violation, tensors: list[Tensor]) -> tuple[Mark, ...]:
+    """The marks on the failure's operands: one tensor on both sides of an operator is two."""
+    made: list[Mark] = []
+    taken: dict[int, list[int]] = {}
+    for mark in violation.marks:
+        tensor = tensors[mark.operand]
+        order = taken.setdefault(id(tensor), [])
+        if mark.operand not in order:
+            order.append(mark.operand)
+        index = case.position(tensor, order.index(mark.operand))
+        if index is not None:
+            made.append(Mark(index, mark.dim, int(mark.size), mark.wanted))
+    return tuple(dict.fromkeys(made))

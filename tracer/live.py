@@ -1,0 +1,56 @@
+"""A call of torch as it stands, with its live tensors, as a call of the operation table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tracer.bind import bind, plain
+from tracer.ops.call import Call, Operand
+from tracer.ops.names import op_name
+from tracer.ops.steps import LAYERS
+
+
+def live_call(
+    function: Any,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    results: Any = (),
+    op: str = "",
+) -> tuple[Call, list[Tensor]]:
+    """`function(*args, **kwargs)` as a call, and the tensors that are its operands, in order.
+
+    `op` is the operation's short name where the function's own is not it.
+    """
+    bound = bind(function, args, kwargs)
+    tensors = tensors_in(bound)
+    name = op or op_name(getattr(function, "__name__", ""))
+    return (
+        Call(
+            LAYERS.get(name, name),
+            tuple(map(operand, tensors)),
+            plain(bound, tensors),
+            tuple(map(operand, tensors_in(results))),
+        ),
+        tensors,
+    )
+
+
+def operand(tensor: Tensor) -> Operand:
+    strides = tuple(tensor.stride()) if tensor.layout == torch.strided else None
+    kind = "parameter" if isinstance(tensor, torch.nn.Parameter) else "made"
+    return Operand(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), kind, strides)
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """The tensors of a nest of tuples, lists and mappings, in order."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return [tensor for item in value for tensor in tensors_in(item)]
+    return []

@@ -1,0 +1,179 @@
+"""What an operation makes of a call: the dimensions of its results with where each comes from,
+which dimensions of the operands are one, or what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tracer.ops.algebra import differ, is_one
+from tracer.ops.call import At, Call, Shape, Size
+
+SAME, MIXED, RESIZED, GROUPED = "same", "mixed", "resized", "grouped"
+JOINED, PIECE, REDUCED, NEW = "joined", "piece", "reduced", "new"
+HOWS = (SAME, MIXED, RESIZED, GROUPED, JOINED, PIECE, REDUCED, NEW)
+
+
+@dataclass(frozen=True)
+class Dim:
+    """One dimension of a result, of `size`, and `how` it came from the `sources`:
+
+    - `same`: handed on, in the same order (of several sources: they met, as in an addition)
+    - `mixed`: each entry is made of all entries of `replaces`; the size is that of the sources, a
+      weight's (empty where the module recorded shows no weight)
+    - `resized`: another number of places along the sources: a window, a stride, a padding
+    - `piece`: positions `start` to `stop` of the source, every `step`-th
+    - `joined`: the sources one after the other
+    - `grouped`: part number `place` of `group`, the sizes in which a row-major reshape reads the
+      sources
+    - `reduced`: one value is left of the sources
+    - `new`: made by the operation, whether copied, counted or given by an argument
+
+    `hint` is a letter a reader would expect for a new dimension, `kind` whether it holds
+    channels or places.  `moved` is true where the entries change places along the dimension (a
+    flip, a roll, a sort), so that the size is handed on and the order is not.
+    """
+
+    size: Size
+    how: str
+    sources: tuple[At, ...] = ()
+    replaces: At | None = None
+    group: tuple[Size, ...] = ()
+    place: int = 0
+    start: Size = 0
+    stop: Size = 0
+    step: Size = 1
+    hint: str = ""
+    kind: str = ""
+    moved: bool = False
+
+
+Dims = tuple[Dim, ...]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Dimension `dim` of operand `operand` has `size` where `wanted` would do; None where no
+    single number would."""
+
+    operand: int
+    dim: int
+    size: Size
+    wanted: Size | None = None
+
+
+@dataclass(frozen=True)
+class Violation:
+    """What a call breaks: `kind` names the rule (see `tracer.ops.kinds`), `marks` are the
+    dimensions at odds, the offending one first; `facts` are further numbers by name."""
+
+    kind: str
+    marks: tuple[Mark, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Refused(Exception):  # noqa: N818 - what torch refuses is no error here
+    def __init__(self, violation: Violation) -> None:
+        super().__init__(violation.kind)
+        self.violation = violation
+
+
+def refuse(kind: str, *marks: Mark, **facts: Any) -> Refused:
+    """To be raised: `raise refuse("matmul", mark(call, At(0, 1), 4))`."""
+    return Refused(Violation(kind, marks, facts))
+
+
+def mark(call: Call, at: At, wanted: Size | None = None) -> Mark:
+    return Mark(at.operand, at.dim, call.operands[at.operand].shape[at.dim], wanted)
+
+
+def all_marks(call: Call, operand: int) -> tuple[Mark, ...]:
+    """Every dimension of an operand, for one whose number of dimensions is wrong."""
+    return tuple(mark(call, At(operand, dim)) for dim in range(call.operands[operand].rank))
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A call understood.
+
+    `results` are the dimensions of each result, empty when `violation` says why there is none.
+    `ties` are pairs of operands' dimensions that are one: contracted, added, indexed together.
+    `roles` names dimensions of weights that are known by what they do, such as a kernel's height
+    (`kh`).  `letters` are the sizes by the letters of the entry's pattern.
+    """
+
+    call: Call
+    results: tuple[Dims, ...] = ()
+    ties: tuple[tuple[At, At], ...] = ()
+    roles: Mapping[At, str] = field(default_factory=dict)
+    letters: Mapping[str, Size] = field(default_factory=dict)
+    violation: Violation | None = None
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        return tuple(tuple(dim.size for dim in dims) for dims in self.results)
+
+
+# --- making dimensions ---------------------------------------------------------------------------
+
+
+def kept(call: Call, operand: int = 0) -> Dims:
+    """All dimensions of an operand, handed on."""
+    return tuple(same(call, At(operand, dim)) for dim in range(call.operands[operand].rank))
+
+
+def same(call: Call, *sources: At) -> Dim:
+    """A dimension handed on; of several that met, sizes of 1 having been stretched."""
+    size: Size = 1
+    for at in sources:
+        size = call.operands[at.operand].shape[at.dim]
+        if not (isinstance(size, int) and size == 1):
+            break
+    full = tuple(at for at in sources if call.operands[at.operand].shape[at.dim] == size)
+    return Dim(size, SAME, full or sources)
+
+
+def moved(dim: Dim) -> Dim:
+    return replace(dim, moved=True)
+
+
+def resized(call: Call, at: At, size: Size, kind: str = "place") -> Dim:
+    """The same dimension with another number of places; handed on where the number stays."""
+    return Dim(size, RESIZED, (at,), kind=kind)
+
+
+def new(size: Size, hint: str = "", kind: str = "", sources: Sequence[At] = ()) -> Dim:
+    return Dim(size, NEW, tuple(sources), hint=hint, kind=kind)
+
+
+def reduced(*sources: At) -> Dim:
+    return Dim(1, REDUCED, sources)
+
+
+def broadcast(call: Call, operands: Sequence[int]) -> tuple[Dims, tuple[tuple[At, At], ...]]:
+    """The operands laid against each other from the right, as torch does; and what is tied.
+
+    Raises:
+        Refused: kind `broadcast`, with the two dimensions at odds.
+    """
+    rank = max((call.operands[index].rank for index in operands), default=0)
+    dims: list[Dim] = []
+    ties: list[tuple[At, At]] = []
+    for back in range(rank, 0, -1):
+        met = [
+            At(index, call.operands[index].rank - back)
+            for index in operands
+            if call.operands[index].rank >= back
+        ]
+        sizes = [call.operands[at.operand].shape[at.dim] for at in met]
+        wide = [n for n, size in enumerate(sizes) if not is_one(size)]
+        for n in wide[1:]:
+            if differ(sizes[wide[0]], sizes[n]):
+                a, b = met[wide[0]], met[n]
+                raise refuse("broadcast", mark(call, a, sizes[n]), mark(call, b, sizes[wide[0]]))
+            ties.append((met[wide[0]], met[n]))
+        first = met[wide[0]] if wide else met[0]
+        rest = tuple(met[n] for n in wide[1:])
+        dims.append(Dim(sizes[wide[0]] if wide else 1, SAME, (first, *rest)))
+    return tuple(dims), tuple(ties)

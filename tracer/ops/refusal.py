@@ -1,0 +1,101 @@
+"""Why a call was refused, as sentences that are data: a text with gaps, and what goes into them.
+
+An entry says of its violations `report(refusal)`; nothing is put into words before somebody reads
+it, in his language and with numbers or formulas (`tracer.ops.sentences`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tracer.ops.bound import Violation
+from tracer.ops.call import At, Call, Operand, Shape
+
+
+@dataclass(frozen=True)
+class SizeAt:
+    """The size of a dimension of an operand: a number, or its formula where that is asked for."""
+
+    operand: int
+    dim: int
+    size: int
+
+
+@dataclass(frozen=True)
+class ShapeOf:
+    """`(4, 784)`, of operand number `operand` where it is one's."""
+
+    shape: Shape
+    operand: int | None = None
+
+
+@dataclass(frozen=True)
+class Count:
+    """`3 channels`, `1 channel`: `thing` is the English singular."""
+
+    number: int
+    thing: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """`text` has `{name}` for each of `values`; it is also the key of its translation."""
+
+    text: str
+    values: Mapping[str, Any]
+
+
+def said(text: str, **values: Any) -> Said:
+    return Said(text, values)
+
+
+@dataclass(frozen=True)
+class Report:
+    """`rule` is the rule with its numbers, in one sentence, `reason` what that means here in a few
+    plain ones.  `check` is one sentence for the reader when no fix is found."""
+
+    rule: Said
+    reason: tuple[Said, ...]
+    check: Said | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A violation as its report sees it.
+
+    `call.operands[i].name` is what the reader calls a tensor.  `who` is the layer's path, or the
+    operation, as the subject of a sentence; `built` the layer as it was built
+    (`nn.Linear(400, 120)`), empty for a plain operation.
+    """
+
+    call: Call
+    violation: Violation
+    who: str
+    built: str = ""
+    path: str = ""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        return self.violation.facts
+
+    def operand(self, *names: str) -> Operand:
+        index = self.call.tensor(*names)
+        return self.call.operands[index if index is not None else 0]
+
+    def name(self, index: int | None, otherwise: str = "the tensor") -> str:
+        return (self.call.operands[index].name if index is not None else "") or otherwise
+
+    def shape(self, index: int) -> ShapeOf:
+        return ShapeOf(self.call.operands[index].shape, index)
+
+    def size(self, at: At) -> SizeAt:
+        return SizeAt(*at, self.call.operands[at.operand].shape[at.dim])
+
+    def is_built(self, otherwise: str = "a layer") -> str:
+        """`fc1 is nn.Linear(400, 120)`"""
+        return f"{self.path or 'the layer'} is {self.built or otherwise}"
+
+
+Reports = Callable[[Refusal], Report | None]

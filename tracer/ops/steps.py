@@ -1,0 +1,45 @@
+"""A recorded step as a call of its operation, and the names by which modules of torch.nn go."""
+
+from __future__ import annotations
+
+from tracer.document import Step, TensorNote
+from tracer.ops.call import Call, Operand
+from tracer.ops.names import op_name
+
+LAYERS: dict[str, str] = {}
+"""A module of torch.nn recorded as one step → the operation that it is; each family enters its
+own."""
+
+
+def layers(**names: str) -> None:
+    """`layers(conv2d="Conv2d LazyConv2d")`: which modules are which operation."""
+    for operation, classes in names.items():
+        for each in classes.split():
+            assert each not in LAYERS, f"nn.{each} has an operation already"
+            LAYERS[each] = operation
+
+
+# Where operations of these names are torch's own; others may have namesakes elsewhere.
+_HEADS = frozenset(
+    ["torch", "Tensor", "F", "nn"]
+    + [f"torch.{name}" for name in ("linalg", "special", "nn.functional", "functional")]
+)
+
+
+def call_of(step: Step) -> Call | None:
+    """The call that a step recorded, its results with it; None when it is no operation of torch."""
+    head, _, name = step.op.rpartition(".")
+    if head not in _HEADS:
+        return None
+    layer = name if head == "nn" else ""
+    return Call(
+        LAYERS.get(layer, f"nn.{layer}") if layer else op_name(step.op),
+        tuple(map(_operand, step.inputs)),
+        step.bound,
+        tuple(map(_operand, step.outputs)),
+        layer,
+    )
+
+
+def _operand(note: TensorNote) -> Operand:
+    return Operand(note.shape, note.dtype.removeprefix("torch."), note.kind, None, note.name)

@@ -1,0 +1,24 @@
+"""All families together: what a call gives, or what it breaks."""
+
+from __future__ import annotations
+
+from tracer.document import Step
+from tracer.ops import product
+from tracer.ops.bound import Bound, Violation
+from tracer.ops.call import Call, Operand
+from tracer.ops.spec import TABLE, Op, bind
+from tracer.ops.steps import call_of
+
+__all__ = ["TABLE", "Bound", "Call", "Op", "Operand", "Violation", "bind", "bound_step", "product"]
+
+
+def bound_step(step: Step) -> Bound | None:
+    """What a recorded step's operation makes of its operands; None where the table has no entry,
+    or where its shapes are not those that were recorded."""
+    call = call_of(step)
+    found = bind(call) if call is not None else None
+    if found is None or found.violation is not None:
+        return None
+    made = found.shapes
+    recorded = tuple(result.shape for result in call.results) if call is not None else ()
+    return found if recorded and made == recorded else None
