@@ -42,7 +42,30 @@ def live_call(
 def operand(tensor: Tensor) -> Operand:
     strides = tuple(tensor.stride()) if tensor.layout == torch.strided else None
     kind = "parameter" if isinstance(tensor, torch.nn.Parameter) else "made"
-    return Operand(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), kind, strides)
+    values = None if tensor.is_meta else LiveValues(tensor)
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return Operand(tuple(tensor.shape), dtype, kind, strides, values=values)
+
+
+class LiveValues:
+    """What a rule may ask of a tensor's entries (`tracer.ops.call.Values`)."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    def span(self, but: int | None = None) -> tuple[Any, Any] | None:
+        entries = self.tensor.detach()
+        if but is not None:
+            entries = entries[entries != but]
+        return (entries.min().item(), entries.max().item()) if entries.numel() else None
+
+    def total(self) -> Any:
+        return self.tensor.sum().item()
+
+    def whole(self) -> bool:
+        if not self.tensor.is_floating_point():
+            return True
+        return bool((self.tensor == self.tensor.round()).all())
 
 
 def tensors_in(value: Any) -> list[Tensor]:

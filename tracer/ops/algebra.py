@@ -21,6 +21,15 @@ def differ(a: Size, b: Size) -> bool:
     return gap is False and not getattr(a - b, "free_symbols", ())
 
 
+def below(size: Size, least: Size) -> bool:
+    """Whether a size is certainly less than another.  A symbol that is live in torch is asked, and
+    the answer becomes what the run demands of it; of other symbols nothing is certain."""
+    answer = size < least
+    if isinstance(answer, bool) or hasattr(answer, "node"):
+        return bool(answer)
+    return bool(answer == True)  # noqa: E712 - a relation of symbols is equal to True only if so
+
+
 def is_one(size: Size) -> bool:
     return known(size) and size == 1
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from tracer.document import TensorAt
 
@@ -25,12 +25,26 @@ class At(NamedTuple):
     dim: int
 
 
+class Values(Protocol):
+    """The entries of a live tensor, looked at only when asked."""
+
+    def span(self, but: int | None = None) -> tuple[Any, Any] | None:
+        """The least and the largest entry, those equal to `but` left out; None if there is none."""
+
+    def total(self) -> Any:
+        """The sum of the entries."""
+
+    def whole(self) -> bool:
+        """Whether all entries are whole numbers."""
+
+
 @dataclass(frozen=True)
 class Operand:
     """A tensor as an operation sees it.
 
     `dtype` is torch's name without `torch.`; `kind` that of a `TensorNote`; `strides` are None
-    where they are not known, as in a saved run; `name` is what a reader calls it.
+    where they are not known, as in a saved run, and so are `values`; `name` is what a reader calls
+    it.
     """
 
     shape: Shape
@@ -38,6 +52,7 @@ class Operand:
     kind: str = "made"
     strides: tuple[int, ...] | None = None
     name: str = ""
+    values: Values | None = field(default=None, compare=False, repr=False)
 
     @property
     def rank(self) -> int:
