@@ -14,7 +14,7 @@ from torch import nn
 from tracer import Step, TensorNote, Trace, trace
 
 if TYPE_CHECKING:
-    from tracer.symbolic import Solution
+    from tracer.formulas.proof import Solution
 
 Settings = Mapping[str, Any]
 """One flat mapping of all that a reader can set: the sizes and the options, by name."""
@@ -303,8 +303,8 @@ def with_formulas(
     They are found at the first call for these options, which takes about a second, and kept.
     """
     # sympy takes its time to load, and a first page does not need it.
-    from tracer.symbolic import attached
-    from tracer.symbols import measure
+    from tracer.formulas.proof import attached
+    from tracer.formulas.run import measure
 
     sizes = {name: settings[name] for name in symbol_choices(lesson, settings)}
     known = _solutions.setdefault(_key(lesson, settings, training), [])
@@ -336,7 +336,7 @@ def _default_sizes(lesson: Lesson) -> dict[str, int]:
 
 
 def _solution(lesson: Lesson, settings: Settings, training: bool) -> Solution:
-    from tracer.symbolic import solve
+    from tracer.formulas.proof import solve
 
     choices = symbol_choices(lesson, settings)
     named = [name for text in lesson.dims.values() for name in text.split()]

@@ -7,6 +7,8 @@ for step in t.steps:
     print(step.expression, [note.shape for note in step.outputs])
 """
 
+import tracer.views  # noqa: F401 - they enter themselves as renderers
+from tracer.api import compute, trace
 from tracer.document import (
     Call,
     Failure,
@@ -20,7 +22,7 @@ from tracer.document import (
     load,
 )
 from tracer.explain import explain
-from tracer.recorder import Cancelled, compute, trace
+from tracer.recorder import Cancelled
 
 __all__ = [
     "Call",

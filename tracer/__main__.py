@@ -34,9 +34,9 @@ import torch
 from torch import nn
 
 from tracer import inputs
+from tracer.api import trace
 from tracer.document import Fix, Place, Trace
 from tracer.explain import explain, explained, note, traced
-from tracer.recorder import trace
 from tracer.views.text import annotated
 
 
@@ -93,7 +93,7 @@ def _trace(options: argparse.Namespace) -> int:
             model: nn.Module = found(**own)
             return model.train(options.train)
 
-        from tracer.symbolic import named
+        from tracer.formulas.proof import named
 
         dims = _dims(options.input, model)
         result = named(result, model, args, kwargs, dims, build_at if known else None, known)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import importlib
 import json
 import math
 import types
@@ -523,14 +524,21 @@ class Trace:
 
     def to_html(self) -> str:
         """The trace with its player as one self-contained HTML page."""
-        from tracer.views.html import page
-
-        return page(self)
+        return _rendered("page", self)
 
     def _repr_html_(self) -> str:
-        from tracer.views.html import notebook
+        return _rendered("notebook", self)
 
-        return notebook(self)
+
+RENDERERS: dict[str, str] = {}
+"""Who draws a trace as what: `module:function`, loaded when it is first asked for.  The views enter
+themselves, so that this file knows none of them."""
+
+
+def _rendered(what: str, trace: Trace) -> str:
+    module, _, function = RENDERERS[what].partition(":")
+    drawn: str = getattr(importlib.import_module(module), function)(trace)
+    return drawn
 
 
 def with_notes(trace: Trace, notes: Mapping[int, TensorNote]) -> Trace:

@@ -24,9 +24,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.utils._pytree import tree_map_only
 
+from tracer.api import trace
 from tracer.document import Failure, Place, Trace
-from tracer.recorder import Cancelled, _resolve, trace
-from tracer.source import _parsed
+from tracer.recorder import Cancelled, resolve
+from tracer.source import parsed
 from tracer.views.text import failure_text
 
 HEADING = "Shapewalk explains:"
@@ -314,14 +315,14 @@ def _value(node: ast.expr, scope: dict[str, Any]) -> Any:
         return None
     if len(chain) == 1 and chain[0] not in scope:
         return getattr(builtins, chain[0], None)
-    found = _resolve(chain, scope)
+    found = resolve(chain, scope)
     return found[1] if found is not None and found[0] == ".".join(chain) else None
 
 
 def _node(code: CodeType, lasti: int) -> ast.expr | ast.stmt | None:
     """What an instruction stands for in the source, None when that cannot be told."""
     line, end_line, column, end_column = (*code.co_positions(),)[lasti // 2]
-    file = _parsed(code.co_filename)
+    file = parsed(code.co_filename)
     if file is None or not file.contains(code):
         return None
     if line is None or end_line is None or column is None or end_column is None:

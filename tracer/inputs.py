@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tracer.views.dimensions import BY_RANK
+from tracer.ops.names import BY_RANK
 
 _BRACKETS = {"[": "]", "(": ")"}
 _EXAMPLE = "optionally NAME= before and :DTYPE behind"

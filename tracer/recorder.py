@@ -20,7 +20,7 @@ from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,129 +30,51 @@ from torch.overrides import TorchFunctionMode, handle_torch_function, resolve_na
 
 from tracer import document, picture
 from tracer.bind import bind, bind_layer, moved_operands, plain
+from tracer.crash import Crash, Frame, Running
 from tracer.isolation import State, exclusive, moved, random_state, storage, unobserved, version
 from tracer.ops.names import op_name
-from tracer.source import Pattern, Site, SourceReader, filled, placeholders, with_edited_lines
-
-if TYPE_CHECKING:
-    from tracer.diagnosis.finding import Crash, Frame
+from tracer.source import Pattern, Site, SourceReader, definition, filled, placeholders
 
 
 class Cancelled(BaseException):
-    """Raise it in `watch` to stop a trace; `trace` cleans up and passes it on."""
+    """Raise it in `watch` to stop a trace, which cleans up and passes it on."""
 
 
-def trace(
-    model: nn.Module,
-    *args: Any,
-    values: bool = True,
-    name: str | None = None,
-    restore: bool = True,
-    device: str | torch.device | None = None,
-    reraise: bool = False,
-    watch: Callable[[int], None] | None = None,
-    build: Callable[[], nn.Module] | None = None,
-    diagnose: bool = True,
-    dims: Mapping[str, str] | None = None,
-    **kwargs: Any,
-) -> document.Trace:
-    """Run `model(*args, **kwargs)` once and record it.
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """One run as it was recorded; nothing is said about it yet.
 
-    Args:
-        model: any module; it is left as it was (see `restore`).
-        args, kwargs: the inputs: tensors in any nesting of tuple, list and dict, and anything else.
-        values: keep statistics and a heatmap of every tensor; False records shapes alone.
-        name: the trace's name, the class name if None.
-        restore: put buffers (BatchNorm's running statistics), parameters and attributes that the
-            forward changed back to what they were.
-        device: run a copy of the module and of the inputs there; `"meta"` gives the shapes of any
-            size without computing or storing values.
-        reraise: raise the forward's own exception, with the explanation added as a note,
-            instead of returning a trace with `failure` set.
-        watch: called with the number of steps so far before each step; it may raise `Cancelled`.
-        build: makes the model anew, so that fixes in `__init__` can be tried on a fresh one.
-        diagnose: say of a failure which rule is broken, where the wrong size was born and what
-            mends it, and of a run that succeeds which steps are suspicious; False keeps to what
-            happened.
-        dims: names the sizes of the inputs, as `{"x": "B C H W"}`: every shape then has a formula
-            in these names, and the trace says what is demanded of them (`tracer.symbolic.named`).
-
-    Raises:
-        TypeError: `model` is not a module.
-        ValueError: `dims` does not fit the inputs.
-        Exception: the forward's own, with `reraise=True`.
+    `error` is what the forward raised, `captured` a detached copy of the tensor that was asked
+    for, `crash` what a diagnosis of the error needs, None where there is none to be had.
     """
-    recording = _run(model, args, kwargs, values, name, restore, device, watch, None, build)
-    if dims is not None:
-        from tracer.symbolic import named
 
-        recording.trace = named(recording.trace, model, args, kwargs, dims)
-        if recording.crash is not None:
-            recording.crash = dataclasses.replace(recording.crash, trace=recording.trace)
-    if recording.crash is not None and diagnose:
-        from tracer import diagnosis
-
-        recording.trace = with_edited_lines(
-            dataclasses.replace(recording.trace, failure=diagnosis.diagnose(recording.crash))
-        )
-    elif recording.error is None and diagnose:
-        from tracer.diagnosis import silent
-
-        def again(args: tuple[Any, ...], kwargs: dict[str, Any]) -> document.Trace:
-            meta = torch.device("meta")
-            copied, args, kwargs = moved(model, args, kwargs, meta)
-            for module in copied.modules():
-                # The author's hooks have seen the run; this one is ours.
-                module._forward_hooks.clear()
-                module._forward_pre_hooks.clear()
-            return _run(copied, args, kwargs, False, None, False, meta, None, None).trace
-
-        found = silent.warnings(recording.trace, model, args, kwargs, again)
-        recording.trace = dataclasses.replace(recording.trace, warnings=found)
-    if recording.error is not None and reraise:
-        from tracer.views.text import failure_text
-
-        failure = recording.trace.failure
-        if failure is not None:
-            recording.error.add_note(failure_text(failure, sources=recording.trace.sources))
-        raise recording.error
-    return recording.trace
-
-
-def compute(note_id: int, model: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
-    """The tensor that `trace(model, *args, **kwargs)` noted under `note_id`, made by running again.
-
-    Returns a detached copy, as it was when it was noted.
-
-    Raises:
-        LookupError: the run has no such tensor.
-    """
-    captured = _run(model, args, kwargs, False, None, True, None, None, note_id).captured
-    if captured is None:
-        raise LookupError(f"This run has no tensor with the id {note_id}.")
-    return captured
-
-
-@dataclasses.dataclass
-class _Recording:
     trace: document.Trace
     error: Exception | None
     captured: Tensor | None
     crash: Crash | None
 
 
-def _run(
+def record(
     model: nn.Module,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    values: bool,
-    name: str | None,
-    restore: bool,
-    device: str | torch.device | None,
-    watch: Callable[[int], None] | None,
-    capture: int | None,
+    *,
+    values: bool = False,
+    name: str | None = None,
+    restore: bool = True,
+    device: str | torch.device | None = None,
+    watch: Callable[[int], None] | None = None,
+    capture: int | None = None,
     build: Callable[[], nn.Module] | None = None,
-) -> _Recording:
+) -> Recording:
+    """Run `model(*args, **kwargs)` once; arguments as for `tracer.trace`.
+
+    `capture` is the id of a note whose tensor is wanted.
+
+    Raises:
+        TypeError: `model` is not a module.
+        Cancelled: `watch` raised it.
+    """
     if not isinstance(model, nn.Module):
         raise TypeError(f"trace needs a torch.nn.Module, not {type(model).__name__}.")
     if device is not None:
@@ -167,7 +89,7 @@ def _run(
             stack.enter_context(torch.device(device))
         if "torch._dynamo" in sys.modules:
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        recorder = _Recorder(model, values, watch, capture, before)
+        recorder = Recorder(model, values, watch, capture, before)
         stack.enter_context(recorder.hooks())
         recorder.run(args, kwargs)
     trace = recorder.finish(name or type(model).__name__)
@@ -175,7 +97,7 @@ def _run(
     if recorder.error is not None:
         with contextlib.suppress(Exception):  # then the failure stays as plain as it is
             crash = recorder.crash(trace, recorder.error, args, kwargs, build)
-    return _Recording(trace, recorder.error, recorder.captured, crash)
+    return Recording(trace, recorder.error, recorder.captured, crash)
 
 
 # --- reading tensors -------------------------------------------------------------------------
@@ -233,15 +155,15 @@ def _names(pattern: Pattern) -> Iterator[str]:
             yield from _names(part)
 
 
-_Scope = Mapping[str, Any]
+Scope = Mapping[str, Any]
 
 
-def _scope(frame: FrameType) -> _Scope:
+def _scope(frame: FrameType) -> Scope:
     """The names a frame sees.  Its locals are copied once, not at each look."""
     return ChainMap(frame.f_locals, frame.f_globals)
 
 
-def _resolve(chain: tuple[str, ...], scope: _Scope) -> tuple[str, Any] | None:
+def resolve(chain: tuple[str, ...], scope: Scope) -> tuple[str, Any] | None:
     """The first tensor along an attribute chain, or the chain's value; runs no property."""
     if chain[0] not in scope:
         return None
@@ -310,7 +232,7 @@ class _Draft:
 
 
 @dataclasses.dataclass
-class _Operation:
+class Operation:
     """What is known of an operation before it runs. `twin` is its opened copy, if it has one."""
 
     draft: _Draft
@@ -525,7 +447,7 @@ def _same(value: Any, default: Any) -> bool:
     return type(value) is type(default) and isinstance(value, simple) and bool(value == default)
 
 
-class _Recorder(TorchFunctionMode):
+class Recorder(TorchFunctionMode):
     """Builds the drafts of one run.  Belongs to the thread that made it."""
 
     def __init__(
@@ -597,7 +519,7 @@ class _Recorder(TorchFunctionMode):
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._boundary = sys._getframe()
-        for name, tensor in _flatten_arguments(self.model, args, kwargs):
+        for name, tensor in flatten_arguments(self.model, args, kwargs):
             self.inputs.append(self._note(tensor, name, "input"))
         began = time.perf_counter()
         try:
@@ -640,7 +562,7 @@ class _Recorder(TorchFunctionMode):
         is_step = bool(self.calls) and library and not isinstance(module, _CONTAINERS)
         frame = self._frame(inner=self._inside_step())[0] if self.calls else None
         site = self._site(frame)
-        scope: _Scope = _scope(frame) if frame is not None else {}
+        scope: Scope = _scope(frame) if frame is not None else {}
         operands = _tensors((args, kwargs))
         inputs = [self._note(tensor) for tensor in operands]
         draft = _Draft(
@@ -804,7 +726,7 @@ class _Recorder(TorchFunctionMode):
 
     def _begin(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType
-    ) -> _Operation:
+    ) -> Operation:
         if func not in self._twins:
             self._twins[func] = _opened(func)
         operands = _tensors((args, kwargs))
@@ -830,7 +752,7 @@ class _Recorder(TorchFunctionMode):
         siblings = self._siblings()
         siblings.append(draft)
         self._tick()
-        return _Operation(
+        return Operation(
             draft,
             siblings,
             operands,
@@ -840,7 +762,7 @@ class _Recorder(TorchFunctionMode):
             self._twins[func],
         )
 
-    def _end(self, operation: _Operation, result: Any, frame: FrameType) -> None:
+    def _end(self, operation: Operation, result: Any, frame: FrameType) -> None:
         draft, operands = operation.draft, operation.operands
         changed = [
             tensor
@@ -955,10 +877,10 @@ class _Recorder(TorchFunctionMode):
             return _nowhere(self.model)
         return self.reader.site(frame.f_code, frame.f_lasti, frame.f_lineno)
 
-    def _names(self, site: Site, scope: _Scope) -> dict[str, _Noted]:
+    def _names(self, site: Site, scope: Scope) -> dict[str, _Noted]:
         found: dict[str, _Noted] = {}
         for chain in site.names:
-            resolved = _resolve(chain, scope)
+            resolved = resolve(chain, scope)
             if resolved is not None and isinstance(resolved[1], Tensor):
                 text, tensor = resolved
                 if not isinstance(tensor, UninitializedTensorMixin):
@@ -1008,12 +930,12 @@ class _Recorder(TorchFunctionMode):
                     if value is not None:
                         draft.fill[key] = value
 
-    def _fill(self, site: Site, scope: _Scope) -> dict[str, str]:
+    def _fill(self, site: Site, scope: Scope) -> dict[str, str]:
         values: dict[str, str] = {}
         if site.note:
             for key, (chain, item) in placeholders(site.note).items():
                 end = len(chain) - 1 if chain[-1] == "shape" and len(chain) > 1 else len(chain)
-                resolved = _resolve(chain[:end], scope)
+                resolved = resolve(chain[:end], scope)
                 value = _walk(resolved[1], chain[end:], item) if resolved is not None else None
                 if value is not None:
                     values[key] = value
@@ -1215,7 +1137,7 @@ class _Recorder(TorchFunctionMode):
         if frame is None:
             return spoken
         for chain in site.used:
-            resolved = _resolve(chain, _scope(frame))
+            resolved = resolve(chain, _scope(frame))
             for path, tensor in _flatten(resolved[1]) if resolved is not None else ():
                 known = self._known(tensor)
                 if known is not None and resolved is not None:
@@ -1248,7 +1170,7 @@ class _Recorder(TorchFunctionMode):
         scope = _scope(found.tb_frame)
         operands: list[_Noted] = []
         for chain in site.used:
-            resolved = _resolve(chain, scope)
+            resolved = resolve(chain, scope)
             if resolved is not None:
                 operands += [self._note(tensor, resolved[0]) for tensor in _tensors(resolved[1])]
         return site, _unique(operands)
@@ -1258,8 +1180,6 @@ class _Recorder(TorchFunctionMode):
         code = getattr(inspect.unwrap(type(self.model).forward), "__code__", None)
         if code is None or code.co_filename.startswith(_TORCH):
             return _nowhere(self.model)
-        from tracer.diagnosis.built import definition
-
         place = definition(code)
         if place is None:
             return _nowhere(self.model)
@@ -1274,8 +1194,6 @@ class _Recorder(TorchFunctionMode):
         build: Callable[[], nn.Module] | None,
     ) -> Crash:
         """What a diagnosis needs of a failed run, beside the trace: its live objects."""
-        from tracer.diagnosis.finding import Crash, Running
-
         assert trace.failure is not None
         function, call_args = None, ()
         call_kwargs: dict[str, Any] = {}
@@ -1307,8 +1225,6 @@ class _Recorder(TorchFunctionMode):
         )
 
     def _frames(self, traceback: TracebackType | None) -> Iterator[Frame]:
-        from tracer.diagnosis.finding import Frame
-
         while traceback is not None:
             frame = traceback.tb_frame
             file = frame.f_code.co_filename
@@ -1422,7 +1338,7 @@ def _count_parameters(module: nn.Module) -> int:
     )
 
 
-def _flatten_arguments(
+def flatten_arguments(
     model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> list[tuple[str, Tensor]]:
     """The input tensors, named as the forward's signature names them."""

@@ -46,7 +46,7 @@ class SourceReader:
 
     def __init__(self) -> None:
         self.sources: list[Source] = []
-        self._files: dict[str, _File | None] = {}
+        self._files: dict[str, File | None] = {}
         self._positions: dict[CodeType, tuple[Any, ...]] = {}
         self._sites: dict[tuple[CodeType, int], Site] = {}
         self._functions: dict[tuple[str, int], int] = {}
@@ -82,11 +82,11 @@ class SourceReader:
             node = file.expression_at(extent, statement)
         return self._describe(file, code, statement, node)
 
-    def _describe(self, file: _File, code: CodeType, statement: ast.stmt, node: ast.AST) -> Site:
-        header = _header_extent(statement, file)
+    def _describe(self, file: File, code: CodeType, statement: ast.stmt, node: ast.AST) -> Site:
+        header = header_extent(statement, file)
         if isinstance(statement, ast.Assign) and any(node is t for t in statement.targets):
             node = statement  # writing through `x[...] = v` is all of the statement
-        extent = header if node is statement else _extent(node)
+        extent = header if node is statement else extent_of(node)
         span = file.span(extent)
         place = Place(
             file=code.co_filename,
@@ -100,7 +100,7 @@ class SourceReader:
         )
         patterns, returned, each = _assigned(statement, node)
         chains = tuple(_chains(statement))
-        within = [(_extent(inner), chain) for inner, chain in chains]
+        within = [(extent_of(inner), chain) for inner, chain in chains]
         used = dict.fromkeys(chain for at, chain in sorted(within) if _inside(at, extent))
         return Site(
             place=place,
@@ -112,12 +112,12 @@ class SourceReader:
             used=tuple(used),
         )
 
-    def _file(self, name: str) -> _File | None:
+    def _file(self, name: str) -> File | None:
         if name not in self._files:
-            self._files[name] = _parsed(name)
+            self._files[name] = parsed(name)
         return self._files[name]
 
-    def _source(self, file: _File, code: CodeType, statement: ast.stmt) -> int:
+    def _source(self, file: File, code: CodeType, statement: ast.stmt) -> int:
         first, last = file.enclosing(statement)
         key = (code.co_filename, first)
         if key not in self._functions:
@@ -138,7 +138,7 @@ class SourceReader:
 _PRAGMA = re.compile(r"(noqa|type|mypy|pyright|pyrefly|pylint|ruff|fmt|isort|pragma|flake8)\b *:")
 
 
-class _File:
+class File:
     """One source file, parsed once."""
 
     def __init__(self, lines: list[str]) -> None:
@@ -154,7 +154,7 @@ class _File:
         """The statements whose header covers a line, innermost last."""
         found: dict[int, list[ast.stmt]] = {}
         for statement in self._statements:
-            extent = _header_extent(statement, self)
+            extent = header_extent(statement, self)
             for line in range(extent[0], extent[2] + 1):
                 found.setdefault(line, []).append(statement)
         return found
@@ -197,9 +197,9 @@ class _File:
     def statement_at(self, extent: Extent) -> ast.stmt | None:
         best = None
         for statement in self._by_line.get(extent[0], ()):
-            header = _header_extent(statement, self)
+            header = header_extent(statement, self)
             if _inside(extent, header) and (
-                best is None or _inside(header, _header_extent(best, self))
+                best is None or _inside(header, header_extent(best, self))
             ):
                 best = statement
         return best or self.statement_on(extent[0])
@@ -214,14 +214,14 @@ class _File:
         for node in ast.walk(statement):
             if not isinstance(node, ast.expr):
                 continue
-            found = _extent(node)
+            found = extent_of(node)
             if found == extent:
                 return node
             if found[2:] == extent[2:] and found[:2] < extent[:2]:
                 attribute = node.func if isinstance(node, ast.Call) else node
                 if (
                     isinstance(attribute, ast.Attribute)
-                    and _extent(attribute.value)[2:] <= extent[:2]
+                    and extent_of(attribute.value)[2:] <= extent[:2]
                 ):
                     by_end = node
         return by_end or statement
@@ -289,10 +289,10 @@ class _File:
         return "".join(lines)
 
 
-_parsed_files: dict[str, tuple[list[str], _File | None]] = {}
+_parsed_files: dict[str, tuple[list[str], File | None]] = {}
 
 
-def _parsed(name: str) -> _File | None:
+def parsed(name: str) -> File | None:
     """The parsed file, kept while linecache keeps the same lines: torch's own are long."""
     linecache.checkcache(name)
     lines = linecache.getlines(name)
@@ -302,7 +302,7 @@ def _parsed(name: str) -> _File | None:
     if known is not None and known[0] is lines:
         return known[1]
     try:
-        file = _File(lines)
+        file = File(lines)
     except (SyntaxError, ValueError, RecursionError):
         file = None
     _parsed_files[name] = (lines, file)
@@ -315,7 +315,39 @@ def _bare(code: CodeType, line: int) -> Site:
     return Site(place, (), False, False, "", (), ())
 
 
-def _extent(node: Any) -> Extent:
+def definition(code: CodeType) -> Place | None:
+    """The first line of a function."""
+    file = parsed(code.co_filename)
+    if file is None or not file.contains(code):
+        return None
+    for node in ast.walk(file.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == code.co_name:
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            if first == code.co_firstlineno:
+                extent = (node.lineno, *header_extent(node, file)[1:])
+                text, span = file.text(extent), file.span(extent)
+                name = code.co_qualname
+                return Place(code.co_filename, span.line, name, None, span, text, text, span)
+    return None
+
+
+def place(file: File, node: ast.expr, statement: ast.stmt, function: str, name: str) -> Place:
+    extent = extent_of(node)
+    span = file.span(extent)
+    whole = extent_of(statement)
+    return Place(
+        file=name,
+        line=span.line,
+        function=function,
+        source=None,
+        span=span,
+        expression=file.text(extent),
+        statement=file.text(whole),
+        statement_span=file.span(whole),
+    )
+
+
+def extent_of(node: Any) -> Extent:
     return (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
 
 
@@ -323,17 +355,17 @@ def _inside(inner: Extent, outer: Extent) -> bool:
     return outer[:2] <= inner[:2] and inner[2:] <= outer[2:]
 
 
-def _header_extent(statement: ast.stmt, file: _File) -> Extent:
+def header_extent(statement: ast.stmt, file: File) -> Extent:
     """The whole of a simple statement; of a compound one the part before its body."""
-    extent = _extent(statement)
+    extent = extent_of(statement)
     body = getattr(statement, "body", None) or getattr(statement, "cases", None)
     if not body:
         return extent
     first = body[0]
     pattern = getattr(first, "pattern", None)
-    start = _extent(pattern if pattern is not None else first)
+    start = extent_of(pattern if pattern is not None else first)
     for decorator in getattr(first, "decorator_list", []):
-        start = min(start, _extent(decorator))
+        start = min(start, extent_of(decorator))
     line, end = start[0], file.lines[start[0] - 1].encode()[: start[1]].decode(errors="replace")
     while line > extent[0] and (not end.strip() or end.strip().startswith(("#", "@", "case"))):
         line -= 1
@@ -499,7 +531,7 @@ def with_edited_lines(found: Trace) -> Trace:
                 and source.first <= edit.span.line <= source.first + source.text.count("\n")
                 for source in (*found.sources, *added)
             )
-            file = _parsed(edit.file)
+            file = parsed(edit.file)
             if any(known) or file is None:
                 continue
             line = min(edit.span.line, len(file.lines))

@@ -23,7 +23,7 @@ from ui.view import (
 )
 
 if TYPE_CHECKING:
-    from tracer.symbolic import Solution
+    from tracer.formulas.proof import Solution
 
 CUSTOM = "Own sizes"
 
@@ -109,7 +109,7 @@ def _range(view: View, size: Size, solution: Solution | None) -> str:
     """The values that the formulas' constraints allow, the other sizes being as they are."""
     if solution is None:
         return ""
-    from tracer.symbolic import allowed
+    from tracer.formulas.proof import allowed
 
     values = range(size.low, min(size.high, size.low + MOST_VALUES) + 1)
     legal = allowed(solution, dict(view.settings), size.name, values)

@@ -22,8 +22,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves
 
 from tests.cells import forward_cell, shapes
 from tests.models import BY_KEY, MODELS, Model
-from tracer import Trace, trace
-from tracer.recorder import compute
+from tracer import Trace, compute, trace
 
 ALL = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.key)
 

@@ -24,7 +24,7 @@ from torch.utils._sympy.functions import (
 )
 
 from tracer import formulas
-from tracer.formulas import demand, evaluate, growth, said, simplified, symbol, written
+from tracer.formulas.writing import demand, evaluate, growth, said, simplified, symbol, written
 
 B, C, H, W, r, k, D, heads, T, ws, N, M = map(
     symbol, ["B", "C", "H", "W", "r", "k", "D", "heads", "T", "ws", "N", "M"]

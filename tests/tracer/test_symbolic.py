@@ -23,9 +23,10 @@ from modules.lesson import (
 from modules.lesson import run as run_lesson
 from tests.cells import forward_cell
 from tracer import Trace, trace
-from tracer.formulas import evaluate
-from tracer.symbolic import allowed, attached, solve, trace_symbolic
-from tracer.symbols import measure
+from tracer.formulas.proof import allowed, attached, solve
+from tracer.formulas.run import measure
+from tracer.formulas.writing import evaluate
+from tracer.symbolic import trace_symbolic
 
 
 def dims(found: Trace, name: str) -> tuple[str, ...]:

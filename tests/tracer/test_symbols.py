@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-import tracer.symbols
+import tracer.formulas.run
 from modules import LESSONS, lesson
 from modules.lesson import Lesson, prepare
 from modules.lesson import run as run_lesson
-from tracer import symbols
-from tracer.formulas import evaluate, symbol
-from tracer.symbols import Symbolic, measure, run
+from tracer.formulas.run import Symbolic, measure, run_with_symbols
+from tracer.formulas.writing import evaluate, symbol
 
 B, C, H, W = map(symbol, "BCHW")
 
@@ -30,7 +29,7 @@ def sizes_of(settings: dict[str, Any]) -> dict[str, int]:
 
 def symbolic(each: Lesson, **changes: int) -> Symbolic:
     settings = {**each.settings(), **changes}
-    return symbols.run(
+    return run_with_symbols(
         lambda sizes: each.build({**settings, **sizes}),
         lambda sizes: each.inputs({**settings, **sizes}, "shape", 0),
         sizes_of(settings),
@@ -123,7 +122,7 @@ def test_questions_are_not_taken_for_identities() -> None:
     def inputs(sizes: Any) -> Any:
         return (torch.empty(sizes["C"], sizes["H"]),), {}
 
-    found = run(lambda sizes: Both(), inputs, {"C": 6, "H": 6})
+    found = run_with_symbols(lambda sizes: Both(), inputs, {"C": 6, "H": 6})
     (note,) = found.trace.inputs
     assert [str(size) for size in found.shapes[note.id]] == ["C", "H"]
     assert "Eq(C, H)" in {str(demand.condition) for demand in found.demands}
@@ -147,7 +146,7 @@ def test_what_is_new_memory() -> None:
     def inputs(sizes: Any) -> Any:
         return (torch.empty(sizes["B"], sizes["C"]),), {}
 
-    found = run(lambda sizes: Views(), inputs, {"B": 4, "C": 6})
+    found = run_with_symbols(lambda sizes: Views(), inputs, {"B": 4, "C": 6})
     made = [note.id in found.fresh for step in found.trace.steps for note in step.outputs]
     assert made == [False, True, False, False]
 
@@ -161,7 +160,7 @@ def test_measuring_counts_what_torch_counts() -> None:
 
 
 def test_torch_has_what_this_needs() -> None:
-    """The names below are torch's own business and may change: then `tracer/symbols.py` has to
+    """The names below are torch's own business and may change: then `tracer/formulas/run.py` has to
     follow, and only it."""
     env = torch.fx.experimental.symbolic_shapes.ShapeEnv(
         duck_shape=False, specialize_zero_one=False
@@ -169,7 +168,7 @@ def test_torch_has_what_this_needs() -> None:
     for name in ("create_symbol", "create_symintnode", "evaluate_expr", "backed_var_to_val"):
         assert hasattr(env, name), f"torch {torch.__version__} has no ShapeEnv.{name} any more"
     asked = inspect.signature(type(env).evaluate_expr).parameters
-    ours = inspect.signature(tracer.symbols._Environment.evaluate_expr).parameters
+    ours = inspect.signature(tracer.formulas.run._Environment.evaluate_expr).parameters
     assert list(asked) == list(ours), f"torch {torch.__version__} asks ShapeEnv otherwise"
     assert hasattr(torch._dispatch.python, "enable_python_dispatcher")
 
@@ -178,7 +177,7 @@ def test_nobody_else_uses_torchs_internals() -> None:
     internal = ("symbolic_shapes", "fake_tensor", "torch._dispatch", "SymInt", "flop_registry")
     users = {
         path.name
-        for path in Path(tracer.symbols.__file__).parent.rglob("*.py")
+        for path in Path(tracer.__file__).parent.rglob("*.py")
         if any(name in path.read_text(encoding="utf-8") for name in internal)
     }
-    assert users <= {"symbols.py"}
+    assert users <= {"run.py"}

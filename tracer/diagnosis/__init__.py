@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 
+from tracer.crash import Crash
 from tracer.diagnosis import (  # noqa: F401 - the rules enter themselves
     fixes,
     root,
@@ -14,7 +15,7 @@ from tracer.diagnosis import (  # noqa: F401 - the rules enter themselves
     rules_python,
     rules_shape,
 )
-from tracer.diagnosis.finding import Crash, Finding
+from tracer.diagnosis.finding import Finding
 from tracer.document import Failure, Operand
 from tracer.isolation import random_state, unobserved
 

@@ -6,12 +6,11 @@ import ast
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import CodeType
 
 from torch import nn
 
 from tracer.document import Place, Span
-from tracer.source import _extent, _File, _header_extent, _parsed
+from tracer.source import File, extent_of, parsed, place
 
 
 @dataclass(frozen=True)
@@ -84,14 +83,14 @@ def default(owner: nn.Module, name: str) -> Place | None:
             ]
             for arg, value in given:
                 if arg.arg == name:
-                    extent = (*_extent(arg)[:2], *_extent(value)[2:])
+                    extent = (*extent_of(arg)[:2], *extent_of(value)[2:])
                     text, span = file.text(extent), file.span(extent)
                     where = f"{scope.name}.__init__"
                     return Place(code, span.line, where, None, span, text, text, span)
     return None
 
 
-def _classes(owner: nn.Module) -> Iterator[tuple[_File, ast.ClassDef, str]]:
+def _classes(owner: nn.Module) -> Iterator[tuple[File, ast.ClassDef, str]]:
     """The classes of a module that were written outside torch, with their text."""
     for cls in type(owner).__mro__:
         if cls.__module__.startswith("torch") or cls is object:
@@ -100,7 +99,7 @@ def _classes(owner: nn.Module) -> Iterator[tuple[_File, ast.ClassDef, str]]:
         code = next((getattr(f, "__code__", None) for f in own if f is not None), None)
         if code is None:
             continue
-        file = _parsed(code.co_filename)
+        file = parsed(code.co_filename)
         if file is None or not file.contains(code):
             continue
         inside = [
@@ -114,7 +113,7 @@ def _classes(owner: nn.Module) -> Iterator[tuple[_File, ast.ClassDef, str]]:
             yield file, max(inside, key=lambda node: node.lineno), code.co_filename
 
 
-_Found = tuple[_File, ast.Call, str, str]  # the text, the call, its function, the file's name
+_Found = tuple[File, ast.Call, str, str]  # the text, the call, its function, the file's name
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -237,7 +236,7 @@ def _child(value: ast.expr, names: list[str], chain: list[nn.Module], kind: str)
     # As many calls as modules of this kind in the container: they stand in the same order.
     alike = [m for m in chain[0].modules() if type(m).__name__ == kind] if chain else []
     if len(alike) == len(calls):
-        for module, call in zip(alike, sorted(calls, key=lambda c: _extent(c)), strict=True):
+        for module, call in zip(alike, sorted(calls, key=lambda c: extent_of(c)), strict=True):
             if module is chain[-1]:
                 return call
     return None
@@ -305,7 +304,7 @@ _RNN = ["input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropo
 
 def _described(found: _Found, path: str, owner: str, target: nn.Module) -> Built:
     file, node, function, name = found
-    statement = file.statement_at(_extent(node)) or file.tree.body[0]
+    statement = file.statement_at(extent_of(node)) or file.tree.body[0]
     enclosing = [
         f
         for f in ast.walk(file.tree)
@@ -322,43 +321,11 @@ def _described(found: _Found, path: str, owner: str, target: nn.Module) -> Built
         path=path,
         place=place(file, node, statement, function, name),
         arguments={
-            name: (file.text(_extent(value)), file.span(_extent(value)))
+            name: (file.text(extent_of(value)), file.span(extent_of(value)))
             for name, value in _named(node, type(target)).items()
         },
         parameters=taken,
         owner=owner,
-    )
-
-
-def definition(code: CodeType) -> Place | None:
-    """The first line of a function."""
-    file = _parsed(code.co_filename)
-    if file is None or not file.contains(code):
-        return None
-    for node in ast.walk(file.tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == code.co_name:
-            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            if first == code.co_firstlineno:
-                extent = (node.lineno, *_header_extent(node, file)[1:])
-                text, span = file.text(extent), file.span(extent)
-                name = code.co_qualname
-                return Place(code.co_filename, span.line, name, None, span, text, text, span)
-    return None
-
-
-def place(file: _File, node: ast.expr, statement: ast.stmt, function: str, name: str) -> Place:
-    extent = _extent(node)
-    span = file.span(extent)
-    whole = _extent(statement)
-    return Place(
-        file=name,
-        line=span.line,
-        function=function,
-        source=None,
-        span=span,
-        expression=file.text(extent),
-        statement=file.text(whole),
-        statement_span=file.span(whole),
     )
 
 

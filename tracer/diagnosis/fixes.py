@@ -13,9 +13,17 @@ from types import FunctionType
 
 from torch import nn
 
-from tracer.diagnosis import fixes_calls, fixes_indices, fixes_layers, fixes_roots, fixes_tensors
+from tracer.crash import Crash
+from tracer.diagnosis import (
+    fixes_calls,
+    fixes_indices,
+    fixes_layers,
+    fixes_roots,
+    fixes_tensors,
+    rules,
+)
 from tracer.diagnosis.edits import applied, between, called, text_of
-from tracer.diagnosis.finding import Crash, Finding
+from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.fixes_scene import REPAIRS, Candidate, Scene
 from tracer.diagnosis.rebuild import recovered
 from tracer.diagnosis.verify import (
@@ -28,6 +36,7 @@ from tracer.diagnosis.verify import (
     unobserved_output,
 )
 from tracer.document import Edit, Failure, Fix
+from tracer.recorder import record
 
 # Each enters its repairs.
 SOURCES = (fixes_roots, fixes_layers, fixes_tensors, fixes_indices, fixes_calls)
@@ -236,9 +245,6 @@ class _Search:
 
     def again(self, outcome: Outcome) -> Scene | None:
         """The failure of an edited model, as the first was seen."""
-        from tracer.diagnosis import rules
-        from tracer.recorder import _run
-
         if outcome.model is None:
             return None
 
@@ -247,18 +253,7 @@ class _Search:
                 raise OutOfTime
 
         with unobserved_output(), self.bench.on_device():
-            recording = _run(
-                outcome.model,
-                self.bench.args,
-                self.bench.kwargs,
-                False,
-                None,
-                True,
-                None,
-                watch,
-                None,
-            )
-        crash = recording.crash
+            crash = record(outcome.model, self.bench.args, self.bench.kwargs, watch=watch).crash
         failure = crash.trace.failure if crash is not None else None
         if crash is None or failure is None:
             return None

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tracer.crash import Crash
 from tracer.diagnosis.edits import (
     Built,
     Text,
@@ -25,7 +26,7 @@ from tracer.diagnosis.edits import (
     parameters_of,
     text_of,
 )
-from tracer.diagnosis.finding import Crash, Finding
+from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.rebuild import local_numbers
 from tracer.diagnosis.verify import CannotRunError, Change
 from tracer.document import Edit, Failure, Place, Step

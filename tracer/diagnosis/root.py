@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
+from tracer.crash import Crash
 from tracer.diagnosis import built
-from tracer.diagnosis.finding import Crash, Finding, Mark
+from tracer.diagnosis.finding import Finding, Mark
 from tracer.diagnosis.lineage import (
     Birth,
     Hop,
@@ -25,6 +26,7 @@ from tracer.diagnosis.lineage import (
 from tracer.diagnosis.rules import broadcast_break, called
 from tracer.document import Failure, Operand, Place, Root, Step, TensorNote, Trace
 from tracer.ops.names import shape_text
+from tracer.source import definition
 
 
 def root(crash: Crash, finding: Finding, failure: Failure) -> Root | None:
@@ -207,7 +209,7 @@ def _wanted(layer: nn.Module) -> str:
 def _forward_place(crash: Crash, name: str) -> Place:
     """The forward of the model, where its inputs are named."""
     code = getattr(inspect.unwrap(type(crash.model).forward), "__code__", None)
-    place = built.definition(code) if code is not None else None
+    place = definition(code) if code is not None else None
     if place is None or type(crash.model).__module__.startswith("torch."):
         return Place("", 0, type(crash.model).__name__, None, None, name, "", None)
     return replace(place, expression=name or place.expression)

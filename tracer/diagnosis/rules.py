@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tracer.diagnosis.finding import Crash, Finding, Mark, Running
+from tracer.crash import Crash, Running
+from tracer.diagnosis.finding import Finding, Mark
 from tracer.diagnosis.refused import by_table
 from tracer.document import Trace
 from tracer.ops.names import op_name, shape_text

@@ -27,13 +27,13 @@ from tracer.document import TensorNote
 from tracer.ops import bound as ops
 from tracer.ops.bound import Bound
 from tracer.ops.call import At
+from tracer.ops.names import BY_RANK
 
 Shape = tuple[int, ...]
 Dim = tuple[int, ...]
 """The atoms of one dimension, outermost first; `()` is a dimension of size 1 that is nothing."""
 Dims = tuple[Dim, ...]
 
-BY_RANK = {0: "", 1: "N", 2: "B C", 3: "B N C", 4: "B C H W", 5: "B C T H W"}
 _COUNTING = frozenset(["int64", "int32", "bool"])  # word numbers and masks: B N, not B C
 _SEQUENCE = "KMDEFGPQRSUVYZLJOAXI"
 _PLACE_SEQUENCE = "NLTSPQ"

@@ -16,7 +16,7 @@ from tracer.diagnosis.lineage import birth, groups
 from tracer.diagnosis.root import root
 from tracer.diagnosis.rules import explain
 from tracer.document import Root
-from tracer.recorder import _run
+from tracer.recorder import record
 
 
 def of(*sizes: int) -> Tensor:
@@ -25,7 +25,7 @@ def of(*sizes: int) -> Tensor:
 
 def root_of(model: nn.Module, *args: Any) -> Root | None:
     """The root alone, without the search for fixes."""
-    crash = _run(model, args, {}, False, None, True, None, None, None).crash
+    crash = record(model, args, {}).crash
     assert crash is not None
     assert crash.trace.failure is not None
     return root(crash, explain(crash), crash.trace.failure)
@@ -705,7 +705,7 @@ def test_the_diagnosis_is_quick() -> None:
         *(nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()) for _ in range(100)),
         nn.Conv2d(4, 8, 3),
     )
-    crash = _run(model, (of(1, 8, 8, 8),), {}, False, None, True, None, None, None).crash
+    crash = record(model, (of(1, 8, 8, 8),), {}).crash
     assert crash is not None
     assert crash.trace.failure is not None
     began = time.perf_counter()

@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from tests.cells import forward_cell, run_cell
 from tracer import Trace, trace
-from tracer.diagnosis.finding import Crash, Finding
+from tracer.crash import Crash
+from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.rules import RULES, explain, rule
-from tracer.recorder import _run
+from tracer.recorder import record
 
 
 def crash(model: nn.Module, *args: Any, **kwargs: Any) -> Crash:
     """The crash of a run that must fail, without the search for fixes."""
-    found = _run(model, args, kwargs, False, None, True, None, None, None).crash
+    found = record(model, args, kwargs).crash
     assert found is not None
     return found
 

@@ -11,7 +11,7 @@ from modules.lesson import Lesson, with_formulas
 from modules.lesson import run as run_lesson
 from tests.tracer.test_formulas import ORDER, SIZES, random_expression
 from tracer import Trace
-from tracer.formulas import evaluate, simplified, written
+from tracer.formulas.writing import evaluate, simplified, written
 from tracer.views import cost
 
 

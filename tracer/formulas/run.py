@@ -27,9 +27,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from tracer import document
-from tracer.formulas import symbol
+from tracer.formulas.writing import symbol
 from tracer.isolation import storage
-from tracer.recorder import _Operation, _Recorder
+from tracer.recorder import Operation, Recorder
 from tracer.source import SourceReader
 
 Sizes = Mapping[str, int]
@@ -82,7 +82,7 @@ class Symbolic:
     error: Exception | None
 
 
-def run(
+def run_with_symbols(
     build: Build,
     inputs: Inputs,
     sizes: Sizes,
@@ -177,7 +177,7 @@ def measure(
     with torch.device("meta"), torch.no_grad(), _Uninitialised():
         model = build(settings).train(training)
         args, kwargs = inputs(settings)
-        recorder = _Recorder(model, False, None, None, None)
+        recorder = Recorder(model, False, None, None, None)
         recorder.reader = reader or recorder.reader
         flops = _Flops(recorder)
         with recorder.hooks(), flops:
@@ -254,7 +254,9 @@ class _Environment(ShapeEnv):
 
 
 NOT_AUTHORS = tuple(
-    str(Path(file).parent) + "/" for file in (torch.__file__, sympy.__file__, __file__) if file
+    str(Path(file).parent) + "/"
+    for file in (torch.__file__, sympy.__file__, document.__file__)
+    if file
 )
 
 
@@ -288,7 +290,7 @@ class _Names:
                     del self.found[name]
 
 
-class _SymbolicRecorder(_Recorder):
+class _SymbolicRecorder(Recorder):
     """Records as always, and keeps the expressions beside."""
 
     def __init__(self, model: nn.Module, env: _Environment, names: _Names) -> None:
@@ -318,7 +320,7 @@ class _SymbolicRecorder(_Recorder):
 
     def _begin(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType
-    ) -> _Operation:
+    ) -> Operation:
         if not self._inside_step():
             self.names.read(frame)
         return super()._begin(func, args, kwargs, frame)
@@ -337,7 +339,7 @@ class _SymbolicRecorder(_Recorder):
 class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts floating-point operations with torch's own formulas, for each of the steps."""
 
-    def __init__(self, recorder: _Recorder) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.recorder = recorder
         self.found: list[tuple[int, sympy.Expr]] = []

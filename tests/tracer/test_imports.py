@@ -1,0 +1,119 @@
+"""Imports point one way: from the doors down to the document, lazy ones included."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import tracer
+
+HERE = Path(tracer.__file__).parent
+
+# From top to bottom; what is a folder stands for all that is in it.
+ROOMS = {
+    "doors": ["__init__", "__main__", "pytest_plugin", "worker"],
+    "api": ["api", "explain", "symbolic"],
+    "views": ["views"],
+    "diagnosis": ["diagnosis"],
+    "formulas": ["formulas"],
+    "record": ["recorder", "bind", "live", "crash", "isolation", "picture", "inputs"],
+    "ops": ["ops"],
+    "source": ["source"],
+    "document": ["document"],
+    "sandbox": ["sandbox", "outline"],
+}
+FLOOR = {name: floor for floor, names in enumerate(ROOMS.values()) for name in names}
+
+FILES = {
+    ".".join(path.relative_to(HERE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in HERE.rglob("*.py")
+}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+
+
+def imported(name: str, types: bool = True) -> set[str]:
+    """The files of tracer that a file imports, wherever in it; those for a type checker too."""
+    found: set[str] = set()
+    nodes = list(ast.walk(TREES[name]))
+    checked = [each for each in nodes if isinstance(each, ast.If) and is_type_checking(each)]
+    only_types = {inner for each in checked for inner in ast.walk(each)}
+    for node in nodes if types else [each for each in nodes if each not in only_types]:
+        if isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: write imports in full"
+            whole = {f"{node.module}.{each.name}" for each in node.names}
+            found |= {each if within(each) in FILES else str(node.module) for each in whole}
+    return {within(each) for each in found if each.split(".")[0] == "tracer"} - {name}
+
+
+def is_type_checking(node: ast.If) -> bool:
+    return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def within(dotted: str) -> str:
+    return "__init__" if dotted == "tracer" else dotted.removeprefix("tracer.")
+
+
+def floor(name: str) -> int:
+    return FLOOR[name.split(".")[0]]
+
+
+def test_every_file_has_its_room() -> None:
+    assert {name.split(".")[0] for name in FILES} == set(FLOOR)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_imports_point_down(name: str) -> None:
+    up = {other for other in imported(name) if floor(other) < floor(name)}
+    assert not up, f"tracer/{name} imports what stands above it"
+
+
+def test_no_circle() -> None:
+    list(TopologicalSorter({name: imported(name, types=False) for name in FILES}).static_order())
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_private_names_stay_in_their_file(name: str) -> None:
+    taken = {
+        f"{node.module}.{each.name}"
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "tracer"
+        for each in node.names
+        if each.name.startswith("_")
+    }
+    assert not taken
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_page_and_no_lesson_is_imported(name: str) -> None:
+    roots = {
+        str(each).split(".")[0]
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for each in ([node.module] if isinstance(node, ast.ImportFrom) else [])
+        + [each.name for each in node.names if isinstance(node, ast.Import)]
+    }
+    assert not roots & {"streamlit", "ui", "modules", "pages"}
+
+
+def test_a_saved_trace_needs_no_torch() -> None:
+    for name in FILES:
+        if name.split(".")[0] in ("document", "source", "ops"):
+            text = FILES[name].read_text(encoding="utf-8")
+            assert "import torch" not in text
+            assert "from torch" not in text
+
+
+def test_importing_the_tracer_loads_neither_formulas_nor_player() -> None:
+    code = "import sys, tracer; print(*(n for n in sys.modules if n.startswith('tracer.')))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    heavy = ("tracer.formulas", "tracer.diagnosis", "tracer.views.html", "tracer.views.player")
+    assert not [name for name in found if name.startswith(heavy)]

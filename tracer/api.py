@@ -1,0 +1,126 @@
+"""What one asks of Shapewalk: a run recorded, its sizes with formulas, its failure explained.
+
+The parts below know nothing of each other; they are put together here.  Those that a call does not
+need are not loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tracer.crash import Crash
+from tracer.document import Trace
+from tracer.isolation import moved
+from tracer.recorder import record
+from tracer.source import with_edited_lines
+
+
+def trace(
+    model: nn.Module,
+    *args: Any,
+    values: bool = True,
+    name: str | None = None,
+    restore: bool = True,
+    device: str | torch.device | None = None,
+    reraise: bool = False,
+    watch: Callable[[int], None] | None = None,
+    build: Callable[[], nn.Module] | None = None,
+    diagnose: bool = True,
+    dims: Mapping[str, str] | None = None,
+    **kwargs: Any,
+) -> Trace:
+    """Run `model(*args, **kwargs)` once and record it.
+
+    Args:
+        model: any module; it is left as it was (see `restore`).
+        args, kwargs: the inputs: tensors in any nesting of tuple, list and dict, and anything else.
+        values: keep statistics and a heatmap of every tensor; False records shapes alone.
+        name: the trace's name, the class name if None.
+        restore: put buffers (BatchNorm's running statistics), parameters and attributes that the
+            forward changed back to what they were.
+        device: run a copy of the module and of the inputs there; `"meta"` gives the shapes of any
+            size without computing or storing values.
+        reraise: raise the forward's own exception, with the explanation added as a note,
+            instead of returning a trace with `failure` set.
+        watch: called with the number of steps so far before each step; it may raise `Cancelled`.
+        build: makes the model anew, so that fixes in `__init__` can be tried on a fresh one.
+        diagnose: say of a failure which rule is broken, where the wrong size was born and what
+            mends it, and of a run that succeeds which steps are suspicious; False keeps to what
+            happened.
+        dims: names the sizes of the inputs, as `{"x": "B C H W"}`: every shape then has a formula
+            in these names, and the trace says what is demanded of them.
+
+    Raises:
+        TypeError: `model` is not a module.
+        ValueError: `dims` does not fit the inputs.
+        Exception: the forward's own, with `reraise=True`.
+    """
+    recording = record(
+        model,
+        args,
+        kwargs,
+        values=values,
+        name=name,
+        restore=restore,
+        device=device,
+        watch=watch,
+        build=build,
+    )
+    found, error = recording.trace, recording.error
+    if dims is not None:
+        from tracer.formulas.proof import named
+
+        found = named(found, model, args, kwargs, dims)
+    if diagnose and recording.crash is not None:
+        found = _diagnosed(dataclasses.replace(recording.crash, trace=found))
+    elif diagnose and error is None:
+        found = _warned(found, model, args, kwargs)
+    if reraise and error is not None:
+        if found.failure is not None:
+            from tracer.views.text import failure_text
+
+            error.add_note(failure_text(found.failure, sources=found.sources))
+        raise error
+    return found
+
+
+def _diagnosed(crash: Crash) -> Trace:
+    from tracer import diagnosis
+
+    failure = diagnosis.diagnose(crash)
+    return with_edited_lines(dataclasses.replace(crash.trace, failure=failure))
+
+
+def _warned(found: Trace, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
+    from tracer.diagnosis import silent
+
+    def again(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
+        meta = torch.device("meta")
+        copied, args, kwargs = moved(model, args, kwargs, meta)
+        for module in copied.modules():
+            # The author's hooks have seen the run; this one is ours.
+            module._forward_hooks.clear()
+            module._forward_pre_hooks.clear()
+        return record(copied, args, kwargs, restore=False, device=meta).trace
+
+    warnings = silent.warnings(found, model, args, kwargs, again)
+    return dataclasses.replace(found, warnings=warnings)
+
+
+def compute(note_id: int, model: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+    """The tensor that `trace(model, *args, **kwargs)` noted under `note_id`, made by running again.
+
+    Returns a detached copy, as it was when it was noted.
+
+    Raises:
+        LookupError: the run has no such tensor.
+    """
+    captured = record(model, args, kwargs, capture=note_id).captured
+    if captured is None:
+        raise LookupError(f"This run has no tensor with the id {note_id}.")
+    return captured

@@ -1,0 +1,66 @@
+"""A failed run as it was: its live objects, which the recorder hands on to a diagnosis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any
+
+from torch import Tensor, nn
+
+from tracer.document import Place, Trace
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame outside torch that the exception passed.
+
+    `scope` is a copy of its local names, `module` the qualified path of its `self` when that is a
+    module of the model, None otherwise.
+    """
+
+    code: CodeType
+    place: Place
+    scope: Mapping[str, Any]
+    module: str | None
+
+
+@dataclass(frozen=True)
+class Running:
+    """A module that was running when the exception passed: `layer(*args, **kwargs)`."""
+
+    path: str
+    layer: nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Crash:
+    """The live objects of a failed run.
+
+    `model(*args, **kwargs)` raised `error`; `trace` is the run up to there, its `failure` still
+    plain.  `function(*call_args, **call_kwargs)` is the innermost operation that raised, as torch
+    saw it (`torch.conv2d(input, weight, ...)`), None when it was no operation of torch.  `op` is
+    its short name, the same for a function, a method, an operator, in place or not: `linear`,
+    `conv2d`, `matmul`, `add`, `view`; empty when `function` is None.  `running` are the modules
+    that were running, outermost first: torch.nn's own checks in Python raise in the last of them.
+    `operands` are the live tensors of `trace.failure.operands`, in that order.  `frames` are the
+    author's, outermost first; the last one holds the failing expression.  `build` makes the model
+    anew, None where nobody knows how.
+    """
+
+    model: nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    error: BaseException
+    trace: Trace
+    op: str
+    function: Callable[..., Any] | None
+    call_args: tuple[Any, ...]
+    call_kwargs: dict[str, Any]
+    running: tuple[Running, ...]
+    operands: tuple[Tensor, ...]
+    frames: tuple[Frame, ...]
+    build: Callable[[], nn.Module] | None = None
