@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tracer.bind import bind, plain
+from tracer.bind import bind, bind_layer, plain
 from tracer.ops.call import Call, Operand
-from tracer.ops.names import op_name
+from tracer.ops.names import is_in_place, op_name
 from tracer.ops.steps import LAYERS
 
 
@@ -27,16 +27,29 @@ def live_call(
     """
     bound = bind(function, args, kwargs)
     tensors = tensors_in(bound)
-    name = op or op_name(getattr(function, "__name__", ""))
+    name = getattr(function, "__name__", "")
     return (
         Call(
-            LAYERS.get(name, name),
+            op or op_name(name),
             tuple(map(operand, tensors)),
             plain(bound, tensors),
             tuple(map(operand, tensors_in(results))),
+            in_place=is_in_place(name),
         ),
         tensors,
     )
+
+
+def live_layer_call(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Call, list[Tensor]]:
+    """The call of a module of torch.nn as a whole, its own parameters and buffers among the
+    operands, and the tensors that these are, in order."""
+    bound = bind_layer(module, args, kwargs)
+    tensors = tensors_in(bound)
+    layer = type(module).__name__
+    name = LAYERS.get(layer, f"nn.{layer}")
+    return Call(name, tuple(map(operand, tensors)), plain(bound, tensors), (), layer), tensors
 
 
 def operand(tensor: Tensor) -> Operand:

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from tracer.diagnosis.finding import Finding, Mark
-from tracer.live import live_call
+from tracer.document import TensorAt
+from tracer.live import live_call, live_layer_call
 from tracer.ops.bound import Bound, Violation
+from tracer.ops.call import Call
 from tracer.ops.refusal import Refusal, Report
+from tracer.ops.reports import SHARED
 from tracer.ops.sentences import render
 from tracer.ops.table import TABLE, bind
 
@@ -25,6 +28,19 @@ def by_table(case: Case) -> Finding | None:
     if crash.function is None:
         return None
     call, tensors = live_call(crash.function, crash.call_args, crash.call_kwargs, op=crash.op)
+    return _found(case, call, tensors)
+
+
+def layer_by_table(case: Case) -> Finding | None:
+    """The finding for the module of torch.nn that was running, as a whole: some are checked before
+    they come to an operation."""
+    running = case.running
+    if running is None:
+        return None
+    return _found(case, *live_layer_call(running.layer, running.args, running.kwargs))
+
+
+def _found(case: Case, call: Call, tensors: list[Tensor]) -> Finding | None:
     call = replace(
         call,
         operands=tuple(
@@ -35,7 +51,7 @@ def by_table(case: Case) -> Finding | None:
     found = bind(call)
     if found is None or found.violation is None:
         return None
-    report = _report(case, found)
+    report = _report(case, found, found.violation)
     if report is None:
         return None
     return Finding(
@@ -44,19 +60,22 @@ def by_table(case: Case) -> Finding | None:
         " ".join(render(sentence) for sentence in report.reason),
         _marks(case, found.violation, tensors),
         render(report.check) if report.check is not None else "",
-        dict(found.violation.facts),
+        {
+            name: case.position(tensors[value.index or 0]) if type(value) is TensorAt else value
+            for name, value in found.violation.facts.items()
+        },
     )
 
 
-def _report(case: Case, found: Bound) -> Report | None:
+def _report(case: Case, found: Bound, violation: Violation) -> Report | None:
     entry = TABLE[found.call.op]
-    assert found.violation is not None
-    if entry.report is None:
-        return None
     path = case.running.path if case.running is not None else ""
-    return entry.report(
-        Refusal(found.call, found.violation, case.who(found.call.op), case.built(), path)
+    refusal = Refusal(
+        found.call, violation, case.who(found.call.op), case.built(), path, case.written
     )
+    report = entry.report(refusal) if entry.report is not None else None
+    shared = SHARED.get(violation.kind)
+    return report if report is not None or shared is None else shared(refusal)
 
 
 def _marks(case: Case, violation: Violation, tensors: list[Tensor]) -> tuple[Mark, ...]:

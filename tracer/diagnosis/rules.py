@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from tracer.crash import Crash, Running
 from tracer.diagnosis.finding import Finding, Mark
-from tracer.diagnosis.refused import by_table
+from tracer.diagnosis.refused import by_table, layer_by_table
 from tracer.document import Trace
 from tracer.ops.names import op_name, shape_text
 
@@ -77,9 +77,10 @@ def _candidates(case: Case) -> Iterable[Finding | None]:
     for running in reversed(crash.running):
         if not type(running.layer).__module__.startswith("torch.nn"):
             break
+        inner = Case(crash, running)
+        yield _tried(layer_by_table, inner, (), {})
         for types, function in LAYER_RULES:
             if isinstance(running.layer, types):
-                inner = Case(crash, running)
                 yield _tried(function, inner, (running.layer, *running.args), running.kwargs)
     yield _tried(by_table, case, (), {})
     for function in RULES.get(crash.op, ()):

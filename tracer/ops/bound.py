@@ -66,7 +66,8 @@ class Mark:
 @dataclass(frozen=True)
 class Violation:
     """What a call breaks: `kind` names the rule (see `tracer.ops.kinds`), `marks` are the
-    dimensions at odds, the offending one first; `facts` are further numbers by name."""
+    dimensions at odds, the offending one first; `facts` are further values by name, an operand
+    among them being a `TensorAt`."""
 
     kind: str
     marks: tuple[Mark, ...] = ()
@@ -160,7 +161,7 @@ def broadcast(call: Call, operands: Sequence[int]) -> tuple[Dims, tuple[tuple[At
     rank = max((call.operands[index].rank for index in operands), default=0)
     dims: list[Dim] = []
     ties: list[tuple[At, At]] = []
-    for back in range(rank, 0, -1):
+    for back in range(1, rank + 1):
         met = [
             At(index, call.operands[index].rank - back)
             for index in operands
@@ -171,9 +172,12 @@ def broadcast(call: Call, operands: Sequence[int]) -> tuple[Dims, tuple[tuple[At
         for n in wide[1:]:
             if differ(sizes[wide[0]], sizes[n]):
                 a, b = met[wide[0]], met[n]
-                raise refuse("broadcast", mark(call, a, sizes[n]), mark(call, b, sizes[wide[0]]))
+                one, two = sizes[wide[0]], sizes[n]
+                raise refuse(
+                    "broadcast", mark(call, a, two), mark(call, b, one), wanted=two, found=one
+                )
             ties.append((met[wide[0]], met[n]))
         first = met[wide[0]] if wide else met[0]
         rest = tuple(met[n] for n in wide[1:])
         dims.append(Dim(sizes[wide[0]] if wide else 1, SAME, (first, *rest)))
-    return tuple(dims), tuple(ties)
+    return tuple(reversed(dims)), tuple(reversed(ties))

@@ -75,6 +75,7 @@ class Call:
 
     `arguments` are named as torch's schemas name them, the first tensor `input`; tensors are
     `TensorAt`, several of them a tuple of these.  `results` are those of a recorded step.
+    `in_place` says that the result is written into the first operand.
     """
 
     op: str
@@ -82,6 +83,7 @@ class Call:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     results: tuple[Operand, ...] = ()
     layer: str = ""
+    in_place: bool = False
 
     # --- tensors ---
 

@@ -46,6 +46,14 @@ def is_reflected(op: str) -> bool:
     return name.startswith("__r") and name.endswith("__") and name[3:-2] in _OPERATORS
 
 
+def is_in_place(op: str) -> bool:
+    """Whether the operation writes its result into its first operand: `add_`, `__iadd__`."""
+    name = op.rpartition(".")[2]
+    if name.startswith("__") and name.endswith("__"):
+        return name[2] == "i" and name[3:-2] in _OPERATORS
+    return name.endswith("_")
+
+
 class _Shaped(Protocol):
     @property
     def shape(self) -> Iterable[object]: ...

@@ -67,7 +67,8 @@ class Refusal:
 
     `call.operands[i].name` is what the reader calls a tensor.  `who` is the layer's path, or the
     operation, as the subject of a sentence; `built` the layer as it was built
-    (`nn.Linear(400, 120)`), empty for a plain operation.
+    (`nn.Linear(400, 120)`), empty for a plain operation.  `written` is the operation as the author
+    wrote it: `mse_loss`, where torch broke off in its `broadcast_tensors`.
     """
 
     call: Call
@@ -75,6 +76,7 @@ class Refusal:
     who: str
     built: str = ""
     path: str = ""
+    written: str = ""
 
     @property
     def facts(self) -> Mapping[str, Any]:

@@ -179,8 +179,8 @@ class Op:
         roles: letters of weights that are known by what they do, such as a kernel's height `kh`.
         bind: reads a call where letters do not reach, instead of `forms`.
         words: what is said of a step (`tracer.ops.say`).
-        report: why a call was refused, in words (`tracer.ops.refusal`); None has nothing to add to
-            what its kind says anyway.
+        report: why a call was refused, in words (`tracer.ops.refusal`); without one, and where it
+            gives None, what is said of its kind anyway (`tracer.ops.reports`).
         flops: floating-point operations of a call, a multiplication with its addition being two.
         shares: the result is (nearly always) another look at the operand's memory.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracer.document import Step, TensorNote
 from tracer.ops.call import Call, Operand
-from tracer.ops.names import op_name
+from tracer.ops.names import is_in_place, op_name
 
 LAYERS: dict[str, str] = {}
 """A module of torch.nn recorded as one step → the operation that it is; each family enters its
@@ -38,6 +38,7 @@ def call_of(step: Step) -> Call | None:
         step.bound,
         tuple(map(_operand, step.outputs)),
         layer,
+        is_in_place(step.op),
     )
 
 

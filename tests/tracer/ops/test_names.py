@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tracer import trace
-from tracer.ops.names import is_reflected, op_name, shape_text
+from tracer.ops.names import is_in_place, is_reflected, op_name, shape_text
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,20 @@ def test_a_shape_is_written_as_python_writes_it() -> None:
     assert shape_text([7]) == "(7,)"
     assert shape_text(()) == "()"
     assert shape_text(torch.empty(2, 0)) == "(2, 0)"
+
+
+@pytest.mark.parametrize(
+    ("op", "in_place"),
+    [
+        ("Tensor.add_", True),
+        ("Tensor.__iadd__", True),
+        ("Tensor.add", False),
+        ("Tensor.__radd__", False),
+        ("Tensor.__invert__", False),
+        ("Tensor.__int__", False),
+        ("Tensor.__index__", False),
+        ("nn.ReLU", False),
+    ],
+)
+def test_operations_in_place(op: str, in_place: bool) -> None:
+    assert is_in_place(op) is in_place

@@ -35,9 +35,10 @@ def tell(step: Step, known: Known) -> Told:
 def _by_table(step: Step, known: Known) -> Told | None:
     bound = bound_step(step)
     entry = TABLE[bound.call.op] if bound is not None else None
-    if bound is None or entry is None or entry.words is None:
+    if bound is None or entry is None:
         return None
-    said = entry.words(Spoken(bound, step.op, is_reflected(step.op)))
+    spoken = Spoken(bound, step.op, is_reflected(step.op))
+    said = entry.words(spoken) if entry.words is not None else Told(_compared(step))
     return Told(said.summary, said.changes, known.follow(bound, step.inputs))
 
 

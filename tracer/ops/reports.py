@@ -1,0 +1,121 @@
+"""What is said of violations that many operations share, by their kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tracer.ops.refusal import Count, Refusal, Report, Reports, Said, ShapeOf, SizeAt, said
+
+
+def broadcast_report(refusal: Refusal) -> Report:
+    """Of violations of kind `broadcast`."""
+    if refusal.facts.get("in_place"):
+        return _cannot_grow_report(refusal)
+    one, two = (SizeAt(m.operand, m.dim, m.size) for m in refusal.violation.marks[:2])
+    i, j = one.operand, two.operand
+    first, second = refusal.call.operands[i], refusal.call.operands[j]
+    values = {
+        "op": refusal.written or refusal.call.op,
+        "a": refusal.name(i, "the first"),
+        "b": refusal.name(j, "the second"),
+        "shape_a": refusal.shape(i),
+        "shape_b": refusal.shape(j),
+        "one": one,
+        "two": two,
+        "dim_a": one.dim,
+        "dim_b": two.dim,
+    }
+    reason: list[Said] = [
+        said(
+            "Shapes are compared from the right. {a} {shape_a} has {one} in dimension {dim_a}, and "
+            "{b} {shape_b} has {two} in dimension {dim_b}; only equal sizes go together, or a size "
+            "of 1, which is repeated.",
+            **values,
+        )
+    ]
+    if first.rank != second.rank:
+        few, many = (i, j) if first.rank < second.rank else (j, i)
+        reason.append(
+            said(
+                "{few} has {count} and {many} {more}: torch puts the missing ones on the left.",
+                few=refusal.name(few, "one"),
+                many=refusal.name(many, "the other"),
+                count=Count(refusal.call.operands[few].rank, "dimension"),
+                more=refusal.call.operands[many].rank,
+            )
+        )
+    elif sorted(first.shape) == sorted(second.shape):
+        reason.append(said("Both have the same sizes in another order."))
+    return Report(
+        said(
+            "{op} needs sizes that are equal or 1: {one} ≠ {two} ({shape_a} and {shape_b}).",
+            **values,
+        ),
+        tuple(reason),
+        said("See why {a} has {one} and {b} has {two} there.", **values),
+    )
+
+
+def _cannot_grow_report(refusal: Refusal) -> Report:
+    target, other = refusal.facts["target"], refusal.facts["other"]
+    values = {
+        "name": refusal.name(target, "the left side"),
+        "value": refusal.name(other, "the right side"),
+        "have": refusal.shape(target),
+        "given": refusal.shape(other),
+        "grown": ShapeOf(refusal.facts["grown"]),
+    }
+    return Report(
+        said(
+            "An operation in place cannot change the shape of what it writes to: the result would "
+            "be {grown}, and {name} is {have}.",
+            **values,
+        ),
+        (
+            said(
+                "{value} {given} would stretch {name} {have} to {grown}. Written in place there is "
+                "no room for that.",
+                **values,
+            ),
+        ),
+        said("Write `{name} = {name} + …` if the larger result is meant.", **values),
+    )
+
+
+def axis_report(refusal: Refusal) -> Report:
+    index = refusal.facts["at"]
+    x, shape = refusal.name(index), refusal.shape(index)
+    op = refusal.call.op
+    if "twice" in refusal.facts:
+        return Report(
+            said("{op} names dimension {dim} twice.", op=op, dim=refusal.facts["twice"]),
+            (said("Each dimension of {x} {shape} can be taken once.", x=x, shape=shape),),
+        )
+    rank = refusal.facts["rank"]
+    values = {
+        "op": op,
+        "dim": refusal.facts["dim"],
+        "x": x,
+        "shape": shape,
+        "count": Count(len(shape.shape), "dimension"),
+        "low": -rank,
+        "high": rank - 1,
+    }
+    rule = "{op} asks for dimension {dim}, and {x} {shape} has {count}: "
+    rule += "legal are {low} to {high}." if rank else "legal are none."
+    return Report(
+        said(rule, **values),
+        (
+            said(
+                "Dimensions are counted from 0, so the last one of {x} is {high} (or -1). A "
+                "dimension is missing that was there when this line was thought of, or the number "
+                "is one too high.",
+                **values,
+            ),
+        ),
+        said("See whether {x} lost a dimension before this line.", x=x),
+    )
+
+
+SHARED: Mapping[str, Reports] = {"axis": axis_report, "broadcast": broadcast_report}
+"""For entries that have no report of their own, or none of this kind."""
