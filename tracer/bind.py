@@ -242,7 +242,7 @@ def _schema_forms(schemas: Sequence[Any], method: bool, function: str) -> Iterat
             yield _Form(positional, own if many else 1, template, aliases, types)
 
 
-_LISTS = frozenset(["List[int]", "List[Tensor]", "List[SymInt]"])
+_LISTS = frozenset(["List[int]", "List[Tensor]"])
 
 
 def _of_script(arguments: Sequence[Any]) -> bool:
@@ -313,25 +313,20 @@ def _signature_form(signature: inspect.Signature, aliases: Mapping[str, str]) ->
 
 
 def _whole(value: Any) -> bool:
-    if isinstance(value, bool):
-        return False
-    if isinstance(value, int | torch.SymInt):
-        return True
-    return not isinstance(value, Tensor) and hasattr(value, "__index__")
+    return hasattr(value, "__index__") and not isinstance(value, bool | Tensor)
 
 
 def _real(value: Any) -> bool:
-    return isinstance(value, numbers.Real | torch.SymFloat) or _whole(value)
+    return hasattr(value, "__float__") and not isinstance(value, Tensor)
 
 
 _CHECKS: dict[str, Callable[[Any], bool]] = {
     "Tensor": lambda value: isinstance(value, Tensor),
     "int": _whole,
-    "SymInt": _whole,
     "float": lambda value: _real(value) and not isinstance(value, bool),
     "number": lambda value: _real(value) or isinstance(value, complex),
     "complex": lambda value: isinstance(value, complex) or _real(value),
-    "bool": lambda value: isinstance(value, bool | torch.SymBool),
+    "bool": lambda value: isinstance(value, bool),
     "str": lambda value: isinstance(value, str),
     "Device": lambda value: isinstance(value, torch.device | str),
     "ScalarType": lambda value: isinstance(value, torch.dtype) or value in (float, int, bool),
@@ -472,31 +467,45 @@ def _constructor_names(kind: type) -> Iterator[str]:
 
 # --- plain values --------------------------------------------------------------------------------
 
-_AS_THEY_ARE = frozenset([type(None), bool, int])
 _NAMED = (torch.dtype, torch.device, torch.layout, torch.memory_format)
 # As a dtype, `float` is torch's double.
 _PYTHON_TYPES = {float: "float64", int: "int64", bool: "bool", complex: "complex128"}
 _LONGEST = 1000
+_DEEPEST = 8
 
 
-def plain(bound: Mapping[str, Any], tensors: Sequence[Tensor]) -> Bound:
+def number(value: Any) -> int | float:
+    """A number of Python, of whatever kind `value` is.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        # One object: NaN is equal to itself alone.
+        return math.nan if math.isnan(value) else float(value)
+    return operator.index(value)
+
+
+def plain(
+    bound: Mapping[str, Any],
+    tensors: Sequence[Tensor],
+    number: Callable[[Any], int | float] = number,
+) -> Bound:
     """`bound` as a document keeps it: each of the `tensors` by its position, other values as plain
     data, without what is no data (functions, modules, generators) and torch's own (`_stacklevel`).
+    `number` makes numbers of what is neither of Python's nor text.
     """
-    positions: dict[int, list[int]] = {}
-    for position, tensor in enumerate(tensors):
-        positions.setdefault(id(tensor), []).append(position)
-    pairs = []
+    maker = _Plain(tensors, number)
+    pairs: list[tuple[str, Value]] = []
     for name, value in bound.items():
-        kind = type(value)
-        if name[0] == "_" or (value is None and name == "out"):
+        if name.startswith("_") or (value is None and name == "out"):
             continue
-        if kind in _AS_THEY_ARE:
-            pairs.append((name, value))
-        elif kind is type and value in _PYTHON_TYPES:
+        if isinstance(value, type) and value in _PYTHON_TYPES:
             pairs.append((name, _PYTHON_TYPES[value]))
-        elif isinstance(value, Tensor) or not (callable(value) or kind is torch.Generator):
-            pairs.append((name, _plain(value, positions)))
+        elif isinstance(value, Tensor) or not (
+            callable(value) or isinstance(value, torch.Generator)
+        ):
+            pairs.append((name, maker.value(value)))
     return Bound(tuple(pairs))
 
 
@@ -514,42 +523,41 @@ def moved_operands(bound: Bound, positions: Sequence[int], own: Mapping[str, int
     return Bound(tuple([(name, moved(name, value)) for name, value in bound.pairs]))
 
 
-def _plain(value: Any, positions: dict[int, list[int]], depth: int = 0) -> Value:
-    kind = type(value)
-    if isinstance(value, str):
-        text = str(value)
-        return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
-    if value is None or value is Ellipsis or isinstance(value, bool) or kind is int:
-        same: Value = value
-        return same
-    if isinstance(value, Tensor):
-        places = positions.get(id(value))
+class _Plain:
+    """Makes plain data of the values of one call."""
+
+    def __init__(self, tensors: Sequence[Tensor], number: Callable[[Any], int | float]) -> None:
+        self.number = number
+        self.positions: dict[int, list[int]] = {}
+        for position, tensor in enumerate(tensors):
+            self.positions.setdefault(id(tensor), []).append(position)
+
+    def value(self, value: Any, depth: int = 0) -> Value:
+        if value is None or value is Ellipsis or isinstance(value, bool) or type(value) is int:
+            return value
+        if isinstance(value, Tensor):
+            return self.tensor(value)
+        if isinstance(value, str):
+            return value if len(value) <= _LONGEST else value[: _LONGEST - 3] + "..."
+        if isinstance(value, list | tuple):
+            if depth > _DEEPEST or len(value) > _LONGEST:
+                return f"<{len(value)} values>"
+            return tuple([self.value(item, depth + 1) for item in value])
+        if isinstance(value, slice):
+            return Slice(*(self.value(p, depth + 1) for p in (value.start, value.stop, value.step)))
+        if isinstance(value, _NAMED):
+            return str(value).removeprefix("torch.")
+        try:
+            return self.number(value)
+        except (TypeError, ValueError, OverflowError):
+            return _text(value)
+
+    def tensor(self, tensor: Tensor) -> TensorAt:
+        places = self.positions.get(id(tensor))
         if not places:
             return TensorAt(None)
         # One that is given twice stands in the operands twice.
         return TensorAt(places.pop(0) if len(places) > 1 else places[0])
-    if isinstance(value, list | tuple):
-        if depth > 8 or len(value) > _LONGEST:
-            return f"<{len(value)} values>"
-        return tuple([_plain(item, positions, depth + 1) for item in value])
-    if kind is slice:
-        return Slice(
-            *(_plain(p, positions, depth + 1) for p in (value.start, value.stop, value.step))
-        )
-    if isinstance(value, _NAMED):
-        return str(value).removeprefix("torch.")
-    if isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool):
-        # What it stands for in this run, without asking: a question would be a condition.
-        stands_for: int | float | bool = value.node.hint
-        return stands_for
-    if kind is float:
-        return math.nan if math.isnan(value) else value  # one object: it is equal to itself alone
-    try:
-        if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
-            return float(value)
-        return operator.index(value)
-    except (TypeError, ValueError, OverflowError):
-        return _text(value)
 
 
 def _text(value: Any) -> str:

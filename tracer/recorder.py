@@ -29,7 +29,7 @@ from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-def
 from torch.overrides import TorchFunctionMode, handle_torch_function, resolve_name
 
 from tracer import document, picture
-from tracer.bind import bind, bind_layer, moved_operands, plain
+from tracer.bind import bind, bind_layer, moved_operands, number, plain
 from tracer.crash import Crash, Frame, Running
 from tracer.isolation import State, exclusive, moved, random_state, storage, unobserved, version
 from tracer.ops.names import op_name
@@ -579,7 +579,7 @@ class Recorder(TorchFunctionMode):
         )
         if is_step:
             draft.arguments = tuple(_split(module.extra_repr()))
-            draft.bound = plain(bind_layer(module, args, kwargs), operands)
+            draft.bound = plain(bind_layer(module, args, kwargs), operands, self._number)
             self._tick()
             self._siblings().append(draft)
         else:
@@ -744,7 +744,7 @@ class Recorder(TorchFunctionMode):
             inputs=[],
             names=self._names(site, scope),
             arguments=_arguments(func, args, kwargs),
-            bound=plain(bind(func, args, kwargs), operands),
+            bound=plain(bind(func, args, kwargs), operands, self._number),
             fill=self._fill(site, scope),
             first_note=self._next_note,
         )
@@ -1012,6 +1012,9 @@ class Recorder(TorchFunctionMode):
             )
             self._notes[id(tensor)] = (weakref.ref(tensor), self._moment(tensor), noted)
         return noted
+
+    def _number(self, value: Any) -> int | float:
+        return number(value)
 
     def _shape(self, tensor: Tensor) -> tuple[int, ...]:
         if tensor.is_nested:

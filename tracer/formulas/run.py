@@ -301,6 +301,12 @@ class _SymbolicRecorder(Recorder):
         self.fresh: set[int] = set()
         self._seen: list[tuple[int, int | None]] = [(len(env.guards), None)]
 
+    def _number(self, value: Any) -> int | float:
+        if isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool):
+            # What it stands for, without asking: a question would be a demand.
+            return value.node.hint  # type: ignore[no-any-return]
+        return super()._number(value)
+
     def _shape(self, tensor: Tensor) -> tuple[int, ...]:
         # The note that is being made is the last one numbered.
         self.shapes[self._next_note - 1] = tuple(_expression(size) for size in tensor.shape)
