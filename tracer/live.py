@@ -11,7 +11,7 @@ from torch import Tensor
 from tracer.bind import bind, bind_layer, plain
 from tracer.ops.call import Call, Operand
 from tracer.ops.names import is_in_place, op_name
-from tracer.ops.steps import LAYERS
+from tracer.ops.steps import layer_op
 
 
 def live_call(
@@ -48,8 +48,9 @@ def live_layer_call(
     bound = bind_layer(module, args, kwargs)
     tensors = tensors_in(bound)
     layer = type(module).__name__
-    name = LAYERS.get(layer, f"nn.{layer}")
-    return Call(name, tuple(map(operand, tensors)), plain(bound, tensors), (), layer), tensors
+    return Call(
+        layer_op(layer), tuple(map(operand, tensors)), plain(bound, tensors), (), layer
+    ), tensors
 
 
 def operand(tensor: Tensor) -> Operand:

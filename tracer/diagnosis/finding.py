@@ -26,17 +26,7 @@ class Finding:
     three plain ones.  `check` is one sentence for the reader when no fix is found.  `facts` are the
     numbers a repair needs, by name (see the rules).
 
-    `kind` names the rule that is broken:
-
-    - `matmul` (inner sizes), `batch` (the sizes in front of them), `broadcast`, `numel` (view,
-      reshape, unflatten), `stride` (view of a tensor that is not contiguous), `join` (cat, stack)
-    - `channels`, `features` (normalisation), `width` (the last size a layer wants), `rank`,
-      `kernel` (larger than the input), `padding`, `single` (one value per channel in training)
-    - `hidden` (a recurrent state), `heads`, `mask`, `target` (a loss), `einsum`
-    - `range` (an index outside), `index` (gather, scatter and indexing), `split`, `axis` (there is
-      no such dimension), `permute`, `divide`
-    - `dtype`, `device`, `arguments` (number or names), `type` (no tensor where one was meant),
-      `unpack`, `attribute`, `item`, `other`
+    `kind` names the rule that is broken (`tracer.ops.kinds`).
     """
 
     kind: str

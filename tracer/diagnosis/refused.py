@@ -10,8 +10,9 @@ from torch import Tensor
 from tracer.diagnosis.finding import Finding, Mark
 from tracer.document import TensorAt
 from tracer.live import live_call, live_layer_call
-from tracer.ops.bound import Bound, Violation
+from tracer.ops.bound import Violation
 from tracer.ops.call import Call
+from tracer.ops.kinds import general_report
 from tracer.ops.refusal import Refusal, Report
 from tracer.ops.reports import SHARED
 from tracer.ops.sentences import render
@@ -51,9 +52,7 @@ def _found(case: Case, call: Call, tensors: list[Tensor]) -> Finding | None:
     found = bind(call)
     if found is None or found.violation is None:
         return None
-    report = _report(case, found, found.violation)
-    if report is None:
-        return None
+    report = _report(case, found.call, found.violation)
     return Finding(
         found.violation.kind,
         render(report.rule),
@@ -67,15 +66,14 @@ def _found(case: Case, call: Call, tensors: list[Tensor]) -> Finding | None:
     )
 
 
-def _report(case: Case, found: Bound, violation: Violation) -> Report | None:
-    entry = TABLE[found.call.op]
+def _report(case: Case, call: Call, violation: Violation) -> Report:
     path = case.running.path if case.running is not None else ""
-    refusal = Refusal(
-        found.call, violation, case.who(found.call.op), case.built(), path, case.written
-    )
-    report = entry.report(refusal) if entry.report is not None else None
-    shared = SHARED.get(violation.kind)
-    return report if report is not None or shared is None else shared(refusal)
+    refusal = Refusal(call, violation, case.who(call.op), case.built(), path, case.written)
+    for report in (TABLE[call.op].report, SHARED.get(violation.kind)):
+        found = report(refusal) if report is not None else None
+        if found is not None:
+            return found
+    return general_report(refusal)
 
 
 def _marks(case: Case, violation: Violation, tensors: list[Tensor]) -> tuple[Mark, ...]:

@@ -14,7 +14,8 @@ its own, which raises `Refused` for what torch refuses and `Unclear` for what it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tracer.ops.algebra import differ, is_one, known
 from tracer.ops.bound import (
@@ -26,6 +27,7 @@ from tracer.ops.bound import (
     Dims,
     Mark,
     Refused,
+    Violation,
     all_marks,
     mark,
     refuse,
@@ -162,6 +164,7 @@ def _breaks(relation: str, left: int, right: int) -> bool:
 # --- entries -------------------------------------------------------------------------------------
 
 Made = Callable[[Env], Dim]
+Clues = Callable[[Call, Violation], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -179,8 +182,10 @@ class Op:
         roles: letters of weights that are known by what they do, such as a kernel's height `kh`.
         bind: reads a call where letters do not reach, instead of `forms`.
         words: what is said of a step (`tracer.ops.say`).
+        clues: what the refused call suggests was meant (`transposed`, `layout`), beside the facts
+            of the violation.
         report: why a call was refused, in words (`tracer.ops.refusal`); without one, and where it
-            gives None, what is said of its kind anyway (`tracer.ops.reports`).
+            gives None, what is said of its kind anyway (`tracer.ops.reports`, `tracer.ops.kinds`).
         flops: floating-point operations of a call, a multiplication with its addition being two.
         shares: the result is (nearly always) another look at the operand's memory.
     """
@@ -194,6 +199,7 @@ class Op:
     roles: frozenset[str] = frozenset()
     bind: Callable[[Call], Bound] | None = None
     words: Words | None = None
+    clues: Clues | None = None
     report: Reports | None = None
     flops: Callable[[Bound], Size] | None = None
     shares: bool = False
@@ -215,6 +221,7 @@ def operation(
     roles: str = "",
     bind: Callable[[Call], Bound] | None = None,
     words: Words | None = None,
+    clues: Clues | None = None,
     report: Reports | None = None,
     flops: Callable[[Bound], Size] | None = None,
     shares: bool = False,
@@ -230,6 +237,7 @@ def operation(
         frozenset(roles.split()),
         bind,
         words,
+        clues,
         report,
         flops,
         shares,
@@ -249,7 +257,11 @@ def bind(call: Call) -> Bound | None:
     try:
         return entry.bind(call) if entry.bind is not None else _by_pattern(entry, call)
     except Refused as refused:
-        return Bound(call, violation=refused.violation)
+        violation = refused.violation
+        if entry.clues is not None:
+            facts = {**violation.facts, **entry.clues(call, violation)}
+            violation = replace(violation, facts=facts)
+        return Bound(call, violation=violation)
     except Unclear:
         return None
 

@@ -19,6 +19,11 @@ def layers(**names: str) -> None:
             LAYERS[each] = operation
 
 
+def layer_op(layer: str) -> str:
+    """The operation that a module of torch.nn is: `conv2d` for `Conv2d`."""
+    return LAYERS.get(layer, f"nn.{layer}")
+
+
 # Where operations of these names are torch's own; others may have namesakes elsewhere.
 _HEADS = frozenset(
     ["torch", "Tensor", "F", "nn"]
@@ -33,7 +38,7 @@ def call_of(step: Step) -> Call | None:
         return None
     layer = name if head == "nn" else ""
     return Call(
-        LAYERS.get(layer, f"nn.{layer}") if layer else op_name(step.op),
+        layer_op(layer) if layer else op_name(step.op),
         tuple(map(_operand, step.inputs)),
         step.bound,
         tuple(map(_operand, step.outputs)),

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tracer.live import live_call, tensors_in
+from tracer.live import live_call, live_layer_call, tensors_in
 from tracer.ops.bound import Bound
 from tracer.ops.call import At
 from tracer.ops.table import bind
@@ -29,12 +29,13 @@ def meta(value: Any) -> Any:
 def check(function: Function, *args: Any, on: str = "meta", **kwargs: Any) -> Bound:
     """The table gives the shapes that torch gives, and refuses just what torch refuses.
 
-    `on` is `cpu` where torch's meta kernels check less than its real ones.
+    `function` may be a layer of torch.nn (on `cpu`, or itself on meta).  `on` is `cpu` where torch's meta kernels check less than its real ones.
     """
     if on == "meta":
         args = tuple(meta(arg) for arg in args)
         kwargs = {name: meta(value) for name, value in kwargs.items()}
-    call, _ = live_call(function, args, kwargs)
+    layer = isinstance(function, torch.nn.Module)
+    call, _ = (live_layer_call if layer else live_call)(function, args, kwargs)  # type: ignore[arg-type]
     found = bind(call)
     assert found is not None, f"not read: {call}"
     result, error = _run(function, args, kwargs)

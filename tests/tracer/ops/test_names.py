@@ -23,6 +23,8 @@ from tracer.ops.names import is_in_place, is_reflected, op_name, shape_text
         ("F.conv2d", "conv2d"),
         ("nn.Conv2d", "Conv2d"),
         ("squeeze_", "squeeze"),
+        ("torch.linalg.solve", "solve"),
+        ("linalg_solve", "solve"),
         ("", ""),
     ],
 )
