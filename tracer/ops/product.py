@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tracer.ops.algebra import product
-from tracer.ops.bound import Bound
-from tracer.ops.call import Size, Unclear
+from tracer.ops.bound import Bound, Violation
+from tracer.ops.call import Call, Size, Unclear
 from tracer.ops.names import shape_text
 from tracer.ops.refusal import Count, Refusal, Report, Said, SizeAt, said
 from tracer.ops.say import Spoken, Told, many, ordinal
@@ -55,6 +58,15 @@ def _product_flops(bound: Bound) -> Size:
     """Two for each product: it is multiplied and added."""
     first, _ = _factors(bound)
     return 2 * product(bound.shapes[0]) * bound.call.operands[first].shape[-1]
+
+
+def _product_clues(call: Call, violation: Violation) -> Mapping[str, Any]:
+    """`transposed`: the second would fit with its last two dimensions swapped."""
+    if violation.kind != "matmul":
+        return {}
+    found, against = violation.marks[:2]
+    other = call.operands[against.operand].shape
+    return {"transposed": len(other) > 1 and other[-1] == found.size}
 
 
 def _product_report(refusal: Refusal) -> Report | None:
@@ -198,6 +210,7 @@ operation(
     ),
     kinds=_KINDS,
     words=_product_words,
+    clues=_product_clues,
     report=_product_report,
     flops=_product_flops,
 )
@@ -206,6 +219,7 @@ operation(
     forms=[form("input: m k", "mat2: k n", gives="m n")],
     kinds=_KINDS,
     words=_product_words,
+    clues=_product_clues,
     report=_product_report,
     flops=_product_flops,
 )
@@ -214,6 +228,7 @@ operation(
     forms=[form("input: b m k", "mat2: b k n", gives="b m n")],
     kinds=_KINDS,
     words=_product_words,
+    clues=_product_clues,
     report=_product_report,
     flops=_product_flops,
 )

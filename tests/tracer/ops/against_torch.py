@@ -29,7 +29,8 @@ def meta(value: Any) -> Any:
 def check(function: Function, *args: Any, on: str = "meta", **kwargs: Any) -> Bound:
     """The table gives the shapes that torch gives, and refuses just what torch refuses.
 
-    `function` may be a layer of torch.nn (on `cpu`, or itself on meta).  `on` is `cpu` where torch's meta kernels check less than its real ones.
+    `function` may be a layer of torch.nn (with its parameters on meta, or on the CPU).  `on` is
+    `cpu` where torch's meta kernels check less than its real ones.
     """
     if on == "meta":
         args = tuple(meta(arg) for arg in args)
