@@ -1,8 +1,10 @@
-// The player inside a Streamlit page. It follows player.js in the same module, so `mount` is its.
+// The player inside a Streamlit page.
 //
 // The server owns the view (lesson, sizes, input), the player owns the step; this file owns the
 // address and keeps both in it: a new view is a new entry in the browser's history, a new step
 // rewrites the entry. Streamlit's own address keeping would forget the step.
+
+import { mount } from "./player.js";
 
 const mounted = new WeakMap();
 let lastWrite = -Infinity;

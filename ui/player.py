@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from tracer.views.player import SCRIPT, STYLE
+from tracer.views.player import script, style
 from ui.run import Run
 
 _HERE = Path(__file__).parent
@@ -39,8 +39,8 @@ button:hover, button:focus-visible { color: var(--st-primary-color); border-colo
 _player = st.components.v2.component(
     "shapewalk.player",
     html='<div class="place"></div>',
-    css=STYLE.read_text(encoding="utf-8") + _FONTS,
-    js=SCRIPT.read_text(encoding="utf-8") + (_HERE / "mount.js").read_text(encoding="utf-8"),
+    css=style() + _FONTS,
+    js=script((_HERE / "mount.js").read_text(encoding="utf-8")),
 )
 
 _bridge = st.components.v2.component(

@@ -20,7 +20,7 @@ from tests.cells import forward_cell, run_cell
 from tests.tracer.views.symbolic import with_formulas
 from tracer import Trace, trace
 from tracer.document import Edit, Fix, Operand, Root, Span, Warning
-from tracer.views.player import SCRIPT, STYLE, payload
+from tracer.views.player import payload, script, style
 
 Open = Callable[..., Page]
 
@@ -48,8 +48,8 @@ def show(open_page: Open) -> Callable[..., Page]:
         page.set_content(
             HARNESS
             % {
-                "style": STYLE.read_text(encoding="utf-8"),
-                "script": SCRIPT.read_text(encoding="utf-8"),
+                "style": style(),
+                "script": script(),
                 "trace": json.dumps(payload(run)).replace("<", "\\u003c"),
                 "options": options,
             }

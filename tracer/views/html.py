@@ -7,16 +7,16 @@ import hashlib
 import html
 import json
 from collections.abc import Mapping
-from functools import cache
 
 from tracer.document import Trace
-from tracer.views.player import SCRIPT, STYLE, payload
+from tracer.views.player import payload, script, style
 
 NOTEBOOK_HEIGHT = 700
 
 _PAGE_STYLE = "body { margin: 0; }\n"
 
-_START = """
+_START = """import { mount } from "./player.js";
+
 const payload = JSON.parse(document.getElementById("trace").textContent);
 mount(document.getElementById("player"), payload, { url: URL_KEPT, height: "100dvh" });
 """
@@ -42,12 +42,12 @@ def notebook(trace: Trace, dims: Mapping[str, str] | None = None) -> str:
 
 
 def _document(trace: Trace, dims: Mapping[str, str] | None, url_kept: bool) -> str:
-    script = _script(url_kept)
-    style = _style()
+    run = script(_START.replace("URL_KEPT", "true" if url_kept else "false"))
+    look = _PAGE_STYLE + style()
     # Only this very script and these styles may run, whatever the trace holds.
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
-        f"script-src '{_digest(script)}'; style-src '{_digest(style)}'"
+        f"script-src '{_digest(run)}'; style-src '{_digest(look)}'"
     )
     title = f"{_title(trace)} · Shapewalk"
     return f"""<!doctype html>
@@ -58,13 +58,13 @@ def _document(trace: Trace, dims: Mapping[str, str] | None, url_kept: bool) -> s
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <title>{title}</title>
-<style>{style}</style>
+<style>{look}</style>
 </head>
 <body>
 <div id="player"></div>
 <noscript>This page draws the trace with JavaScript.</noscript>
 <script type="application/json" id="trace">{_json(trace, dims)}</script>
-<script type="module">{script}</script>
+<script type="module">{run}</script>
 </body>
 </html>
 """
@@ -78,17 +78,6 @@ def _title(trace: Trace) -> str:
 def _json(trace: Trace, dims: Mapping[str, str] | None) -> str:
     """The payload as ASCII text that cannot end its script element or start another."""
     return json.dumps(payload(trace, dims), separators=(",", ":")).replace("<", "\\u003c")
-
-
-@cache
-def _script(url_kept: bool) -> str:
-    start = _START.replace("URL_KEPT", "true" if url_kept else "false")
-    return SCRIPT.read_text(encoding="utf-8") + start
-
-
-@cache
-def _style() -> str:
-    return _PAGE_STYLE + STYLE.read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,14 +76,14 @@ def test_a_slice_has_two_dimensions() -> None:
 
 
 def test_the_scales_are_those_of_the_player() -> None:
-    style = Path(player.STYLE).read_text()
+    style = player.style()
     gradients = [
         tuple(colour.upper() for colour in re.findall(r"#[0-9a-fA-F]{6}", gradient))
         for gradient in re.findall(r"linear-gradient\(\s*90deg,([^)]*)\)", style)
     ]
     assert ONE_SIDED in gradients
     assert SIGNED in gradients
-    script = Path(player.SCRIPT).read_text()
+    script = player.script()
     nan = tuple(bytes.fromhex(dict(ODD_VALUES)["NaN"][1:]))
     assert f"MAGENTA = rgb({nan[0]}, {nan[1]}, {nan[2]})" in script
 

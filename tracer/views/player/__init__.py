@@ -1,10 +1,11 @@
-"""The player: what `player.js` is given to draw one trace."""
+"""The player: its script and style, and what it is given to draw one trace."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -16,23 +17,23 @@ from latex2mathml.converter import convert_to_element
 from tracer.document import Fix, Trace
 from tracer.views.changes import Explanation, explain
 from tracer.views.diff import Change, changes, known_lines
+from tracer.views.player.join import join
 
 _HERE = Path(__file__).parent
 
-SCRIPT = _HERE / "player.js"
-STYLE = _HERE / "player.css"
+_PAGE = "page.js"
 
 MathNode = list[Any]
 """One MathML element: [tag, attributes, children]; a child is a MathNode or a text."""
 
-# The same pattern as in player.js, so that both find the same formulas: code comes first, since a
+# The same pattern as in markdown.js, so that both find the same formulas: code comes first, since a
 # dollar inside it is no formula.
 _FORMULA = re.compile(
     r"`[^`]{1,500}`|(?P<formula>\$\$(?:[^$]{1,500})\$\$|\$(?:[^$\n]|\n(?!\s*\n)){1,500}\$)"
 )
 _MOST_CHARACTERS = 100_000  # of all formulas of one trace: a file may hold any number of them
 _DEEPEST = 40
-_MOST_FIXES = 8  # as many as player.js shows
+_MOST_FIXES = 8  # as many as fixes.js shows
 
 _TAGS = """math mrow mi mn mo ms mtext mspace msup msub msubsup munder mover munderover mfrac msqrt
     mroot mtable mtr mtd mstyle mpadded mphantom menclose mmultiscripts mprescripts"""
@@ -76,6 +77,32 @@ _UNREADABLE: tuple[type[Exception], ...] = (
     TypeError,
     ValueError,
 )
+
+
+@cache
+def script(page: str = "") -> str:
+    """The player as the text of one module, which exports `mount`.
+
+    `page` is the text of a module that imports from `"./player.js"`: the result is then that module
+    with all that it needs, and its exports.
+
+    Raises:
+        JoinError: `page` imports what is not there, or declares a name that the player has.
+    """
+    if page:
+        return join({**modules(), _PAGE: page}, _PAGE)
+    return join(modules(), "player.js")
+
+
+def modules() -> dict[str, str]:
+    """The text of each of the player's modules, by file name."""
+    return {file.name: file.read_text(encoding="utf-8") for file in (_HERE / "js").glob("*.js")}
+
+
+@cache
+def style() -> str:
+    """The player's style sheet; all of it is under `.shapewalk`."""
+    return (_HERE / "player.css").read_text(encoding="utf-8")
 
 
 def payload(trace: Trace, dims: Mapping[str, str] | None = None) -> dict[str, Any]:

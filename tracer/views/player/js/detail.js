@@ -1,0 +1,179 @@
+/** The panel of one step: its expression, what happens in it, and what is known of it. */
+
+import { ICONS, el, hop, icon } from "./dom.js";
+import { failurePanel, showsOperands } from "./failure.js";
+import { LIMIT } from "./limits.js";
+import { donePart, stepsOf, warningsOf } from "./lines.js";
+import { coded, markdown } from "./markdown.js";
+import { codeNodes, freshState, tokenizeLine } from "./python.js";
+import { costs, demands } from "./sizes.js";
+import { entries, flow } from "./tensors.js";
+import { clamp, clip, duration, isOwned, languageOf, plural } from "./text.js";
+import { NO_EXPLANATION, rootStep } from "./trace.js";
+
+const SUSPICIONS = new Map([
+  ["broadcast", "A broadcast that may not be meant"],
+  ["squeeze", "A squeeze that can take the batch away"],
+  ["batch", "A batch size written into the code"],
+  ["view", "Sizes that agree by chance"],
+  ["batchnorm", "Statistics of too little"],
+]);
+
+/** What the current item takes and gives, each `{note, labels, name}`. */
+export function operands(scene) {
+  const { item } = scene;
+  const explanation = item.kind === "step" ? item.explanation : NO_EXPLANATION;
+  const names = item.targets.length === item.outputs.length ? item.targets : [];
+  // In `conv1` the tensor `conv1.weight` is just the weight.
+  const inner = item.step?.module ? `${item.step.module}.` : "";
+  const inputs = entries(scene, item.inputs, explanation.inputs, ({ kind, name }) =>
+    isOwned(kind) && inner && name.startsWith(inner) ? name.slice(inner.length) : name,
+  );
+  const outputs = entries(
+    scene,
+    item.outputs,
+    explanation.outputs,
+    (note, index) => names[index] || note.name || "result",
+  );
+  return { inputs, outputs };
+}
+
+/** What happens in the current item. */
+export function happening(scene, { inputs, outputs }) {
+  const { model, item } = scene;
+  return [
+    expression(item),
+    // A failure shows its operands itself, under each other.
+    showsOperands(model, item) ? "" : flow(scene, inputs, outputs),
+    ...sentences(scene),
+    ...warnings(scene),
+    ...failurePanel(scene),
+    ...cause(scene),
+    ...demands(model, stepsOf(item)),
+    ...inside(scene),
+  ];
+}
+
+/** What is known of the current item. */
+export function background({ model, item }) {
+  const { note } = item;
+  const written = { class: "note", lang: languageOf(note) };
+  const nodes = note ? [el("div", written, markdown(note, model))] : [];
+  return [...nodes, facts(model, item)];
+}
+
+function expression(item) {
+  const text = clip(item.kind === "line" ? item.place.statement : item.place.expression, 600);
+  const fallback = item.step?.op ?? item.callee?.module ?? "";
+  const lines = (text || fallback).split("\n").slice(0, 12);
+  const indents = lines.slice(1).map((line) => line.length - line.trimStart().length);
+  const indent = Math.min(...indents, 40);
+  const done = item.kind === "line" ? 0 : donePart(item);
+  const state = freshState();
+  const nodes = lines.flatMap((whole, index) => {
+    const line = index ? whole.slice(indent) : whole;
+    const tokens = tokenizeLine(line, state);
+    const split = index === 0 ? clamp(done, 0, line.length) : 0;
+    return [
+      index ? "\n" : "",
+      split ? el("span", { class: "done" }, line.slice(0, split)) : "",
+      ...codeNodes(line, tokens, split, line.length),
+    ];
+  });
+  return el("h2", { class: "expression" }, el("code", {}, nodes));
+}
+
+/** What is said of a step, in numbers or in formulas. */
+export function told(item, face) {
+  return face === "numbers" ? item.explanation : (item.said ?? item.explanation);
+}
+
+function sentences({ item, face }) {
+  if (item.kind === "call") return [el("p", { class: "summary" }, callSummary(item))];
+  if (item.kind === "line") {
+    const rows = item.items.slice(0, 30).map((part) => {
+      const words = part.kind === "call" ? callSummary(part) : told(part, face).summary;
+      const name = el("code", {}, clip(part.step?.op ?? part.callee?.module, 60));
+      return el("li", {}, name, `: ${clip(words)}`);
+    });
+    return [el("ol", { class: "parts" }, rows)];
+  }
+  if (item.error !== null) return [];
+  const { summary, changes } = told(item, face);
+  const rest = changes.filter((change) => change !== summary);
+  const rows = rest.slice(0, LIMIT.rank).map((change) => el("li", {}, clip(change)));
+  return [
+    summary ? el("p", { class: "summary" }, clip(summary, 400)) : "",
+    rest.length ? el("ul", { class: "changes" }, rows) : "",
+  ];
+}
+
+function callSummary({ callee }) {
+  const count = plural(callee.stop - callee.start, "operation");
+  const parameters = callee.parameters > 0 ? `, ${plural(callee.parameters, "parameter")}` : "";
+  return `${clip(callee.type, 60)}: ${count} inside${parameters}.`;
+}
+
+function inside({ operation, act }) {
+  const { kind, callee, children } = operation;
+  const count = kind === "call" ? callee.stop - callee.start : children.length;
+  if (!count) return [];
+  const words = `Go in: ${plural(count, "operation")}`;
+  return [hop(words, () => act.enter(), el("kbd", {}, "Enter"))];
+}
+
+function warnings({ model, item }) {
+  const found = warningsOf(model, item);
+  const shown = found.slice(0, LIMIT.rank).map(({ kind, reason }) => {
+    const name = `${SUSPICIONS.get(kind) ?? "Suspicious"}: `;
+    const words = el("p", {}, el("strong", {}, name), coded(reason));
+    return el("div", { class: "warning", role: "note" }, icon(ICONS.warned), words);
+  });
+  const rest = found.length - shown.length;
+  return rest > 0 ? [...shown, el("p", { class: "more" }, `and ${rest} more`)] : shown;
+}
+
+/** At the step where what failed later was born: why, and the way back. */
+function cause({ model, item, act }) {
+  const { trace, failing } = model;
+  const step = rootStep(trace);
+  const isHere = step !== null && item.error === null && failing && stepsOf(item).includes(step);
+  if (!isHere) return [];
+  const name = el("strong", {}, "The failure begins here: ");
+  return [
+    el(
+      "div",
+      { class: "warning cause", role: "note" },
+      icon(ICONS.root),
+      el(
+        "div",
+        {},
+        el("p", {}, name, coded(trace.failure.root.why)),
+        hop("Back to the failure", () => act.reach(failing)),
+      ),
+    ),
+  ];
+}
+
+function facts(model, item) {
+  const { step, callee, place } = item;
+  const isLine = item.kind === "line";
+  const code = (text) => el("code", {}, clip(text, 200));
+  const found = [];
+  if (step && !isLine) found.push(["operation", code(step.op)]);
+  if (callee) found.push(["module", code(`${callee.module}: ${callee.type}`)]);
+  const settings = step ? step.arguments.join(", ") : (callee?.settings ?? "");
+  if (settings && !isLine) found.push(["arguments", code(settings)]);
+  const around = model.trace.calls[item.call]?.type;
+  if (step) found.push(["in module", code(step.module || around || "root")]);
+  if (step?.writes && !isLine) found.push(["in place", "it overwrites its first operand"]);
+  const file = place.file.split(/[\\/]/).at(-1);
+  if (file) found.push(["written in", code(`${file}:${place.line}`)]);
+  const seconds = item.items
+    ? item.items.reduce((sum, part) => sum + ((part.step ?? part.callee)?.seconds ?? 0), 0)
+    : (step ?? callee)?.seconds;
+  if (seconds !== undefined) found.push(["time", duration(seconds)]);
+  found.push(...costs(model, stepsOf(item)));
+  const rows = found.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]);
+  return el("dl", { class: "facts" }, rows);
+}

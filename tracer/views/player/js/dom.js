@@ -1,0 +1,69 @@
+/** Elements, and the icons and small parts that many of them share. */
+
+/** An element; strings among the children become text nodes. */
+export function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "class") node.className = value;
+    else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  for (const child of children.flat(Infinity)) {
+    if (child !== null && child !== undefined && child !== "") node.append(child);
+  }
+  return node;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+export const MATHML = "http://www.w3.org/1998/Math/MathML";
+
+/** The drawing of an SVG path in a square of 16. */
+export function icon(path) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("aria-hidden", "true");
+  const shape = document.createElementNS(SVG, "path");
+  shape.setAttribute("d", path);
+  shape.setAttribute("fill-rule", "evenodd");
+  svg.append(shape);
+  return svg;
+}
+
+export const ICONS = {
+  first: "M3 3h1.8v10H3zM13 3v10L6 8z",
+  previous: "M11 3v10L4 8z",
+  play: "M4.5 2.5v11l9-5.5z",
+  pause: "M4 3h3v10H4zM9 3h3v10H9z",
+  next: "M5 3v10l7-5z",
+  last: "M11.200 3H13v10h-1.800zM3 3v10l7-5z",
+  warned: "M8 1l7.700 13.500H.3zM7.200 5.500l.2 5h1.200l.2-5zM7.200 11.600h1.600v1.500H7.200z",
+  failed: "M3.400 2L8 6.600 12.600 2 14 3.400 9.400 8 14 12.600 12.600 14 8 9.400 3.400 14 2 12.600 6.600 8 2 3.400z",
+  root: "M8 1l7 7-7 7-7-7zM8 4.500L4.500 8 8 11.500 11.500 8z",
+};
+
+export const sign = (text) => el("span", { class: "sign", "aria-hidden": "true" }, text);
+
+/** A button that reads like a link out of the panel that it stands in. */
+export function hop(words, act, ...rest) {
+  return el("button", { type: "button", class: "hop", onclick: act }, words, rest);
+}
+
+/** Put the text on the clipboard; a sandboxed frame may only do it the old way. */
+export async function copied(text, holder) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch (error) {
+    if (!(error instanceof DOMException || error instanceof TypeError)) throw error;
+  }
+  const field = el("textarea", { class: "spoken", "aria-hidden": "true" });
+  field.value = text;
+  holder.append(field);
+  const before = holder.getRootNode().activeElement;
+  field.select();
+  const isDone = document.execCommand("copy");
+  field.remove();
+  before?.focus();
+  return isDone;
+}

@@ -1,0 +1,292 @@
+/** A heatmap with its caption, its scale, its figures and the choice among several tensors. */
+
+import { el } from "./dom.js";
+import { aspect, ends, indices, paint } from "./heatmap.js";
+import { LIMIT } from "./limits.js";
+import { clamp, clip, describeNote, exactly, figure, isOwned, shapeText } from "./text.js";
+
+/** One heatmap with its caption, scale and figures. */
+class Figure {
+  /** `light` is shared; `pointAt(figure, cell)` is told which cell is pointed at, null for none. */
+  constructor(title, light, pointAt) {
+    Object.assign(this, { light, pointAt });
+    this.scene = null;
+    this.note = null;
+    this.cell = null;
+    this.title = el("span", { class: "figure-title" }, title);
+    this.name = el("span", { class: "figure-name" });
+    this.choices = el("div", {
+      class: "thumbnails",
+      role: "group",
+      "aria-label": `${title}: choose`,
+    });
+    this.canvas = el("canvas", { tabindex: "0", role: "img" });
+    this.cursor = el("div", { class: "cell-cursor", hidden: true });
+    this.frame = el("div", { class: "picture-frame" }, this.canvas, this.cursor);
+    this.missing = el("p", { class: "picture-missing" });
+    this.readout = el("p", { class: "readout" });
+    this.low = el("span");
+    this.high = el("span");
+    this.bar = el("div", { class: "bar" });
+    this.scale = el("div", { class: "scale" }, this.low, this.bar, this.high);
+    this.stats = el("dl", { class: "stats" });
+    this.node = el(
+      "figure",
+      { class: "figure" },
+      el("figcaption", {}, this.title, this.name),
+      this.choices,
+      el("div", { class: "picture" }, this.frame, this.missing),
+      this.scale,
+      this.readout,
+      this.stats,
+    );
+    this.listen();
+  }
+
+  listen() {
+    const { canvas, frame } = this;
+    const locate = (event) => {
+      const box = canvas.getBoundingClientRect();
+      const { rows, columns } = this.note.heatmap;
+      const row = Math.floor(((event.clientY - box.top) / box.height) * rows);
+      const column = Math.floor(((event.clientX - box.left) / box.width) * columns);
+      return [clamp(row, 0, rows - 1), clamp(column, 0, columns - 1)];
+    };
+    const follow = (event) => {
+      if (this.cells) this.pointAt(this, locate(event));
+    };
+    canvas.addEventListener("pointermove", follow);
+    canvas.addEventListener("pointerdown", (event) => {
+      event.preventDefault();
+      follow(event);
+    });
+    frame.addEventListener("pointerenter", () => this.note && this.light.show([this.note.id]));
+    frame.addEventListener("pointerleave", () => {
+      this.light.show(null);
+      this.pointAt(this, null);
+    });
+    frame.addEventListener("click", () => this.note && this.scene.act.toggle([this.note.id]));
+    // Spoken only while the keys read the cells: at each step it would be noise.
+    canvas.addEventListener("focus", () => this.readout.setAttribute("aria-live", "polite"));
+    canvas.addEventListener("blur", () => {
+      this.readout.removeAttribute("aria-live");
+      this.pointAt(this, null);
+    });
+    canvas.addEventListener("keydown", (event) => {
+      const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+      if (!(event.key in move) || !this.cells) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const { rows, columns } = this.note.heatmap;
+      const [row, column] = this.cell ?? [0, 0];
+      const [down, right] = this.cell ? move[event.key] : [0, 0];
+      const to = [clamp(row + down, 0, rows - 1), clamp(column + right, 0, columns - 1)];
+      this.pointAt(this, to);
+    });
+  }
+
+  /** Show one of `notes`, each `{note, labels, name}`; without any say `absent`. */
+  show(scene, notes, absent) {
+    this.scene = scene;
+    const withPicture = notes.filter(({ note }) => note.heatmap);
+    const shown = withPicture.slice(0, LIMIT.thumbnails);
+    const chosen = shown.find(({ note }) => !isOwned(note.kind)) ?? shown[0] ?? notes[0];
+    this.choices.replaceChildren();
+    this.choices.hidden = shown.length < 2;
+    if (shown.length > 1) {
+      const buttons = shown.map((entry) => this.thumbnail(entry, () => pick(entry)));
+      const pick = (entry) => {
+        this.display(entry, absent);
+        shown.forEach((other, index) => {
+          buttons[index].setAttribute("aria-pressed", String(other === entry));
+        });
+      };
+      this.choices.append(...buttons);
+      pick(chosen);
+    } else this.display(chosen ?? null, absent);
+  }
+
+  thumbnail({ note, name }, choose) {
+    const canvas = el("canvas", { "aria-hidden": "true" });
+    const cells = this.scene.pictures.cells(note);
+    if (cells) paint(canvas, note.heatmap, cells);
+    const button = el(
+      "button",
+      {
+        type: "button",
+        class: "thumbnail",
+        title: `${clip(name, 60)} ${shapeText(note, this.scene.face)}`,
+        "aria-label": `show ${clip(name, 60)}`,
+        "data-note": String(note.id),
+        onclick: choose,
+      },
+      canvas,
+      el("span", {}, clip(name, 24)),
+    );
+    this.light.tie(button, [note.id]);
+    return button;
+  }
+
+  display(entry, absent) {
+    const note = entry?.note ?? null;
+    this.note = note;
+    this.labels = entry?.labels ?? [];
+    this.cell = null;
+    this.cursor.hidden = true;
+    this.cells = note ? this.scene.pictures.cells(note) : null;
+    const face = this.scene.face === "formulas" ? "formulas" : "numbers";
+    this.name.textContent = note ? `${clip(entry.name, 60)} ${shapeText(note, face)}` : "";
+    this.name.title = note?.dims?.length ? describeNote(note) : "";
+    this.frame.hidden = this.cells === null;
+    this.missing.hidden = this.cells !== null;
+    this.scale.hidden = this.cells === null;
+    if (note) this.frame.dataset.note = note.id;
+    else delete this.frame.dataset.note;
+    this.light.apply(this.frame);
+    if (this.cells === null) this.missing.textContent = note ? this.why(note) : absent;
+    else this.picture(note, entry.name);
+    this.caption();
+    this.stats.replaceChildren(...(note?.stats ? statistics(note.stats) : []));
+  }
+
+  picture(note, name) {
+    const { heatmap } = note;
+    paint(this.canvas, heatmap, this.cells);
+    const shape = aspect(note);
+    this.frame.classList.toggle("fill", shape === null);
+    this.frame.style.setProperty("--aspect", shape ?? 1);
+    const { low, high } = ends(heatmap);
+    this.bar.dataset.scale = heatmap.signed ? "diverging" : "sequential";
+    this.low.textContent = figure(low, 3);
+    this.high.textContent = figure(high, 3);
+    this.canvas.setAttribute("aria-label", this.spoken(name, note));
+  }
+
+  /** Why there is no picture. */
+  why(note) {
+    if (!note.heatmap && note.shape.includes(0)) return "An empty tensor: it has no values.";
+    if (!this.scene.model.trace.values) return "Only shapes were recorded.";
+    return "No values were kept of this tensor.";
+  }
+
+  spoken(name, note) {
+    const { stats } = note;
+    const range = stats ? `, from ${figure(stats.minimum)} to ${figure(stats.maximum)}` : "";
+    const shape = shapeText(note, this.scene.face);
+    return `Heatmap of ${clip(name, 60)} ${shape}${range}. Arrow keys read the cells.`;
+  }
+
+  /** Below the picture: what the axes are, or the value of the cell that is pointed at. */
+  caption() {
+    const { note, cell, cells } = this;
+    this.cursor.hidden = cell === null;
+    if (!cell || !cells) {
+      this.readout.textContent = cells ? this.axes(note.heatmap.text) : "";
+      this.readout.classList.remove("reading");
+      return;
+    }
+    const { rows, columns, row_axis: rowAxis, column_axis: columnAxis } = note.heatmap;
+    const [row, column] = cell;
+    const places = [this.index(rowAxis, row, rows), this.index(columnAxis, column, columns)].filter(
+      Boolean,
+    );
+    const isMean =
+      places.some((place) => place.includes("–")) || /mean over/.test(note.heatmap.text);
+    const value = exactly(cells[row * columns + column]);
+    this.readout.replaceChildren(
+      places.length ? `${places.join(", ")}: ` : "",
+      isMean ? "mean " : "",
+      el("strong", {}, value),
+    );
+    this.readout.classList.add("reading");
+    this.cursor.style.left = `${(100 * column) / columns}%`;
+    this.cursor.style.top = `${(100 * row) / rows}%`;
+    this.cursor.style.width = `${100 / columns}%`;
+    this.cursor.style.height = `${100 / rows}%`;
+  }
+
+  /** What the axes are, with the letters that the reader knows them by. */
+  axes(text) {
+    const short = clip(text).replace(/, means over [\d,]+ in ([\d,]+) cells/g, " in $1 cells");
+    return short.replace(/\bdim (\d+)/g, (words, axis) => this.letter(Number(axis)) ?? words);
+  }
+
+  letter(axis) {
+    const label = clip(this.labels[axis] ?? "", 12);
+    return /^\d*$/.test(label) ? null : label;
+  }
+
+  /** The indices along an axis that a cell stands for: several where the picture averages. */
+  index(axis, cell, cells) {
+    if (axis === null || axis === undefined) return "";
+    const [first, last] = indices(cell, cells, this.note.shape[axis] ?? cells);
+    const name = this.letter(axis) ?? `dim ${axis}`;
+    return last > first ? `${name} ${first}–${last}` : `${name} ${first}`;
+  }
+}
+
+function statistics(stats) {
+  const entry = (term, value, whole, kind = null) =>
+    el(
+      "div",
+      { class: kind ? "strange" : null, title: `${term} ${whole}` },
+      el("dt", {}, kind ? el("i", { class: `swatch ${kind}` }) : "", term),
+      el("dd", {}, value),
+    );
+  const number = (term, value) => entry(term, figure(value, 3), String(value ?? "unknown"));
+  const share = Number.isFinite(100 * stats.zeros) ? `${figure(100 * stats.zeros, 3)}%` : "–";
+  const count = (term, value) => entry(term, figure(value, 3), String(value), term.toLowerCase());
+  return [
+    number("min", stats.minimum),
+    number("max", stats.maximum),
+    number("mean", stats.mean),
+    number("std", stats.std),
+    entry("zeros", share, share),
+    ...(stats.nan > 0 ? [count("NaN", stats.nan)] : []),
+    ...(stats.inf > 0 ? [count("Inf", stats.inf)] : []),
+    ...(stats.nan > 0 || stats.inf > 0 ? [] : [entry("NaN, Inf", "0", "0")]),
+  ];
+}
+
+/** The pictures of what a step takes and gives, side by side. */
+export class Figures {
+  constructor(light) {
+    const pointAt = (figureShown, cell) => this.pointAt(figureShown, cell);
+    this.before = new Figure("before", light, pointAt);
+    this.after = new Figure("after", light, pointAt);
+    this.node = el(
+      "section",
+      { class: "figures", "aria-label": "values" },
+      this.before.node,
+      this.after.node,
+    );
+  }
+
+  /** `absent`: what is said where there is no input, and where there is no output. */
+  show(scene, inputs, outputs, absent) {
+    this.before.show(scene, inputs, absent[0]);
+    this.after.show(scene, outputs, absent[1]);
+    // Where one has a choice the other leaves room for it, so that the pictures stand level.
+    const choosing = !this.before.choices.hidden || !this.after.choices.hidden;
+    this.node.classList.toggle("choosing", choosing);
+  }
+
+  pointAt(figureShown, cell) {
+    figureShown.cell = cell;
+    figureShown.caption();
+    // The same cell of the other picture, where both show the same axes at the same size.
+    const other = figureShown === this.before ? this.after : this.before;
+    const [mine, theirs] = [figureShown.note, other.note];
+    const isAlike =
+      mine?.heatmap &&
+      theirs?.heatmap &&
+      other.cells &&
+      shapeText(mine) === shapeText(theirs) &&
+      mine.heatmap.rows === theirs.heatmap.rows &&
+      mine.heatmap.columns === theirs.heatmap.columns;
+    if (isAlike) {
+      other.cell = cell;
+      other.caption();
+    }
+  }
+}

@@ -1,0 +1,116 @@
+/** The bar on top: the calls around a step, what is held in light, and how sizes are written. */
+
+import { el } from "./dom.js";
+import { FACES } from "./limits.js";
+import { clip } from "./text.js";
+import { callsAround } from "./walk.js";
+
+export class Header {
+  /** It asks by `act`: `reach` an item, `turn` to a face, `letGo` of the light, `help`. */
+  constructor(act) {
+    this.act = act;
+    this.crumbs = el("ol", { class: "crumbs" });
+    this.crumbMark = null;
+    const hidden = true;
+    this.pin = el("button", { type: "button", class: "pin", hidden, onclick: () => act.letGo() });
+    this.remarks = el(
+      "button",
+      { type: "button", class: "remarks", hidden, onclick: () => act.help() },
+      "About this run",
+    );
+    this.faceButtons = FACES.map((face) => this.faceButton(face));
+    this.faces = el(
+      "div",
+      { class: "units faces", role: "group", "aria-label": "sizes as", hidden },
+      this.faceButtons,
+    );
+    const help = {
+      type: "button",
+      class: "control help",
+      "aria-label": "help",
+      title: "help (?)",
+      onclick: () => act.help(),
+    };
+    this.node = el(
+      "header",
+      { class: "top" },
+      el("nav", { "aria-label": "module calls" }, this.crumbs),
+      this.pin,
+      this.remarks,
+      this.faces,
+      el("button", help, "?"),
+    );
+  }
+
+  faceButton(face) {
+    const letter = el("var", {}, "C");
+    const samples = { numbers: ["64"], formulas: [letter], both: [letter, el("small", {}, "64")] };
+    return el(
+      "button",
+      {
+        type: "button",
+        "aria-label": face,
+        "aria-pressed": "false",
+        title: `sizes as ${face} (f)`,
+        onclick: () => this.act.turn(face),
+      },
+      el("span", { class: "word" }, face),
+      el("span", { class: "sample" }, samples[face]),
+    );
+  }
+
+  drawFaces({ hasFormulas }, face) {
+    this.faces.hidden = !hasFormulas;
+    this.faceButtons.forEach((button, index) => {
+      button.setAttribute("aria-pressed", String(FACES[index] === face));
+    });
+  }
+
+  /** The name of the tensor that is held in light; null for none. */
+  drawPin(name) {
+    this.pin.hidden = name === null;
+    if (name === null) return;
+    this.pin.replaceChildren(clip(name, 30), el("span", { "aria-hidden": "true" }, "×"));
+    this.pin.title = `${clip(name, 60)} is held in light; click to let go`;
+  }
+
+  /** Another trace: its crumbs are to be drawn even where they read the same. */
+  begin({ trace }) {
+    this.remarks.hidden = trace.remarks.length === 0;
+    this.crumbMark = null;
+  }
+
+  drawEmpty({ trace }) {
+    this.crumbs.replaceChildren(el("li", {}, clip(trace.name, 80)));
+  }
+
+  /** The calls and steps around the current operation, the way out of it. */
+  draw({ model, operation }) {
+    const levels = [...callsAround(model, operation.call)].reverse();
+    const outer = levels.length;
+    for (let { parent } = operation; parent; parent = parent.parent) {
+      levels.splice(outer, 0, parent);
+    }
+    const mark = levels.map((level) => level.path).join(" ");
+    if (mark === this.crumbMark && this.crumbs.firstChild) return;
+    this.crumbMark = mark;
+    this.crumbs.replaceChildren(
+      ...levels.map((level, index) => {
+        const inner = levels[index + 1];
+        const attributes = { type: "button", title: inner ? "go out to here" : null };
+        if (!inner) attributes["aria-current"] = "location";
+        attributes.onclick = () => inner && this.act.reach(inner);
+        return el("li", {}, el("button", attributes, crumb(model, level, index)));
+      }),
+    );
+  }
+}
+
+function crumb({ calls, trace }, level, index) {
+  if (level.kind === "step") return [el("b", {}, clip(level.step.op, 40))];
+  const { module, type } = level.callee;
+  if (index === 0) return [el("b", {}, clip(type || trace.name, 60))];
+  const outer = calls[level.callee.parent]?.callee.module ?? "";
+  const name = outer && module.startsWith(`${outer}.`) ? module.slice(outer.length + 1) : module;
+  return [el("b", {}, clip(name || "root", 40)), ` ${clip(type, 40)}`];
+}

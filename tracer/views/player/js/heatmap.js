@@ -1,0 +1,138 @@
+/** Heatmaps: the cells of a picture, and their colours on a canvas. */
+
+import { LIMIT } from "./limits.js";
+import { clamp, isWhole } from "./text.js";
+
+export function ramp(stops) {
+  const table = new Uint32Array(256);
+  for (let level = 0; level < 256; level += 1) {
+    const place = (level / 255) * (stops.length - 1);
+    const left = Math.min(Math.floor(place), stops.length - 2);
+    const [from, to] = [stops[left], stops[left + 1]];
+    const channel = (index) => Math.round(from[index] + (to[index] - from[index]) * (place - left));
+    table[level] = rgb(channel(0), channel(1), channel(2));
+  }
+  return table;
+}
+
+export const rgb = (red, green, blue) => (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
+
+const DIVERGING = ramp([
+  [18, 52, 120],
+  [52, 120, 190],
+  [150, 196, 226],
+  [250, 250, 250],
+  [244, 170, 138],
+  [204, 70, 60],
+  [116, 12, 34],
+]);
+const SEQUENTIAL = ramp([
+  [20, 22, 62],
+  [44, 62, 116],
+  [60, 112, 134],
+  [88, 158, 120],
+  [170, 196, 92],
+  [250, 236, 140],
+]);
+const MAGENTA = rgb(230, 0, 160);
+const BLACK = rgb(0, 0, 0);
+const GREEN = rgb(90, 255, 90);
+const VIOLET = rgb(120, 60, 255);
+
+/** The picture of a tensor as float32 cells, decoded when first looked at; null if it has none. */
+export class Pictures {
+  constructor() {
+    this.decoded = new Map();
+  }
+
+  cells(note) {
+    const { heatmap } = note;
+    if (!heatmap || !this.fits(heatmap)) return null;
+    const known = this.decoded.get(note);
+    if (known) return known;
+    let cells = null;
+    try {
+      const text = atob(heatmap.cells);
+      if (text.length === 4 * heatmap.rows * heatmap.columns) {
+        const bytes = new Uint8Array(text.length);
+        for (let index = 0; index < text.length; index += 1) bytes[index] = text.charCodeAt(index);
+        cells = new Float32Array(bytes.buffer);
+      }
+    } catch (error) {
+      if (!(error instanceof DOMException)) throw error;
+    }
+    if (this.decoded.size >= LIMIT.pictures) this.decoded.clear();
+    this.decoded.set(note, cells);
+    return cells;
+  }
+
+  fits({ rows, columns }) {
+    return [rows, columns].every((side) => isWhole(side) && side > 0 && side <= LIMIT.side);
+  }
+}
+
+/** The values at the ends of the scale: as far below zero as above where there are both. */
+export function ends({ low, high, signed }) {
+  if (!signed) return { low, high };
+  const reach = Math.max(Math.abs(low ?? 0), Math.abs(high ?? 0));
+  return { low: -reach, high: reach };
+}
+
+/** Which of the 256 levels of its scale a finite value has: `levels(heatmap)(value)`. */
+export function levels(heatmap) {
+  const { low, high } = ends(heatmap);
+  const from = low ?? 0;
+  const spread = (high ?? 0) - from;
+  const scale = spread > 0 ? 255 / spread : 0;
+  return (value) => (scale ? clamp(Math.round((value - from) * scale), 0, 255) : 128);
+}
+
+/** The first and the last of `size` indices that cell number `cell` of `cells` stands for. */
+export function indices(cell, cells, size) {
+  return [Math.floor((cell * size) / cells), Math.ceil(((cell + 1) * size) / cells) - 1];
+}
+
+/**
+ * Paint cells at one pixel each, or at many where some are not finite and need a pattern: NaN is
+ * magenta, +Inf green and −Inf violet, each hatched with black.
+ */
+export function paint(canvas, heatmap, cells) {
+  const { rows, columns, signed } = heatmap;
+  const strange = cells.some((value) => !Number.isFinite(value));
+  const zoom = (side) => (strange && side <= 256 ? Math.ceil(320 / side) : 1);
+  const [wide, high] = [zoom(columns), zoom(rows)];
+  canvas.width = columns * wide;
+  canvas.height = rows * high;
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(canvas.width, canvas.height);
+  const pixels = new Uint32Array(image.data.buffer);
+  const colours = signed ? DIVERGING : SEQUENTIAL;
+  const levelOf = levels(heatmap);
+  for (let row = 0; row < rows; row += 1) {
+    for (let column = 0; column < columns; column += 1) {
+      const value = cells[row * columns + column];
+      const finite = Number.isFinite(value);
+      const colour = finite ? colours[levelOf(value)] : strangeColour(value);
+      for (let y = row * high; y < (row + 1) * high; y += 1) {
+        for (let x = column * wide; x < (column + 1) * wide; x += 1) {
+          pixels[y * canvas.width + x] = !finite && (x + y) % 7 < 2 ? BLACK : colour;
+        }
+      }
+    }
+  }
+  context.putImageData(image, 0, 0);
+}
+
+function strangeColour(value) {
+  if (Number.isNaN(value)) return MAGENTA;
+  return value > 0 ? GREEN : VIOLET;
+}
+
+/** Width over height at which the picture is shown: the tensor's own, null to fill the room. */
+export function aspect(note) {
+  const { rows, columns, row_axis: rowAxis, column_axis: columnAxis } = note.heatmap;
+  if (rows === 1 || columns === 1) return rows === columns ? 1 : null;
+  const height = note.shape[rowAxis] ?? rows;
+  const width = note.shape[columnAxis] ?? columns;
+  return width / height > 4 || width / height < 0.25 ? null : width / height;
+}

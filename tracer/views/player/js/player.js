@@ -1,0 +1,392 @@
+/**
+ * The player of a trace: source, shapes, notes, heatmaps and transport, drawn by the browser alone.
+ *
+ * One page's worth of modules without dependencies, joined into one where they are mounted: in the
+ * walkthrough page, in the exported HTML file and in notebooks.  A trace may come from anyone, so
+ * its text enters the document as text nodes only, and every number of it is clamped before it is
+ * used.
+ *
+ * Data flow one way.  State is the model of a trace (trace.js), the walk through it (walk.js), what
+ * is lit (light.js) and the face of the sizes.  What the reader does calls one of `act`, which
+ * changes the state and draws; drawing reads a `scene` and changes nothing but the document.
+ */
+
+import { Address } from "./address.js";
+import { background, happening, operands, told } from "./detail.js";
+import { el } from "./dom.js";
+import { Figures } from "./figure.js";
+import { Header } from "./header.js";
+import { Pictures } from "./heatmap.js";
+import { helpForm } from "./help.js";
+import { Keyboard } from "./keyboard.js";
+import { Light } from "./light.js";
+import { FACES } from "./limits.js";
+import { nextWarning, stepsOf, warningsOf } from "./lines.js";
+import { sizesPanel } from "./sizes.js";
+import { SourcePanel } from "./source-panel.js";
+import { entries, flow, nameOf } from "./tensors.js";
+import { clip } from "./text.js";
+import { themeOf } from "./theme.js";
+import { isSameRun, readTrace, saysTheSame } from "./trace.js";
+import { Transport } from "./transport.js";
+import { Walk, find, hasSteps } from "./walk.js";
+
+class Player {
+  constructor(root, options) {
+    this.options = options;
+    this.model = null;
+    this.pictures = null;
+    this.sizes = null;
+    this.walk = new Walk();
+    this.light = new Light(() => this.drawLight());
+    this.address = new Address(Boolean(options.url));
+    const asked = this.address.asked("dims");
+    this.face = FACES.includes(asked) ? asked : "numbers";
+    this.listening = new AbortController();
+    this.act = this.acts();
+    this.build(root);
+    this.listen();
+    this.adopt(this.options);
+  }
+
+  /** All that a reader can do. */
+  acts() {
+    const { walk } = this;
+    const walked = (isElsewhere) => isElsewhere && this.draw();
+    return {
+      go: (index) => walked(walk.go(index)),
+      goLine: (direction) => walked(walk.goLine(direction)),
+      stepBy: (isLine) => walked(walk.stepBy(isLine)),
+      enter: () => walked(walk.enter()),
+      leave: () => walked(walk.leave()),
+      reach: (item) => walked(walk.reach(item)),
+      goto: (path) => walked(walk.goto(path)),
+      choose: (item) => this.choose(item),
+      visit: (note, maker) => this.visit(note, maker),
+      toggle: (ids) => this.hold(this.light.holds(ids) ? null : ids),
+      letGo: () => this.hold(null),
+      nextWarning: () => this.goToNextWarning(),
+      turn: (face) => this.turn(face),
+      help: () => this.help(),
+      say: (words) => (this.spoken.textContent = words),
+    };
+  }
+
+  /** All that drawing reads. */
+  get scene() {
+    const { model, walk, face, pictures, light, act, options } = this;
+    const { item, index } = walk;
+    const operation = item && walk.operation;
+    const fix = options.onFix ? (number) => this.options.onFix(number) : null;
+    return { model, item, operation, index, face, pictures, light, act, fix };
+  }
+
+  // --- The page's parts ---
+
+  build(root) {
+    const { act, light, walk } = this;
+    const { signal } = this.listening;
+    this.header = new Header(act);
+    this.source = new SourcePanel(light, act, signal);
+    this.what = el("div", { class: "what" });
+    this.why = el("div", { class: "why" });
+    const named = { class: "detail", "aria-label": "operation" };
+    this.detail = el("section", named, this.what, this.why);
+    this.figures = new Figures(light);
+    this.transport = new Transport(walk, act, signal);
+    this.spoken = el("div", { class: "spoken", "aria-live": "polite" });
+    this.dialog = el("dialog", { class: "dialog", "aria-label": "help" });
+    this.layout = el(
+      "div",
+      { class: "layout" },
+      this.header.node,
+      this.source.node,
+      this.detail,
+      this.figures.node,
+      this.transport.node,
+    );
+    this.node = el("div", { class: "shapewalk" }, this.layout, this.spoken, this.dialog);
+    root.append(this.node);
+  }
+
+  listen() {
+    const { signal } = this.listening;
+    const on = (target, type, act) => target.addEventListener(type, act, { signal });
+    this.keyboard = new Keyboard({
+      place: this.layout,
+      slider: this.transport.slider,
+      isResting: () => !this.walk.list.length || this.dialog.open,
+      actions: () => this.keys(),
+      signal,
+    });
+    on(window, "shapewalk:goto", ({ detail }) => {
+      const isOther = detail?.trace && detail.trace !== this.model?.trace.name;
+      if (!isOther && detail?.path !== undefined) this.act.goto(String(detail.path));
+    });
+    on(matchMedia("(prefers-color-scheme: dark)"), "change", () => this.adopt({}));
+    on(this.node, "pointerdown", () => {
+      this.keyboard.claim();
+      // In a frame of a notebook the keys come here only once the frame has the focus.
+      if (!document.hasFocus()) window.focus();
+    });
+    on(this.node, "focusin", () => this.keyboard.claim());
+    // A click on the transport must not take the keyboard away from stepping.
+    for (const bar of [this.transport.node, this.header.faces]) {
+      for (const type of ["pointerdown", "mousedown"]) {
+        on(bar, type, (event) => {
+          if (event.target.closest("button")) event.preventDefault();
+        });
+      }
+    }
+    on(this.dialog, "click", (event) => event.target === this.dialog && this.dialog.close());
+  }
+
+  /** What each key does now. */
+  keys() {
+    const { act, walk, transport, model } = this;
+    return {
+      ArrowRight: () => act.go(walk.index + 1),
+      ArrowLeft: () => act.go(walk.index - 1),
+      ArrowDown: () => act.goLine(1),
+      ArrowUp: () => act.goLine(-1),
+      Home: () => act.go(0),
+      End: () => act.go(Infinity),
+      Enter: act.enter,
+      Escape: act.leave,
+      " ": () => transport.play(!transport.playing),
+      "?": act.help,
+      f: model.hasFormulas && (() => act.turn(FACES[(FACES.indexOf(this.face) + 1) % 3])),
+      w: model.warnings.size && act.nextWarning,
+    };
+  }
+
+  /** Take theme and height from `options`. */
+  adopt(options) {
+    Object.assign(this.options, options);
+    const { height, theme } = this.options;
+    if (height) {
+      const isNumber = Number.isFinite(height);
+      this.node.style.setProperty("--height", isNumber ? `${height}px` : String(height));
+    }
+    this.node.dataset.theme = themeOf(this.node, theme);
+  }
+
+  destroy() {
+    this.transport.play(false);
+    this.address.stop();
+    this.listening.abort();
+    this.source.forget();
+    this.node.remove();
+    this.keyboard.release();
+  }
+
+  // --- The trace ---
+
+  /** Show a payload; the position survives if it is the same trace or the same module again. */
+  show(payload) {
+    const { model: known, walk, source } = this;
+    const isSame = known !== null && isSameRun(known.payload, payload);
+    if (isSame && saysTheSame(known.payload, payload)) return;
+    const before = known?.trace.name === payload.trace.name ? (walk.item?.path ?? null) : null;
+    const wasFailing = walk.item !== null && walk.operation === known.failing;
+    const scrolled = source.node.scrollTop;
+    this.take(readTrace(payload), before !== null && known.nodes.length > 0);
+    if (!isSame) {
+      this.light.reset();
+      this.header.drawPin(null);
+    }
+    if (this.model.nodes.length === 0 && !this.model.failing) {
+      this.showEmpty();
+      return;
+    }
+    this.transport.enable();
+    if (!isSame) this.transport.play(false);
+    const start = this.startAt(before, wasFailing && !isSame);
+    if (start) this.walk.reach(start);
+    else {
+      this.walk.rebuild();
+      this.walk.go(0);
+    }
+    this.draw();
+    if (isSame && source.node.scrollTop !== scrolled) {
+      source.node.scrollTop = scrolled;
+      source.reveal();
+    }
+  }
+
+  /** Take over a model, and draw all that is the same at each of its steps. */
+  take(model, isSameRoad) {
+    const { header, transport, act } = this;
+    this.model = model;
+    this.pictures = new Pictures();
+    this.sizes = sizesPanel(model, act);
+    this.walk.begin(model, isSameRoad);
+    this.source.forget();
+    // A diagnosis is read: its column is wide at every step, lest it jump between them.
+    this.layout.classList.toggle("diagnosed", Boolean(model.trace.failure?.rule));
+    header.begin(model);
+    header.drawFaces(model, this.face);
+    transport.drawWarned(model.warnings);
+    this.dialog.replaceChildren(helpForm(model));
+  }
+
+  /** The item to begin at: where the reader was before or asks to be, else what failed, if any. */
+  startAt(before, isFailedBefore) {
+    const { model } = this;
+    const asked = before ?? this.address.asked("step");
+    // Who looks at a failure and runs again wants to see the next one.
+    const isRunAgain = isFailedBefore && before !== null;
+    return (
+      (isRunAgain && model.failing) ||
+      (asked !== null && find(model, asked)) ||
+      (isRunAgain && model.tops.at(-1)) ||
+      model.failing
+    );
+  }
+
+  showEmpty() {
+    const { model, scene } = this;
+    this.walk.list = [];
+    const known = (ids) => ids.map((id) => model.notes.get(id)).filter(Boolean);
+    const inputs = entries(scene, known(model.trace.inputs));
+    const outputs = entries(scene, known(model.trace.outputs));
+    this.source.node.replaceChildren();
+    this.header.drawEmpty(model);
+    this.what.replaceChildren(
+      el("p", { class: "summary" }, "This run made no tensors: there is nothing to step through."),
+      flow(scene, inputs, outputs),
+    );
+    this.why.replaceChildren();
+    this.figures.show(scene, inputs, outputs, ["", ""]);
+    this.transport.drawEmpty();
+  }
+
+  // --- What the reader does ---
+
+  /** Go to an item of the source; a call whose steps are inside shows as one row. */
+  choose(item) {
+    if (item.kind !== "call") this.act.go(this.walk.standIn(item).position);
+    else if (hasSteps(item)) this.act.reach(item);
+  }
+
+  /** Go to the step that made the tensor and keep it lit; where one is already, hold or let go. */
+  visit(note, maker) {
+    const { act, walk } = this;
+    const stand = maker && walk.standIn(maker);
+    if (!stand || stand.position === walk.index) {
+      act.toggle([note.id]);
+      return;
+    }
+    this.hold([note.id]);
+    act.go(stand.position);
+  }
+
+  hold(ids) {
+    this.light.hold(ids);
+    const note = ids && this.model.notes.get(ids[0]);
+    this.header.drawPin(note ? nameOf(this.model, note) : null);
+  }
+
+  goToNextWarning() {
+    const { item, operation } = this.walk;
+    const here = stepsOf(item).at(-1) ?? operation.at;
+    const next = nextWarning(this.model, here);
+    if (next !== undefined) this.act.goto(String(next));
+  }
+
+  help() {
+    this.transport.play(false);
+    this.dialog.showModal();
+  }
+
+  /** Write the sizes with another face, everywhere and from now on. */
+  turn(face) {
+    if (face === this.face) return;
+    this.face = face;
+    this.header.drawFaces(this.model, face);
+    if (!this.walk.item) return;
+    const { scrollTop } = this.detail;
+    this.drawDetail(this.scene);
+    this.source.draw(this.scene);
+    this.detail.scrollTop = scrollTop;
+    this.source.reveal();
+    this.act.say(`Sizes as ${face}.`);
+    this.address.keep(this.walk.operation.path, face);
+  }
+
+  // --- Drawing ---
+
+  draw() {
+    const { scene } = this;
+    this.header.draw(scene);
+    this.drawDetail(scene);
+    this.transport.draw();
+    this.source.draw(scene);
+    this.speak(scene);
+    this.announce(scene);
+    this.address.keep(scene.operation.path, this.face);
+    // Last, because it has the page laid out: once a step, not once a panel.
+    this.source.reveal();
+    if (this.detail.scrollTop) this.detail.scrollTop = 0;
+  }
+
+  drawDetail(scene) {
+    const shown = operands(scene);
+    this.what.replaceChildren(...happening(scene, shown));
+    this.why.replaceChildren(...background(scene), ...(this.sizes ? [this.sizes] : []));
+    const isFailed = scene.item.error !== null;
+    this.figures.show(scene, shown.inputs, shown.outputs, [
+      "It takes no tensor.",
+      isFailed ? "It failed: there is no result." : "It gives no tensor.",
+    ]);
+  }
+
+  drawLight() {
+    for (const element of this.layout.querySelectorAll("[data-note]")) this.light.apply(element);
+    this.source.drawLight();
+  }
+
+  /** Let a screen reader say where the reader is. */
+  speak({ model, item, face }) {
+    const words = [this.walk.position, clip(item.place.expression, 120)];
+    words.push(told(item, face)?.summary ?? "");
+    for (const { reason } of warningsOf(model, item).slice(0, 3)) {
+      words.push(`Suspicious: ${clip(reason)}`);
+    }
+    this.act.say(`${words.filter(Boolean).join(". ")}.`);
+  }
+
+  /** Tell the page around which step is on screen.  It knows steps alone: a folded call is its
+   * first, a failure before any operation the last. */
+  announce({ model, operation }) {
+    const { kind, callee, step } = operation;
+    const { tops, trace } = model;
+    const paths = { call: callee?.start, failure: Math.max(0, tops.length - 1) };
+    const path = String(paths[kind] ?? operation.path);
+    const call = kind === "call" ? callee.index : null;
+    const detail = { path, trace: trace.name, call };
+    window.dispatchEvent(new CustomEvent("shapewalk:step", { detail }));
+    this.options.onStep?.(path, step ?? null);
+  }
+}
+
+/**
+ * Mount a player in `root`.
+ *
+ * `options`: `url` keeps `?step=` and `dims=` in the address and starts there; `theme` is 'light',
+ * 'dark' or 'auto'; `height` is a number of pixels or a CSS length; `onStep(path, step)` is told
+ * every step; with `onFix(index)` each fix of a failure gets a button that asks to apply it.
+ * `update(payload, options)` shows another trace and keeps the place where it can.
+ */
+export function mount(root, payload, options = {}) {
+  const player = new Player(root, { theme: "auto", ...options });
+  player.show(payload);
+  return {
+    goto: (path) => player.act.goto(String(path)),
+    update: (next, changed = {}) => {
+      player.adopt(changed);
+      player.show(next);
+    },
+    destroy: () => player.destroy(),
+  };
+}

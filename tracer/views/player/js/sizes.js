@@ -1,0 +1,143 @@
+/** Formulas of sizes: what they are written in, what a run demands of them, what a step costs. */
+
+import { formulaNodes } from "./dimensions.js";
+import { el } from "./dom.js";
+import { LIMIT } from "./limits.js";
+import { amount, clip, plural } from "./text.js";
+
+function formulaNode(model, { text }) {
+  const nodes = formulaNodes(text, model);
+  return el("span", { class: "formula", title: clip(text, 600) }, nodes);
+}
+
+/** What the formulas are written in and what the run demands: the same below every step. */
+export function sizesPanel(model, act) {
+  const constraints = model.trace.constraints ?? [];
+  if (!model.symbols.size && !constraints.length) return null;
+  const entries = legend(model);
+  return el(
+    "div",
+    { class: "sizes" },
+    entries.length ? el("ul", { class: "legend", "aria-label": "sizes" }, entries) : "",
+    constraints.length ? demandList(model, constraints, act) : "",
+  );
+}
+
+function legend(model) {
+  const value = (size) => [" = ", el("span", { class: "length" }, clip(size, 40))];
+  const symbols = [...model.symbols].slice(0, 40).map(([name, size]) => {
+    const symbol = el("span", { class: "formula size" }, formulaNodes(name, model, 40));
+    const colour = model.colours.get(name);
+    if (colour) {
+      symbol.style.setProperty("--dim", colour);
+      symbol.style.setProperty("--dim-end", colour);
+    }
+    return el("li", {}, symbol, value(size));
+  });
+  const named = aliases(model).map(([name, formula, size]) => {
+    const code = el("code", {}, clip(name, 40));
+    return el("li", {}, code, " = ", formulaNode(model, formula), value(size));
+  });
+  return [...symbols, ...named];
+}
+
+/** Names that the source gives to formulas, each `[name, formula, size]`. */
+export function aliases({ notes, symbols }) {
+  const found = new Map();
+  for (const { dims, shape } of notes.values()) {
+    for (const [axis, formula] of (dims ?? []).entries()) {
+      for (const name of formula.aliases) {
+        // `b = x.shape[0]` tells a reader of B nothing.
+        const isPlain = symbols.has(formula.text) || formula.text === name;
+        const key = `${name} ${formula.text}`;
+        if (!isPlain && !found.has(key)) found.set(key, [name, formula, shape[axis]]);
+        if (found.size >= LIMIT.aliases) return [...found.values()];
+      }
+    }
+  }
+  return [...found.values()];
+}
+
+function demandList(model, constraints, act) {
+  const broken = constraints.filter(({ holds }) => !holds).length;
+  const rows = constraints
+    .slice(0, LIMIT.constraints)
+    .map((constraint) => el("li", {}, demand(model, constraint, act)));
+  const rest = constraints.length - rows.length;
+  if (rest > 0) rows.push(el("li", { class: "more" }, `and ${rest} more`));
+  return el(
+    "details",
+    { class: "demands", open: true },
+    el(
+      "summary",
+      {},
+      `${plural(constraints.length, "demand")} on the sizes`,
+      broken ? el("strong", {}, `, ${broken} not met`) : "",
+    ),
+    el("ul", {}, rows),
+  );
+}
+
+/** A sign, the formula, the sentence; with `act` also the way to the step that demands it. */
+function demand(model, { formula, words, step, holds }, act = null) {
+  const maker = act && step !== null ? model.tops[step] : null;
+  const name = holds ? "met" : "not met";
+  const link = {
+    type: "button",
+    class: "link",
+    title: `Go to operation ${step + 1}.`,
+    onclick: () => act.goto(String(step)),
+  };
+  const written = maker && clip(maker.place.expression.replace(/\s+/g, " "), 60);
+  return el(
+    "div",
+    { class: holds ? "constraint" : "constraint broken" },
+    el("span", { class: "sign", role: "img", "aria-label": name }, holds ? "✓" : "✗"),
+    el(
+      "div",
+      {},
+      formulaNode(model, formula),
+      holds ? "" : el("strong", {}, " not met"),
+      el("span", { class: "words" }, clip(words)),
+      maker ? el("button", link, el("code", {}, written || step + 1)) : "",
+    ),
+  );
+}
+
+/** What these steps demand of the sizes. */
+export function demands(model, steps) {
+  const { constraints = [] } = model.trace;
+  const here = new Set(steps);
+  return constraints
+    .filter(({ step }) => step !== null && here.has(step))
+    .slice(0, LIMIT.rank)
+    .map((constraint) => demand(model, constraint));
+}
+
+/** Elements, bytes and floating-point operations, as `[term, nodes]`. */
+export function costs(model, steps) {
+  const found = steps.map((step) => model.trace.costs?.[step]).filter(Boolean);
+  if (!found.length) return [];
+  const total = (name) => found.reduce((sum, cost) => sum + Number(cost[name]), 0);
+  const only = found.length === 1 ? found[0] : {};
+  const row = (number, formula, growth) => [
+    el("span", { class: "count-of" }, number),
+    // `12 = 12` says nothing.
+    formula && /\p{L}/u.test(formula.text) ? [" = ", formulaNode(model, formula)] : "",
+    growth ? [" ", growthNode(model, growth)] : "",
+  ];
+  const [elements, bytes, flops] = ["elements", "bytes", "flops"].map(total);
+  const rows = [];
+  if (elements || bytes) {
+    rows.push(["elements", row(elements.toLocaleString("en"), only.elements_formula)]);
+    rows.push(["memory", row(amount(bytes, "B"), only.bytes_formula, only.memory_growth)]);
+  } else rows.push(["memory", "none that is new"]);
+  const count = row(amount(flops, "FLOP"), only.flops_formula, only.flops_growth);
+  rows.push(["FLOPs", flops ? count : "none that torch counts"]);
+  return rows;
+}
+
+function growthNode(model, growth) {
+  const attributes = { class: "growth", title: "how it grows" };
+  return el("span", attributes, "O(", formulaNode(model, growth), ")");
+}
