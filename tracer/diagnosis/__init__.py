@@ -31,9 +31,10 @@ def diagnose(crash: Crash) -> Failure:
             failure = _with_finding(failure, finding)
             with contextlib.suppress(Exception):
                 failure = dataclasses.replace(failure, root=root.root(crash, finding, failure))
-        mended = fixes.find(crash, finding, failure)
-        reason = failure.reason if mended else f"{failure.reason} {finding.check}".strip()
-        reason = f"{reason} {_in_formulas(failure)}".strip()
+        mended, untried = fixes.find(crash, finding, failure)
+        check = "" if mended else finding.check
+        parts = (failure.reason, check, _in_formulas(failure), untried)
+        reason = " ".join(part for part in parts if part)
         failure = dataclasses.replace(failure, fixes=mended, reason=reason)
     return failure
 

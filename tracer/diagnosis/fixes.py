@@ -6,7 +6,6 @@ import ast
 import contextlib
 import dataclasses
 import functools
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import FunctionType
@@ -22,6 +21,7 @@ from tracer.diagnosis import (
     fixes_tensors,
     rules,
 )
+from tracer.diagnosis.budget import RECORDED, Budget, OutOfBudget, TooCostly
 from tracer.diagnosis.edits import applied, between, called, text_of
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.fixes_scene import REPAIRS, Candidate, Scene
@@ -30,9 +30,8 @@ from tracer.diagnosis.verify import (
     Bench,
     CannotRunError,
     Change,
+    NotRunError,
     Outcome,
-    OutOfTime,
-    TooSlow,
     unobserved_output,
 )
 from tracer.document import Edit, Failure, Fix
@@ -41,7 +40,6 @@ from tracer.recorder import record
 # Each enters its repairs.
 SOURCES = (fixes_roots, fixes_layers, fixes_tensors, fixes_indices, fixes_calls)
 
-SECONDS = 2.5
 MOST = 4  # fixes that are shown
 DEPTH = 3  # mistakes that are mended together
 DOUBTFUL = 70  # from this rank on a fix is not offered
@@ -93,15 +91,17 @@ class _Trial:
         return self.outcome.holds or (self.outcome.ran and not self.batches)
 
 
-def find(crash: Crash, finding: Finding, failure: Failure) -> tuple[Fix, ...]:
-    """The fixes of a failure, best first; empty when nothing sound was found.
+def find(crash: Crash, finding: Finding, failure: Failure) -> tuple[tuple[Fix, ...], str]:
+    """The fixes of a failure, best first, and a sentence on what was not tried; both are empty when
+    there is nothing sound, and nothing to say.
 
     Raises nothing: what goes wrong here leaves the failure without fixes.
     """
     try:
-        return _Search(crash, finding, failure).fixes()
-    except (Exception, OutOfTime):  # noqa: BLE001 - the failure matters, not its repair
-        return ()
+        search = _Search(crash, finding, failure)
+        return search.fixes(), search.untried()
+    except (Exception, OutOfBudget):  # noqa: BLE001 - the failure matters, not its repair
+        return (), ""
 
 
 def candidates(scene: Scene) -> list[Candidate]:
@@ -141,7 +141,7 @@ def _guarded(source: Iterable[Candidate]) -> Iterator[Candidate]:
 
 class _Search:
     def __init__(self, crash: Crash, finding: Finding, failure: Failure) -> None:
-        self.deadline = time.monotonic() + SECONDS
+        self.budget = Budget()
         if not isinstance(crash.build, FunctionType | type | functools.partial):
             build = None
             with contextlib.suppress(Exception), unobserved_output():
@@ -149,33 +149,53 @@ class _Search:
             crash = dataclasses.replace(crash, build=build)
         self.crash = crash
         self.scene = Scene(crash, finding, failure)
-        self.bench = self.workbench(values=crash.trace.seconds < SECONDS)
+        self.bench = self.workbench(values=True)
         self.trials: list[_Trial] = []
+        # Candidates that were found, that were run, and that cost too much to be run to the end.
+        self.found = self.ran = self.given_up = 0
+        self.ended = False
 
     def workbench(self, values: bool) -> Bench:
         crash = self.crash
         files = frozenset(frame.place.file for frame in crash.frames if frame.place.file)
-        left = self.deadline - time.monotonic()
-        return Bench(crash.model, crash.args, crash.kwargs, crash.build, left, files, values=values)
+        return Bench(
+            crash.model, crash.args, crash.kwargs, crash.build, self.budget, files, values=values
+        )
 
     def fixes(self) -> tuple[Fix, ...]:
         first = candidates(self.scene)
         if not first:
             return ()
-        with contextlib.suppress(OutOfTime):
+        self.found = len(first)
+        try:
             try:
                 self.tried(first)
-            except TooSlow:
+            except TooCostly:
                 # Shapes alone can be run again and again.
                 self.bench = self.workbench(values=False)
+                self.found, self.ran, self.given_up = len(first), 0, 0
                 self.tried(first)
+        except OutOfBudget:
+            self.ended = True
         return self.chosen()
 
+    def untried(self) -> str:
+        """What of the search was cut off, in one sentence; empty if nothing was."""
+        if self.ended:
+            why = "work" if self.budget.in_time else "time"
+            return (
+                f"The search for changes has a limit of {why}: {self.ran} of about {self.found} "
+                "were tried."
+            )
+        if self.given_up:
+            return f"{self.given_up} of {self.ran} changes cost too much to be run to the end."
+        return ""
+
     def tried(self, found: list[Candidate]) -> None:
-        began = time.thread_time()
+        before = self.budget.left
         plain = self.bench.run((), batches=False)
-        if self.bench.computed and time.thread_time() - began > SECONDS / 6:
-            raise TooSlow
+        if self.bench.computed and before - self.budget.left > self.budget.total / 6:
+            raise TooCostly
         if plain.error is not None:  # else it does not fail again, and nothing can be proven
             self.search((), (), found, plain.steps)
 
@@ -187,6 +207,8 @@ class _Search:
         steps: int,
     ) -> None:
         """Run candidates, and mend what fails behind those that get further."""
+        if before:
+            self.found += len(found)
         further: list[tuple[Candidate, Outcome]] = []
         extra = FURTHER * len(before) + sum(part.rank for part in before)
         for each in found:
@@ -221,7 +243,8 @@ class _Search:
         good = sorted(t.rank for t in self.trials if t.holds)
         if rank >= DOUBTFUL:
             return True
-        if good and good[0] < 20 and rank >= 40 and self.bench.left < SECONDS * 0.6:
+        scarce = self.budget.left < self.budget.total * 0.6
+        if good and good[0] < 20 and rank >= 40 and scarce:
             return True
         return len(good) >= MOST and good[MOST - 1] <= rank
 
@@ -230,6 +253,7 @@ class _Search:
     ) -> Outcome | None:
         changes = [part.change for part in parts if part.change is not None]
         change = _all_of(changes) if changes else None
+        self.ran += 1
         try:
             if sources:
                 return self.bench.run(
@@ -238,9 +262,10 @@ class _Search:
             return self.bench.run(parts[-1].edits, change, _batched(parts))
         except CannotRunError:
             return None
-        except TooSlow:
+        except TooCostly:
             if self.bench.computed:
                 raise
+            self.given_up += 1
             return None
 
     def again(self, outcome: Outcome) -> Scene | None:
@@ -249,8 +274,7 @@ class _Search:
             return None
 
         def watch(_: int) -> None:
-            if self.bench.left <= 0:
-                raise OutOfTime
+            self.budget.spend(RECORDED)
 
         with unobserved_output(), self.bench.on_device():
             crash = record(outcome.model, self.bench.args, self.bench.kwargs, watch=watch).crash
@@ -295,8 +319,8 @@ class _Search:
         if outcome.second is not None and trial.batches:
             words = " ".join(str(outcome.second).split())[:160]
             notes.append(
-                "There was no time left to run another batch size."
-                if isinstance(outcome.second, TimeoutError)
+                "The search ended before another batch size was run."
+                if isinstance(outcome.second, NotRunError)
                 else f"It runs for these inputs, and not for another batch size: {words}."
             )
         if not outcome.executed:

@@ -14,7 +14,6 @@ import itertools
 import linecache
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -23,10 +22,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
+from tracer.diagnosis.budget import INITIALISED, MODULE, TRIAL, Budget, Meter, OutOfBudget, Watch
 from tracer.diagnosis.edits import Text, applied, of_user, text_of
 from tracer.diagnosis.rebuild import recoverable, with_modules_of
 from tracer.document import Edit
@@ -36,16 +35,12 @@ Shapes = tuple[tuple[int, ...], ...]
 Change = Callable[[nn.Module], None]
 
 
-class OutOfTime(BaseException):
-    """The budget for trying edits is used up."""
-
-
-class TooSlow(OutOfTime):
-    """One run takes so long that the budget allows but few of them."""
-
-
 class CannotRunError(Exception):
     """An edit cannot be executed: it does not parse, or its function cannot be rebuilt."""
+
+
+class NotRunError(Exception):
+    """In the place of a second batch size's own error: the budget ended before it."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +48,8 @@ class Outcome:
     """What became of one edited run.
 
     `error` is what the run on the same inputs raised, None when it ran; `steps` counts the
-    operations until then.  `second` is the error of the second batch size (a TimeoutError when
-    there was no time for it), None when it ran or was not tried; `scales` says that the outputs
+    operations until then.  `second` is the error of the second batch size (a NotRunError when
+    the budget ended before it), None when it ran or was not tried; `scales` says that the outputs
     follow the batch, `mixes` that one sample's result depends on another sample (None where it
     could not be measured).  `computed` is false when shapes alone were run, `executed` when an
     edited constructor was not: `change` stood in for it.
@@ -88,7 +83,7 @@ class Bench:
     Args:
         model, args, kwargs: what failed.
         build: makes the model anew, for edits in a constructor; None if nobody knows how.
-        seconds: the time that all trials together may take.
+        budget: the work that all trials together may take.
         files: files whose functions may stand between the model and an edit.
     """
 
@@ -100,21 +95,17 @@ class Bench:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         build: Callable[[], nn.Module] | None = None,
-        seconds: float = 3.0,
+        budget: Budget | None = None,
         files: frozenset[str] = frozenset(),
         values: bool = True,
     ) -> None:
         self.user = model
         self.build = build
-        elements = sum(
-            parameter.numel()
-            for parameter in model.parameters()
-            if not isinstance(parameter, UninitializedTensorMixin)
-        )
-        self.computed = values and elements <= self.AFFORDABLE
+        self.computed = values and _elements(model) <= self.AFFORDABLE
         self.device = None if self.computed else torch.device("meta")
-        self.deadline = time.monotonic() + seconds
-        self.limit = seconds / 4  # of one run
+        self.budget = budget or Budget()
+        self.limit = self.budget.total / 4  # of one run
+        self.overhead = TRIAL + MODULE * sum(1 for _ in model.modules())
         with unobserved(), self.on_device():
             if self.device is not None:
                 self.base, self.args, self.kwargs = moved(model, args, kwargs, self.device)
@@ -125,10 +116,6 @@ class Bench:
             self.computed = False
         self.files = files | _files(model) | _files_of(build)
         self.batch = _batch(self.args, self.kwargs)
-
-    @property
-    def left(self) -> float:
-        return self.deadline - time.monotonic()
 
     def copy(self) -> nn.Module:
         """A copy of the model; its weights are those of the other copies, not the user's."""
@@ -152,10 +139,10 @@ class Bench:
 
         Raises:
             CannotRunError: the edits do not make a program.
-            OutOfTime: the budget is used up.
+            OutOfBudget: the budget is used up.
+            TooCostly: this run alone takes a good part of it.
         """
-        if self.left <= 0:
-            raise OutOfTime
+        self.budget.spend(self.overhead)
         if not sources:
             files = dict.fromkeys(edit.file for edit in edits)
             sources = tuple(
@@ -173,8 +160,8 @@ class Bench:
                     if batches and self.batch is not None:
                         try:
                             second, scales, mixes = self._batches(model, result)
-                        except OutOfTime:
-                            second = TimeoutError()
+                        except OutOfBudget:
+                            second = NotRunError()
                     return dataclasses.replace(
                         failed, shapes=shapes, second=second, scales=scales, mixes=mixes
                     )
@@ -214,12 +201,13 @@ class Bench:
     def _once(
         self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Exception | None, Any, int]:
-        watch = _Watch(self.deadline, self.limit)
+        watch = Watch(self.budget, self.limit)
         torch.manual_seed(0)
         with contextlib.ExitStack() as stack:
             if "torch._dynamo" in sys.modules:
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(watch)
+            stack.enter_context(Meter(watch, self.computed))
             try:
                 return None, model(*_cloned(args), **_cloned(kwargs)), watch.steps
             except Exception as error:  # noqa: BLE001 - the edited model's own error is the outcome
@@ -282,6 +270,8 @@ class Bench:
             raise CannotRunError(f"the edited constructor raised {error}") from error
         if not isinstance(made, nn.Module):
             raise CannotRunError("build made no module")
+        if self.computed:
+            self.budget.spend(INITIALISED * _elements(made))
         return made
 
     @functools.cached_property
@@ -296,6 +286,15 @@ class Bench:
 def _tensors(value: Any) -> list[Tensor]:
     leaves, _ = tree_flatten(value)
     return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+
+
+def _elements(model: nn.Module) -> int:
+    """Of its parameters."""
+    return sum(
+        parameter.numel()
+        for parameter in model.parameters()
+        if not isinstance(parameter, UninitializedTensorMixin)
+    )
 
 
 def _shapes(value: Any) -> Shapes:
@@ -445,27 +444,6 @@ def _mixes(result: Any, changed: Any, first: Any, size: int, other: int) -> bool
             share = a.shape[axis] // other
             told = bool(told) or int(moved_rows.sum()) > share
     return told
-
-
-class _Watch(TorchFunctionMode):
-    """Counts operations, and stops a run after `limit` seconds or when the time of all is over."""
-
-    def __init__(self, deadline: float, limit: float) -> None:
-        super().__init__()
-        # Time that others take of the machine counts less: a second run would be no faster.
-        self.limit = time.thread_time() + limit
-        self.deadline = deadline
-        self.slow = time.monotonic() + 2 * limit
-        self.steps = 0
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.steps += 1
-        now = time.monotonic()
-        if now > self.deadline:
-            raise OutOfTime
-        if now > self.slow or time.thread_time() > self.limit:
-            raise TooSlow
-        return func(*args, **(kwargs or {}))
 
 
 class _Elementwise(TorchDispatchMode):  # type: ignore[no-untyped-call]

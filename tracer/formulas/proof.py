@@ -15,7 +15,6 @@ import copy
 import dataclasses
 import itertools
 import random
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -32,7 +31,7 @@ from tracer.formulas.run import (
     Inputs,
     Measured,
     Symbolic,
-    TooLong,
+    TooLarge,
     measure,
     run_with_symbols,
 )
@@ -46,8 +45,8 @@ Sizes = dict[str, int]
 MOST_RUNS = 32
 """Plain runs that one solution may take..."""
 
-PATIENCE = 6.0
-"""...and the seconds of the processor after which a large model gets no more of them."""
+MOST_STEPS = 8_000
+"""...and the steps in them after which a large model gets no more."""
 
 POOL = 160
 """Settings from which the runs are chosen."""
@@ -110,7 +109,7 @@ def solve(
         raise base.error
     pool = search.pool()
     first = search.symbolic(search.generic(pool))
-    if first.error is not None and not isinstance(first.error, TooLong):
+    if first.error is not None and not isinstance(first.error, TooLarge):
         raise first.error
     fixed = search.fixed(first)
     if first.error is not None and not fixed:
@@ -166,7 +165,7 @@ def solve(
         parameters=simple(first.parameters),
         constraints=constraints,
         aliases=aliases,
-        remarks=tuple(dict.fromkeys(_remark(first, id) for id in wrong)),
+        remarks=(*dict.fromkeys(_remark(first, id) for id in wrong), *search.shortened()),
     )
 
 
@@ -266,7 +265,7 @@ class _Search:
         self.sizes, self.ranges = sizes, ranges
         self.runs: dict[tuple[int, ...], _Run] = {}
         self.reader = SourceReader()
-        self.began = time.thread_time()
+        self.steps = 0
 
     def run(self, sizes: Sizes) -> _Run:
         key = tuple(sizes.values())
@@ -276,12 +275,22 @@ class _Search:
                     self.build, self.inputs, sizes, training=self.training, reader=self.reader
                 )
                 self.runs[key] = _Run(sizes, found, found.error)
+                self.steps += sum(1 for _ in found.trace.walk())
             except Exception as error:  # noqa: BLE001 - a constructor may raise anything
                 self.runs[key] = _Run(sizes, None, error)
         return self.runs[key]
 
     def spent(self) -> bool:
-        return len(self.runs) >= MOST_RUNS or time.thread_time() - self.began > PATIENCE
+        return len(self.runs) >= MOST_RUNS or self.steps >= MOST_STEPS
+
+    def shortened(self) -> tuple[str, ...]:
+        """That there were fewer runs than there might have been, as a remark."""
+        if self.steps < MOST_STEPS or len(self.runs) >= MOST_RUNS:
+            return ()
+        return (
+            f"The formulas were checked by {len(self.runs)} runs at other sizes and not by "
+            f"{MOST_RUNS}, since a run has so many steps: some demands may be missing.",
+        )
 
     def symbolic(self, sizes: Sizes) -> Symbolic:
         return run_with_symbols(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType, FunctionType
@@ -37,11 +36,14 @@ Build = Callable[[Mapping[str, Any]], nn.Module]
 Inputs = Callable[[Mapping[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 
 
-PATIENCE = 8.0
-"""Seconds of the processor that a run may take: some expressions grow without end."""
+MOST_TERMS = 250_000
+"""Terms of the expressions that a run may ask about (some grow without end)..."""
+
+OPERATION = 100
+"""...of which each operation counts for so many, since it asks in many ways."""
 
 
-class TooLong(Exception):  # noqa: N818 - says what happened, as Cancelled does
+class TooLarge(Exception):  # noqa: N818 - says what happened, as Cancelled does
     """A symbolic run was given up; what it had asked until then is kept."""
 
 
@@ -210,7 +212,8 @@ class _Environment(ShapeEnv):
     def __init__(self, reader: SourceReader) -> None:
         super().__init__(duck_shape=False, specialize_zero_one=False)
         self.reader = reader
-        self.began = time.thread_time()
+        self.terms = 0
+        self._terms: dict[sympy.Basic, int] = {}
         self.asked: list[sympy.Basic] = []
         self.numbers: dict[sympy.Basic, Number] = {}
 
@@ -226,7 +229,7 @@ class _Environment(ShapeEnv):
     ) -> sympy.Basic:
         if not orig_expr.free_symbols:
             return orig_expr
-        self.patience()
+        self.spend(self._count(orig_expr))
         if hint is None:
             if not orig_expr.free_symbols <= self.backed_var_to_val.keys():
                 return super().evaluate_expr(
@@ -248,9 +251,16 @@ class _Environment(ShapeEnv):
                     self.numbers[orig_expr] = Number(orig_expr, answer, site.place)
         return answer
 
-    def patience(self) -> None:
-        if time.thread_time() - self.began > PATIENCE:
-            raise TooLong(f"the formulas took more than {PATIENCE:.0f} seconds")
+    def spend(self, terms: int) -> None:
+        self.terms += terms
+        if self.terms > MOST_TERMS:
+            raise TooLarge(f"the formulas have more than {MOST_TERMS:,} terms")
+
+    def _count(self, expression: sympy.Basic) -> int:
+        """Its terms, written out: what is shared inside it counts wherever it stands."""
+        if expression not in self._terms:
+            self._terms[expression] = 1 + sum(map(self._count, expression.args))
+        return self._terms[expression]
 
 
 NOT_AUTHORS = tuple(
@@ -321,7 +331,7 @@ class _SymbolicRecorder(Recorder):
 
     def _tick(self) -> None:
         super()._tick()
-        self.env.patience()
+        self.env.spend(OPERATION)
         self._seen.append((len(self.env.asked), self._index()))
 
     def _begin(

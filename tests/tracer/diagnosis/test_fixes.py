@@ -6,8 +6,8 @@ it, and changes that make the forward run and compute the wrong thing.
 
 from __future__ import annotations
 
+import re
 import textwrap
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from tests.cells import run_cell
 from tracer import trace
-from tracer.document import Fix
+from tracer.document import Failure, Fix
 
 Change = Mapping[str, str]
 
@@ -1049,33 +1049,55 @@ def test_where_shapes_alone_were_run_the_caveat_says_so() -> None:
     assert failure.fixes[0].caveat == ""
 
 
-@pytest.mark.parametrize("where", ["before", "behind"])
-def test_a_slow_model_is_answered_in_time(where: str) -> None:
-    """Whether the slow part runs before the failure or only when it is mended."""
-    source = """
-        class Net(nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.fc = nn.Linear(12, 2)
+LONG = """
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(12, 2)
 
-            def slow(self, x):
-                for _ in range(10_000_000 if x.is_cpu and x.size(-1) == SIZE else 1):
-                    x = x + 1
-                    if time.monotonic() - START[0] > 1.5:
-                        break
-                return x
+        def slow(self, x):
+            for _ in range(AGAIN if x.size(-1) == SIZE and (x.is_cpu or SHAPES) else 1):
+                x = x + 1
+            return x
 
-            def forward(self, x):
-                START[0] = time.monotonic()
-                return self.slow(self.fc(self.slow(x)))
-    """
-    cell = run_cell(source)
-    net = cell["Net"]
-    names = net.forward.__globals__
-    names |= {"SIZE": 6 if where == "before" else 2, "START": [0.0], "time": time}
-    began = time.monotonic()
+        def forward(self, x):
+            return self.slow(self.fc(self.slow(x)))
+"""
+
+
+def long(where: str, shapes: bool, again: int = 1_000) -> Failure:
+    """The failure of a model that takes many operations before it, or only when it is mended."""
+    net = run_cell(LONG)["Net"]
+    size = 6 if where == "before" else 2
+    net.forward.__globals__.update({"SIZE": size, "SHAPES": shapes, "AGAIN": again})
     failure = trace(net(), torch.randn(4, 6), build=net).failure
     assert failure is not None
-    # The failing run takes 1.5 s or next to nothing; a loaded machine is given some more.
-    assert time.monotonic() - began < 1.5 + 3 + 3
+    return failure
+
+
+@pytest.mark.parametrize("where", ["before", "behind"])
+def test_of_a_model_of_many_operations_shapes_alone_are_run(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracer.diagnosis.budget.SEARCH", 150_000)
+    failure = long(where, shapes=False)
+    assert failure.fixes
     assert all("Only shapes were run" in fix.caveat for fix in failure.fixes)
+    assert "search for changes" not in failure.reason
+
+
+def test_a_search_that_was_cut_off_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracer.diagnosis.budget.SEARCH", 150_000)
+    reason = long("before", shapes=True).reason
+    limit = r"The search for changes has a limit of work: \d+ of about \d+ were tried\.$"
+    assert re.search(limit, reason)
+    reason = long("behind", shapes=True).reason
+    assert re.search(r"\d+ of \d+ changes cost too much to be run to the end\.$", reason)
+
+
+def test_a_forward_that_waits_ends_the_search_and_it_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tracer.diagnosis.budget.SAFETY", -1.0)
+    reason = long("before", shapes=False, again=1).reason
+    assert "The search for changes has a limit of time: 0 of about " in reason

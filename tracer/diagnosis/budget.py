@@ -1,0 +1,127 @@
+"""What trying edits may cost, in work and never in time, so that a busy machine answers as an idle
+one does.
+
+A unit of work is about a microsecond of one idle core: a torch operation costs some however small
+it is, and the numbers that it reads, writes and multiplies cost more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+SEARCH = 2_500_000
+"""Work that all trials of one failure may take."""
+
+CALL = 10  # each function of torch
+OPERATION = 40  # each operation that it consists of
+SHAPED = 120  # the same on shapes alone, which torch works out in Python
+PER_ELEMENT = 1 / 2_000
+PER_FLOP = 1 / 60_000
+RECORDED = 400  # an operation that is recorded as well
+
+TRIAL = 1_500  # a copy of the model and its edited code
+MODULE = 60  # each module in it
+INITIALISED = 1 / 150  # each parameter element that a constructor draws
+
+SAFETY = 30.0
+"""Seconds after which a search ends all the same, and says so: only a forward that waits or
+computes outside torch, where no work is counted, takes so long."""
+
+
+class OutOfBudget(BaseException):
+    """The budget for trying edits is used up."""
+
+
+class TooCostly(OutOfBudget):
+    """One run costs so much that the budget allows but few of them."""
+
+
+class Budget:
+    """Work that is left for trials. `in_time` is false when the search had to end for its time."""
+
+    def __init__(self, work: float | None = None) -> None:
+        self.total = self.left = float(SEARCH if work is None else work)
+        self.in_time = True
+        self._end = time.monotonic() + SAFETY
+
+    def spend(self, work: float) -> None:
+        """
+        Raises:
+            OutOfBudget: there is no work left, or the search takes too long.
+        """
+        self.left -= work
+        if time.monotonic() > self._end:
+            self.in_time = False
+        if self.left <= 0 or not self.in_time:
+            raise OutOfBudget
+
+
+class Watch(TorchFunctionMode):
+    """Counts the calls of torch in one run as `steps` and takes their work from the budget.
+
+    Raises:
+        OutOfBudget: from an operation, when the budget is used up.
+        TooCostly: when this run alone has taken more than `limit`.
+    """
+
+    def __init__(self, budget: Budget, limit: float) -> None:
+        super().__init__()
+        self.budget = budget
+        self.limit = limit
+        self.steps = 0
+        self.work = 0.0
+
+    def spend(self, work: float) -> None:
+        self.work += work
+        self.budget.spend(work)
+        if self.work > self.limit:
+            raise TooCostly
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.steps += 1
+        self.spend(CALL)
+        return func(*args, **(kwargs or {}))
+
+
+class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Tells a `Watch` what the operations inside its calls cost."""
+
+    def __init__(self, watch: Watch, computed: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.watch = watch
+        self.computed = computed
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else the first call imports it
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        self.watch.spend(OPERATION if self.computed else SHAPED)
+        result = func(*args, **kwargs)
+        if not self.computed:
+            return result
+        if not func.is_view:
+            self.watch.spend(PER_ELEMENT * (_elements(args) + _elements(result)))
+        count = flop_registry.get(func._overloadpacket)
+        if count is not None:
+            flops = 0
+            with contextlib.suppress(Exception):  # torch's formulas do not know every layout
+                flops = int(count(*args, **kwargs, out_val=result))
+            self.watch.spend(PER_FLOP * flops)
+        return result
+
+
+def _elements(values: Any) -> int:
+    """Of the tensors among them, on whichever device."""
+    if isinstance(values, Tensor):
+        return 0 if values.layout != torch.strided else values.numel()
+    return sum(map(_elements, values)) if isinstance(values, list | tuple) else 0
