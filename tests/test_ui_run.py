@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -160,6 +160,17 @@ def test_the_advice_is_followed_with_success() -> None:
     assert forecast(followed, budget).fits
 
 
+def test_advice_says_how_many_ways_were_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = small(H=32, W=32, C=32)
+    nothing_fits = replace(forecast(runs.outline(view).trace), budget=0)
+    assert runs.advice(view, nothing_fits).endswith("Reduce several sizes to see values.")
+    monkeypatch.setattr(runs, "ADVICE_TRIES", 3)
+    ways = len(list(runs._reductions(view)))
+    assert ways > 3
+    told = f"of one alone, 3 of {ways} reductions were tried."
+    assert runs.advice(view, nothing_fits).endswith(told)
+
+
 def test_a_view_of_a_tensor_costs_nothing() -> None:
     view = small()
     trace = runs.outline(view).trace
@@ -245,16 +256,14 @@ def test_many_readers_of_one_view_share_one_run() -> None:
 
 
 def test_shapes_do_not_wait_for_values() -> None:
-    with runs._running:
-        start = time.perf_counter()
+    with runs._running:  # held: whoever waited for it would wait for ever
         runs.outline(small(H=21))
-        assert time.perf_counter() - start < 5
 
 
 # --- formulas -----------------------------------------------------------------------------------
 
 
-def test_formulas_come_after_the_numbers_and_are_kept() -> None:
+def test_formulas_come_after_the_numbers_and_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     view = default_view("squeeze-excite").with_settings({"C": 48})
     run = runs.outline(view)
     assert not run.trace.symbols
@@ -266,12 +275,11 @@ def test_formulas_come_after_the_numbers_and_are_kept() -> None:
     assert found.stands_in
     assert {symbol.name: symbol.value for symbol in found.trace.symbols}["C"] == 48
     assert "said" in json.loads(found.payload)
-    # At other sizes they need no search.
+    # At other sizes they need no search, and the page is not spared.
     other = view.with_settings({"C": 32})
-    began = time.perf_counter()
+    monkeypatch.setattr(runs, "HOLD_BACK", 1e9)
     job = FormulaJob(other, runs.outline(other))
-    assert job.wait(5)
-    assert time.perf_counter() - began < runs.HOLD_BACK
+    assert job.wait(60)
     assert runs.formulated(other, runs.outline(other)) is not None
 
 

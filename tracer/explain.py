@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import inspect
 import io
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,8 +30,9 @@ from tracer.source import parsed
 from tracer.views.text import failure_text
 
 HEADING = "Shapewalk explains:"
-PATIENCE = 60.0
-"""Seconds after which running the failing call again is given up."""
+MOST_STEPS = 200_000
+"""Operations after which running the failing call again is given up: it may loop without end where
+what it consumes is gone."""
 
 _TORCH = str(Path(torch.__file__).parent) + "/"
 _HERE = str(Path(__file__).parent) + "/"
@@ -100,7 +100,8 @@ def note(found: Trace | None) -> str:
 
 def explained(error: BaseException) -> Trace | None:
     """The trace of the call that raised `error`, run again; None when no call of a module or
-    operation of torch raised it, or when it cannot be run again.  Never raises."""
+    operation of torch raised it, or when it cannot be run again.  Never raises.  That the second
+    run was given up becomes the error's note."""
     if not isinstance(error, Exception) or isinstance(error, _NOT_AGAIN):
         return None
     try:
@@ -112,7 +113,8 @@ def explained(error: BaseException) -> Trace | None:
             if found is not None and found.failure is not None:
                 return found
     except Cancelled:
-        pass
+        given_up = f"Running the failing call again was given up after {MOST_STEPS:,} operations."
+        error.add_note(f"{HEADING}\n{given_up}")
     except Exception:  # noqa: BLE001 - an explanation must never take the place of the error
         pass
     return None
@@ -126,22 +128,21 @@ def traced(
     values: bool = True,
     name: str | None = None,
     build: Callable[[], nn.Module] | None = None,
-    patience: float | None = None,
+    most: int | None = None,
 ) -> Trace:
     """`trace(model, *args, **kwargs)` where `kwargs` may hold names that `trace` itself has.
 
     Raises:
-        Cancelled: it took longer than `patience` seconds.
+        Cancelled: it took more than `most` steps.
     """
     if kwargs.keys() & _OWN_NAMES:
         with contextlib.suppress(TypeError, ValueError):
             bound = inspect.signature(model.forward).bind(*args, **kwargs)
             bound.apply_defaults()
             args, kwargs = bound.args, bound.kwargs
-    began = time.monotonic()
 
-    def watch(_steps: int) -> None:
-        if patience is not None and time.monotonic() - began > patience:
+    def watch(steps: int) -> None:
+        if most is not None and steps > most:
             raise Cancelled
 
     return trace(model, *args, values=values, name=name, build=build, watch=watch, **kwargs)
@@ -186,7 +187,7 @@ def _is_torchs(module: nn.Module) -> bool:
 
 def _call_again(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
     args, kwargs = tree_map_only(Tensor, _copy, (args, kwargs))
-    return traced(module, args, kwargs, values=False, patience=PATIENCE)
+    return traced(module, args, kwargs, values=False, most=MOST_STEPS)
 
 
 def _copy(tensor: Tensor) -> Tensor:
@@ -246,7 +247,7 @@ def _expression_again(frame: FrameType, lasti: int, error: Exception) -> Trace |
         if isinstance(scope.get(name), Tensor) and name not in _OWN_NAMES
     }
     again = _Expression(compiled, scope, modules)
-    result = traced(again, (), tensors, values=False, name=code.co_name, patience=PATIENCE)
+    result = traced(again, (), tensors, values=False, name=code.co_name, most=MOST_STEPS)
     failure = result.failure
     if failure is None or failure.type != type(error).__name__:
         return None

@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import threading
-import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -39,7 +38,9 @@ from ui.view import View, option_text
 BUDGET_SHARE = 0.4
 """The share of the free memory that one run may take."""
 
-ADVICE_SECONDS = 2.0
+ADVICE_TRIES = 60
+"""Smaller settings of which the shapes are traced to give advice; a reader waits for it."""
+
 HOLD_BACK = 0.5
 
 KEPT_RUNS = 40
@@ -324,7 +325,8 @@ def advice(view: View, forecast: Forecast) -> str:
             bytes=in_bytes(size_of(note)),
             **needed,
         )
-    for size, value, smaller in _reductions(view):
+    ways = list(_reductions(view))
+    for size, value, smaller in ways[:ADVICE_TRIES]:
         if _fits(view.with_settings({size.name: smaller}), forecast.budget):
             remedy = say(
                 "Reduce {size} from {value} to {smaller} to see values.",
@@ -333,22 +335,26 @@ def advice(view: View, forecast: Forecast) -> str:
                 smaller=f"{smaller:,}",
             )
             return f"{sentence} {remedy}"
-    return f"{sentence} {say('Reduce several sizes to see values.')}"
+    remedy = say("Reduce several sizes to see values.")
+    if len(ways) > ADVICE_TRIES:
+        remedy = say(
+            "Reduce several sizes to see values: of one alone, {tried} of {all} reductions were "
+            "tried.",
+            tried=ADVICE_TRIES,
+            all=len(ways),
+        )
+    return f"{sentence} {remedy}"
 
 
 def _reductions(view: View) -> Iterator[tuple[Size, int, int]]:
     """Each size halved, then each halved twice, and so on: sizes are mostly powers of two and
-    their multiples, so that halving meets the divisors they need.  Ends after a while, since a
-    reader waits for it."""
-    end = time.monotonic() + ADVICE_SECONDS
+    their multiples, so that halving meets the divisors they need."""
     settings = dict(view.settings)
     for halvings in range(1, 32):
         for size in lesson(view.lesson).sizes:
             smaller = settings[size.name] >> halvings
             if smaller >= size.low:
                 yield size, settings[size.name], smaller
-            if time.monotonic() > end:
-                return
 
 
 def _fits(view: View, budget: int) -> bool:
@@ -383,7 +389,7 @@ class Background:
     """Work in a thread of its own, which can be waited for and cancelled."""
 
     def __init__(self) -> None:
-        self.cancelled = False
+        self._cancelled = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
         _threads.add(self)
         self._thread.start()
@@ -391,9 +397,13 @@ class Background:
     def _work(self) -> None:
         raise NotImplementedError
 
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled.is_set()
+
     def cancel(self) -> None:
         """Ends the work before its next operation."""
-        self.cancelled = True
+        self._cancelled.set()
 
     def wait(self, seconds: float | None) -> bool:
         """Whether it has ended, after waiting for it at most so long."""
@@ -454,7 +464,7 @@ class FormulaJob(Background):
         view = self.view
         if known_solution(lesson(view.lesson), dict(view.settings), view.training) is None:
             # Let the page with the numbers go out before this takes its share of the processor.
-            time.sleep(HOLD_BACK)
+            self._cancelled.wait(HOLD_BACK)
         if self.cancelled:
             return
         try:

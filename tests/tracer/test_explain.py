@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -286,6 +287,23 @@ def test_only_the_outermost_call_is_run_again_once() -> None:
     assert explaining.trace.failure is not None
     assert explaining.trace.failure.module == "net.fc"
     assert [call.module for call in explaining.trace.calls] == ["", "net"]
+
+
+def test_a_second_run_that_does_not_end_is_given_up_and_the_note_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Consumes(nn.Module):
+        left: list[int] = [1]  # noqa: RUF012 - outside the module's state, on purpose
+
+        def forward(self, x: Tensor) -> Tensor:
+            while not self.left:
+                x = x + 1
+            self.left.pop()
+            return x @ x
+
+    monkeypatch.setattr(sys.modules["tracer.explain"], "MOST_STEPS", 50)
+    note = failing(lambda: Consumes()(torch.ones(2, 3)))[1]
+    assert note.endswith("Running the failing call again was given up after 50 operations.")
 
 
 def test_a_call_that_does_not_fail_again_gets_no_explanation() -> None:

@@ -300,6 +300,34 @@ def test_a_number_in_the_code_is_named() -> None:
     assert "math.log2" in remark
 
 
+GROWING = """
+for _ in range(60):
+    x = torch.cat([x, x[:, : x.shape[1] // 2 + 1]], 1)
+    x = x[:, : x.shape[1] // 2 + x.shape[1] // 3]
+return x
+"""
+
+
+def test_formulas_that_grow_without_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracer.formulas.run.MOST_TERMS", 20_000)
+    found = trace(forward_cell("x", GROWING), torch.ones(2, 30), dims={"x": "B N"})
+    (remark,) = found.remarks
+    assert "the formulas grow too large" in remark
+
+
+def test_a_run_of_many_steps_is_checked_by_fewer_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body = "return x.flatten(2).transpose(1, 2) @ x.flatten(2)"
+    found = trace(forward_cell("x", body), torch.ones(2, 3, 4, 5), dims={"x": "B C H W"})
+    assert found.remarks == ()
+    monkeypatch.setattr("tracer.formulas.proof.MOST_STEPS", 9)
+    found = trace(forward_cell("x", body), torch.ones(2, 3, 4, 5), dims={"x": "B C H W"})
+    (remark,) = found.remarks
+    assert remark.startswith("The formulas were checked by 4 runs at other sizes and not by 32")
+    assert tuple(f.text for f in found.outputs[0].dims) == ("B", "H·W", "H·W")
+
+
 def test_a_failing_run_has_formulas_until_it_fails() -> None:
     model = nn.Sequential(nn.Flatten(1), nn.Linear(100, 4))
     found = trace(model, torch.ones(2, 3, 5, 7), dims={"input": "B C H W"})
