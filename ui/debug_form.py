@@ -11,6 +11,7 @@ import streamlit as st
 from tracer import Failure, inputs
 from tracer import outline as outlines
 from tracer.outline import Argument, ModuleClass, Outline, SourceError
+from tracer.views import colours
 from tracer.worker import Job
 from ui.language import language, say
 from ui.text import escaped
@@ -292,6 +293,6 @@ def marks(failure: Failure | None) -> dict[int, str]:
     found: dict[int, str] = {}
     if failure is not None and failure.file == Job("").file:
         if failure.root is not None and failure.root.file == failure.file:
-            found[failure.root.line] = "#e0a100"
-        found[failure.line] = "#d5352b"
+            found[failure.root.line] = colours.ROOT
+        found[failure.line] = colours.FAILED
     return found

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+from functools import cache
 from pathlib import Path
 
 import streamlit as st
 
+from tracer.views import colours
 from ui import language, reload
 from ui.language import say
 
@@ -32,7 +34,7 @@ def frame(title: str, page: str) -> bool:
             "About": say("Shapewalk: walk through the shapes of a real PyTorch forward pass.")
         },
     )
-    st.html(_HERE / "style.css")
+    st.html(f"<style>{_style()}</style>")
     with st.sidebar, st.container(key="ways", gap="xxsmall"):
         for page, label, icon in (
             ("app.py", "Shapewalk", "grid_view"),
@@ -45,6 +47,11 @@ def frame(title: str, page: str) -> bool:
         language.switch()
         reload.button()
     return arrived or went_back
+
+
+@cache
+def _style() -> str:
+    return colours.style(":root") + (_HERE / "style.css").read_text(encoding="utf-8")
 
 
 def _went_back() -> bool:

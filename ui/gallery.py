@@ -13,7 +13,7 @@ from modules import lesson as lesson_of
 from modules.chinese import chinese
 from modules.lesson import Lesson, tensor
 from tracer import TensorNote
-from tracer.views import figures
+from tracer.views import colours
 from ui import language
 from ui import run as runs
 from ui.language import say
@@ -153,18 +153,19 @@ def thumbnail(note: TensorNote) -> bytes:
         raise ValueError(f"{note.name} has no heatmap to draw.")
     cells = np.frombuffer(heatmap.cells, "<f4").reshape(heatmap.rows, heatmap.columns)
     low, high = heatmap.low or 0.0, heatmap.high or 0.0
-    scale: tuple[str, ...] = figures.ONE_SIDED
+    scale: tuple[str, ...] = colours.ONE_SIDED
     if heatmap.signed:
-        scale, high = figures.SIGNED, max(-low, high)
+        scale, high = colours.SIGNED, max(-low, high)
         low = -high
     share = (cells - low) / ((high - low) or 1.0)
-    colours = np.array([_rgb(colour) for colour in scale])
+    known = np.array([colours.channels(colour) for colour in scale])
     stops = np.linspace(0, 1, len(scale))
     finite = np.nan_to_num(share, nan=0, posinf=0, neginf=0)
-    pixels = np.stack([np.interp(finite, stops, part) for part in colours.T], axis=-1)
+    pixels = np.stack([np.interp(finite, stops, part) for part in known.T], axis=-1)
     odd = (np.isnan(cells), np.isposinf(cells), np.isneginf(cells))
-    for (_, colour), where in zip(figures.ODD_VALUES, odd, strict=True):
-        pixels[where] = _rgb(colour)
+    own = (colours.NAN, colours.INFINITY, colours.MINUS_INFINITY)
+    for colour, where in zip(own, odd, strict=True):
+        pixels[where] = colours.channels(colour)
     height, width = _proportions(note)
     image = Image.fromarray(pixels.astype(np.uint8)).resize(
         (width, height), Image.Resampling.NEAREST
@@ -172,10 +173,6 @@ def thumbnail(note: TensorNote) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
     return file.getvalue()
-
-
-def _rgb(colour: str) -> tuple[int, ...]:
-    return tuple(bytes.fromhex(colour.removeprefix("#")))
 
 
 def _proportions(note: TensorNote) -> tuple[int, int]:

@@ -13,12 +13,12 @@ from fractions import Fraction
 import plotly.graph_objects as go
 
 from tracer.document import Cost, Formula, Trace
-from tracer.views.figures import INK, calm
+from tracer.views import colours
+from tracer.views.figures import calm
 
 _LONGEST = 2000
 _DEEPEST = 60
 _LARGEST_POWER = 12
-_SECOND = "#CC463C"
 
 _RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 _AS_PYTHON = {
@@ -160,8 +160,8 @@ def figure(trace: Trace, name: str, *, memory: str = "memory", flops: str = "FLO
     found = curve(trace, name, range_of(here))
     drawn = go.Figure()
     lines = (
-        (memory, found.bytes, INK, "y", "%{y:.3~s}B", "solid"),
-        (flops, found.flops, _SECOND, "y2", "%{y:.3~s}", "dash"),
+        (memory, found.bytes, colours.FIRST_SERIES, "y", "%{y:.3~s}B", "solid"),
+        (flops, found.flops, colours.SECOND_SERIES, "y2", "%{y:.3~s}", "dash"),
     )
     for title, values, colour, axis, shown, dash in lines:
         if not any(values):
@@ -177,7 +177,7 @@ def figure(trace: Trace, name: str, *, memory: str = "memory", flops: str = "FLO
                 hovertemplate=f"{name} = %{{x}}<br>{title} <b>{shown}</b><extra></extra>",
             )
         )
-    drawn.add_vline(x=here, line={"width": 1, "dash": "dot", "color": "#888888"})
+    drawn.add_vline(x=here, line={"width": 1, "dash": "dot", "color": colours.MARK})
     drawn.update_xaxes(title=name, type="log", dtick=math.log10(2), tickformat="d")
     drawn.update_layout(
         yaxis={

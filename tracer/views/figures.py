@@ -9,16 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-SIGNED = ("#123478", "#3478BE", "#96C4E2", "#FAFAFA", "#F4AA8A", "#CC463C", "#740C22")
-"""Blue below zero, white at zero, red above: the player's scale."""
+from tracer.views import colours
 
-ONE_SIDED = ("#14163E", "#2C3E74", "#3C7086", "#589E78", "#AAC45C", "#FAEC8C")
-"""Dark to light: the player's scale for values on one side of zero."""
-
-ODD_VALUES = (("NaN", "#E600A0"), ("+∞", "#5AFF5A"), ("−∞", "#783CFF"))
+_ODD_VALUES = (
+    ("NaN", colours.NAN),
+    ("+∞", colours.INFINITY),
+    ("−∞", colours.MINUS_INFINITY),
+)
 """How values that no scale can hold are shown: by a colour and a name of their own."""
-
-INK = "#0A7F8A"
 
 
 def slice_figure(
@@ -53,7 +51,7 @@ def slice_figure(
             z=np.where(finite, cells, np.float32(np.nan)),
             zmin=-reach if signed else low,
             zmax=reach if signed else high,
-            colorscale=SIGNED if signed else ONE_SIDED,
+            colorscale=colours.SIGNED if signed else colours.ONE_SIDED,
             hovertemplate=hover,
             hoverongaps=False,
             colorbar={"thickness": 12, "outlinewidth": 0, "tickformat": ".3~g"},
@@ -61,7 +59,7 @@ def slice_figure(
         )
     )
     masks = (np.isnan(cells), np.isposinf(cells), np.isneginf(cells))
-    for (name, colour), mask in zip(ODD_VALUES, masks, strict=True):
+    for (name, colour), mask in zip(_ODD_VALUES, masks, strict=True):
         if mask.any():
             figure.add_trace(
                 go.Heatmap(
@@ -104,13 +102,13 @@ def histogram(counts: Sequence[int] | npt.NDArray[np.int64], low: float, high: f
         go.Bar(
             x=middles,
             y=np.asarray(counts),
-            marker={"color": INK, "line": {"width": 0}},
+            marker={"color": colours.FIRST_SERIES, "line": {"width": 0}},
             customdata=texts,
             hovertemplate="%{customdata}<br><b>%{y:,}</b> elements<extra></extra>",
         )
     )
     if low < 0 < high:
-        figure.add_vline(x=0, line={"width": 1, "dash": "dot", "color": "#888888"})
+        figure.add_vline(x=0, line={"width": 1, "dash": "dot", "color": colours.MARK})
     figure.update_layout(bargap=0.04)
     figure.update_xaxes(title="value")
     figure.update_yaxes(title="elements", rangemode="tozero")
@@ -123,6 +121,6 @@ def calm(figure: go.Figure, height: int) -> go.Figure:
         height=height,
         margin={"l": 8, "r": 8, "t": 28, "b": 8},
         legend={"orientation": "h", "y": 1.08, "x": 0},
-        paper_bgcolor="rgba(0,0,0,0)",
+        paper_bgcolor=colours.CLEAR,
     )
     return figure

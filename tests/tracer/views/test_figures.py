@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
 
-import tracer.views.player as player
-from tracer.views.figures import ODD_VALUES, ONE_SIDED, SIGNED, histogram, slice_figure
+from tracer.views.colours import ONE_SIDED, SIGNED
+from tracer.views.figures import histogram, slice_figure
 
 
 def heat(values, **more):
@@ -73,19 +71,6 @@ def test_proportions_are_kept_unless_the_slice_is_a_ribbon() -> None:
 def test_a_slice_has_two_dimensions() -> None:
     with pytest.raises(ValueError, match="2 dimensions, not 1"):
         heat([1, 2])
-
-
-def test_the_scales_are_those_of_the_player() -> None:
-    style = player.style()
-    gradients = [
-        tuple(colour.upper() for colour in re.findall(r"#[0-9a-fA-F]{6}", gradient))
-        for gradient in re.findall(r"linear-gradient\(\s*90deg,([^)]*)\)", style)
-    ]
-    assert ONE_SIDED in gradients
-    assert SIGNED in gradients
-    script = player.script()
-    nan = tuple(bytes.fromhex(dict(ODD_VALUES)["NaN"][1:]))
-    assert f"MAGENTA = rgb({nan[0]}, {nan[1]}, {nan[2]})" in script
 
 
 def test_the_bars_of_a_histogram_stand_over_their_bins() -> None:

@@ -15,6 +15,7 @@ from latex2mathml import exceptions
 from latex2mathml.converter import convert_to_element
 
 from tracer.document import Fix, Trace
+from tracer.views import colours
 from tracer.views.changes import Explanation, explain
 from tracer.views.diff import Change, changes, known_lines
 from tracer.views.player.join import join
@@ -96,13 +97,14 @@ def script(page: str = "") -> str:
 
 def modules() -> dict[str, str]:
     """The text of each of the player's modules, by file name."""
-    return {file.name: file.read_text(encoding="utf-8") for file in (_HERE / "js").glob("*.js")}
+    files = {file.name: file.read_text(encoding="utf-8") for file in (_HERE / "js").glob("*.js")}
+    return {**files, "colours.js": colours.script()}
 
 
 @cache
 def style() -> str:
     """The player's style sheet; all of it is under `.shapewalk`."""
-    return (_HERE / "player.css").read_text(encoding="utf-8")
+    return colours.style(".shapewalk") + (_HERE / "player.css").read_text(encoding="utf-8")
 
 
 def payload(trace: Trace, dims: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -1,19 +1,9 @@
 /** The letters and formulas of dimensions, and their colours. */
 
+import { DIMENSION_COLOURS } from "./colours.js";
 import { el } from "./dom.js";
 import { LIMIT } from "./limits.js";
 import { clip } from "./text.js";
-
-// Okabe and Ito's colours, without black, which is the text's own.
-const DIMENSION_COLOURS = [
-  "#E69F00",
-  "#56B4E9",
-  "#009E73",
-  "#CC79A7",
-  "#0072B2",
-  "#D55E00",
-  "#F0E442",
-];
 
 const LETTERS = /\p{L}[\p{L}\p{N}_]*/gu;
 

@@ -1,5 +1,6 @@
 /** Heatmaps: the cells of a picture, and their colours on a canvas. */
 
+import { ODD_COLOURS, ONE_SIDED_STOPS, SIGNED_STOPS } from "./colours.js";
 import { LIMIT } from "./limits.js";
 import { clamp, isWhole } from "./text.js";
 
@@ -10,34 +11,20 @@ export function ramp(stops) {
     const left = Math.min(Math.floor(place), stops.length - 2);
     const [from, to] = [stops[left], stops[left + 1]];
     const channel = (index) => Math.round(from[index] + (to[index] - from[index]) * (place - left));
-    table[level] = rgb(channel(0), channel(1), channel(2));
+    table[level] = pixelOf([channel(0), channel(1), channel(2)]);
   }
   return table;
 }
 
-export const rgb = (red, green, blue) => (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
+/** A colour as a pixel of a canvas. */
+const pixelOf = ([red, green, blue]) => (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
 
-const DIVERGING = ramp([
-  [18, 52, 120],
-  [52, 120, 190],
-  [150, 196, 226],
-  [250, 250, 250],
-  [244, 170, 138],
-  [204, 70, 60],
-  [116, 12, 34],
-]);
-const SEQUENTIAL = ramp([
-  [20, 22, 62],
-  [44, 62, 116],
-  [60, 112, 134],
-  [88, 158, 120],
-  [170, 196, 92],
-  [250, 236, 140],
-]);
-const MAGENTA = rgb(230, 0, 160);
-const BLACK = rgb(0, 0, 0);
-const GREEN = rgb(90, 255, 90);
-const VIOLET = rgb(120, 60, 255);
+const DIVERGING = ramp(SIGNED_STOPS);
+const SEQUENTIAL = ramp(ONE_SIDED_STOPS);
+const NAN = pixelOf(ODD_COLOURS.nan);
+const INFINITY = pixelOf(ODD_COLOURS.infinity);
+const MINUS_INFINITY = pixelOf(ODD_COLOURS.minusInfinity);
+const HATCH = pixelOf(ODD_COLOURS.hatch);
 
 /** The picture of a tensor as float32 cells, decoded when first looked at; null if it has none. */
 export class Pictures {
@@ -93,8 +80,8 @@ export function indices(cell, cells, size) {
 }
 
 /**
- * Paint cells at one pixel each, or at many where some are not finite and need a pattern: NaN is
- * magenta, +Inf green and −Inf violet, each hatched with black.
+ * Paint cells at one pixel each, or at many where some are not finite and need a pattern: NaN, +Inf
+ * and −Inf have colours of their own, each hatched.
  */
 export function paint(canvas, heatmap, cells) {
   const { rows, columns, signed } = heatmap;
@@ -115,7 +102,7 @@ export function paint(canvas, heatmap, cells) {
       const colour = finite ? colours[levelOf(value)] : strangeColour(value);
       for (let y = row * high; y < (row + 1) * high; y += 1) {
         for (let x = column * wide; x < (column + 1) * wide; x += 1) {
-          pixels[y * canvas.width + x] = !finite && (x + y) % 7 < 2 ? BLACK : colour;
+          pixels[y * canvas.width + x] = !finite && (x + y) % 7 < 2 ? HATCH : colour;
         }
       }
     }
@@ -124,8 +111,8 @@ export function paint(canvas, heatmap, cells) {
 }
 
 function strangeColour(value) {
-  if (Number.isNaN(value)) return MAGENTA;
-  return value > 0 ? GREEN : VIOLET;
+  if (Number.isNaN(value)) return NAN;
+  return value > 0 ? INFINITY : MINUS_INFINITY;
 }
 
 /** Width over height at which the picture is shown: the tensor's own, null to fill the room. */
