@@ -14,13 +14,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from babel.messages.catalog import Catalog
-from babel.messages.pofile import read_po, write_po
-
 from modules import LESSONS
 from modules.lesson import Lesson, run
 from tracer import Call, Step, Trace
 from tracer.document import Source
+from tracer.language import read, translations, update
 from tracer.source import filled, placeholders
 
 _HERE = Path(__file__).parent
@@ -29,25 +27,6 @@ _HERE = Path(__file__).parent
 def key(text: str) -> str:
     """The text with its lines joined, paragraphs kept: where lines break is no part of it."""
     return "\n\n".join(" ".join(part.split()) for part in re.split(r"\n\s*\n", text))
-
-
-def read(path: Path) -> Catalog:
-    with path.open("rb") as file:
-        return read_po(file, locale="zh_CN")
-
-
-def translations(*catalogs: Catalog) -> dict[str, str]:
-    """What is translated and not marked fuzzy, by the English text."""
-    return {
-        message.id: message.string
-        for catalog in catalogs
-        for message in catalog
-        if isinstance(message.id, str)
-        and isinstance(message.string, str)
-        and message.id
-        and message.string
-        and not message.fuzzy
-    }
 
 
 @functools.cache
@@ -162,20 +141,6 @@ def _notes() -> Iterator[tuple[str, str, str]]:
 
 def path(module: str) -> Path:
     return _HERE / f"{module}.zh.po"
-
-
-def update(path: Path, wanted: dict[str, str]) -> None:
-    """Give the catalog of that path exactly the texts `wanted`, with the translations it had."""
-    template = Catalog()
-    for text, where in wanted.items():
-        template.add(text, auto_comments=[where])
-    catalog = Catalog(locale="zh_CN", project="Shapewalk")
-    if path.exists():
-        catalog = read(path)
-    catalog.update(template, update_header_comment=False, update_creation_date=False)
-    catalog.obsolete.clear()
-    with path.open("wb") as file:
-        write_po(file, catalog, width=100, omit_header=True, ignore_obsolete=True)
 
 
 if __name__ == "__main__":

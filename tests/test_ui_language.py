@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from modules import LESSONS, chinese, lesson
+from tracer.language import read, translations
 from ui import language
 
 
@@ -30,7 +31,7 @@ def fields(text: str) -> set[str]:
 
 
 def test_every_text_of_the_pages_is_translated() -> None:
-    translated = chinese.translations(chinese.read(language.FILE))
+    translated = translations(read(language.FILE))
     assert sorted(translated) == sorted(language.texts())
     for text, translation in translated.items():
         assert fields(text) == fields(translation), translation

@@ -562,6 +562,7 @@ def _answer(result: Trace) -> dict[str, Any]:
             "message": failure.message,
             **_place(failure.place),
             "module": failure.module,
+            "code": failure.violation.code if failure.violation is not None else "",
             "rule": failure.rule,
             "reason": failure.reason,
             "operands": [

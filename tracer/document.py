@@ -21,6 +21,18 @@ from pathlib import Path
 from types import EllipsisType
 from typing import Any, TypeAlias, Union
 
+from tracer.sentences import (
+    Count,
+    Filling,
+    Said,
+    ShapeOf,
+    SizeAt,
+    Translate,
+    as_written,
+    gaps,
+    render,
+)
+
 SCHEMA = 4
 FORMAT = "shapewalk-trace"
 
@@ -394,13 +406,31 @@ class Fix:
 
 
 @dataclass(frozen=True)
+class Violation:
+    """The rule that is broken.  `kind` is one of `tracer.ops.kinds`, empty in what is read from a
+    file older than schema 4.
+
+    `says` is the rule with its numbers, in one sentence, `because` what that means here in a few
+    plain ones.  `operand` in them counts `Failure.operands`.
+    """
+
+    kind: str
+    says: Said
+    because: tuple[Said, ...]
+
+    @property
+    def code(self) -> str:
+        """The kind's stable code, `SW-matmul`, under which `docs/errors` explains the rule."""
+        return f"SW-{self.kind}" if self.kind else ""
+
+
+@dataclass(frozen=True)
 class Failure(_Placed):
     """Why and where the forward stopped.  `step` is None when no torch operation had begun, as
     when a module checks its arguments in Python.
 
-    `rule` is the rule that is broken, in one sentence with numbers, `reason` what that means here
-    in plain words, `root` where the wrong size was born when that is not here, and `fixes` are the
-    changes that mend it, best first; empty where they are not known.
+    `violation` is the rule that is broken, `root` where the wrong size was born when that is not
+    here, and `fixes` are the changes that mend it, best first; empty where they are not known.
     """
 
     type: str
@@ -409,10 +439,39 @@ class Failure(_Placed):
     place: Place
     module: str
     operands: tuple[Operand, ...]
-    rule: str = ""
-    reason: str = ""
+    violation: Violation | None = None
     root: Root | None = None
     fixes: tuple[Fix, ...] = ()
+
+    @property
+    def rule(self) -> str:
+        """The rule that is broken, in one English sentence with numbers; empty if not known."""
+        return self.told()[0]
+
+    @property
+    def reason(self) -> str:
+        """What that means here, in plain English; empty if not known."""
+        return self.told()[1]
+
+    def told(self, translate: Translate = str, formulas: bool = False) -> tuple[str, str]:
+        """The rule and the reason in words.
+
+        Args:
+            translate: gives a sentence's text in another language (`tracer.language`).
+            formulas: write sizes as formulas of the inputs' sizes, where they have one.
+        """
+        if self.violation is None:
+            return "", ""
+        known = {
+            (number, dim): formula.text
+            for number, operand in enumerate(self.operands if formulas else ())
+            for dim, formula in enumerate(operand.note.dims)
+        }
+        rule, *reason = (
+            render(each, translate, known)
+            for each in (self.violation.says, *self.violation.because)
+        )
+        return rule, " ".join(reason)
 
 
 @dataclass(frozen=True)
@@ -589,6 +648,8 @@ def _pack(value: Any) -> Any:
         return value.id
     if isinstance(value, Bound):
         return [[name, _pack_value(each)] for name, each in value.pairs]
+    if isinstance(value, Said):
+        return _pack_said(value)
     if dataclasses.is_dataclass(value):
         return _pack_fields(value)
     if isinstance(value, tuple):
@@ -619,6 +680,25 @@ def _pack_value(value: Value) -> Any:
     return value
 
 
+def _pack_said(sentence: Said) -> Any:
+    return [sentence.text, {name: _pack_filling(value) for name, value in sentence.values}]
+
+
+def _pack_filling(value: Filling) -> Any:
+    """What goes into a sentence: what is no number and no text is an object with one key."""
+    if isinstance(value, SizeAt):
+        return {"size": [value.operand, value.dim, value.size]}
+    if isinstance(value, ShapeOf):
+        return {"shape": [value.operand, *value.shape]}
+    if isinstance(value, Count):
+        return {"count": [value.number, value.thing]}
+    if isinstance(value, Said):
+        return {"said": _pack_said(value)}
+    if isinstance(value, tuple):
+        return [_pack_filling(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _refuse_constant(text: str) -> float:
     raise ValueError(f"{text} is not a JSON number")
 
@@ -629,6 +709,16 @@ def _short(value: object) -> str:
     except ValueError:  # a whole number of thousands of digits
         text = "a very large number"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _told_before(failure: dict[str, Any]) -> dict[str, Any]:
+    """What files older than schema 4 had written out in words."""
+    rule, reason = (str(failure.get(name, "")) for name in ("rule", "reason"))
+    return {
+        "kind": "",
+        "says": _pack_said(as_written(rule)),
+        "because": [_pack_said(as_written(reason))] if reason else [],
+    }
 
 
 # One object each: NaN is equal to itself alone.
@@ -719,6 +809,9 @@ class _Reader:
                 for field in dataclasses.fields(cls)
                 if field.name in value or field.default is dataclasses.MISSING
             }
+        if cls is Failure and self.schema < 4 and value.get("rule"):
+            value = {**value, "violation": _told_before(value)}
+            hints["violation"] = Violation
         missing = hints.keys() - value.keys()
         if missing:
             raise TraceFileError(
@@ -740,6 +833,8 @@ class _Reader:
             return value
         if hint is Bound:
             return self.read_bound(value, where, depth)
+        if hint is Said:
+            return self.read_said(value, where, depth)
         if dataclasses.is_dataclass(hint):
             return self.fields(typing.cast(type, hint), value, where, depth)
         origin = typing.get_origin(hint)
@@ -769,6 +864,47 @@ class _Reader:
             wanted = {int: "a whole number", str: "text", bool: "true or false"}[hint]
             self.fail(where, wanted, value)
         return value
+
+    def read_said(self, value: Any, where: str, depth: int) -> Said:
+        if depth > MAX_DEPTH:
+            raise TraceFileError(f"The trace file is damaged: {where} is nested too deeply.")
+        if not isinstance(value, list) or [type(part) for part in value] != [str, dict]:
+            self.fail(where, "a sentence: a text and what goes into it", value)
+        text, values = value
+        try:
+            missing = gaps(text) - values.keys()
+        except ValueError:
+            self.fail(where, "a sentence whose braces match", text)
+        if missing:
+            raise TraceFileError(
+                f"The trace file is damaged: {where} has no {', '.join(sorted(missing))}."
+            )
+        return Said(
+            text,
+            tuple(
+                (name, self.read_filling(item, f"{where}.{name}", depth + 1))
+                for name, item in values.items()
+            ),
+        )
+
+    def read_filling(self, value: Any, where: str, depth: int) -> Filling:
+        if value is None or type(value) in (bool, int, float, str):
+            return value  # type: ignore[no-any-return]
+        if isinstance(value, list) and depth <= MAX_DEPTH:
+            return tuple(self.read_filling(item, where, depth + 1) for item in value)
+        if isinstance(value, dict) and len(value) == 1:
+            ((kind, parts),) = value.items()
+            types = [type(part) for part in parts] if isinstance(parts, list) else []
+            if kind == "size" and types == [int, int, int]:
+                return SizeAt(*parts)
+            if kind == "count" and types == [int, str]:
+                return Count(*parts)
+            whole = bool(types) and set(types[1:]) <= {int} and types[0] in (int, type(None))
+            if kind == "shape" and whole:
+                return ShapeOf(tuple(parts[1:]), parts[0])
+            if kind == "said":
+                return self.read_said(parts, where, depth)
+        self.fail(where, "a number, a text, or an object with size, shape, count or said", value)
 
     def read_bound(self, value: Any, where: str, depth: int) -> Bound:
         pairs = self.read_tuple((tuple[str, object], Ellipsis), value, where, depth)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
-from babel.messages.extract import extract_from_file
 
 from modules import chinese
+from tracer.language import extracted, read, translations, update
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 
@@ -43,7 +43,7 @@ def say(text: str, /, **values: Any) -> str:
 
 @functools.cache
 def _page_texts() -> dict[str, str]:
-    return chinese.translations(chinese.read(FILE))
+    return translations(read(FILE))
 
 
 # --- the address -----------------------------------------------------------------------------
@@ -90,16 +90,9 @@ def switch() -> None:
 
 def texts() -> Mapping[str, str]:
     """Every text that a page says: {text: where it is}."""
-    found: dict[str, str] = {}
-    for path in sorted([ROOT / "app.py", *ROOT.glob("pages/*.py"), *ROOT.glob("ui/*.py")]):
-        where = path.relative_to(ROOT).as_posix()
-        for _, message, _, _ in extract_from_file(
-            "python", path, keywords={"say": None, "frame": None}
-        ):
-            if isinstance(message, str):
-                found.setdefault(message, where)
-    return found
+    paths = sorted([ROOT / "app.py", *ROOT.glob("pages/*.py"), *ROOT.glob("ui/*.py")])
+    return extracted(paths, ["say", "frame"], ROOT)
 
 
 if __name__ == "__main__":
-    chinese.update(FILE, dict(texts()))
+    update(FILE, texts())

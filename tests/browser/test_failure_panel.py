@@ -19,7 +19,8 @@ from tests.browser.test_player import CONTRASTS, marked, press, squeezed
 from tests.cells import forward_cell, run_cell
 from tests.tracer.views.symbolic import with_formulas
 from tracer import Trace, trace
-from tracer.document import Edit, Fix, Operand, Root, Span, Warning
+from tracer.document import Edit, Fix, Operand, Root, Span, Violation, Warning
+from tracer.sentences import as_written
 from tracer.views.player import payload, script, style
 
 Open = Callable[..., Page]
@@ -283,7 +284,7 @@ def test_by_line_the_diagnosis_is_the_same(show: Show) -> None:
 
 
 def test_without_a_diagnosis_there_is_the_message_alone(show: Show) -> None:
-    run = with_failure(swallowed(), rule="", reason="", root=None, fixes=())
+    run = with_failure(swallowed(), violation=None, root=None, fixes=())
     page = show(run)
     assert page.locator(".failure > *").count() == 2
     assert page.locator(".failure").inner_text().startswith("RuntimeError")
@@ -529,8 +530,7 @@ def test_a_hostile_trace_is_text_and_stays_in_bounds(show: Show) -> None:
         type=EVIL,
         message=EVIL,
         operands=(operand,) * 20,
-        rule=EVIL,
-        reason=EVIL,
+        violation=Violation("width", as_written(EVIL), (as_written(EVIL),)),
         root=Root(EVIL, place, EVIL, 3, EVIL),
         fixes=(fix,) * 12,
     )

@@ -12,6 +12,7 @@ import pytest
 
 from modules import LESSONS, chinese, lesson
 from modules.lesson import run
+from tracer.language import read, translations, update
 from tracer.source import placeholders
 
 MODULES = sorted({each.build.__module__.rpartition(".")[2] for each in LESSONS})
@@ -40,7 +41,7 @@ def test_the_files_belong_to_the_modules() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_text_is_translated_and_no_translation_is_left_over(module: str) -> None:
-    translated = chinese.translations(chinese.read(chinese.path(module)))
+    translated = translations(read(chinese.path(module)))
     wanted = texts()[module]
     missing = [f"{where}: {text}" for text, where in wanted.items() if text not in translated]
     assert not missing, "translate these; `python -m modules.chinese` writes them into the file"
@@ -49,7 +50,7 @@ def test_every_text_is_translated_and_no_translation_is_left_over(module: str) -
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_translation_keeps_formulas_code_and_values(module: str) -> None:
-    for text, translation in chinese.translations(chinese.read(chinese.path(module))).items():
+    for text, translation in translations(read(chinese.path(module))).items():
         for pattern in (FORMULA, CODE):
             found, kept = (
                 Counter(pattern.findall(" ".join(each.split()))) for each in (text, translation)
@@ -64,23 +65,23 @@ def test_a_translation_keeps_formulas_code_and_values(module: str) -> None:
 def test_one_text_has_one_translation() -> None:
     found: dict[str, str] = {}
     for module in MODULES:
-        for text, translation in chinese.translations(chinese.read(chinese.path(module))).items():
+        for text, translation in translations(read(chinese.path(module))).items():
             assert found.setdefault(text, translation) == translation, text
 
 
 def test_a_changed_note_loses_its_translation(tmp_path: Path) -> None:
     path = tmp_path / "made.zh.po"
     note = "One number is left for each of the {x.shape[1]} channels."
-    chinese.update(path, {note: "note in forward", "Other": "title"})
+    update(path, {note: "note in forward", "Other": "title"})
     content = path.read_text(encoding="utf-8")
     assert content.count('msgstr ""') == 2
     empty = f'msgid "{note}"\nmsgstr ""'
     assert empty in content
     path.write_text(content.replace(empty, empty[:-1] + '每个通道剩一个数。"'), encoding="utf-8")
-    assert chinese.translations(chinese.read(path)) == {note: "每个通道剩一个数。"}
+    assert translations(read(path)) == {note: "每个通道剩一个数。"}
     changed = note.replace("One number", "One single number")
-    chinese.update(path, {changed: "note in forward", "Other": "title"})
-    assert chinese.translations(chinese.read(path)) == {}
+    update(path, {changed: "note in forward", "Other": "title"})
+    assert translations(read(path)) == {}
     # The old words are at hand for the translator.
     assert "每个通道剩一个数。" in path.read_text(encoding="utf-8")
 

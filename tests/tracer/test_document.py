@@ -110,7 +110,7 @@ def test_the_file_needs_no_code_to_be_read(tmp_path: Path) -> None:
             else [a.name for a in node.names]
         )
     }
-    assert not imports & {"torch", "numpy", "tracer", "modules", "streamlit"}
+    assert not imports & {"torch", "numpy", "modules", "streamlit"}
 
 
 def test_a_trace_cannot_be_changed() -> None:

@@ -24,7 +24,7 @@ ROOMS = {
     "record": ["recorder", "bind", "live", "crash", "isolation", "picture", "inputs"],
     "ops": ["ops"],
     "source": ["source"],
-    "document": ["document"],
+    "document": ["document", "sentences", "language"],
     "sandbox": ["sandbox", "outline"],
 }
 FLOOR = {name: floor for floor, names in enumerate(ROOMS.values()) for name in names}
@@ -104,7 +104,7 @@ def test_no_page_and_no_lesson_is_imported(name: str) -> None:
 
 def test_a_saved_trace_needs_no_torch() -> None:
     for name in FILES:
-        if name.split(".")[0] in ("document", "source", "ops"):
+        if name.split(".")[0] in ("document", "sentences", "source", "ops"):
             text = FILES[name].read_text(encoding="utf-8")
             assert "import torch" not in text
             assert "from torch" not in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 
 from tracer.crash import Crash
 from tracer.diagnosis import (  # noqa: F401 - the rules enter themselves
@@ -16,8 +17,9 @@ from tracer.diagnosis import (  # noqa: F401 - the rules enter themselves
     rules_shape,
 )
 from tracer.diagnosis.finding import Finding
-from tracer.document import Failure, Operand
+from tracer.document import Failure, Operand, Violation
 from tracer.isolation import random_state, unobserved
+from tracer.sentences import Said, said
 
 
 def diagnose(crash: Crash) -> Failure:
@@ -32,29 +34,31 @@ def diagnose(crash: Crash) -> Failure:
             with contextlib.suppress(Exception):
                 failure = dataclasses.replace(failure, root=root.root(crash, finding, failure))
         mended, untried = fixes.find(crash, finding, failure)
-        check = "" if mended else finding.check
-        parts = (failure.reason, check, _in_formulas(failure), untried)
-        reason = " ".join(part for part in parts if part)
-        failure = dataclasses.replace(failure, fixes=mended, reason=reason)
+        check = None if mended else finding.report.check
+        more = [sentence for sentence in (check, *_in_formulas(failure), untried) if sentence]
+        failure = dataclasses.replace(failure, fixes=mended, violation=_violation(finding, more))
     return failure
 
 
-def _in_formulas(failure: Failure) -> str:
+def _violation(finding: Finding, more: Sequence[Said] = ()) -> Violation:
+    return Violation(finding.kind, finding.report.rule, (*finding.report.reason, *more))
+
+
+def _in_formulas(failure: Failure) -> list[Said]:
     """What the sizes at odds are in the names of the inputs' sizes, where they have names."""
     found = dict.fromkeys(
-        f"{operand.note.shape[dim]} is {operand.note.dims[dim].text}"
+        said("{size} is {formula}", size=operand.note.shape[dim], formula=formula.text)
         for operand in failure.operands
-        for dim in operand.marks
-        if dim < len(operand.note.dims) and not operand.note.dims[dim].text.isdecimal()
+        for dim, formula in enumerate(operand.note.dims)
+        if dim in operand.marks and not formula.text.isdecimal()
     )
-    return f"In the inputs' sizes, {' and '.join(found)}." if found else ""
+    return [said("In the inputs' sizes, {sizes}.", sizes=tuple(found))] if found else []
 
 
 def _with_finding(failure: Failure, finding: Finding) -> Failure:
     return dataclasses.replace(
         failure,
-        rule=finding.rule,
-        reason=finding.reason,
+        violation=_violation(finding),
         operands=tuple(
             _marked(operand, {mark.dim for mark in finding.marks if mark.operand == index})
             for index, operand in enumerate(failure.operands)

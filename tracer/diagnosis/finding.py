@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tracer.ops.refusal import Report
+from tracer.sentences import render
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -22,16 +25,21 @@ class Mark:
 class Finding:
     """What an operation's rule says of a crash.
 
-    `rule` is the rule with its numbers, in one sentence, `reason` what that means here in two or
-    three plain ones.  `check` is one sentence for the reader when no fix is found.  `facts` are the
+    `report` has the sentences; operands in it and in the marks are the failure's.  `facts` are the
     numbers a repair needs, by name (see the rules).
 
     `kind` names the rule that is broken (`tracer.ops.kinds`).
     """
 
     kind: str
-    rule: str
-    reason: str
+    report: Report
     marks: tuple[Mark, ...] = ()
-    check: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rule(self) -> str:
+        return render(self.report.rule)
+
+    @property
+    def reason(self) -> str:
+        return " ".join(map(render, self.report.reason))

@@ -36,6 +36,7 @@ from tracer.diagnosis.verify import (
 )
 from tracer.document import Edit, Failure, Fix
 from tracer.recorder import record
+from tracer.sentences import Said, said
 
 # Each enters its repairs.
 SOURCES = (fixes_roots, fixes_layers, fixes_tensors, fixes_indices, fixes_calls)
@@ -91,9 +92,9 @@ class _Trial:
         return self.outcome.holds or (self.outcome.ran and not self.batches)
 
 
-def find(crash: Crash, finding: Finding, failure: Failure) -> tuple[tuple[Fix, ...], str]:
-    """The fixes of a failure, best first, and a sentence on what was not tried; both are empty when
-    there is nothing sound, and nothing to say.
+def find(crash: Crash, finding: Finding, failure: Failure) -> tuple[tuple[Fix, ...], Said | None]:
+    """The fixes of a failure, best first, none when there is nothing sound; and a sentence on what
+    was not tried.
 
     Raises nothing: what goes wrong here leaves the failure without fixes.
     """
@@ -101,7 +102,7 @@ def find(crash: Crash, finding: Finding, failure: Failure) -> tuple[tuple[Fix, .
         search = _Search(crash, finding, failure)
         return search.fixes(), search.untried()
     except (Exception, OutOfBudget):  # noqa: BLE001 - the failure matters, not its repair
-        return (), ""
+        return (), None
 
 
 def candidates(scene: Scene) -> list[Candidate]:
@@ -179,17 +180,27 @@ class _Search:
             self.ended = True
         return self.chosen()
 
-    def untried(self) -> str:
-        """What of the search was cut off, in one sentence; empty if nothing was."""
+    def untried(self) -> Said | None:
+        """What of the search was cut off, in one sentence; None if nothing was."""
+        if self.ended and self.budget.in_time:
+            return said(
+                "The search for changes has a limit of work: {ran} of about {found} were tried.",
+                ran=self.ran,
+                found=self.found,
+            )
         if self.ended:
-            why = "work" if self.budget.in_time else "time"
-            return (
-                f"The search for changes has a limit of {why}: {self.ran} of about {self.found} "
-                "were tried."
+            return said(
+                "The search for changes has a limit of time: {ran} of about {found} were tried.",
+                ran=self.ran,
+                found=self.found,
             )
         if self.given_up:
-            return f"{self.given_up} of {self.ran} changes cost too much to be run to the end."
-        return ""
+            return said(
+                "{given_up} of {ran} changes cost too much to be run to the end.",
+                given_up=self.given_up,
+                ran=self.ran,
+            )
+        return None
 
     def tried(self, found: list[Candidate]) -> None:
         before = self.budget.left

@@ -15,8 +15,8 @@ from tracer.ops.call import Call
 from tracer.ops.kinds import general_report
 from tracer.ops.refusal import Refusal, Report
 from tracer.ops.reports import SHARED
-from tracer.ops.sentences import render
 from tracer.ops.table import TABLE, bind
+from tracer.sentences import at_operands
 
 if TYPE_CHECKING:
     from tracer.diagnosis.rules import Case
@@ -53,14 +53,17 @@ def _found(case: Case, call: Call, tensors: list[Tensor]) -> Finding | None:
     if found is None or found.violation is None:
         return None
     report = _report(case, found.call, found.violation)
+    positions = _positions(case, tensors)
     return Finding(
         found.violation.kind,
-        render(report.rule),
-        " ".join(render(sentence) for sentence in report.reason),
-        _marks(case, found.violation, tensors),
-        render(report.check) if report.check is not None else "",
+        Report(
+            at_operands(report.rule, positions),
+            tuple(at_operands(sentence, positions) for sentence in report.reason),
+            at_operands(report.check, positions) if report.check is not None else None,
+        ),
+        _marks(found.violation, positions),
         {
-            name: case.position(tensors[value.index or 0]) if type(value) is TensorAt else value
+            name: positions.get(value.index or 0) if type(value) is TensorAt else value
             for name, value in found.violation.facts.items()
         },
     )
@@ -76,16 +79,22 @@ def _report(case: Case, call: Call, violation: Violation) -> Report:
     return general_report(refusal)
 
 
-def _marks(case: Case, violation: Violation, tensors: list[Tensor]) -> tuple[Mark, ...]:
-    """The marks on the failure's operands: one tensor on both sides of an operator is two."""
-    made: list[Mark] = []
-    taken: dict[int, list[int]] = {}
-    for mark in violation.marks:
-        tensor = tensors[mark.operand]
-        order = taken.setdefault(id(tensor), [])
-        if mark.operand not in order:
-            order.append(mark.operand)
-        index = case.position(tensor, order.index(mark.operand))
-        if index is not None:
-            made.append(Mark(index, mark.dim, int(mark.size), mark.wanted))
+def _positions(case: Case, tensors: list[Tensor]) -> dict[int, int]:
+    """Which of the failure's operands each of the call's is: one tensor on both sides of an
+    operator is two."""
+    found: dict[int, int] = {}
+    for number, tensor in enumerate(tensors):
+        earlier = sum(each is tensor for each in tensors[:number])
+        position = case.position(tensor, earlier)
+        if position is not None:
+            found[number] = position
+    return found
+
+
+def _marks(violation: Violation, positions: dict[int, int]) -> tuple[Mark, ...]:
+    made = [
+        Mark(positions[mark.operand], mark.dim, int(mark.size), mark.wanted)
+        for mark in violation.marks
+        if mark.operand in positions
+    ]
     return tuple(dict.fromkeys(made))

@@ -21,6 +21,8 @@ from tracer.diagnosis.finding import Finding, Mark
 from tracer.diagnosis.refused import by_table, layer_by_table
 from tracer.document import Trace
 from tracer.ops.names import op_name, shape_text
+from tracer.ops.refusal import Report
+from tracer.sentences import Said, as_written, said
 
 Rule = Callable[..., Finding | None]
 
@@ -66,10 +68,26 @@ def explain(crash: Crash) -> Finding:
     first = words.split(". ")[0][:300].rstrip(".") or type(crash.error).__name__
     return Finding(
         "other",
-        f"{type(crash.error).__name__}: {first}",
-        "No rule of Shapewalk covers this error, so these are the exception's own words.",
-        check="Compare the shapes and types of the operands with what the call expects.",
+        report(
+            said("{error}: {words}", error=type(crash.error).__name__, words=first),
+            said("No rule of Shapewalk covers this error, so these are the exception's own words."),
+            said("Compare the shapes and types of the operands with what the call expects."),
+        ),
     )
+
+
+def report(
+    rule: str | Said, reason: str | Said | tuple[Said, ...], check: str | Said = ""
+) -> Report:
+    return Report(
+        as_written(rule) if isinstance(rule, str) else rule,
+        reason if isinstance(reason, tuple) else (_sentence(reason),),
+        _sentence(check) if check else None,
+    )
+
+
+def _sentence(text: str | Said) -> Said:
+    return as_written(text) if isinstance(text, str) else text
 
 
 def _candidates(case: Case) -> Iterable[Finding | None]:
@@ -188,10 +206,10 @@ class Case:
     def found(
         self,
         kind: str,
-        rule: str,
-        reason: str,
+        rule: str | Said,
+        reason: str | Said | tuple[Said, ...],
         *marks: tuple[Any, int, int | None],
-        check: str = "",
+        check: str | Said = "",
         **facts: Any,
     ) -> Finding:
         """A finding whose marks are written as (tensor, dimension, wanted size)."""
@@ -210,7 +228,7 @@ class Case:
                     mark = Mark(index, dim, size, wanted)
                     if mark not in made:
                         made.append(mark)
-        return Finding(kind, rule, reason, tuple(made), check, facts)
+        return Finding(kind, report(rule, reason, check), tuple(made), facts)
 
 
 def called(trace: Trace, operand: int) -> str:

@@ -614,7 +614,7 @@ def attribute(case: Case) -> Finding | None:
                 "type",
                 f"`.{name}` belongs to a tensor: here it is asked of {what}.",
                 found.reason,
-                check=found.check,
+                check=found.report.check or "",
                 **found.facts,
             )
     if isinstance(value, nn.Module) or (value is None and "object has no attribute" in str(error)):

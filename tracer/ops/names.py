@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from tracer.sentences import shape_text as shape_text
 
 # They have forms in place (`__iadd__`) and reflected (`__radd__`).
 _OPERATORS = frozenset(
@@ -54,15 +53,3 @@ def is_in_place(op: str) -> bool:
     if name.startswith("__") and name.endswith("__"):
         return name[2] == "i" and name[3:-2] in _OPERATORS
     return name.endswith("_")
-
-
-class _Shaped(Protocol):
-    @property
-    def shape(self) -> Iterable[object]: ...
-
-
-def shape_text(shape: Iterable[object] | _Shaped) -> str:
-    """`(2, 64)`, and `(64,)` of a single dimension.  Takes the sizes, or what has a `shape`."""
-    sizes = shape if isinstance(shape, Iterable) and not hasattr(shape, "shape") else shape.shape
-    words = [str(size) for size in sizes]
-    return f"({', '.join(words)}{',' * (len(words) == 1)})"

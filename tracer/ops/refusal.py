@@ -1,7 +1,7 @@
 """Why a call was refused, as sentences that are data: a text with gaps, and what goes into them.
 
 An entry says of its violations `report(refusal)`; nothing is put into words before somebody reads
-it, in his language and with numbers or formulas (`tracer.ops.sentences`).
+it, in his language and with numbers or formulas (`tracer.sentences`).
 """
 
 from __future__ import annotations
@@ -11,44 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracer.ops.bound import Violation
-from tracer.ops.call import At, Call, Operand, Shape
-
-
-@dataclass(frozen=True)
-class SizeAt:
-    """The size of a dimension of an operand: a number, or its formula where that is asked for."""
-
-    operand: int
-    dim: int
-    size: int
-
-
-@dataclass(frozen=True)
-class ShapeOf:
-    """`(4, 784)`, of operand number `operand` where it is one's."""
-
-    shape: Shape
-    operand: int | None = None
-
-
-@dataclass(frozen=True)
-class Count:
-    """`3 channels`, `1 channel`: `thing` is the English singular."""
-
-    number: int
-    thing: str
-
-
-@dataclass(frozen=True)
-class Said:
-    """`text` has `{name}` for each of `values`; it is also the key of its translation."""
-
-    text: str
-    values: Mapping[str, Any]
-
-
-def said(text: str, **values: Any) -> Said:
-    return Said(text, values)
+from tracer.ops.call import At, Call, Operand
+from tracer.sentences import Count, Said, ShapeOf, SizeAt, said
 
 
 @dataclass(frozen=True)
@@ -99,5 +63,7 @@ class Refusal:
         """`fc1 is nn.Linear(400, 120)`"""
         return f"{self.path or 'the layer'} is {self.built or otherwise}"
 
+
+__all__ = ["Count", "Refusal", "Report", "Reports", "Said", "ShapeOf", "SizeAt", "said"]
 
 Reports = Callable[[Refusal], Report | None]

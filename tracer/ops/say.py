@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracer.ops.call import Shape
-from tracer.ops.names import shape_text
+from tracer.sentences import listed, shape_text
 
 if TYPE_CHECKING:
     from tracer.ops.bound import Bound
@@ -52,11 +52,6 @@ Words = Callable[[Spoken], Told]
 # --- small texts ---------------------------------------------------------------------------------
 
 _ORDINALS = ("first", "second", "third", "fourth")
-
-
-def listed(texts: Iterable[object]) -> str:
-    *front, last = (str(text) for text in texts)
-    return f"{', '.join(front)} and {last}" if front else last
 
 
 def some_shapes(shapes: Sequence[Shape]) -> str:

@@ -29,6 +29,7 @@ from tracer.document import (
     Trace,
 )
 from tracer.ops.names import shape_text
+from tracer.sentences import Translate
 from tracer.views.diff import Lines, edited, known_lines
 
 _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
@@ -62,21 +63,29 @@ def annotated(trace: Trace, color: bool = False, width: int = 100, symbols: bool
 
 
 def failure_text(
-    failure: Failure, color: bool = False, width: int = 100, sources: Sequence[Source] = ()
+    failure: Failure,
+    color: bool = False,
+    width: int = 100,
+    sources: Sequence[Source] = (),
+    translate: Translate = str,
 ) -> str:
     """Where the forward stopped and why: its exception, each operand with where it came from and
     its offending dimensions marked, the rule that is broken, where the wrong size was born, and
-    the fixes, best first.  `sources` (a trace's) let a fix show whole lines."""
+    the fixes, best first.  `sources` (a trace's) let a fix show whole lines; `translate` gives the
+    sentences in another language (`tracer.language.translator`)."""
     lines = [f"Stopped {_whereabouts(failure.place, failure.module)}".strip()]
     lines += [f"    {line}" for line in _statement(failure.place, color)]
     message = [_clean(line) for line in failure.message.split("\n")] or [""]
     lines.append(f"{_clean(failure.type)}: {message[0]}".rstrip(": "))
     lines += [f"    {line}" for line in message[1:]]
     lines += [f"    {line}" for line in _operand_lines(failure.operands, color)]
-    if failure.rule:
-        lines += ["", *_paragraph("Rule", failure.rule, width)]
-    if failure.reason:
-        lines += ["", *_paragraph("Why", failure.reason, width)]
+    rule, reason = failure.told(translate)
+    if rule:
+        lines += ["", *_paragraph("Rule", rule, width)]
+    if reason:
+        lines += ["", *_paragraph("Why", reason, width)]
+    if failure.violation is not None and failure.violation.code:
+        lines += ["", f"More: docs/errors/{failure.violation.code}.md"]
     if failure.root is not None:
         lines += ["", *_root_lines(failure.root, color, width)]
     for number, fix in enumerate(failure.fixes, 1):

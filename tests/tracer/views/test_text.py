@@ -31,7 +31,9 @@ from tracer.document import (
     Source,
     Span,
     TensorNote,
+    Violation,
 )
+from tracer.sentences import said
 from tracer.views.text import annotated, failure_text, markdown
 
 ANSI = re.compile(r"\x1b\[\d*m")
@@ -210,9 +212,15 @@ DIAGNOSED = Failure(
         Operand(tensor(2, "body.fc1.weight", 120, 400, kind="parameter"), "", "", None, (1,)),
         Operand(tensor(3, "body.fc1.bias", 120, kind="parameter"), "", "", None),
     ),
-    rule="linear needs the last size of its input to equal in_features: 576 ≠ 400.",
-    reason="After flatten every sample has 16 · 6 · 6 = 576 numbers. The layer was made for 400, "
-    "which is what images of 32 × 32 would give. These are 36 × 36.",
+    violation=Violation(
+        "width",
+        said("linear needs the last size of its input to equal in_features: 576 ≠ 400."),
+        (
+            said("After flatten every sample has 16 · 6 · 6 = 576 numbers."),
+            said("The layer was made for 400, which is what images of 32 × 32 would give."),
+            said("These are 36 × 36."),
+        ),
+    ),
     root=Root(
         "constructor",
         at(12, "self.fc1 = nn.Linear(400, 120)", "400", "Net.__init__"),
@@ -306,7 +314,7 @@ def test_shapes_stand_under_each_other_by_their_last_dimension(
         Operand(tensor(i, "ab"[i], *shape, kind="input"), "", "", None, marked)
         for i, (shape, marked) in enumerate(zip(shapes, marks, strict=True))
     )
-    text = failure_text(dataclasses.replace(DIAGNOSED, operands=operands, rule=""), color)
+    text = failure_text(dataclasses.replace(DIAGNOSED, operands=operands, violation=None), color)
     shown = ANSI.sub("", text).split("400x120)\n")[1].split("\n\n")[0].splitlines()
     if lines is not None:
         assert [line[4:].split("  float32")[0].rstrip() for line in shown] == lines

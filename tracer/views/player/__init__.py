@@ -15,6 +15,7 @@ from latex2mathml import exceptions
 from latex2mathml.converter import convert_to_element
 
 from tracer.document import Fix, Trace
+from tracer.sentences import Translate
 from tracer.views import colours
 from tracer.views.changes import Explanation, explain
 from tracer.views.diff import Change, changes, known_lines
@@ -107,22 +108,32 @@ def style() -> str:
     return colours.style(".shapewalk") + (_HERE / "player.css").read_text(encoding="utf-8")
 
 
-def payload(trace: Trace, dims: Mapping[str, str] | None = None) -> dict[str, Any]:
+def payload(
+    trace: Trace, dims: Mapping[str, str] | None = None, translate: Translate = str
+) -> dict[str, Any]:
     """All that `mount` in player.js needs, as plain JSON.
 
     It is the trace's own document with more keys: `explanations`, in parallel to the steps, and
     `math`, which maps each formula of a note, dollars included, to its MathML as nested lists
     `[tag, attributes, children]`.  A formula that cannot be read is left out and shown as written.
     `said` is `explanations` in formulas, where the trace has them.  `diffs`, in parallel to the
-    first fixes of a failure, are the lines that each changes.
+    first fixes of a failure, are the lines that each changes.  A failure's violation is put into
+    words: `rule` and `reason`, with its `code`.
 
-    `dims` names the inputs' dimensions, as `{"x": "B C H W"}`.
+    `dims` names the inputs' dimensions, as `{"x": "B C H W"}`; `translate` gives the sentences in
+    another language.
     """
     body: dict[str, Any] = json.loads(trace.to_json())
     body["explanations"] = [_plain(item) for item in explain(trace, dims)]
     if trace.symbols:
         body["said"] = [_plain(item) for item in explain(trace, dims, symbols=True)]
     body["math"] = _formulas(trace)
+    failure = trace.failure
+    if failure is not None:
+        del body["trace"]["failure"]["violation"]
+        rule, reason = failure.told(translate)
+        code = failure.violation.code if failure.violation is not None else ""
+        body["trace"]["failure"] |= {"code": code, "rule": rule, "reason": reason}
     if trace.failure is not None and trace.failure.fixes:
         body["diffs"] = _diffs(trace, trace.failure.fixes)
     return body

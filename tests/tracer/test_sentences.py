@@ -1,0 +1,151 @@
+"""Sentences as data: gaps, languages, formulas, and the way through a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from tests.cells import forward_cell
+from tracer import Trace, TraceFileError, trace
+from tracer.language import translator
+from tracer.sentences import (
+    Count,
+    Said,
+    ShapeOf,
+    SizeAt,
+    as_written,
+    at_operands,
+    listed,
+    render,
+    said,
+)
+
+SENTENCE = said(
+    "{x} {shape} has {count}, not {size}: {parts}; {why}",
+    x="flat",
+    shape=ShapeOf((4, 784), 0),
+    count=Count(1, "row"),
+    size=SizeAt(0, 1, 784),
+    parts=(2, Count(3, "head"), "`mask`"),
+    why=said("see {it}", it="there"),
+)
+
+
+def test_gaps_are_filled_with_numbers() -> None:
+    assert render(SENTENCE) == (
+        "flat (4, 784) has 1 row, not 784: 2, 3 heads and `mask`; see there"
+    )
+
+
+def test_sizes_and_shapes_are_written_as_formulas_where_these_are_known() -> None:
+    told = render(SENTENCE, formulas={(0, 1): "H·W"})
+    assert told.startswith("flat (4, H·W) has 1 row, not H·W:")
+
+
+def test_a_language_translates_texts_and_counted_things() -> None:
+    chinese = {"rows": "行", "{n} left": "剩下 {n}"}
+    assert render(said("{n} left", n=Count(2, "row")), lambda t: chinese.get(t, t)) == "剩下 2 行"
+
+
+def test_a_translation_with_another_gap_leaves_the_text() -> None:
+    assert render(said("{n} left", n=2), lambda _: "{m}") == "{n} left"
+
+
+def test_words_of_others_keep_their_braces() -> None:
+    assert render(as_written("got {'a': 1} and {x}")) == "got {'a': 1} and {x}"
+
+
+def test_operands_are_numbered_anew() -> None:
+    moved = at_operands(SENTENCE, {0: 3})
+    assert render(moved, formulas={(3, 1): "N", (0, 1): "wrong"}).count("N") == 2
+    gone = at_operands(SENTENCE, {})
+    assert render(gone, formulas={(0, 1): "wrong"}) == render(SENTENCE)
+
+
+@pytest.mark.parametrize(("given", "told"), [([], ""), ([1], "1"), ([1, 2, 3], "1, 2 and 3")])
+def test_lists(given: list[int], told: str) -> None:
+    assert listed(given) == told
+
+
+# --- in a document -------------------------------------------------------------------------------
+
+
+def failed() -> Trace:
+    found = trace(forward_cell("a b", "return a @ b"), torch.ones(2, 3), torch.ones(4, 5))
+    assert found.failure is not None
+    assert found.failure.violation is not None
+    return found
+
+
+def with_sentence(found: Trace, sentence: Said) -> Trace:
+    assert found.failure is not None
+    assert found.failure.violation is not None
+    violation = dataclasses.replace(found.failure.violation, says=sentence)
+    return dataclasses.replace(
+        found, failure=dataclasses.replace(found.failure, violation=violation)
+    )
+
+
+def test_every_filling_goes_through_a_file() -> None:
+    found = with_sentence(failed(), SENTENCE)
+    assert Trace.from_json(found.to_json()) == found
+
+
+def test_a_failure_names_the_stable_code_of_its_rule() -> None:
+    failure = failed().failure
+    assert failure is not None
+    assert failure.violation is not None
+    assert failure.violation.code == "SW-matmul"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        3,
+        ["text"],
+        ["text", {"x": {"size": [0, 1]}}],
+        ["text", {"x": {"shape": ["a"]}}],
+        ["text", {"x": {"count": [1, 2]}}],
+        ["text", {"x": {"other": 1}}],
+        ["text {", {}],
+        ["text {x}", {}],
+    ],
+)
+def test_a_damaged_sentence_is_refused(damage: object) -> None:
+    body = json.loads(failed().to_json())
+    body["trace"]["failure"]["violation"]["says"] = damage
+    with pytest.raises(TraceFileError, match="says"):
+        Trace.from_json(json.dumps(body))
+
+
+def test_files_of_the_schema_before_are_still_told() -> None:
+    body = json.loads(failed().to_json())
+    body["schema"] = 3
+    failure = body["trace"]["failure"]
+    del failure["violation"]
+    failure |= {"rule": "3 is not 4.", "reason": "So {it} is."}
+    read_back = Trace.from_json(json.dumps(body)).failure
+    assert read_back is not None
+    assert (read_back.rule, read_back.reason) == ("3 is not 4.", "So {it} is.")
+    assert read_back.violation is not None
+    assert read_back.violation.code == ""
+
+
+def test_a_rule_is_told_in_formulas() -> None:
+    class Net(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.flatten(1) @ torch.ones(5, 2)
+
+    failure = trace(Net(), torch.ones(2, 3, 4), dims={"x": "B H W"}).failure
+    assert failure is not None
+    assert "12 ≠ 5" in failure.told()[0]
+    assert "H·W ≠ 5" in failure.told(formulas=True)[0]
+
+
+def test_an_unknown_language_is_refused() -> None:
+    with pytest.raises(ValueError, match="'fr' is none of the languages en, zh"):
+        translator("fr")

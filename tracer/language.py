@@ -1,0 +1,103 @@
+"""Texts in other languages than English: gettext files keyed by the English text.
+
+`python -m tracer.language` brings `zh.po`, the sentences on what went wrong, up to date with the
+calls of `said` in this package.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracer.sentences import Translate
+
+if TYPE_CHECKING:
+    from babel.messages.catalog import Catalog
+
+HERE = Path(__file__).parent
+FILE = HERE / "zh.po"
+LANGUAGES = ("en", "zh")
+
+
+def translator(language: str) -> Translate:
+    """What puts a sentence's text into a language; English where it has no translation.
+
+    Raises:
+        ValueError: it is none of `LANGUAGES`.
+    """
+    if language not in LANGUAGES:
+        raise ValueError(f"{language!r} is none of the languages {', '.join(LANGUAGES)}.")
+    return str if language == "en" else _in_chinese
+
+
+def _in_chinese(text: str) -> str:
+    return _texts().get(text, text)
+
+
+@functools.cache
+def _texts() -> dict[str, str]:
+    return translations(read(FILE))
+
+
+# --- catalogs ------------------------------------------------------------------------------------
+
+
+def read(path: Path) -> Catalog:
+    from babel.messages.pofile import read_po
+
+    with path.open("rb") as file:
+        return read_po(file, locale="zh_CN")
+
+
+def translations(*catalogs: Catalog) -> dict[str, str]:
+    """What is translated and not marked fuzzy, by the English text."""
+    return {
+        message.id: message.string
+        for catalog in catalogs
+        for message in catalog
+        if isinstance(message.id, str)
+        and isinstance(message.string, str)
+        and message.id
+        and message.string
+        and not message.fuzzy
+    }
+
+
+def update(path: Path, wanted: Mapping[str, str]) -> None:
+    """Give the catalog of that path exactly the texts `wanted` ({text: where it is}), with the
+    translations it had; one whose English changed is marked fuzzy."""
+    from babel.messages.catalog import Catalog
+    from babel.messages.pofile import write_po
+
+    template = Catalog()
+    for text, where in wanted.items():
+        template.add(text, auto_comments=[where])
+    catalog = read(path) if path.exists() else Catalog(locale="zh_CN", project="Shapewalk")
+    catalog.update(template, update_header_comment=False, update_creation_date=False)
+    catalog.obsolete.clear()
+    with path.open("wb") as file:
+        write_po(file, catalog, width=100, omit_header=True, ignore_obsolete=True)
+
+
+def extracted(paths: Iterable[Path], functions: Iterable[str], root: Path) -> dict[str, str]:
+    """The texts that the calls of these functions begin with: {text: where it is}."""
+    from babel.messages.extract import extract_from_file
+
+    keywords = dict.fromkeys(functions)
+    found: dict[str, str] = {}
+    for path in paths:
+        for _, message, _, _ in extract_from_file("python", path, keywords=keywords):
+            if isinstance(message, str):
+                found.setdefault(message, path.relative_to(root).as_posix())
+    return found
+
+
+def texts() -> dict[str, str]:
+    """Every sentence of this package: {text: where it is}."""
+    return extracted(sorted(HERE.rglob("*.py")), ["said"], HERE)
+
+
+if __name__ == "__main__":
+    update(FILE, texts())

@@ -1,0 +1,142 @@
+"""Sentences that are data: a text with gaps and what goes into them, put into words when somebody
+reads them, in his language and with numbers or formulas."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeAlias, Union
+
+Translate = Callable[[str], str]
+"""A text in the reader's language, the text itself where it has none in that language."""
+
+Formulas = Mapping[tuple[int, int], str]
+"""(operand, dimension) → the formula to write in the place of its size."""
+
+
+@dataclass(frozen=True)
+class SizeAt:
+    """The size of dimension `dim` of operand number `operand`."""
+
+    operand: int
+    dim: int
+    size: int
+
+
+@dataclass(frozen=True)
+class ShapeOf:
+    """A shape such as (4, 784); that of operand number `operand`, where it is one's."""
+
+    shape: tuple[int, ...]
+    operand: int | None = None
+
+
+@dataclass(frozen=True)
+class Count:
+    """`3 channels`, `1 channel`: `thing` is the English singular."""
+
+    number: int
+    thing: str
+
+
+Filling: TypeAlias = Union[
+    bool, int, float, str, SizeAt, ShapeOf, Count, "Said", tuple["Filling", ...], None
+]
+
+
+@dataclass(frozen=True)
+class Said:
+    """`text` has `{name}` for each of `values`; it is also the key of its translations."""
+
+    text: str
+    values: tuple[tuple[str, Filling], ...] = ()
+
+    def __str__(self) -> str:
+        return render(self)
+
+
+def said(text: str, **values: Filling) -> Said:
+    return Said(text, tuple(values.items()))
+
+
+def as_written(text: str) -> Said:
+    """Words that are somebody else's, an exception's or an older file's."""
+    return Said("{words}", (("words", text),))
+
+
+def render(sentence: Said, translate: Translate = str, formulas: Formulas | None = None) -> str:
+    """The sentence with its gaps filled."""
+    values = {name: _written(value, translate, formulas or {}) for name, value in sentence.values}
+    try:
+        return translate(sentence.text).format(**values)
+    except (LookupError, ValueError):  # a damaged file, or a translation with another gap
+        return sentence.text
+
+
+def gaps(text: str) -> set[str]:
+    """The names of what is filled into a text.
+
+    Raises:
+        ValueError: its braces do not match.
+    """
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def _written(value: Filling, translate: Translate, formulas: Formulas) -> str:
+    if isinstance(value, Said):
+        return render(value, translate, formulas)
+    if isinstance(value, SizeAt):
+        return formulas.get((value.operand, value.dim), str(value.size))
+    if isinstance(value, ShapeOf):
+        operand = value.operand
+        sizes = [
+            str(size) if operand is None else formulas.get((operand, dim), str(size))
+            for dim, size in enumerate(value.shape)
+        ]
+        return shape_text(sizes)
+    if isinstance(value, Count):
+        return f"{value.number} {translate(value.thing + 's' * (value.number != 1))}"
+    if isinstance(value, tuple):
+        return listed([_written(item, translate, formulas) for item in value], translate)
+    return str(value)
+
+
+def at_operands(sentence: Said, positions: Mapping[int, int]) -> Said:
+    """The sentence where operand number i is now `positions[i]`; of one that is not there any more
+    the numbers stay."""
+
+    def moved(value: Filling) -> Filling:
+        if isinstance(value, Said):
+            return at_operands(value, positions)
+        if isinstance(value, tuple):
+            return tuple(moved(item) for item in value)
+        if isinstance(value, SizeAt):
+            operand = positions.get(value.operand)
+            return value.size if operand is None else replace(value, operand=operand)
+        if isinstance(value, ShapeOf) and value.operand is not None:
+            return replace(value, operand=positions.get(value.operand))
+        return value
+
+    return Said(sentence.text, tuple((name, moved(value)) for name, value in sentence.values))
+
+
+# --- small texts ---------------------------------------------------------------------------------
+
+
+def listed(texts: Iterable[object], translate: Translate = str) -> str:
+    """`a, b and c`"""
+    *front, last = [str(text) for text in texts] or [""]
+    return f"{translate(', ').join(front)}{translate(' and ')}{last}" if front else last
+
+
+class _Shaped(Protocol):
+    @property
+    def shape(self) -> Iterable[object]: ...
+
+
+def shape_text(shape: Iterable[object] | _Shaped) -> str:
+    """`(2, 64)`, and `(64,)` of a single dimension.  Takes the sizes, or what has a `shape`."""
+    sizes = shape if isinstance(shape, Iterable) and not hasattr(shape, "shape") else shape.shape
+    words = [str(size) for size in sizes]
+    return f"({', '.join(words)}{',' * (len(words) == 1)})"
