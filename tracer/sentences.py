@@ -6,7 +6,7 @@ from __future__ import annotations
 import string
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeAlias, Union
+from typing import Any, Protocol, TypeAlias, Union
 
 Translate = Callable[[str], str]
 """A text in the reader's language, the text itself where it has none in that language."""
@@ -56,7 +56,8 @@ class Said:
         return render(self)
 
 
-def said(text: str, **values: Filling) -> Said:
+def said(text: str, **values: Any) -> Said:
+    """A sentence whose gaps are filled with numbers, texts, sizes, shapes, counts or sentences."""
     return Said(text, tuple(values.items()))
 
 

@@ -354,7 +354,10 @@ def with_html(value: Any) -> Any:
             for key, item in value.items()
         }
     if isinstance(value, list):
-        return [with_html(item) for item in value]
+        found = [with_html(item) for item in value]
+        if [type(part) for part in value] == [str, dict]:  # a sentence: `{x}` would be a gap
+            found[0] = HTML.replace("{", "{{").replace("}", "}}")
+        return found
     return HTML if isinstance(value, str) else value
 
 

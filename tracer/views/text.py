@@ -85,7 +85,7 @@ def failure_text(
     if reason:
         lines += ["", *_paragraph("Why", reason, width)]
     if failure.violation is not None and failure.violation.code:
-        lines += ["", f"More: docs/errors/{failure.violation.code}.md"]
+        lines += ["", f"More: docs/errors/{_clean(failure.violation.code)}.md"]
     if failure.root is not None:
         lines += ["", *_root_lines(failure.root, color, width)]
     for number, fix in enumerate(failure.fixes, 1):
