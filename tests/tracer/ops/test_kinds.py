@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tracer.ops.sentences import render
+from tracer.sentences import render
 
 import tracer
 from tracer.ops.bound import Mark, Violation
