@@ -5,13 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
-from tracer.sentences import render
 
 import tracer
 from tracer.ops.bound import Mark, Violation
 from tracer.ops.call import Call, Operand
 from tracer.ops.kinds import KINDS, code_of, general_report
 from tracer.ops.refusal import Refusal
+from tracer.sentences import render
 
 _SOURCES = Path(tracer.__file__).parent
 
