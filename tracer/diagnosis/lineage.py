@@ -161,10 +161,6 @@ def _made(step: Step, note: TensorNote, dim: int) -> _Made:
         return "new", []
     x = given[0] if given else step.inputs[0]
 
-    if "conv" in op and op[-1] == "d":
-        return _spatial(
-            x, note, dim, int(op[-2]) if op[-2].isdigit() else 2, weights or step.inputs[1:]
-        )
     resizes = "pool" in op or op.startswith(("interpolate", "upsampl"))
     if resizes and rank == len(x.shape):
         if x.shape[dim] == size:
@@ -201,7 +197,7 @@ def _made(step: Step, note: TensorNote, dim: int) -> _Made:
     if op in ("select", "unbind"):
         at = (numbers(step, "dim") or [0])[0] % max(len(x.shape), 1)
         return "same", [(x, dim + (dim >= at))]
-    if op in ("chunk", "split", "narrow", "tensor_split", "topk", "unfold"):
+    if op in ("chunk", "split", "narrow", "tensor_split", "topk"):
         if dim < len(x.shape):
             return ("same" if x.shape[dim] == size else "changed"), [(x, dim)]
         return "new", [(x, len(x.shape) - 1)]
@@ -226,6 +222,8 @@ def _by_table(bound: Bound, step: Step, note: TensorNote, dim: int) -> _Made:
     result = next((n for n, each in enumerate(step.outputs) if each.id == note.id), 0)
     made = bound.results[result][dim]
     sources = [(step.inputs[at.operand], at.dim) for at in made.sources]
+    if made.how == "resized":
+        sources = sources[:1]  # what follows is a kernel's size
     if made.how in ("resized", "piece", "joined"):
         kept = len(sources) == 1 and sources[0][0].shape[sources[0][1]] == made.size
         return ("same" if kept and not made.moved else "changed"), sources
@@ -233,22 +231,6 @@ def _by_table(bound: Bound, step: Step, note: TensorNote, dim: int) -> _Made:
         whole = "merged" if len(made.group) == 1 else "split"
         return (whole if len(sources) == 1 or whole == "merged" else "regrouped"), sources
     return {"same": "same", "mixed": "weight"}.get(made.how, "new"), sources
-
-
-def _spatial(
-    x: TensorNote,
-    note: TensorNote,
-    dim: int,
-    number: int,
-    weights: list[TensorNote] | tuple[TensorNote, ...],
-) -> _Made:
-    if len(x.shape) != len(note.shape):
-        return "unknown", []
-    if dim == len(note.shape) - number - 1:
-        return "weight", [(w, 0) for w in weights[:1]]
-    if x.shape[dim] == note.shape[dim]:
-        return "same", [(x, dim)]
-    return "changed", [(x, dim)]
 
 
 def _recurrent(

@@ -1274,47 +1274,6 @@ def prelu(case: Case, input: Tensor, weight: Tensor) -> Finding | None:
     )
 
 
-@rule("col2im", "fold")
-def fold(
-    case: Case, input: Tensor, output_size: Any, kernel_size: Any, *args: Any, **kwargs: Any
-) -> Finding | None:
-    names = ("dilation", "padding", "stride")
-    given = {**dict(zip(names, args, strict=False)), **kwargs}
-    size, kernel = pairs(output_size, 2), pairs(kernel_size, 2)
-    dilation, padding, stride = (
-        pairs(given.get(name, 0 if name == "padding" else 1), 2) for name in names
-    )
-    blocks = [
-        (size[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1
-        for i in range(2)
-    ]
-    wanted, found = blocks[0] * blocks[1], int(input.shape[-1])
-    x = case.name(input, "the input")
-    if wanted != found:
-        return case.found(
-            "split",
-            f"{case.who('fold')} needs {blocks[0]}·{blocks[1]} = {wanted} blocks in the last "
-            f"dimension: {found} ≠ {wanted}.",
-            f"Windows of {kernel[0]}×{kernel[1]} with stride {stride} fill {size[0]}×{size[1]} at "
-            f"{wanted} places, and {x} {shape_text(input)} has {found} blocks.",
-            (input, -1, wanted),
-            wanted=wanted,
-            found=found,
-        )
-    area = kernel[0] * kernel[1]
-    if int(input.shape[-2]) % area:
-        return case.found(
-            "divide",
-            f"{case.who('fold')} needs channels that divide by the {area} places of its window: "
-            f"{input.shape[-2]} % {area} = {int(input.shape[-2]) % area}.",
-            f"{x} is {shape_text(input)}; its last but one dimension holds channels times places.",
-            (input, input.dim() - 2, None),
-            parts=area,
-            size=int(input.shape[-2]),
-        )
-    return None
-
-
 @rule("pack_padded_sequence", "_pack_padded_sequence")
 def pack(
     case: Case, input: Tensor, lengths: Any, batch_first: bool = False, *_: Any

@@ -1,4 +1,4 @@
-"""Products: linear, matmul and its kin, einsum, convolutions."""
+"""Products: linear, matmul and its kin, einsum."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from tracer.diagnosis.rules import (
     broadcast_break,
     counted,
     dims,
-    pairs,
     rule,
 )
 from tracer.ops.names import shape_text
@@ -423,179 +422,6 @@ def _one_too(over: int) -> str:
     return f"{abs(over)} too {'many letters' if over > 0 else 'few letters'}"
 
 
-@rule("conv1d", "conv2d", "conv3d")
-def convolution(
-    case: Case,
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> Finding | None:
-    number = int(case.crash.op[-2])
-    if (wrong := _weight_rank(case, weight, number)) is not None:
-        return wrong
-    return (
-        _conv_rank(case, input, number, "C")
-        or _channels(case, input, weight, int(weight.shape[1]) * groups, number, groups, 1)
-        or _kernel(case, input, weight, number, padding, dilation)
-        or _bias(case, weight, bias, 0)
-    )
-
-
-@rule("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-def transposed_convolution(
-    case: Case,
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-) -> Finding | None:
-    number = int(case.crash.op[-2])
-    if (wrong := _weight_rank(case, weight, number)) is not None:
-        return wrong
-    found = _conv_rank(case, input, number, "C") or _channels(
-        case, input, weight, int(weight.shape[0]), number, groups, 0
-    )
-    if found is not None:
-        return found
-    strides, dilations = pairs(stride, number), pairs(dilation, number)
-    for extra, step, spread in zip(pairs(output_padding, number), strides, dilations, strict=True):
-        if extra >= max(step, spread):
-            return case.found(
-                "padding",
-                f"output_padding must be smaller than stride or dilation: {extra} ≥ "
-                f"{max(step, spread)}.",
-                f"output_padding chooses among the {max(step, spread)} output sizes that a stride "
-                f"of {step} leaves open, so it can be at most {max(step, spread) - 1}; "
-                f"{case.who('conv_transpose')} has {extra}.",
-                check="Set output_padding to 0, or to 1 with a stride of 2.",
-                output_padding=extra,
-                stride=step,
-            )
-    return None
-
-
-def _weight_rank(case: Case, weight: Tensor, number: int) -> Finding | None:
-    if weight.dim() == number + 2:
-        return None
-    w = case.name(weight, "the weight")
-    return case.found(
-        "rank",
-        f"{case.crash.op} needs a weight with {dims(number + 2)}: {w} {shape_text(weight)} has "
-        f"{weight.dim()}.",
-        f"The weight holds a kernel for each pair of output and input channel, so {w} needs "
-        f"{dims(2)} for the channels and {number} for the kernel.",
-        *((weight, d, None) for d in range(weight.dim())),
-        rank=number + 2,
-    )
-
-
-def _conv_rank(case: Case, input: Tensor, number: int, channel: str) -> Finding | None:
-    if input.dim() in (number + 1, number + 2):
-        return None
-    layout = ", ".join(["N", channel, *"DHW"[3 - number :]] if number > 1 else ["N", channel, "L"])
-    x = case.name(input, "the input")
-    reason = f"{x} is {shape_text(input)}, with {dims(input.dim())}. "
-    if input.dim() < number + 1:
-        what = ["channel", "batch"][input.dim() == number + 1 :]
-        reason += f"It lacks the {what[0]} dimension" + (
-            f", and the batch dimension before it may be left out: {case.who()} wants ({layout})."
-            if input.dim() == number
-            else f": {case.who()} wants ({layout})."
-        )
-    else:
-        reason += (
-            f"{case.who()} wants ({layout}): {dims(input.dim() - number - 2)} too many. Fold or "
-            "choose before it."
-        )
-    if input.dim() == 2 and number == 2:
-        reason = (
-            f"{x} is {shape_text(input)}, with 2 dimensions, as after flattening or as a single "
-            f"picture. {case.who()} looks at neighbours in height and width and wants ({layout})."
-        )
-    return case.found(
-        "rank",
-        f"{case.crash.op} needs {number + 2} dimensions ({layout}), or {number + 1} without the "
-        f"batch: {x} has {input.dim()}.",
-        reason,
-        *((input, dim, None) for dim in range(input.dim())),
-        check=f"Bring {x} to ({layout}) before {case.who()}.",
-        rank=number + 2,
-    )
-
-
-def _channels(
-    case: Case, input: Tensor, weight: Tensor, wanted: int, number: int, groups: int, at: int
-) -> Finding | None:
-    axis = input.dim() - number - 1
-    found = int(input.shape[axis])
-    if found == wanted:
-        return None
-    x, who = case.name(input, "the input"), case.who()
-    built = case.built()
-    reason = (
-        f"{case.is_built()}, made for {counted(wanted, 'channel')}"
-        if built
-        else f"The weight {shape_text(weight)} is made for {counted(wanted, 'channel')}"
-    )
-    reason += f", and dimension {axis} of {x} {shape_text(input)}, where channels are, is {found}."
-    layout = ""
-    # A picture with channels last; a map whose width happens to be the wanted number is none.
-    square = number != 2 or input.dim() != 4 or input.shape[1] == input.shape[2]
-    if input.shape[-1] == wanted and (square or wanted in (1, 3, 4)):
-        layout = "last"
-        order = "(N, H, W, C)" if number == 2 else "with channels last"
-        reason += (
-            f" The last dimension is {wanted}: {x} seems to be {order}, and torch wants channels "
-            "before the spatial dimensions."
-        )
-    elif input.dim() == number + 1 and input.shape[0] != wanted:
-        layout = "unbatched"
-        reason += (
-            f" With {dims(input.dim())} the first is taken as channels; if it counts samples, the "
-            "channel dimension is missing."
-        )
-    return case.found(
-        "channels",
-        f"{who} needs {counted(wanted, 'channel')} in dimension {axis} of its input: {found} ≠ "
-        f"{wanted} ({x} {shape_text(input)}, weight {shape_text(weight)}).",
-        reason,
-        (input, axis, wanted),
-        (weight, at, found if groups == 1 else None),
-        check=f"See whether {x} should have {counted(wanted, 'channel')}, or "
-        f"{who} should take {found}.",
-        wanted=wanted,
-        found=found,
-        layout=layout,
-        groups=groups,
-    )
-
-
-def _kernel(
-    case: Case, input: Tensor, weight: Tensor, number: int, padding: Any, dilation: Any
-) -> Finding | None:
-    if isinstance(padding, str):
-        if padding == "same":
-            return None
-        padding = 0
-    sizes, kernel = input.shape[-number:], weight.shape[-number:]
-    for index, (size, window, pad, spread) in enumerate(
-        zip(sizes, kernel, pairs(padding, number), pairs(dilation, number), strict=True)
-    ):
-        span = spread * (int(window) - 1) + 1
-        room = int(size) + 2 * pad
-        if span > room:
-            return too_large(case, input, input.dim() - number + index, span, room, pad, "kernel")
-    return None
-
-
 def too_large(
     case: Case, input: Tensor, dim: int, span: int, room: int, pad: int, what: str
 ) -> Finding:
@@ -614,17 +440,4 @@ def too_large(
         span=span,
         room=room,
         padding=pad,
-    )
-
-
-def _bias(case: Case, weight: Tensor, bias: Tensor | None, dim: int) -> Finding | None:
-    if bias is None or tuple(bias.shape) == (int(weight.shape[dim]),):
-        return None
-    return case.found(
-        "channels",
-        f"The bias needs one number for each of the {weight.shape[dim]} output channels: it is "
-        f"{shape_text(bias)}.",
-        f"The weight {shape_text(weight)} gives {weight.shape[dim]} channels.",
-        (bias, 0, int(weight.shape[dim])),
-        (weight, dim, None),
     )

@@ -12,9 +12,7 @@ from torch import Tensor
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.rules import (
     Case,
-    axis_name,
     broadcast_break,
-    counted,
     dims,
     kind_of,
     rule,
@@ -960,21 +958,3 @@ def repeat_interleave(
 @rule("select")
 def select(case: Case, input: Tensor, dim: int, index: int) -> Finding | None:
     return _one_index(case, input, index, dim % input.dim(), case.name(input))
-
-
-@rule("unfold")
-def unfold(
-    case: Case, input: Tensor, dimension: Any, size: Any = None, step: Any = None, *_: Any
-) -> Finding | None:
-    if not (isinstance(dimension, int) and isinstance(size, int) and isinstance(step, int)):
-        return None
-    at = dimension % input.dim()
-    if size > input.shape[at]:
-        return case.found(
-            "kernel",
-            f"unfold needs a window no larger than dimension {at}: {size} > {input.shape[at]}.",
-            f"{case.sized(input)} has only {counted(int(input.shape[at]), 'entry')} along "
-            f"{axis_name(at, input.dim())}.",
-            (input, at, None),
-        )
-    return None

@@ -21,12 +21,14 @@ class Dim:
 
     - `same`: handed on, in the same order (of several sources: they met, as in an addition)
     - `mixed`: each entry is made of all entries of `replaces`; the size is that of the sources, a
-      weight's (empty where the module recorded shows no weight)
-    - `resized`: another number of places along the sources: a window, a stride, a padding
+      weight's (empty where the module recorded shows no weight); a row looked up in a table
+      replaces nothing
+    - `resized`: another number of places along the first source: a window, a stride, a padding;
+      further sources are what else the number is worked out from, such as a kernel's size
     - `piece`: positions `start` to `stop` of the source, every `step`-th
     - `joined`: the sources one after the other
     - `grouped`: part number `place` of `group`, the sizes in which a row-major reshape reads the
-      sources
+      sources, and inside of them new factors by what they do (`inner`: a kernel's height)
     - `reduced`: one value is left of the sources
     - `new`: made by the operation, whether copied, counted or given by an argument
 
@@ -41,6 +43,7 @@ class Dim:
     replaces: At | None = None
     group: tuple[Size, ...] = ()
     place: int = 0
+    inner: tuple[tuple[str, Size], ...] = ()
     start: Size = 0
     stop: Size = 0
     step: Size = 1

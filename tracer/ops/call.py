@@ -129,6 +129,17 @@ class Call:
         need(value is None or is_size(value))
         return value
 
+    def size(self, *names: str) -> Size:
+        """A whole number.
+
+        Raises:
+            Unclear: none was given.
+        """
+        value = self.whole(*names)
+        if value is None:
+            raise Unclear
+        return value
+
     def flag(self, name: str, default: bool = False) -> bool:
         value = self.get(name, default=default)
         need(isinstance(value, bool))

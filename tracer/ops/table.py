@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from tracer.document import Step
-from tracer.ops import product
+from tracer.ops import convolution, patches, product
 from tracer.ops.bound import Bound, Violation
 from tracer.ops.call import Call, Operand
 from tracer.ops.spec import TABLE, Op, bind
 from tracer.ops.steps import call_of
 
-__all__ = ["TABLE", "Bound", "Call", "Op", "Operand", "Violation", "bind", "bound_step", "product"]
+__all__ = [
+    "TABLE",
+    "Bound",
+    "Call",
+    "Op",
+    "Operand",
+    "Violation",
+    "bind",
+    "bound_step",
+    "convolution",
+    "patches",
+    "product",
+]
 
 
 def bound_step(step: Step) -> Bound | None:

@@ -460,8 +460,12 @@ class _Follower:
             for other in found[1:]:
                 self.atoms.same(found[0], other)
             return next((each for each in found if each), ())
-        if dim.how == "mixed" and dim.replaces is not None:
-            mixed = self.atoms.derive(self._dim(dim.replaces), size, "channel")
+        if dim.how == "mixed":
+            mixed = (
+                self.atoms.derive(self._dim(dim.replaces), size, "channel")
+                if dim.replaces is not None
+                else self.atoms.new(size, dim.hint, dim.kind or "channel")
+            )
             self.weights |= dict.fromkeys(dim.sources, mixed)
             return mixed
         if dim.how == "resized":
@@ -483,7 +487,9 @@ class _Follower:
     def _grouped(self, dim: ops.Dim) -> Dim:
         key = dim.sources, dim.group
         if key not in self.groups:
-            self.groups[key] = self.atoms.regroup([self._dim(at) for at in dim.sources], dim.group)
+            read = [self._dim(at) for at in dim.sources]
+            read += [self.atoms.role(name, size) for name, size in dim.inner]
+            self.groups[key] = self.atoms.regroup(read, dim.group)
         found = self.groups[key]
         return found[dim.place] if found is not None else self.atoms.new(dim.size)
 

@@ -3,6 +3,7 @@ come from."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,9 @@ from tracer.ops.call import At
 from tracer.ops.table import bind
 
 Function = Callable[..., Any]
+
+DEPTH = int(os.environ.get("OPS_DEPTH", "1"))
+"""How many times more random calls than in everyday tests."""
 
 
 def meta(value: Any) -> Any:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
-from tracer.views.dimensions import Dim, Dims, Shape
+from tracer.views.dimensions import Dim, Dims
 from tracer.views.rules.case import (
     RULES,
-    Arguments,
     Case,
     Told,
     Unclear,
@@ -19,7 +16,6 @@ from tracer.views.rules.case import (
     tells,
     tells_words,
     times_text,
-    window_text,
 )
 
 # --- windows over space --------------------------------------------------------------------------
@@ -40,132 +36,8 @@ def _one_window(size: int, out: int, kernel: int, stride: int, padding: int, dil
     return out in (room // stride + 1, -(-room // stride) + 1)
 
 
-@tells("conv1d conv2d conv3d", "stride padding dilation groups")
-def _conv(case: Case) -> Told:
-    n = _space(case)
-    x, out = case.x, case.out
-    channel = len(x) - n - 1
-    need(channel in (0, 1) and len(out) == len(x) and out[:channel] == x[:channel])
-    args = _settings(case)
-    weight = case.operand(n + 2)
-    if weight is not None:
-        shape = case.ins[weight]
-        need(shape[0] == out[channel] and shape[1] > 0 and x[channel] % shape[1] == 0)
-        kernel: Shape | None = shape[2:]
-        seen = shape[1]
-    else:
-        need(case.args.get("in_channels") == x[channel])
-        need(case.args.get("out_channels") == out[channel])
-        kernel = case.args.each("kernel_size", n)
-        groups = case.args.whole("groups") or 1
-        need(groups > 0 and kernel is not None and x[channel] % groups == 0)
-        seen = x[channel] // groups
-    assert kernel is not None
-    dims = case.dims()
-    mixed = case.atoms.derive(dims[channel], out[channel], "channel")
-    if weight is not None:
-        inner = dims[channel] if seen == x[channel] else case.atoms.new(seen, late=True)
-        case.role(weight, (mixed, inner, *_kernel_dims(case, kernel)))
-        if weight + 1 < len(case.ins) and case.ins[weight + 1] == (out[channel],):
-            case.role(weight + 1, (mixed,))
-    new = [mixed, *(_resized(case, dims[a], out[a]) for a in range(channel + 1, len(x)))]
-    names = ("channels", *_SPACE[n])
-    effect = effect_text(x[channel:], out[channel:], names)
-    filters = f"{many(out[channel], 'filter')} {window_text(kernel)}"
-    if seen == 1 and x[channel] == out[channel] > 1:
-        how = f"each channel filtered on its own by one filter {window_text(kernel)}"
-    elif seen != x[channel]:
-        how = f"{filters}, each over {seen} of the {x[channel]} channels"
-    elif x[channel] == 1:
-        how = f"{filters} over the single channel"
-    else:
-        how = f"{filters} over all {x[channel]} channels"
-    lines = []
-    if x[channel] != out[channel]:
-        lines.append(f"channels {x[channel]} → {out[channel]}, mixed by {filters}")
-    whys = _why(args, kernel, x[channel + 1 :], out[channel + 1 :])
-    for name, a, b, why in zip(_SPACE[n], x[channel + 1 :], out[channel + 1 :], whys, strict=True):
-        if a != b:
-            lines.append(f"{name} {a} → {b}{why}")
-    return Told(f"{effect}: {how}", lines, [(*dims[:channel], *new)])
-
-
-def _settings(case: Case) -> Arguments:
-    """A function's arguments; a bias that is None comes before those that its signature names."""
-    if case.step.op.startswith("nn."):
-        return case.args
-    texts = [text for text in case.step.arguments if text not in ("None", "bias=None")]
-    return Arguments(texts, RULES[case.name].signature)
-
-
-def _why(args: Arguments, kernel: Shape, before: Shape, after: Shape) -> list[str]:
-    """Why each spatial size changed, empty where the settings do not explain it."""
-    n = len(kernel)
-    stride, padding, dilation = (
-        args.each(name, n, default)
-        for name, default in (("stride", 1), ("padding", 0), ("dilation", 1))
-    )
-    if stride is None or padding is None or dilation is None:
-        return [""] * n
-    found = []
-    for place, (a, b) in enumerate(zip(before, after, strict=True)):
-        span = dilation[place] * (kernel[place] - 1) + 1
-        if not _one_window(a, b, kernel[place], stride[place], padding[place], dilation[place]):
-            found.append("")
-        elif stride[place] > 1:
-            found.append(f", one result every {stride[place]}")
-        elif padding[place]:
-            ends = f"{padding[place]} padded at each end"
-            found.append(f", the places where a window of {span} fits with {ends}")
-        else:
-            found.append(f", the places where a window of {span} fits")
-    return found
-
-
-def _kernel_dims(case: Case, kernel: Shape) -> Dims:
-    names = {1: ("k",), 2: ("kh", "kw"), 3: ("kt", "kh", "kw")}[len(kernel)]
-    return tuple(case.atoms.role(name, size) for name, size in zip(names, kernel, strict=True))
-
-
 def _resized(case: Case, dim: Dim, size: int) -> Dim:
     return case.atoms.derive(dim, size, "place")
-
-
-@tells(
-    "conv_transpose1d conv_transpose2d conv_transpose3d",
-    "stride padding output_padding groups dilation",
-)
-def _conv_transposed(case: Case) -> Told:
-    n = _space(case)
-    x, out = case.x, case.out
-    channel = len(x) - n - 1
-    need(channel in (0, 1) and len(out) == len(x) and out[:channel] == x[:channel])
-    weight = case.operand(n + 2)
-    dims = case.dims()
-    mixed = case.atoms.derive(dims[channel], out[channel], "channel")
-    size = ""
-    if weight is not None:
-        shape = case.ins[weight]
-        need(shape[0] == x[channel] and shape[1] > 0 and out[channel] % shape[1] == 0)
-        size = f" {window_text(shape[2:])}"
-        inner = mixed if shape[1] == out[channel] else case.atoms.new(shape[1], late=True)
-        case.role(weight, (dims[channel], inner, *_kernel_dims(case, shape[2:])))
-        if weight + 1 < len(case.ins) and case.ins[weight + 1] == (out[channel],):
-            case.role(weight + 1, (mixed,))
-    else:
-        need(case.args.get("in_channels") == x[channel])
-        need(case.args.get("out_channels") == out[channel])
-    effect = effect_text(x[channel:], out[channel:], ("channels", *_SPACE[n]))
-    lines = []
-    if x[channel] != out[channel]:
-        lines.append(f"channels {x[channel]} → {out[channel]}, mixed by filters{size}")
-    for place, name in enumerate(_SPACE[n]):
-        a, b = x[channel + 1 + place], out[channel + 1 + place]
-        if a != b:
-            lines.append(f"{name} {a} → {b}, spread out")
-    new = [mixed, *(_resized(case, dims[a], out[a]) for a in range(channel + 1, len(x)))]
-    how = f"each value spread over a window{size} and the windows added up"
-    return Told(f"{effect}: {how}", lines, [(*dims[:channel], *new)])
 
 
 _POOLS: dict[str, tuple[str, str]] = {
@@ -310,63 +182,6 @@ def _shuffled(case: Case, how: str) -> Told:
 @tells("channel_shuffle native_channel_shuffle", "groups")
 def _channel_shuffle(case: Case) -> Told:
     return Told("Shape kept: the channels interleaved group by group", (), [case.keeps()])
-
-
-@tells("unfold", "kernel_size dilation padding stride")
-def _unfold(case: Case) -> Told:
-    if case.step.op.startswith("Tensor."):
-        return _sliding(case)
-    x, out = case.x, case.out
-    kernel = case.args.each("kernel_size", 2)
-    need(len(x) in (3, 4) and len(out) == len(x) - 1 and kernel is not None)
-    assert kernel is not None
-    need(out[:-2] == x[:-3] and out[-2] == x[-3] * math.prod(kernel))
-    dims = case.dims()
-    window = (*dims[-3], *(atom for dim in _kernel_dims(case, kernel) for atom in dim))
-    places = case.atoms.new(out[-1], "L", "place")
-    axis = len(out) - 2
-    return Told(
-        f"{case.arrow}: every window of {times_text(kernel)} written as a column",
-        [
-            f"dim {axis}: {x[-3]} channels × {times_text(kernel)} = {out[-2]} values of a window",
-            f"dim {axis + 1}: {out[-1]} windows",
-        ],
-        [(*dims[:-3], window, places)],
-    )
-
-
-def _sliding(case: Case) -> Told:
-    """`x.unfold(dim, size, step)`: the windows of one dimension as a new last one."""
-    args = Arguments(case.step.arguments, ("dimension", "size", "step"))
-    x = case.x
-    need(len(x) > 0)
-    axis = args.axis(len(x), "dimension")
-    size, step = args.whole("size"), args.whole("step")
-    if size is None or step is None or step < 1:
-        raise Unclear
-    count = (x[axis] - size) // step + 1
-    need(case.out == (*x[:axis], count, *x[axis + 1 :], size))
-    dims = list(case.dims())
-    dims[axis] = case.atoms.derive(dims[axis], count, "place")
-    return Told(
-        f"{case.arrow}: windows of {size} along dim {axis}, one every {step}",
-        [f"dim {axis}: {x[axis]} → {count} windows", f"dim {len(x)}: new, {size} values a window"],
-        [(*dims, case.atoms.new(size))],
-    )
-
-
-@tells("fold", "output_size kernel_size")
-def _fold(case: Case) -> Told:
-    x, out = case.x, case.out
-    kernel = case.args.each("kernel_size", 2)
-    need(len(x) in (2, 3) and len(out) == len(x) + 1 and kernel is not None)
-    assert kernel is not None
-    need(out[:-3] == x[:-2] and out[-3] * math.prod(kernel) == x[-2])
-    return Told(
-        f"{case.arrow}: {x[-1]} windows of {times_text(kernel)} put in place and added",
-        [f"dim {len(x) - 2}: {x[-2]} = {out[-3]} channels × {times_text(kernel)}"],
-        [(*case.dims()[:-2], *case.known.fresh(out[-3:]))],
-    )
 
 
 @tells("pad", "pad mode value")
@@ -581,9 +396,6 @@ def _transformer(case: Case) -> Told:
 # --- modules -------------------------------------------------------------------------------------
 
 MODULES: dict[str, str] = {
-    **{f"Conv{n}d": f"conv{n}d" for n in (1, 2, 3)},
-    **{f"LazyConv{n}d": f"conv{n}d" for n in (1, 2, 3)},
-    **{f"ConvTranspose{n}d": f"conv_transpose{n}d" for n in (1, 2, 3)},
     **{
         f"{long}Pool{n}d": f"{short}_pool{n}d"
         for long, short in (
@@ -614,8 +426,6 @@ MODULES: dict[str, str] = {
     "LocalResponseNorm": "local_response_norm",
     "Flatten": "flatten",
     "Unflatten": "unflatten",
-    "Unfold": "unfold",
-    "Fold": "fold",
     "Upsample": "interpolate",
     "UpsamplingNearest2d": "interpolate",
     "UpsamplingBilinear2d": "interpolate",
@@ -664,10 +474,7 @@ MODULES: dict[str, str] = {
     "KLDivLoss": "kl_div",
 }
 # A module prints its positional settings in another order than its function takes them.
-_CONV_SETTINGS = ("in_channels", "out_channels")
 MODULE_SIGNATURES: dict[str, tuple[str, ...]] = {
-    **{f"conv{n}d": _CONV_SETTINGS for n in (1, 2, 3)},
-    **{f"conv_transpose{n}d": _CONV_SETTINGS for n in (1, 2, 3)},
     "pad": ("pad",),
     "batch_norm": ("num_features",),
     "embedding": ("num_embeddings", "embedding_dim"),

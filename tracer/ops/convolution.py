@@ -1,0 +1,504 @@
+"""Convolutions and transposed convolutions, as functions and as layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracer.ops.algebra import below, differ, known, product
+from tracer.ops.bound import (
+    MIXED,
+    RESIZED,
+    Bound,
+    Dim,
+    all_marks,
+    mark,
+    refuse,
+)
+from tracer.ops.call import At, Call, Shape, Size, Unclear, need
+from tracer.ops.refusal import Count, Refusal, Report, Said, said
+from tracer.ops.say import Spoken, Told, effect_text, many, window_text
+from tracer.ops.space import (
+    LAYOUTS,
+    NAMES,
+    ROLES,
+    at_least,
+    first_place,
+    handed,
+    kernel_report,
+    placed,
+    setting_report,
+    spatial,
+    whole_each,
+    windowed,
+)
+from tracer.ops.spec import operation
+from tracer.ops.steps import layers
+
+# --- what comes out ------------------------------------------------------------------------------
+
+
+def _conv(call: Call) -> Bound:
+    n = spatial(call.op)
+    x, weight, first = _operands(call, n)
+    groups, _, made = _channels(call, x, first - 1, weight, transposed=False)
+    kernel = _kernel(call, weight, n)
+    at_least(call, 1, "stride", "dilation")
+    stride = whole_each(call, "stride", n, 1)
+    dilation = whole_each(call, "dilation", n, 1)
+    padding = _padding(call, n, kernel, stride, dilation)
+    places = tuple(
+        windowed(call, _met(x, first, weight, k), kernel[k], stride[k], padding[k], dilation[k])
+        if padding is not None
+        else placed(call, At(x, first + k), call.operands[x].shape[first + k])
+        for k in range(n)
+    )
+    return _bound(call, n, x, weight, first, made, places, tied=groups == 1)
+
+
+def _conv_transposed(call: Call) -> Bound:
+    n = spatial(call.op)
+    x, weight, first = _operands(call, n)
+    groups, _, made = _channels(call, x, first - 1, weight, transposed=True)
+    kernel = _kernel(call, weight, n)
+    at_least(call, 1, "stride", "dilation")
+    at_least(call, 0, "padding", "output_padding")
+    stride, padding, extra, dilation = (
+        whole_each(call, name, n, default)
+        for name, default in (
+            ("stride", 1),
+            ("padding", 0),
+            ("output_padding", 0),
+            ("dilation", 1),
+        )
+    )
+    asked = call.sizes("output_size")
+    places = []
+    for k in range(n):
+        at = At(x, first + k)
+        size = call.operands[x].shape[at.dim]
+        if asked is not None:  # of the layer's forward: it works out its output_padding
+            need(len(asked) >= n)
+            places.append(placed(call, at, asked[k - n]))
+            continue
+        if not below(extra[k], stride[k]) and not below(extra[k], dilation[k]):
+            raise refuse(
+                "padding",
+                output_padding=extra[k],
+                stride=stride[k],
+                most=max(stride[k], dilation[k]),
+            )
+        spread = (size - 1) * stride[k] - 2 * padding[k] + dilation[k] * (kernel[k] - 1)
+        spread += extra[k] + 1
+        if below(spread, 1):
+            raise refuse("empty", mark(call, at), padding=padding[k], size=spread)
+        places.append(Dim(spread, RESIZED, _met(x, first, weight, k), kind="place"))
+    return _bound(call, n, x, weight, first, made, tuple(places), tied=groups == 1, transposed=True)
+
+
+def _met(x: int, first: int, weight: int | None, place: int) -> tuple[At, ...]:
+    """What a number of places is worked out from: the input's, and the kernel's size."""
+    at = At(x, first + place)
+    return (at,) if weight is None else (at, At(weight, 2 + place))
+
+
+def _operands(call: Call, n: int) -> tuple[int, int | None, int]:
+    """The input, the weight if it is there, and the first spatial dimension."""
+    x, weight = call.tensor("input"), call.tensor("weight")
+    if x is None:
+        raise Unclear
+    if weight is not None and call.operands[weight].rank != n + 2:
+        raise refuse("rank", *all_marks(call, weight), rank=n + 2, ranks=(n + 2,), at=weight)
+    return x, weight, first_place(call, n, x)
+
+
+def _channels(
+    call: Call, x: int, channel: int, weight: int | None, transposed: bool
+) -> tuple[Size, Size, Size]:
+    """(groups, how many channels one filter sees, how many come out).
+
+    Raises:
+        Refused: the input has not the channels that the weight is made for.
+    """
+    at_least(call, 1, "groups")
+    groups = call.whole("groups", default=1)
+    found = call.operands[x].shape[channel]
+    if weight is None:
+        wanted, made = call.size("in_channels"), call.size("out_channels")
+        seen = wanted // groups
+    else:
+        shape = call.operands[weight].shape
+        wanted, made, seen = shape[1] * groups, shape[0], shape[1]
+        if transposed:
+            wanted, made, seen = shape[0], shape[1] * groups, shape[0] // groups
+        if known(shape[0]) and known(groups) and (shape[0] % groups or shape[0] < groups):
+            raise refuse("divide", mark(call, At(weight, 0)), size=shape[0], parts=groups)
+    if differ(found, wanted):
+        raise _wrong_channels(call, At(x, channel), weight, wanted, groups, transposed)
+    _check_bias(call, weight, made, 1 if transposed else 0)
+    return groups, seen, made
+
+
+def _wrong_channels(
+    call: Call, at: At, weight: int | None, wanted: Size, groups: Size, transposed: bool
+) -> Exception:
+    shape, n = call.operands[at.operand].shape, spatial(call.op)
+    found = shape[at.dim]
+    marks = [mark(call, at, wanted)]
+    if weight is not None:
+        marks.append(mark(call, At(weight, 0 if transposed else 1), found if groups == 1 else None))
+    # A picture with channels last; a map whose width happens to be the wanted number is none.
+    square = n != 2 or len(shape) != 4 or shape[1] == shape[2]
+    layout = ""
+    if shape[-1] == wanted and (square or wanted in (1, 3, 4)):
+        layout = "last"
+    elif len(shape) == n + 1 and shape[0] != wanted:
+        layout = "unbatched"
+    return refuse("channels", *marks, wanted=wanted, found=found, layout=layout, groups=groups)
+
+
+def _check_bias(call: Call, weight: int | None, made: Size, dim: int) -> None:
+    bias = call.tensor("bias")
+    if bias is None or weight is None:
+        return
+    shape = call.operands[bias].shape
+    if len(shape) != 1 or differ(shape[0], made):
+        marks = (mark(call, At(bias, 0), made),) if len(shape) == 1 else all_marks(call, bias)
+        raise refuse("channels", *marks, mark(call, At(weight, dim)), bias=bias, wanted=made)
+
+
+def _kernel(call: Call, weight: int | None, n: int) -> Shape:
+    if weight is not None:
+        kernel = call.operands[weight].shape[2:]
+        for dim, size in enumerate(kernel):
+            if below(size, 1):
+                raise refuse("empty", mark(call, At(weight, dim + 2)))
+        return kernel
+    return whole_each(call, "kernel_size", n)
+
+
+def _padding(
+    call: Call, n: int, kernel: Shape, stride: Shape, dilation: Shape
+) -> tuple[Size, ...] | None:
+    """The padding at each end, None for 'same', which keeps the size whatever the kernel."""
+    text = call.get("padding")
+    if text == "same":
+        for step in stride:
+            if known(step) and step != 1:
+                raise refuse("arguments", argument="stride", value=step, least=1, same=True)
+        return None
+    if text == "valid":
+        return (0,) * n
+    need(not isinstance(text, str))
+    at_least(call, 0, "padding")
+    return whole_each(call, "padding", n, 0)
+
+
+def _bound(
+    call: Call,
+    n: int,
+    x: int,
+    weight: int | None,
+    first: int,
+    made: Size,
+    places: tuple[Dim, ...],
+    tied: bool,
+    transposed: bool = False,
+) -> Bound:
+    """The result, and what the weight's dimensions are."""
+    channel = At(x, first - 1)
+    sources: list[At] = []
+    ties: list[tuple[At, At]] = []
+    roles: dict[At, str] = {}
+    if weight is not None:
+        out, inner = At(weight, 1 if transposed else 0), At(weight, 0 if transposed else 1)
+        if tied or not transposed:
+            sources.append(out)
+        if tied or transposed:
+            ties.append((channel, inner))
+        roles = {At(weight, 2 + k): role for k, role in enumerate(ROLES[n])}
+        bias = call.tensor("bias")
+        if bias is not None:
+            sources.append(At(bias, 0))
+    mixed = Dim(made, MIXED, tuple(sources), replaces=channel)
+    return Bound(call, ((*handed(call, x, first - 1), mixed, *places),), tuple(ties), roles)
+
+
+def _conv_flops(bound: Bound) -> Size:
+    """Each value that comes out sums a window of the channels seen, two for each product."""
+    call, n = bound.call, spatial(bound.call.op)
+    x, weight, first = _operands(call, n)
+    _, seen, _ = _channels(call, x, first - 1, weight, transposed=False)
+    return 2 * product(bound.shapes[0]) * seen * product(_kernel(call, weight, n))
+
+
+def _transposed_flops(bound: Bound) -> Size:
+    """Each value that goes in is spread over a window of all channels of its group."""
+    call, n = bound.call, spatial(bound.call.op)
+    x, weight, first = _operands(call, n)
+    groups, _, made = _channels(call, x, first - 1, weight, transposed=True)
+    kernel = product(_kernel(call, weight, n))
+    return 2 * product(call.operands[x].shape) * (made // groups) * kernel
+
+
+# --- what is said --------------------------------------------------------------------------------
+
+
+def _conv_words(step: Spoken) -> Told:
+    call, n = step.call, spatial(step.name)
+    x, weight, first = _operands(call, n)
+    _, seen, _ = _channels(call, x, first - 1, weight, transposed=False)
+    kernel = _kernel(call, weight, n)
+    before, after = step.x[first - 1 :], step.out[first - 1 :]
+    filters = f"{many(after[0], 'filter')} {window_text(kernel)}"
+    if seen == 1 and before[0] == after[0] > 1:
+        how = f"each channel filtered on its own by one filter {window_text(kernel)}"
+    elif seen != before[0]:
+        how = f"{filters}, each over {seen} of the {before[0]} channels"
+    elif before[0] == 1:
+        how = f"{filters} over the single channel"
+    else:
+        how = f"{filters} over all {before[0]} channels"
+    lines = []
+    if before[0] != after[0]:
+        lines.append(f"channels {before[0]} → {after[0]}, mixed by {filters}")
+    for name, a, b, why in zip(NAMES[n], before[1:], after[1:], _why(call, n, kernel), strict=True):
+        if a != b:
+            lines.append(f"{name} {a} → {b}{why}")
+    return Told(f"{effect_text(before, after, ('channels', *NAMES[n]))}: {how}", lines)
+
+
+def _why(call: Call, n: int, kernel: Shape) -> list[str]:
+    """Why each spatial size changed."""
+    stride, dilation = (whole_each(call, name, n, 1) for name in ("stride", "dilation"))
+    padding = _padding(call, n, kernel, stride, dilation) or (0,) * n
+    found = []
+    for place in range(n):
+        span = dilation[place] * (kernel[place] - 1) + 1
+        if stride[place] > 1:
+            found.append(f", one result every {stride[place]}")
+        elif padding[place]:
+            ends = f"{padding[place]} padded at each end"
+            found.append(f", the places where a window of {span} fits with {ends}")
+        else:
+            found.append(f", the places where a window of {span} fits")
+    return found
+
+
+def _transposed_words(step: Spoken) -> Told:
+    call, n = step.call, spatial(step.name)
+    _, weight, first = _operands(call, n)
+    before, after = step.x[first - 1 :], step.out[first - 1 :]
+    size = "" if weight is None else f" {window_text(_kernel(call, weight, n))}"
+    lines = []
+    if before[0] != after[0]:
+        lines.append(f"channels {before[0]} → {after[0]}, mixed by filters{size}")
+    lines += [
+        f"{name} {a} → {b}, spread out"
+        for name, a, b in zip(NAMES[n], before[1:], after[1:], strict=True)
+        if a != b
+    ]
+    effect = effect_text(before, after, ("channels", *NAMES[n]))
+    how = f"each value spread over a window{size} and the windows added up"
+    return Told(f"{effect}: {how}", lines)
+
+
+# --- why it is refused ---------------------------------------------------------------------------
+
+
+def _report(refusal: Refusal) -> Report | None:
+    kind, facts = refusal.violation.kind, refusal.facts
+    if kind == "kernel":
+        return kernel_report(refusal, "kernel")
+    if kind == "rank":
+        weight = facts["at"] == refusal.call.tensor("weight")
+        return _weight_report(refusal) if weight else _rank_report(refusal)
+    if kind == "channels":
+        return _bias_report(refusal) if "bias" in facts else _channels_report(refusal)
+    if kind == "padding":
+        return _output_padding_report(refusal)
+    if kind == "arguments" and "same" not in facts:
+        return setting_report(refusal)
+    return None
+
+
+def _weight_report(refusal: Refusal) -> Report:
+    n, at = spatial(refusal.call.op), refusal.facts["at"]
+    values: dict[str, Any] = {
+        "op": refusal.call.op,
+        "wanted": Count(n + 2, "dimension"),
+        "weight": refusal.name(at, "the weight"),
+        "shape": refusal.shape(at),
+        "rank": refusal.call.operands[at].rank,
+        "n": n,
+    }
+    return Report(
+        said("{op} needs a weight with {wanted}: {weight} {shape} has {rank}.", **values),
+        (
+            said(
+                "The weight holds a kernel for each pair of output and input channel, so {weight} "
+                "needs 2 dimensions for the channels and {n} for the kernel.",
+                **values,
+            ),
+        ),
+    )
+
+
+def _rank_report(refusal: Refusal) -> Report:
+    n, at = spatial(refusal.call.op), refusal.facts["at"]
+    rank = refusal.call.operands[at].rank
+    values: dict[str, Any] = {
+        "op": refusal.call.op,
+        "who": refusal.who,
+        "layout": LAYOUTS[n],
+        "x": refusal.name(at, "the input"),
+        "shape": refusal.shape(at),
+        "rank": rank,
+        "has": Count(rank, "dimension"),
+        "wanted": n + 2,
+        "least": n + 1,
+        "over": Count(rank - n - 2, "dimension"),
+    }
+    reason = "{x} is {shape}, with {has}. "
+    if rank == 2 and n == 2:
+        reason = (
+            "{x} is {shape}, with 2 dimensions, as after flattening or as a single picture. {who} "
+            "looks at neighbours in height and width and wants {layout}."
+        )
+    elif rank == n:
+        reason += (
+            "It lacks the channel dimension, and the batch dimension before it may be left out: "
+            "{who} wants {layout}."
+        )
+    elif rank < n:
+        reason += "It lacks the channel dimension: {who} wants {layout}."
+    else:
+        reason += "{who} wants {layout}: {over} too many. Fold or choose before it."
+    return Report(
+        said(
+            "{op} needs {wanted} dimensions {layout}, or {least} without the batch: {x} has "
+            "{rank}.",
+            **values,
+        ),
+        (said(reason, **values),),
+        said("Bring {x} to {layout} before {who}.", **values),
+    )
+
+
+def _channels_report(refusal: Refusal) -> Report:
+    facts, n = refusal.facts, spatial(refusal.call.op)
+    at = At(refusal.violation.marks[0].operand, refusal.violation.marks[0].dim)
+    weight = refusal.call.tensor("weight")
+    shape = refusal.call.operands[at.operand].shape
+    values: dict[str, Any] = {
+        "who": refusal.who,
+        "wanted": Count(facts["wanted"], "channel"),
+        "number": facts["wanted"],
+        "found": refusal.size(at),
+        "axis": at.dim,
+        "x": refusal.name(at.operand, "the input"),
+        "shape": refusal.shape(at.operand),
+        "weight": refusal.shape(weight) if weight is not None else "",
+        "is_built": refusal.is_built(),
+        "has": Count(len(shape), "dimension"),
+    }
+    made = (
+        "{is_built}, made for {wanted}"
+        if refusal.built
+        else "The weight {weight} is made for {wanted}"
+    )
+    reason: list[Said] = [
+        said(
+            made + ", and dimension {axis} of {x} {shape}, where channels are, is {found}.",
+            **values,
+        )
+    ]
+    if facts["layout"] == "last" and n == 2:
+        reason.append(
+            said(
+                "The last dimension is {number}: {x} seems to be (N, H, W, C), and torch wants "
+                "channels before the spatial dimensions.",
+                **values,
+            )
+        )
+    elif facts["layout"] == "last":
+        reason.append(
+            said(
+                "The last dimension is {number}: {x} seems to be with channels last, and torch "
+                "wants channels before the spatial dimensions.",
+                **values,
+            )
+        )
+    elif facts["layout"] == "unbatched":
+        reason.append(
+            said(
+                "With {has} the first is taken as channels; if it counts samples, the channel "
+                "dimension is missing.",
+                **values,
+            )
+        )
+    return Report(
+        said(
+            "{who} needs {wanted} in dimension {axis} of its input: {found} ≠ {number} ({x} "
+            "{shape}, weight {weight}).",
+            **values,
+        ),
+        tuple(reason),
+        said("See whether {x} should have {wanted}, or {who} should take {found}.", **values),
+    )
+
+
+def _bias_report(refusal: Refusal) -> Report:
+    values: dict[str, Any] = {
+        "made": refusal.facts["wanted"],
+        "bias": refusal.shape(refusal.facts["bias"]),
+        "weight": refusal.shape(refusal.call.tensor("weight") or 0),
+    }
+    return Report(
+        said(
+            "The bias needs one number for each of the {made} output channels: it is {bias}.",
+            **values,
+        ),
+        (said("The weight {weight} gives {made} channels.", **values),),
+    )
+
+
+def _output_padding_report(refusal: Refusal) -> Report:
+    facts = refusal.facts
+    values = {**facts, "who": refusal.who, "last": facts["most"] - 1}
+    return Report(
+        said(
+            "output_padding must be smaller than stride or dilation: {output_padding} ≥ {most}.",
+            **values,
+        ),
+        (
+            said(
+                "output_padding chooses among the {most} output sizes that a stride of {stride} "
+                "leaves open, so it can be at most {last}; {who} has {output_padding}.",
+                **values,
+            ),
+        ),
+        said("Set output_padding to 0, or to 1 with a stride of 2.", **values),
+    )
+
+
+operation(
+    "conv1d conv2d conv3d",
+    bind=_conv,
+    words=_conv_words,
+    report=_report,
+    flops=_conv_flops,
+)
+operation(
+    "conv_transpose1d conv_transpose2d conv_transpose3d",
+    bind=_conv_transposed,
+    words=_transposed_words,
+    report=_report,
+    flops=_transposed_flops,
+)
+for _n in (1, 2, 3):
+    layers(
+        **{
+            f"conv{_n}d": f"Conv{_n}d LazyConv{_n}d",
+            f"conv_transpose{_n}d": f"ConvTranspose{_n}d LazyConvTranspose{_n}d",
+        }
+    )

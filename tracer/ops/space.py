@@ -1,0 +1,193 @@
+"""What operations over space share: their dimensions' names, windows, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracer.ops.algebra import below, ceil_div, known
+from tracer.ops.bound import RESIZED, SAME, Dim, all_marks, mark, refuse
+from tracer.ops.call import At, Call, Shape, Size, Unclear, need
+from tracer.ops.refusal import Refusal, Report, said
+
+NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+ROLES = {1: ("k",), 2: ("kh", "kw"), 3: ("kt", "kh", "kw")}
+LAYOUTS = {1: "(N, C, L)", 2: "(N, C, H, W)", 3: "(N, C, D, H, W)"}
+
+
+def spatial(op: str) -> int:
+    """The number of spatial dimensions, from the operation's name: 2 of `max_pool2d`."""
+    return int(next(letter for letter in op if letter in "123"))
+
+
+def whole_each(call: Call, name: str, count: int, default: Size | None = None) -> Shape:
+    """An argument with one number for each spatial dimension.
+
+    Raises:
+        Unclear: it was not given and has no default.
+    """
+    found = call.each(name, count, default)
+    if found is None:
+        raise Unclear
+    return found
+
+
+def first_place(call: Call, count: int, operand: int = 0) -> int:
+    """The first spatial dimension of (N, C, ...) or (C, ...).
+
+    Raises:
+        Refused: kind `rank`, the tensor is neither.
+    """
+    need(bool(call.operands))
+    rank = call.operands[operand].rank
+    if rank not in (count + 1, count + 2):
+        ranks = count + 1, count + 2
+        raise refuse("rank", *all_marks(call, operand), rank=ranks[1], ranks=ranks, at=operand)
+    return rank - count
+
+
+def at_least(call: Call, least: int, *names: str) -> None:
+    """Whether settings such as a stride are no smaller than `least`.
+
+    Raises:
+        Refused: kind `arguments`, with the `argument` and its `value`.
+    """
+    for name in names:
+        for value in call.sizes(name) or ():
+            if known(value) and value < least:
+                raise refuse("arguments", argument=name, value=value, least=least)
+
+
+def windows(room: Size, stride: Size, ceil: bool, whole: Size) -> Size:
+    """How many windows there are, every `stride` places: ⌊room / stride⌋ + 1 where `room` is what a
+    window can move.  With `ceil` a last one may hang over the end, as long as it begins before
+    `whole`, the size with its padding in front."""
+    if not ceil:
+        return room // stride + 1
+    last = ceil_div(room, stride)
+    return last + 1 if below(last * stride, whole) else last
+
+
+def windowed(
+    call: Call,
+    sources: tuple[At, ...],
+    kernel: Size,
+    stride: Size = 1,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil: bool = False,
+) -> Dim:
+    """The dimension that windows make of another (the documentation of torch.nn.MaxPool2d), the
+    first of `sources`; a kernel that is a dimension is the second.
+
+    Raises:
+        Refused: kind `kernel`, there is no place for one window.
+    """
+    at = sources[0]
+    size = call.operands[at.operand].shape[at.dim]
+    span = dilation * (kernel - 1) + 1
+    room = size + 2 * padding - span
+    if not ceil and below(room, 0):
+        raise _too_large(call, at, span, padding)
+    count = windows(room, stride, ceil, size + padding)
+    if ceil and below(count, 1):
+        raise _too_large(call, at, span, padding)
+    return Dim(count, RESIZED, sources, kind="place")
+
+
+def _too_large(call: Call, at: At, span: Size, padding: Size) -> Exception:
+    room = call.operands[at.operand].shape[at.dim] + 2 * padding
+    return refuse("kernel", mark(call, at), span=span, room=room, padding=padding)
+
+
+def placed(call: Call, at: At, size: Size) -> Dim:
+    """The dimension `at` with as many places as an argument says."""
+    return Dim(size, RESIZED, (at,), kind="place")
+
+
+def handed(call: Call, operand: int, count: int) -> tuple[Dim, ...]:
+    """The first `count` dimensions of an operand."""
+    shape = call.operands[operand].shape
+    return tuple(Dim(shape[dim], SAME, (At(operand, dim),)) for dim in range(count))
+
+
+def full(call: Call, operand: int, start: int) -> None:
+    """Whether there are entries along every dimension from `start` on.
+
+    Raises:
+        Refused: kind `empty`.
+    """
+    for dim in range(start, call.operands[operand].rank):
+        if below(call.operands[operand].shape[dim], 1):
+            raise refuse("empty", mark(call, At(operand, dim)))
+
+
+# --- reports -------------------------------------------------------------------------------------
+
+
+def kernel_report(refusal: Refusal, what: str) -> Report:
+    """A window (`what` is `kernel` or `window`) larger than what it has to fit into."""
+    facts = refusal.facts
+    at = At(refusal.violation.marks[0].operand, refusal.violation.marks[0].dim)
+    values: dict[str, Any] = {
+        "who": refusal.who,
+        "span": facts["span"],
+        "size": refusal.size(at),
+        "room": facts["room"],
+        "padding": facts["padding"],
+        "dim": at.dim,
+        "x": refusal.name(at.operand, "the input"),
+        "shape": refusal.shape(at.operand),
+        "more": ceil_div(facts["span"] - refusal.size(at).size, 2),
+    }
+    offered = "{size} + 2·{padding} = {room}" if facts["padding"] else "{room}"
+    return Report(
+        said(
+            f"{{who}} needs its {what} to fit into its (padded) input: {{span}} > {offered}.",
+            **values,
+        ),
+        (
+            said(
+                f"The {what} covers {{span}} and dimension {{dim}} of {{x}} {{shape}} offers "
+                f"{offered}, so there is no place where it fits. The picture has become too small "
+                "by here, or was too small from the start.",
+                **values,
+            ),
+        ),
+        said(
+            "Feed a larger input, or shrink it less before {who}, or pad by {more}.",
+            **values,
+        ),
+    )
+
+
+def setting_report(refusal: Refusal) -> Report:
+    """A stride, a dilation and the like that is too small to mean anything."""
+    facts = refusal.facts
+    return Report(
+        said(
+            "{who} needs a {argument} of at least {least}: {value} < {least}.",
+            who=refusal.who,
+            **facts,
+        ),
+        (said("There is nothing that a {argument} of {value} could mean here.", **facts),),
+    )
+
+
+def empty_report(refusal: Refusal) -> Report:
+    at = refusal.violation.marks[0]
+    return Report(
+        said(
+            "{who} needs entries along every dimension after the batch: dimension {dim} of {x} has "
+            "none.",
+            who=refusal.who,
+            dim=at.dim,
+            x=refusal.name(at.operand, "the input"),
+        ),
+        (
+            said(
+                "{x} is {shape}. See which step made a dimension of size 0.",
+                x=refusal.name(at.operand, "the input"),
+                shape=refusal.shape(at.operand),
+            ),
+        ),
+    )
