@@ -56,7 +56,7 @@ class Said:
         return render(self)
 
 
-def said(text: str, **values: Any) -> Said:
+def said(text: str, /, **values: Any) -> Said:
     """A sentence whose gaps are filled with numbers, texts, sizes, shapes, counts or sentences."""
     return Said(text, tuple(values.items()))
 

@@ -22,7 +22,7 @@ from tracer.diagnosis.refused import by_table, layer_by_table
 from tracer.document import Trace
 from tracer.ops.names import op_name, shape_text
 from tracer.ops.refusal import Report
-from tracer.sentences import Said, as_written, said
+from tracer.sentences import Said, ShapeOf, as_written, said
 
 Rule = Callable[..., Finding | None]
 
@@ -174,6 +174,10 @@ class Case:
     def sized(self, tensor: Tensor, otherwise: str = "the tensor") -> str:
         """`x (4, 784)`."""
         return f"{self.name(tensor, otherwise)} {shape_text(tensor)}"
+
+    def shape(self, tensor: Tensor) -> ShapeOf:
+        """The tensor's shape in a sentence, with formulas where its sizes have them."""
+        return ShapeOf(tuple(map(int, tensor.shape)), self.position(tensor))
 
     def who(self, otherwise: str = "") -> str:
         """What refused, as the subject of a sentence: `fc1`, the layer's path, or the operation."""

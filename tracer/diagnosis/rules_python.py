@@ -16,12 +16,11 @@ from tracer.diagnosis.rules import (
     CONTAINERS,
     Case,
     any_rule,
-    counted,
-    dims,
     kind_of,
     tensors_of,
 )
 from tracer.ops.names import shape_text
+from tracer.sentences import Count, said
 
 
 @any_rule
@@ -60,10 +59,12 @@ def _not_a_tensor(case: Case, value: Any, who: str = "") -> Finding | None:
     if value is None:
         return case.found(
             "type",
-            f"{who} needs a tensor: it is given None.",
-            "A function or module before this line gave nothing back; a forward without a `return` "
-            "does so, and so does assigning the result of an in-place list method.",
-            check="Look for a missing `return` where the value comes from.",
+            said("{who} needs a tensor: it is given None.", who=who),
+            said(
+                "A function or module before this line gave nothing back; a forward without a "
+                "`return` does so, and so does assigning the result of an in-place list method."
+            ),
+            check=said("Look for a missing `return` where the value comes from."),
             given="None",
         )
     if isinstance(value, tuple | list) and not isinstance(value, torch.Size):
@@ -74,23 +75,32 @@ def _not_a_tensor(case: Case, value: Any, who: str = "") -> Finding | None:
         if not parts:
             return None
         kind = type(value).__name__
-        reason = (
+        reason = said(
             "The call before this gave back several things, as a recurrent layer gives "
             "(output, state) and attention (output, weights). The tensor that is meant must be "
             "taken out first: `out, _ = …`, or `[0]`."
         )
         fields = ", ".join(getattr(value, "_fields", ())) or "values, indices"
         if type(value).__module__ == "torch.return_types":
-            reason = (
-                f"torch.{kind} along a dimension gives ({fields}), not one tensor. Take the one "
-                f"that is meant: `[0]`, or `.{fields.split(',')[0]}`."
+            reason = said(
+                "torch.{kind} along a dimension gives ({fields}), not one tensor. Take the one "
+                "that is meant: `[0]`, or `.{first}`.",
+                kind=kind,
+                fields=fields,
+                first=fields.split(",")[0],
             )
             kind = "pair" if len(value) == 2 else "tuple"
         return case.found(
             "type",
-            f"{who} needs a tensor: it is given a {kind} of {len(value)} ({', '.join(parts[:4])}).",
+            said(
+                "{who} needs a tensor: it is given a {kind} of {count} ({listed}).",
+                who=who,
+                kind=kind,
+                count=len(value),
+                listed=", ".join(parts[:4]),
+            ),
             reason,
-            check="See which of the parts is meant.",
+            check=said("See which of the parts is meant."),
             given=kind,
             parts=tuple(
                 tuple(map(int, part.shape)) if isinstance(part, Tensor) else None for part in value
@@ -100,16 +110,22 @@ def _not_a_tensor(case: Case, value: Any, who: str = "") -> Finding | None:
         keys = ", ".join(repr(key) for key in list(value)[:6])
         return case.found(
             "type",
-            f"{who} needs a tensor: it is given a dict with {keys}.",
-            "The tensor that is meant must be taken out of it by its key.",
+            said("{who} needs a tensor: it is given a dict with {keys}.", who=who, keys=keys),
+            said("The tensor that is meant must be taken out of it by its key."),
             given="dict",
         )
     if isinstance(value, nn.Module):
         return case.found(
             "type",
-            f"{who} needs a tensor: it is given a module, {type(value).__name__}.",
-            "The module itself was passed, not what it computes: it was built in the forward, or "
-            "its call is missing.",
+            said(
+                "{who} needs a tensor: it is given a module, {name}.",
+                who=who,
+                name=type(value).__name__,
+            ),
+            said(
+                "The module itself was passed, not what it computes: it was built in the forward, "
+                "or its call is missing."
+            ),
             given="module",
         )
     return None
@@ -142,11 +158,20 @@ def a_class_was_called(case: Case) -> Finding | None:
     written = ast.unparse(call.func)
     return case.found(
         "type",
-        f"{written} is a class: calling it builds a layer, and is given a tensor as its setting.",
-        f"A layer is built once, in `__init__`, with its settings, and called in the forward with "
-        f"tensors. `{' '.join(failure.expression.split())}` builds one in the forward.",
-        check=f"Build it first: `{written}(...)(x)`, or `self.layer = {written}(...)` in "
-        "`__init__`.",
+        said(
+            "{written} is a class: calling it builds a layer, and is given a tensor as its "
+            "setting.",
+            written=written,
+        ),
+        said(
+            "A layer is built once, in `__init__`, with its settings, and called in the forward "
+            "with tensors. `{listed}` builds one in the forward.",
+            listed=" ".join(failure.expression.split()),
+        ),
+        check=said(
+            "Build it first: `{written}(...)(x)`, or `self.layer = {written}(...)` in `__init__`.",
+            written=written,
+        ),
         given="class",
     )
 
@@ -163,18 +188,25 @@ def float_sizes(case: Case) -> Finding | None:
     if "/" not in failure.statement.replace("//", ""):
         return case.found(
             "type",
-            "A size must be a whole number: one of these is a float.",
-            f"`{' '.join(failure.expression.split())}` takes sizes, positions or counts, and is "
-            "given a float. `int(...)` makes a whole number of it.",
+            said("A size must be a whole number: one of these is a float."),
+            said(
+                "`{listed}` takes sizes, positions or counts, and is given a float. `int(...)` "
+                "makes a whole number of it.",
+                listed=" ".join(failure.expression.split()),
+            ),
             sizes="float",
         )
     return case.found(
         "type",
-        "A size must be a whole number: a division with `/` gives a float, even when it comes out "
-        "even.",
-        f"`{' '.join(failure.expression.split())}` takes whole numbers. `//` divides to a whole "
-        "number.",
-        check="Divide with `//`.",
+        said(
+            "A size must be a whole number: a division with `/` gives a float, even when it comes "
+            "out even."
+        ),
+        said(
+            "`{listed}` takes whole numbers. `//` divides to a whole number.",
+            listed=" ".join(failure.expression.split()),
+        ),
+        check=said("Divide with `//`."),
         sizes="float",
     )
 
@@ -209,13 +241,25 @@ def refused_by_the_parser(case: Case) -> Finding | None:
     name = ast.unparse(call.func) if isinstance(call, ast.Call) else "the operation"
     return case.found(
         "type",
-        f"{name} needs a tensor: it is given {given if given == 'None' else 'a ' + given}.",
-        f"One of the arguments of `{' '.join(failure.expression.split())}` is no tensor but "
-        f"{given if given == 'None' else 'a ' + given}. A {given} of tensors must be joined with "
-        "`torch.stack` or `torch.cat`, or the one that is meant taken out of it."
+        said(
+            "{name} needs a tensor: it is given {value}.",
+            name=name,
+            value=given if given == "None" else "a " + given,
+        ),
+        said(
+            "One of the arguments of `{expression}` is no tensor but a {given}. A {given} of "
+            "tensors must be joined with `torch.stack` or `torch.cat`, or the one that is meant "
+            "taken out of it.",
+            expression=" ".join(failure.expression.split()),
+            given=given,
+        )
         if given in ("list", "tuple")
-        else f"One of the arguments of `{' '.join(failure.expression.split())}` is {given}.",
-        check="See where that argument comes from.",
+        else said(
+            "One of the arguments of `{expression}` is {given}.",
+            expression=" ".join(failure.expression.split()),
+            given=given,
+        ),
+        check=said("See where that argument comes from."),
         given=given,
     )
 
@@ -235,18 +279,27 @@ def _element(case: Case, call: ast.Call, scope: Mapping[str, Any], position: int
         given = str(case.crash.error).rpartition("but got ")[2]
         return case.found(
             "type",
-            f"{ast.unparse(call.func)} joins tensors: element {position} of its list is {given}.",
-            "Each part must be a tensor. A call that gives several things, a number or None cannot "
-            "stand there.",
-            check=f"See what element {position} is made by.",
+            said(
+                "{written} joins tensors: element {position} of its list is {given}.",
+                written=ast.unparse(call.func),
+                position=position,
+                given=given,
+            ),
+            said(
+                "Each part must be a tensor. A call that gives several things, a number or None "
+                "cannot stand there."
+            ),
+            check=said("See what element {position} is made by.", position=position),
             given=given,
         )
     if isinstance(value, int | float):
         return case.found(
             "type",
-            f"{name} needs a tensor: it is given the number {value}.",
-            "Numbers are not joined: `torch.tensor(...)` makes a tensor of them, and `.item()` or "
-            "`.tolist()` before this line would have made a number of a tensor.",
+            said("{name} needs a tensor: it is given the number {value}.", name=name, value=value),
+            said(
+                "Numbers are not joined: `torch.tensor(...)` makes a tensor of them, and "
+                "`.item()` or `.tolist()` before this line would have made a number of a tensor."
+            ),
             given=type(value).__name__,
         )
     return _not_a_tensor(case, value, name)
@@ -267,11 +320,19 @@ def devices(case: Case) -> Finding | None:
     x, y = case.name(a, "one tensor"), case.name(b, "the other")
     return case.found(
         "device",
-        f"{case.who(case.crash.op or 'the operation')} needs all tensors on one device: {x} is on "
-        f"{first}, {y} on {second}.",
-        "Tensors made in a forward (`torch.zeros(...)`), kept in a plain attribute or in a list do "
-        "not move with `model.to(device)`. Make them with `device=x.device`, or register them as a "
-        "buffer.",
+        said(
+            "{who} needs all tensors on one device: {x} is on {first}, {y} on {second}.",
+            who=case.who(case.crash.op or "the operation"),
+            x=x,
+            first=first,
+            y=y,
+            second=second,
+        ),
+        said(
+            "Tensors made in a forward (`torch.zeros(...)`), kept in a plain attribute or in a "
+            "list do not move with `model.to(device)`. Make them with `device=x.device`, or "
+            "register them as a buffer."
+        ),
         devices=tuple(placed),
     )
 
@@ -313,19 +374,33 @@ def dtypes(case: Case) -> Finding | None:
         x = case.name(have, "one tensor")
         w = case.name(want, "the weight" if id(want) in owned else "the other")
         who = case.who(case.crash.op or "the operation")
-        reason = f"{x} {shape_text(have)} is {kind_of(have.dtype)} and {w} {kind_of(want.dtype)}; "
-        reason += "products and layers convert nothing by themselves. "
+        reason = said(
+            "{x} {shape} is {have} and {w} {want}; products and layers convert nothing by "
+            "themselves.",
+            x=x,
+            shape=case.shape(have),
+            have=kind_of(have.dtype),
+            w=w,
+            want=kind_of(want.dtype),
+        )
         if have.dtype == torch.float64:
-            reason += "NumPy arrays are float64, and torch.from_numpy keeps that: `.float()`."
+            more = said("NumPy arrays are float64, and torch.from_numpy keeps that: `.float()`.")
         elif not have.is_floating_point():
-            reason += f"Whole numbers must be turned into {kind_of(want.dtype)} first."
+            more = said("Whole numbers must be turned into {want} first.", want=kind_of(want.dtype))
         else:
-            reason += f"`.to({w}.dtype)` converts."
+            more = said("`.to({w}.dtype)` converts.", w=w)
         return case.found(
             "dtype",
-            f"{who} needs one dtype: {x} is {kind_of(have.dtype)}, {w} is {kind_of(want.dtype)}.",
-            reason,
-            check=f"See where {x} became {kind_of(have.dtype)}.",
+            said(
+                "{who} needs one dtype: {x} is {kind}, {w} is {kind_2}.",
+                who=who,
+                x=x,
+                kind=kind_of(have.dtype),
+                w=w,
+                kind_2=kind_of(want.dtype),
+            ),
+            (reason, more),
+            check=said("See where {x} became {kind}.", x=x, kind=kind_of(have.dtype)),
             wanted_dtype=kind_of(want.dtype),
             found_dtype=kind_of(have.dtype),
             operand=case.position(have),
@@ -336,10 +411,21 @@ def dtypes(case: Case) -> Finding | None:
         x, y = case.name(tensors[0], "the left side"), case.name(tensors[1], "the right side")
         return case.found(
             "dtype",
-            f"An operation in place keeps the dtype: {kind_of(tensors[1].dtype)} does not go into "
-            f"{x}, which is {kind_of(tensors[0].dtype)}.",
-            f"{x} holds {kind_of(tensors[0].dtype)} and {y} {kind_of(tensors[1].dtype)}; the "
-            f"result would be {kind_of(torch.result_type(tensors[0], tensors[1]))}.",
+            said(
+                "An operation in place keeps the dtype: {kind} does not go into {x}, which is "
+                "{kind_2}.",
+                kind=kind_of(tensors[1].dtype),
+                x=x,
+                kind_2=kind_of(tensors[0].dtype),
+            ),
+            said(
+                "{x} holds {kind} and {y} {kind_2}; the result would be {kind_3}.",
+                x=x,
+                kind=kind_of(tensors[0].dtype),
+                y=y,
+                kind_2=kind_of(tensors[1].dtype),
+                kind_3=kind_of(torch.result_type(tensors[0], tensors[1])),
+            ),
             wanted_dtype=kind_of(tensors[1].dtype),
             found_dtype=kind_of(tensors[0].dtype),
             operand=case.position(tensors[0]),
@@ -349,10 +435,20 @@ def dtypes(case: Case) -> Finding | None:
         x = case.name(have, "the input")
         return case.found(
             "dtype",
-            f"{case.who(crash.op)} needs floating-point numbers: {x} is {kind_of(have.dtype)}.",
-            f"{x} {shape_text(have)} holds {kind_of(have.dtype)}, for which torch has no "
-            f"{crash.op}. With `.float()` it runs.",
-            check=f"See whether {x} is meant to hold class numbers, or measurements.",
+            said(
+                "{who} needs floating-point numbers: {x} is {kind}.",
+                who=case.who(crash.op),
+                x=x,
+                kind=kind_of(have.dtype),
+            ),
+            said(
+                "{x} {shape} holds {kind}, for which torch has no {op}. With `.float()` it runs.",
+                x=x,
+                shape=case.shape(have),
+                kind=kind_of(have.dtype),
+                op=crash.op,
+            ),
+            check=said("See whether {x} is meant to hold class numbers, or measurements.", x=x),
             wanted_dtype="float32",
             found_dtype=kind_of(have.dtype),
             operand=case.position(have),
@@ -392,9 +488,12 @@ def leaf_in_place(case: Case) -> Finding | None:
         x = case.name(target, "it")
         return case.found(
             "other",
-            f"{x} is a leaf that requires grad: it cannot be changed in place.",
-            f"Autograd must keep the value of a parameter as it was for the backward pass. Work on "
-            f"a copy, `{x}.clone()`, or write the operation without in-place.",
+            said("{x} is a leaf that requires grad: it cannot be changed in place.", x=x),
+            said(
+                "Autograd must keep the value of a parameter as it was for the backward pass. "
+                "Work on a copy, `{x}.clone()`, or write the operation without in-place.",
+                x=x,
+            ),
         )
     return None
 
@@ -410,16 +509,23 @@ def one_number(case: Case) -> Finding | None:
     if op in ("item", "bool", "int", "float", "index", "tolist") and tensor.numel() != 1:
         return case.found(
             "item",
-            f"Only a tensor of one element becomes a plain number: {x} {shape_text(tensor)} has "
-            f"{tensor.numel()}.",
-            f"An `if`, `int()`, `float()` or `.item()` asks {x} for one answer. `.any()`, "
-            "`.all()`, `.mean()` make one of many.",
+            said(
+                "Only a tensor of one element becomes a plain number: {x} {shape} has {value}.",
+                x=x,
+                shape=case.shape(tensor),
+                value=tensor.numel(),
+            ),
+            said(
+                "An `if`, `int()`, `float()` or `.item()` asks {x} for one answer. `.any()`, "
+                "`.all()`, `.mean()` make one of many.",
+                x=x,
+            ),
         )
     if op == "numpy" and tensor.requires_grad:
         return case.found(
             "item",
-            f"numpy needs a tensor without gradient: {x} requires one.",
-            f"`{x}.detach().numpy()` gives the numbers alone.",
+            said("numpy needs a tensor without gradient: {x} requires one.", x=x),
+            said("`{x}.detach().numpy()` gives the numbers alone.", x=x),
         )
     return None
 
@@ -481,29 +587,48 @@ def _arguments(
         n for i, n in enumerate(wanted) if n in needed and i >= len(args) and n not in kwargs
     ]
     unknown = [n for n in kwargs if n not in signature.parameters]
-    head = f"{name}.forward takes {counted(len(wanted), 'input')} ({', '.join(wanted)})"
+    head = said(
+        "{name}.forward takes {inputs} ({wanted})",
+        name=name,
+        inputs=Count(len(wanted), "input"),
+        wanted=", ".join(wanted),
+    )
     if len(needed) != len(wanted):
-        head += f", {len(needed)} of them needed"
-    rule = f"{head}: " + (f"it has no '{unknown[0]}'." if unknown else f"it is given {given}.")
+        head = said("{head}, {needed} of them needed", head=head, needed=len(needed))
+    rule = (
+        said("{head}: it has no '{name}'.", head=head, name=unknown[0])
+        if unknown
+        else said("{head}: it is given {given}.", head=head, given=given)
+    )
     first = args[0] if args else None
     if missing:
-        reason = f"Missing: {', '.join(missing)}."
+        reason = [said("Missing: {missing}.", missing=", ".join(missing))]
         if len(args) == 1 and isinstance(first, tuple | list) and len(first) == len(needed):
-            reason += (
-                f" It is given one {type(first).__name__} of {len(first)}, which would fit with a "
-                "star: `model(*inputs)`."
+            reason.append(
+                said(
+                    "It is given one {kind} of {count}, which would fit with a star: "
+                    "`model(*inputs)`.",
+                    kind=type(first).__name__,
+                    count=len(first),
+                )
             )
     elif unknown:
-        reason = f"The keyword '{unknown[0]}' is not among its inputs: {', '.join(wanted)}."
+        reason = [
+            said(
+                "The keyword '{name}' is not among its inputs: {wanted}.",
+                name=unknown[0],
+                wanted=", ".join(wanted),
+            )
+        ]
     else:
-        reason = f"{given - len(wanted)} too many are passed."
+        reason = [said("{count} too many are passed.", count=given - len(wanted))]
     if path and type(layer).__module__.startswith("torch.nn"):
-        reason += f" {path} is nn.{type(layer).__name__}."
+        reason.append(said("{path} is nn.{layer}.", path=path, layer=type(layer).__name__))
     return case.found(
         "arguments",
         rule,
-        reason,
-        check="Compare the call with the first line of the forward.",
+        tuple(reason),
+        check=said("Compare the call with the first line of the forward."),
         missing=tuple(missing),
         unknown=tuple(unknown),
         given=given,
@@ -527,9 +652,19 @@ def size_of_no_dimension(case: Case) -> Finding | None:
     x = case.name(tensor, "the tensor")
     return case.found(
         "axis",
-        f"{x} {shape_text(tensor)} has {dims(tensor.dim())}: there is no dimension {dim}.",
-        f"Dimensions are counted from 0, so the last one of {x} is {tensor.dim() - 1}. A dimension "
-        "is missing that was there when this line was thought of.",
+        said(
+            "{x} {shape} has {dimensions}: there is no dimension {dim}.",
+            x=x,
+            shape=case.shape(tensor),
+            dimensions=Count(tensor.dim(), "dimension"),
+            dim=dim,
+        ),
+        said(
+            "Dimensions are counted from 0, so the last one of {x} is {value}. A dimension is "
+            "missing that was there when this line was thought of.",
+            x=x,
+            value=tensor.dim() - 1,
+        ),
         *((tensor, d, None) for d in range(tensor.dim())),
         dim=dim,
         rank=tensor.dim(),
@@ -554,19 +689,33 @@ def unpacking(case: Case) -> Finding | None:
     if written.endswith((".shape", ".size()")) and tensor is not None:
         x = case.name(tensor, "the tensor")
         less = names > tensor.dim()
+        one_less = (
+            [said("If the batch is what is missing, `x.unsqueeze(0)` makes a batch of one.")]
+            if names - tensor.dim() == 1
+            else []
+        )
         return case.found(
             "unpack",
-            f"{counted(names, 'name')} for {dims(tensor.dim())}: {x} is {shape_text(tensor)}.",
-            f"The line expects {x} to be {ast.unparse(target)}; it has "
-            f"{abs(names - tensor.dim())} dimension{'s' * (abs(names - tensor.dim()) != 1)} "
-            f"{'fewer' if less else 'more'} than that."
-            + (
-                " If the batch is what is missing, `x.unsqueeze(0)` makes a batch of one."
-                if less and names - tensor.dim() == 1
-                else ""
+            said(
+                "{names} for {dimensions}: {x} is {shape}.",
+                names=Count(names, "name"),
+                dimensions=Count(tensor.dim(), "dimension"),
+                x=x,
+                shape=case.shape(tensor),
+            ),
+            (
+                said(
+                    "The line expects {x} to be {target}; it has {dimensions} fewer than that."
+                    if less
+                    else "The line expects {x} to be {target}; it has {dimensions} more than that.",
+                    x=x,
+                    target=ast.unparse(target),
+                    dimensions=Count(abs(names - tensor.dim()), "dimension"),
+                ),
+                *one_less,
             ),
             *((tensor, d, None) for d in range(tensor.dim())),
-            check=f"See whether {x} lacks its batch dimension.",
+            check=said("See whether {x} lacks its batch dimension.", x=x),
             names=names,
             rank=names,
         )
@@ -574,17 +723,29 @@ def unpacking(case: Case) -> Finding | None:
         x = case.name(tensor, "the tensor")
         return case.found(
             "unpack",
-            f"{counted(names, 'name')} on the left for {written}, which gives another number of "
-            "parts.",
-            f"Taking a tensor apart goes along its first dimension; {x} is {shape_text(tensor)}. "
-            "A layer that gives one tensor is not a pair.",
+            said(
+                "{names} on the left for {written}, which gives another number of parts.",
+                names=Count(names, "name"),
+                written=written,
+            ),
+            said(
+                "Taking a tensor apart goes along its first dimension; {x} is {shape}. A layer "
+                "that gives one tensor is not a pair.",
+                x=x,
+                shape=case.shape(tensor),
+            ),
             names=names,
         )
     words = " ".join(str(case.crash.error).split())
     return case.found(
         "unpack",
-        f"{counted(names, 'name')} on the left for what {written} gives: {words}.",
-        "The call gives back another number of things than the line takes apart.",
+        said(
+            "{names} on the left for what {written} gives: {words}.",
+            names=Count(names, "name"),
+            written=written,
+            words=words,
+        ),
+        said("The call gives back another number of things than the line takes apart."),
         names=names,
     )
 
@@ -612,8 +773,12 @@ def attribute(case: Case) -> Finding | None:
             what = "None" if value is None else f"a {type(value).__name__} of {len(value)}"
             return case.found(
                 "type",
-                f"`.{name}` belongs to a tensor: here it is asked of {what}.",
-                found.reason,
+                said(
+                    "`.{name}` belongs to a tensor: here it is asked of {what}.",
+                    name=name,
+                    what=what,
+                ),
+                found.report.reason,
                 check=found.report.check or "",
                 **found.facts,
             )
@@ -625,16 +790,24 @@ def attribute(case: Case) -> Finding | None:
         near = _nearest(name, value)
         return case.found(
             "attribute",
-            f"{owner} has no attribute '{name}'.",
-            f"`{text or name}` asks for it; it was not set in `__init__`"
-            + (f". There is '{near}'." if near else ", or under another name."),
+            said("{owner} has no attribute '{name}'.", owner=owner, name=name),
+            said(
+                "`{text}` asks for it; it was not set in `__init__`. There is '{near}'.",
+                text=text or name,
+                near=near,
+            )
+            if near
+            else said(
+                "`{text}` asks for it; it was not set in `__init__`, or under another name.",
+                text=text or name,
+            ),
             near=near,
         )
     if isinstance(value, Tensor):
         return case.found(
             "attribute",
-            f"A tensor has no attribute '{name}'.",
-            f"`{text}` asks a tensor {shape_text(value)} for it.",
+            said("A tensor has no attribute '{name}'.", name=name),
+            said("`{text}` asks a tensor {shape} for it.", text=text, shape=case.shape(value)),
         )
     return None
 
@@ -656,7 +829,10 @@ def not_implemented(case: Case) -> Finding | None:
     what = type(layer).__name__
     return case.found(
         "attribute",
-        f"{what} has no forward.",
-        f"{what} holds modules and cannot be called itself: call its parts, one after the other. "
-        "A forward that is misspelt or indented into `__init__` is not found either.",
+        said("{what} has no forward.", what=what),
+        said(
+            "{what} holds modules and cannot be called itself: call its parts, one after the "
+            "other. A forward that is misspelt or indented into `__init__` is not found either.",
+            what=what,
+        ),
     )
