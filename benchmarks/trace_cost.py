@@ -1,68 +1,158 @@
-"""What a trace costs beside the plain forward, for every lesson at its first preset.
+"""What a trace costs beside the plain forward.
 
-    python benchmarks/trace_cost.py [--repeat 5]
+    python benchmarks/trace_cost.py [--repeat 15] [--clock cpu] [--profile CASE] [NAME ...]
 
-The runs are interleaved, so that a noisy machine disturbs all alike; printed are medians, and the
-ratio to the plain forward of the same run.
+The cases are blocks as people trace them (CBAM, a non-local block, an encoder layer), a CBAM so
+small that nothing but the tracing is measured, and every lesson at its first preset; NAME keeps to
+some.  Everything runs in one process on one thread and interleaved, so that a noisy machine
+disturbs all alike.  Printed are the median and the minimum of the plain forward, and for each kind
+of trace the ratio of its median and of its minimum to these:
+
+    shapes    `trace(..., values=False)`, with its warnings
+    bare      the same without diagnosis: what recording alone costs
+    values    with statistics and heatmaps
+    meta      shapes without computing
 """
 
 from __future__ import annotations
 
 import argparse
+import cProfile
+import pstats
+import random
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from modules import LESSONS
-from tracer import Trace, trace
+from modules.non_local import NonLocalBlock
+from tracer import trace
+
+KINDS: dict[str, dict[str, Any]] = {
+    "shapes": {"values": False},
+    "bare": {"values": False, "diagnose": False},
+    "values": {},
+    "meta": {"values": False, "device": "meta"},
+}
 
 
-def seconds(run: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    run()
-    return time.perf_counter() - began
+class CBAM(nn.Module):
+    """Convolutional block attention (Woo et al., ECCV 2018): (B, C, H, W) → (B, C, H, W)."""
+
+    def __init__(self, channels: int, reduction: int = 16, kernel: int = 7) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Conv2d(channels, channels // reduction, 1, bias=False),
+            nn.ReLU(),
+            nn.Conv2d(channels // reduction, channels, 1, bias=False),
+        )
+        self.conv = nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        average = self.mlp(nn.functional.adaptive_avg_pool2d(x, 1))
+        highest = self.mlp(nn.functional.adaptive_max_pool2d(x, 1))
+        x = x * torch.sigmoid(average + highest)
+        mean = torch.mean(x, dim=1, keepdim=True)
+        top, _ = torch.max(x, dim=1, keepdim=True)
+        gate = torch.sigmoid(self.conv(torch.cat([mean, top], dim=1)))
+        return x * gate
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    model: nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+def cases() -> Iterator[tuple[str, Callable[[], Case]]]:
+    def of(name: str, build: Callable[[], nn.Module], *shape: int) -> tuple[str, Any]:
+        return name, lambda: Case(name, build().eval(), (torch.randn(shape),), {})
+
+    yield of("cbam", lambda: CBAM(256), 2, 256, 100, 148)
+    yield of("non_local", lambda: NonLocalBlock(64, mode="embedded_gaussian"), 6, 64, 32, 32)
+    yield of(
+        "encoder_layer", lambda: nn.TransformerEncoderLayer(256, 8, batch_first=True), 4, 128, 256
+    )
+    yield of("cbam_tiny", lambda: CBAM(32), 1, 32, 8, 8)
+    for lesson in LESSONS:
+
+        def build(lesson: Any = lesson) -> Case:
+            settings = lesson.settings(lesson.presets[0].name)
+            args, kwargs = lesson.inputs(settings, lesson.kinds[0], 0)
+            return Case(lesson.key, lesson.build(settings).eval(), args, kwargs)
+
+        yield f"lesson {lesson.key}", build
+
+
+def measured(
+    runs: dict[str, Callable[[], object]], repeat: int, clock: Callable[[], float]
+) -> dict[str, tuple[float, float]]:
+    """Median and minimum of each, in milliseconds; the first turn warms up.  Their order changes,
+    since what runs after a large one finds other memory."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    shuffle = random.Random(0).shuffle
+    order = list(runs)
+    for turn in range(repeat + 1):
+        shuffle(order)
+        for name in order:
+            began = clock()
+            runs[name]()
+            took = clock() - began
+            if turn:
+                times[name].append(took * 1000)
+    return {name: (statistics.median(each), min(each)) for name, each in times.items()}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeat", type=int, default=5)
-    repeat = parser.parse_args().repeat
-    print(f"{'lesson':16} {'steps':>5} {'plain':>9} {'shapes':>15} {'values':>15} {'meta':>9} JSON")
-    for lesson in LESSONS:
-        settings = lesson.settings(lesson.presets[0].name)
-        model = lesson.build(settings).eval()
-        args, kwargs = lesson.inputs(settings, lesson.kinds[0], 0)
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--repeat", type=int, default=15)
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    parser.add_argument("--profile", metavar="CASE", help="profile shapes-only traces of one case")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    clock = time.perf_counter if options.clock == "wall" else time.thread_time
+    chosen = {name: build for name, build in cases() if not options.names or name in options.names}
+    if options.profile:
+        profile(dict(cases())[options.profile](), options.repeat)
+        return
+    print(f"{'case':24} {'steps':>5} {'plain':>17}  " + "".join(f"{k:>16}" for k in KINDS))
+    for name, build in chosen.items():
+        case = build()
         runs: dict[str, Callable[[], object]] = {
-            "plain": lambda m=model, a=args, k=kwargs: m(*a, **k),
-            "shapes": lambda m=model, a=args, k=kwargs: trace(m, *a, values=False, **k),
-            "values": lambda m=model, a=args, k=kwargs: trace(m, *a, **k),
-            "meta": lambda m=model, a=args, k=kwargs: trace(
-                m, *a, values=False, device="meta", **k
-            ),
+            "plain": partial(case.model, *case.args, **case.kwargs),
         }
+        for kind, how in KINDS.items():
+            runs[kind] = partial(trace, case.model, *case.args, **how, **case.kwargs)
         with torch.no_grad():
-            times: dict[str, list[float]] = {name: [] for name in runs}
-            for turn in range(repeat + 1):
-                for name, run in runs.items():
-                    took = seconds(run)
-                    if turn:  # the first turn warms up
-                        times[name].append(took)
-            t = runs["values"]()
-        assert isinstance(t, Trace)
-        median = {name: statistics.median(values) * 1000 for name, values in times.items()}
-        ratio = {name: value / median["plain"] for name, value in median.items()}
-        print(
-            f"{lesson.key:16} {len(t.steps):5} {median['plain']:6.1f} ms"
-            f" {median['shapes']:6.1f} ms {ratio['shapes']:4.2f}×"
-            f" {median['values']:6.1f} ms {ratio['values']:4.2f}×"
-            f" {median['meta']:6.1f} ms {len(t.to_json()) / 1e6:.2f} MB"
-        )
+            steps = len(trace(case.model, *case.args, values=False, **case.kwargs).steps)
+            found = measured(runs, options.repeat, clock)
+        median, least = found.pop("plain")
+        row = "".join(f"{m / median:7.2f}× {low / least:6.2f}×" for m, low in found.values())
+        print(f"{name:24} {steps:5} {median:7.2f} {least:6.2f} ms  {row}", flush=True)
+
+
+def profile(case: Case, repeat: int) -> None:
+    with torch.no_grad():
+        trace(case.model, *case.args, values=False, **case.kwargs)
+        profiler = cProfile.Profile()
+        profiler.enable()
+        for _ in range(repeat):
+            trace(case.model, *case.args, values=False, **case.kwargs)
+        profiler.disable()
+    pstats.Stats(profiler).sort_stats("tottime").print_stats(45)
 
 
 if __name__ == "__main__":
