@@ -19,7 +19,7 @@ from modules.lesson import Lesson, run
 from tracer import Call, Step, Trace
 from tracer.document import Source
 from tracer.language import read, translations, update
-from tracer.source import filled, placeholders
+from tracer.source.notes import filled, placeholders
 
 _HERE = Path(__file__).parent
 

@@ -17,7 +17,7 @@ from tracer.crash import Crash
 from tracer.document import Trace
 from tracer.isolation import moved
 from tracer.recorder import record
-from tracer.source import with_edited_lines
+from tracer.source.edits import with_edited_lines
 
 
 def trace(

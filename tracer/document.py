@@ -11,11 +11,13 @@ import base64
 import binascii
 import dataclasses
 import importlib
+import io
+import itertools
 import json
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import EllipsisType
@@ -377,32 +379,47 @@ class Fix:
         """`source` with the edits of `file` made (of the only file that the fix edits, if None).
 
         Raises:
-            ValueError: an edit lies outside the text, or `file` is None and there are several.
+            ValueError: an edit lies outside the text, two overlap, or `file` is None and there are
+                several.
         """
         files = {edit.file for edit in self.edits}
         if file is None and len(files) > 1:
             raise ValueError(f"This fix edits {len(files)} files: say which one this is.")
-        lines = source.splitlines(keepends=True)
+        return with_edits(source, [edit for edit in self.edits if file in (None, edit.file)])
 
-        def offset(line: int, column: int) -> int:
-            if not 1 <= line <= len(lines) + 1 or (line > len(lines) and column):
-                raise ValueError(f"The text has no line {line}.")
-            if line <= len(lines) and column > len(lines[line - 1]):
-                raise ValueError(f"Line {line} of the text has no column {column}.")
-            return sum(map(len, lines[: line - 1])) + column
 
-        stretches = sorted(
-            (
-                offset(edit.span.line, edit.span.column),
-                offset(edit.span.end_line, edit.span.end_column),
-                edit.replacement,
-            )
-            for edit in self.edits
-            if file is None or edit.file == file
+def with_edits(text: str, edits: Iterable[Edit]) -> str:
+    """The text of one file with the edits made; one that is given twice is made once.
+
+    Raises:
+        ValueError: two edits overlap, or one lies outside the text.
+    """
+    # Lines as Python's parser counts them: str.splitlines would end them at a form feed as well.
+    lines = io.StringIO(text, newline="").readlines()
+    starts = [0, *itertools.accumulate(map(len, lines))]
+
+    def offset(line: int, column: int) -> int:
+        length = len(lines[line - 1]) if 1 <= line <= len(lines) else 0
+        if not 1 <= line <= len(lines) + 1 or not 0 <= column <= length:
+            raise ValueError(f"The text has no column {column} in line {line}.")
+        return starts[line - 1] + column
+
+    stretches = sorted(
+        (
+            offset(edit.span.line, edit.span.column),
+            offset(edit.span.end_line, edit.span.end_column),
+            edit.replacement,
         )
-        for start, end, replacement in reversed(stretches):
-            source = source[:start] + replacement + source[end:]
-        return source
+        for edit in set(edits)
+    )
+    if any(end < start for start, end, _ in stretches):
+        raise ValueError("An edit ends before it starts.")
+    for (_, end, _), (start, _, _) in itertools.pairwise(stretches):
+        if start < end:
+            raise ValueError("Two edits change the same text.")
+    for start, end, replacement in reversed(stretches):
+        text = text[:start] + replacement + text[end:]
+    return text
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from torch.utils._pytree import tree_map_only
 from tracer.api import trace
 from tracer.document import Failure, Place, Trace
 from tracer.recorder import Cancelled, resolve
-from tracer.source import parsed
+from tracer.source.text import text_of
 from tracer.views.text import failure_text
 
 HEADING = "Shapewalk explains:"
@@ -323,7 +323,7 @@ def _value(node: ast.expr, scope: dict[str, Any]) -> Any:
 def _node(code: CodeType, lasti: int) -> ast.expr | ast.stmt | None:
     """What an instruction stands for in the source, None when that cannot be told."""
     line, end_line, column, end_column = (*code.co_positions(),)[lasti // 2]
-    file = parsed(code.co_filename)
+    file = text_of(code.co_filename)
     if file is None or not file.contains(code):
         return None
     if line is None or end_line is None or column is None or end_column is None:

@@ -33,7 +33,9 @@ from tracer.bind import bind, bind_layer, moved_operands, number, plain
 from tracer.crash import Crash, Frame, Running
 from tracer.isolation import State, exclusive, moved, random_state, storage, unobserved, version
 from tracer.ops.names import op_name
-from tracer.source import Pattern, Site, SourceReader, definition, filled, placeholders
+from tracer.source.notes import filled, placeholders
+from tracer.source.sites import Pattern, Site, SourceReader
+from tracer.source.text import first_line
 
 
 class Cancelled(BaseException):
@@ -1183,7 +1185,7 @@ class Recorder(TorchFunctionMode):
         code = getattr(inspect.unwrap(type(self.model).forward), "__code__", None)
         if code is None or code.co_filename.startswith(_TORCH):
             return _nowhere(self.model)
-        place = definition(code)
+        place = first_line(code)
         if place is None:
             return _nowhere(self.model)
         return Site(place, (), False, False, "", (), ())

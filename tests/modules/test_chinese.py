@@ -13,7 +13,7 @@ import pytest
 from modules import LESSONS, chinese, lesson
 from modules.lesson import run
 from tracer.language import read, translations, update
-from tracer.source import placeholders
+from tracer.source.notes import placeholders
 
 MODULES = sorted({each.build.__module__.rpartition(".")[2] for each in LESSONS})
 FORMULA = re.compile(r"\$\$.+?\$\$|\$.+?\$", re.DOTALL)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from modules.fbkd import LOSS, FBKDLoss, FBKDPair, FBKDStudentConnector, FBKDTeacherConnector
 from modules.lesson import check_claims, prepare, run, tensor
-from tracer.source import placeholders
+from tracer.source.notes import placeholders
 
 few = settings(max_examples=20, deadline=None)
 

@@ -30,7 +30,7 @@ from modules.hacnn import (
 from modules.inputs import scene
 from modules.lesson import Lesson, check_claims, prepare, run, tensor
 from modules.train_hacnn import centres, horses
-from tracer.source import placeholders
+from tracer.source.notes import placeholders
 
 few = settings(max_examples=20, deadline=None)
 State = dict[str, Tensor]

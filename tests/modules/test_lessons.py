@@ -16,7 +16,7 @@ from modules import LESSONS, lesson
 from modules.fbkd import MODES
 from modules.lesson import CheckedClaim, Lesson, Preset, check_claims, prepare, run, tensor
 from tracer import Trace
-from tracer.source import placeholders
+from tracer.source.notes import placeholders
 
 PRESETS = [
     pytest.param(each, preset, id=f"{each.key}-{preset.name}")

@@ -15,7 +15,7 @@ from torch import Tensor
 from modules.eca import ECALayer
 from modules.lesson import check_claims, prepare, run, tensor
 from modules.squeeze_excite import LESSON, SEBesideECA, SELayer
-from tracer.source import placeholders
+from tracer.source.notes import placeholders
 
 few = settings(max_examples=25, deadline=None)
 

@@ -20,7 +20,7 @@ from modules.lesson import run
 from tests.cells import forward_cell
 from tests.models import BY_KEY, MODELS, small_settings
 from tracer import Heatmap, Stats, Step, TensorNote, Trace, TraceFileError, document, load, trace
-from tracer.document import Constraint, Formula, Symbol
+from tracer.document import Constraint, Edit, Fix, Formula, Span, Symbol
 
 HERE = Path(document.__file__).parent
 
@@ -519,3 +519,35 @@ def test_formulas_go_there_and_back() -> None:
     imposed = json.loads(full.to_json())
     imposed["trace"]["constraints"][0]["step"] = 3
     assert "constraints[0].step is 3" in refused(json.dumps(imposed))
+
+
+def test_an_edit_after_a_form_feed_is_made_where_it_stands() -> None:
+    """Python's parser ends no line at a form feed, nor at the separators of Unicode."""
+    source = 'a = "\u2028"\n\x0c\nb = a.T\n'
+    fix = Fix("", (Edit("f", Span(3, 4, 3, 5), "c"),), True, (), "")
+    assert fix.apply(source) == 'a = "\u2028"\n\x0c\nb = c.T\n'
+
+
+def test_edits_of_windows_lines() -> None:
+    fix = Fix("", (Edit("f", Span(2, 4, 2, 5), "c"),), True, (), "")
+    assert fix.apply("a = 1\r\nb = a\r\n") == "a = 1\r\nb = c\r\n"
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        ((1, 0, 1, 3), (1, 2, 1, 5)),
+        ((1, 0, 2, 1), (2, 0, 2, 1)),
+    ],
+)
+def test_a_fix_whose_edits_overlap_is_refused(
+    spans: tuple[tuple[int, int, int, int], ...],
+) -> None:
+    edits = tuple(Edit("f", Span(*span), "x") for span in spans)
+    with pytest.raises(ValueError, match="same text"):
+        Fix("", edits, True, (), "").apply("a = b\nc = d\n")
+
+
+def test_an_edit_that_is_given_twice_is_made_once() -> None:
+    edit = Edit("f", Span(1, 5, 1, 5), ".T")
+    assert Fix("", (edit, edit), True, (), "").apply("a = b\n") == "a = b.T\n"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from tracer.document import Place, Span
-from tracer.source import File, extent_of, parsed, place
+from tracer.source.text import Text, extent_of, text_of
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,17 @@ def parameter(model: nn.Module, path: str) -> Place | None:
 
 def attribute(owner: nn.Module, name: str) -> Place | None:
     """Where `self.name = ...` stands in the owner's class."""
-    for file, scope, code in _classes(owner):
+    for file, scope in _classes(owner):
         for function, statement in _statements(scope):
             value = _assigned_to(statement, name)
             if value is not None:
-                return place(file, value, statement, f"{scope.name}.{function.name}", code)
+                return file.place(value, statement, f"{scope.name}.{function.name}")
     return None
 
 
 def default(owner: nn.Module, name: str) -> Place | None:
     """`heads=8` in the first line of the owner's `__init__`."""
-    for file, scope, code in _classes(owner):
+    for file, scope in _classes(owner):
         for function in scope.body:
             if not isinstance(function, ast.FunctionDef) or function.name != "__init__":
                 continue
@@ -84,13 +84,13 @@ def default(owner: nn.Module, name: str) -> Place | None:
             for arg, value in given:
                 if arg.arg == name:
                     extent = (*extent_of(arg)[:2], *extent_of(value)[2:])
-                    text, span = file.text(extent), file.span(extent)
+                    text, span = file.of(extent), file.span(extent)
                     where = f"{scope.name}.__init__"
-                    return Place(code, span.line, where, None, span, text, text, span)
+                    return Place(file.file, span.line, where, None, span, text, text, span)
     return None
 
 
-def _classes(owner: nn.Module) -> Iterator[tuple[File, ast.ClassDef, str]]:
+def _classes(owner: nn.Module) -> Iterator[tuple[Text, ast.ClassDef]]:
     """The classes of a module that were written outside torch, with their text."""
     for cls in type(owner).__mro__:
         if cls.__module__.startswith("torch") or cls is object:
@@ -99,7 +99,7 @@ def _classes(owner: nn.Module) -> Iterator[tuple[File, ast.ClassDef, str]]:
         code = next((getattr(f, "__code__", None) for f in own if f is not None), None)
         if code is None:
             continue
-        file = parsed(code.co_filename)
+        file = text_of(code.co_filename)
         if file is None or not file.contains(code):
             continue
         inside = [
@@ -110,10 +110,10 @@ def _classes(owner: nn.Module) -> Iterator[tuple[File, ast.ClassDef, str]]:
             and node.lineno <= code.co_firstlineno <= (node.end_lineno or 0)
         ]
         if inside:
-            yield file, max(inside, key=lambda node: node.lineno), code.co_filename
+            yield file, max(inside, key=lambda node: node.lineno)
 
 
-_Found = tuple[File, ast.Call, str, str]  # the text, the call, its function, the file's name
+_Found = tuple[Text, ast.Call, str]  # the text, the call, its function
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -154,7 +154,7 @@ def _within(
 ) -> _Found | None:
     """The call for `owner.<names>` in the owner's class."""
     kind = type(target).__name__
-    for file, scope, code in _classes(owner):
+    for file, scope in _classes(owner):
         values = [
             (function, value)
             for function, statement in _statements(scope)
@@ -164,7 +164,7 @@ def _within(
             value = _spelled(value, function)
             node = _stacked(value, names[1:], function) or _child(value, names[1:], chain, kind)
             if node is not None:
-                return file, node, f"{scope.name}.{function.name}", code
+                return file, node, f"{scope.name}.{function.name}"
         # Appended to a list in a loop, or built by another method: by what it was built with.
         everywhere = [
             (function.name, node)
@@ -175,12 +175,12 @@ def _within(
         ]
         everywhere = [pair for pair in everywhere if _agrees(pair[1], target)]
         if len(everywhere) == 1:
-            return file, everywhere[0][1], f"{scope.name}.{everywhere[0][0]}", code
+            return file, everywhere[0][1], f"{scope.name}.{everywhere[0][0]}"
         # Built by a function: the call of that function.
         if len(values) == 1 and len(names) > 1:
             function, value = values[0]
             if isinstance(value, ast.Call) and _called(value) not in _CONTAINERS:
-                return file, value, f"{scope.name}.{function.name}", code
+                return file, value, f"{scope.name}.{function.name}"
     return None
 
 
@@ -303,7 +303,7 @@ _RNN = ["input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropo
 
 
 def _described(found: _Found, path: str, owner: str, target: nn.Module) -> Built:
-    file, node, function, name = found
+    file, node, function = found
     statement = file.statement_at(extent_of(node)) or file.tree.body[0]
     enclosing = [
         f
@@ -319,9 +319,9 @@ def _described(found: _Found, path: str, owner: str, target: nn.Module) -> Built
         )
     return Built(
         path=path,
-        place=place(file, node, statement, function, name),
+        place=file.place(node, statement, function),
         arguments={
-            name: (file.text(extent_of(value)), file.span(extent_of(value)))
+            name: (file.of(value), file.span(value))
             for name, value in _named(node, type(target)).items()
         },
         parameters=taken,

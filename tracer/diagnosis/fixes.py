@@ -22,7 +22,6 @@ from tracer.diagnosis import (
     rules,
 )
 from tracer.diagnosis.budget import RECORDED, Budget, OutOfBudget, TooCostly
-from tracer.diagnosis.edits import applied, between, called, text_of
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.fixes_scene import REPAIRS, Candidate, Scene
 from tracer.diagnosis.rebuild import recovered
@@ -34,9 +33,11 @@ from tracer.diagnosis.verify import (
     Outcome,
     unobserved_output,
 )
-from tracer.document import Edit, Failure, Fix
+from tracer.document import Edit, Failure, Fix, with_edits
 from tracer.recorder import record
 from tracer.sentences import Said, said
+from tracer.source.edits import between
+from tracer.source.text import called, text_of
 
 # Each enters its repairs.
 SOURCES = (fixes_roots, fixes_layers, fixes_tensors, fixes_indices, fixes_calls)
@@ -389,12 +390,12 @@ def _composed(
                 current = text_of(name)
                 if current is None or current.text != texts.get(file):
                     raise CannotRunError(f"{name} is another text")
-                texts[file] = applied(texts[file], own)
+                texts[file] = with_edits(texts[file], own)
             elif file not in texts:
-                texts[file] = applied(_original(file), own)
+                texts[file] = with_edits(_original(file), own)
             else:
                 earlier = between(file, _original(file), texts[file])
-                texts[file] = applied(_original(file), (*earlier, *own))
+                texts[file] = with_edits(_original(file), (*earlier, *own))
         except ValueError as error:
             raise CannotRunError(str(error)) from error
     return tuple(texts.items())

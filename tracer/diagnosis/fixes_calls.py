@@ -9,12 +9,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from tracer.diagnosis.edits import Text, called, definition, given, parameter, text_of
 from tracer.diagnosis.fixes_layers import MAKERS
 from tracer.diagnosis.fixes_scene import Candidate, Scene, candidate, repair
 from tracer.diagnosis.fixes_tensors import LOSSES, sizes_of, values_of
 from tracer.document import Edit, Span
 from tracer.ops.names import op_name, shape_text
+from tracer.source.built import parameter
+from tracer.source.text import Text, called, definition, given, text_of
 
 # --- types -------------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tracer.diagnosis.edits import called
 from tracer.diagnosis.fixes_scene import (
     Candidate,
     Scene,
@@ -22,6 +21,7 @@ from tracer.diagnosis.fixes_scene import (
 )
 from tracer.document import Step
 from tracer.ops.names import op_name, shape_text
+from tracer.source.text import called
 
 _CONVS = (nn.modules.conv._ConvNd,)
 _RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)

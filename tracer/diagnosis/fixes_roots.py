@@ -10,7 +10,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tracer.diagnosis.edits import Text, called, given
 from tracer.diagnosis.fixes_scene import (
     Candidate,
     Made,
@@ -23,6 +22,7 @@ from tracer.diagnosis.fixes_scene import (
 )
 from tracer.document import Step
 from tracer.ops.names import op_name, shape_text
+from tracer.source.text import Text, called, given
 
 SEQUENCES = ("nn.RNN", "nn.LSTM", "nn.GRU", "nn.MultiheadAttention")
 _SIZES = [

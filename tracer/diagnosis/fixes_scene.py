@@ -15,21 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tracer.crash import Crash
-from tracer.diagnosis.edits import (
-    Built,
-    Text,
-    assigned_to_self,
-    called,
-    constructor,
-    default_of,
-    given,
-    parameters_of,
-    text_of,
-)
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.rebuild import local_numbers
 from tracer.diagnosis.verify import CannotRunError, Change
 from tracer.document import Edit, Failure, Place, Step
+from tracer.source.built import Built, assigned_to_self, constructor, default_of, parameters_of
+from tracer.source.text import Text, called, given, text_of
 
 Made = tuple[tuple[Edit, ...], Change | None]
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tracer.diagnosis.edits import Text, assigned_to_self, called, given, initialisers, parameter
 from tracer.diagnosis.fixes_layers import MAKERS, channels_first, permutation, remake_tensors
 from tracer.diagnosis.fixes_roots import squeezed
 from tracer.diagnosis.fixes_scene import (
@@ -28,6 +27,8 @@ from tracer.diagnosis.fixes_scene import (
 )
 from tracer.document import Edit, Span
 from tracer.ops.names import op_name, shape_text
+from tracer.source.built import assigned_to_self, initialisers, parameter
+from tracer.source.text import Text, called, given
 
 ELEMENTWISE = (
     "add",

@@ -12,8 +12,8 @@ from typing import Any
 from torch import nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
-from tracer.diagnosis.edits import constructor, default_of, initialisers, parameters_of
 from tracer.isolation import random_state
+from tracer.source.built import constructor, default_of, initialisers, parameters_of
 
 _PLAIN = (int, float, str, bool, tuple, list, type(None))
 _MOST = 20_000_000  # elements of parameters that are made for a comparison

@@ -26,7 +26,7 @@ from tracer.diagnosis.lineage import (
 from tracer.diagnosis.rules import broadcast_break, called
 from tracer.document import Failure, Operand, Place, Root, Step, TensorNote, Trace
 from tracer.ops.names import shape_text
-from tracer.source import definition
+from tracer.source.text import first_line
 
 
 def root(crash: Crash, finding: Finding, failure: Failure) -> Root | None:
@@ -209,7 +209,7 @@ def _wanted(layer: nn.Module) -> str:
 def _forward_place(crash: Crash, name: str) -> Place:
     """The forward of the model, where its inputs are named."""
     code = getattr(inspect.unwrap(type(crash.model).forward), "__code__", None)
-    place = definition(code) if code is not None else None
+    place = first_line(code) if code is not None else None
     if place is None or type(crash.model).__module__.startswith("torch."):
         return Place("", 0, type(crash.model).__name__, None, None, name, "", None)
     return replace(place, expression=name or place.expression)

@@ -26,10 +26,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 from tracer.diagnosis.budget import INITIALISED, MODULE, TRIAL, Budget, Meter, OutOfBudget, Watch
-from tracer.diagnosis.edits import Text, applied, of_user, text_of
 from tracer.diagnosis.rebuild import recoverable, with_modules_of
-from tracer.document import Edit
+from tracer.document import Edit, with_edits
 from tracer.isolation import moved, random_state, unobserved
+from tracer.source.built import of_user
+from tracer.source.text import Text, text_of
 
 Shapes = tuple[tuple[int, ...], ...]
 Change = Callable[[nn.Module], None]
@@ -566,7 +567,7 @@ def _edited(file: str, edits: tuple[Edit, ...]) -> str:
     if text is None:
         raise CannotRunError(f"{file} has no text")
     try:
-        return applied(text.text, edits)
+        return with_edits(text.text, edits)
     except ValueError as error:
         raise CannotRunError(str(error)) from error
 

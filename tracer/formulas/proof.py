@@ -38,7 +38,7 @@ from tracer.formulas.run import (
 from tracer.formulas.writing import Condition, Expr, symbol
 from tracer.isolation import moved
 from tracer.recorder import flatten_arguments
-from tracer.source import SourceReader
+from tracer.source.sites import SourceReader
 
 Sizes = dict[str, int]
 

@@ -29,7 +29,7 @@ from tracer import document
 from tracer.formulas.writing import symbol
 from tracer.isolation import storage
 from tracer.recorder import Operation, Recorder
-from tracer.source import SourceReader
+from tracer.source.sites import SourceReader
 
 Sizes = Mapping[str, int]
 Build = Callable[[Mapping[str, Any]], nn.Module]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tracer.document import Edit, Failure, Fix, Source
+from tracer.document import Edit, Failure, Fix, Source, with_edits
 
 _MOST_EDITS = 50  # of one fix: a trace may come from anyone
 
@@ -63,7 +63,8 @@ def changes(fix: Fix, known: Lines) -> Iterator[Change]:
 def _stretch(group: Sequence[Edit], last: int, lines: Mapping[int, str]) -> Iterator[Change]:
     file, first = group[0].file, group[0].span.line
     old = _at(lines, first, last)
-    if old is None or not all(_fits(edit, lines) for edit in group):
+    new = _edited(old, group, first) if old is not None else None
+    if old is None or new is None:
         for edit in group:
             span = edit.span
             # Whole lines that are put between others need no column to be understood.
@@ -73,7 +74,6 @@ def _stretch(group: Sequence[Edit], last: int, lines: Mapping[int, str]) -> Iter
             column = None if is_whole and empty else max(span.column, 0)
             yield Change(file, span.line, column, (), added)
         return
-    new = edited(old, group, first)
     while old and new and old[-1] == new[-1]:
         old, new = old[:-1], new[:-1]
     while old and new and old[0] == new[0]:
@@ -81,14 +81,24 @@ def _stretch(group: Sequence[Edit], last: int, lines: Mapping[int, str]) -> Iter
     yield Change(file, first, None, tuple(old), tuple(new))
 
 
-def edited(lines: Sequence[str], edits: Sequence[Edit], first: int) -> list[str]:
-    """`lines`, of which the first is number `first` of its file, with the edits made."""
-    text = list(lines)
-    for edit in sorted(edits, key=lambda e: (e.span.line, e.span.column), reverse=True):
-        start, stop = edit.span.line - first, edit.span.end_line - first
-        before, behind = text[start][: edit.span.column], text[stop][edit.span.end_column :]
-        text[start : stop + 1] = f"{before}{edit.replacement}{behind}".split("\n")
-    return text
+def _edited(lines: Sequence[str], edits: Sequence[Edit], first: int) -> list[str] | None:
+    """`lines`, of which the first is number `first` of its file, with the edits made; None where
+    they do not fit."""
+    moved = (
+        replace(
+            edit,
+            span=replace(
+                edit.span,
+                line=edit.span.line - first + 1,
+                end_line=edit.span.end_line - first + 1,
+            ),
+        )
+        for edit in edits
+    )
+    try:
+        return with_edits("\n".join(lines), moved).split("\n")
+    except ValueError:
+        return None
 
 
 def _at(lines: Mapping[int, str], first: int, last: int) -> list[str] | None:
@@ -98,14 +108,3 @@ def _at(lines: Mapping[int, str], first: int, last: int) -> list[str] | None:
             return None
         found.append(lines[number])
     return found or None
-
-
-def _fits(edit: Edit, lines: Mapping[int, str]) -> bool:
-    """Whether the span lies inside these lines and does not run backwards."""
-    span = edit.span
-    start, end = (span.line, span.column), (span.end_line, span.end_column)
-    return (
-        start <= end
-        and 0 <= span.column <= len(lines[span.line])
-        and 0 <= span.end_column <= len(lines[span.end_line])
-    )

@@ -30,7 +30,7 @@ from tracer.document import (
 )
 from tracer.ops.names import shape_text
 from tracer.sentences import Translate
-from tracer.views.diff import Lines, edited, known_lines
+from tracer.views.diff import Lines, changes, known_lines
 
 _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _RED, _GREEN = "\x1b[31m", "\x1b[32m"
@@ -793,27 +793,10 @@ def _fix_lines(number: int, fix: Fix, known: Lines, color: bool, width: int) -> 
 
 def _changes(fix: Fix, known: Lines) -> Iterator[tuple[str, list[str], list[str]]]:
     """For each stretch of lines that a fix edits: where it is, its lines, and the new ones."""
-    edits = sorted(fix.edits, key=lambda e: (e.file, e.span.line, e.span.column))
-    while edits:
-        group, last = [edits[0]], edits[0].span.end_line
-        for edit in edits[1:]:
-            if edit.file == group[0].file and edit.span.line <= last:
-                group.append(edit)
-                last = max(last, edit.span.end_line)
-        edits = [edit for edit in edits if not any(edit is each for each in group)]
-        first, file = group[0].span.line, group[0].file
-        where = _file_line(file, first)
-        lines = known.get(file, {})
-        backward = any(edit.span.end_line < edit.span.line for edit in group)
-        if backward or any(number not in lines for number in range(first, last + 1)):
-            written = [line for e in group for line in e.replacement.strip("\n").split("\n")]
-            yield f"{where}, column {group[0].span.column + 1}", [], [_clean(x) for x in written]
-            continue
-        old = [lines[number] for number in range(first, last + 1)]
-        new = edited(old, group, first)
-        while old and new and old[-1] == new[-1]:
-            old, new = old[:-1], new[:-1]
-        while old and new and old[0] == new[0]:
-            old, new = old[1:], new[1:]
+    for change in changes(fix, known):
+        where = _file_line(change.file, change.line)
+        if change.column is not None:
+            where += f", column {change.column + 1}"
+        old, new = change.old, change.new
         margin = min((len(x) - len(x.lstrip()) for x in (*old, *new) if x.strip()), default=0)
         yield where, [_clean(x[margin:]) for x in old], [_clean(x[margin:]) for x in new]

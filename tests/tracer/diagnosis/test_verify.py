@@ -21,9 +21,11 @@ from torch.nn import functional as F
 
 from tests.cells import run_cell
 from tracer.diagnosis.budget import Budget, OutOfBudget, TooCostly
-from tracer.diagnosis.edits import applied, between, constructor, text_of
 from tracer.diagnosis.verify import Bench, CannotRunError, Outcome, _Elementwise
-from tracer.document import Edit, Span
+from tracer.document import Edit, Span, with_edits
+from tracer.source.built import constructor
+from tracer.source.edits import between
+from tracer.source.text import text_of
 
 
 def edited(model: nn.Module | Callable[..., Any], old: str, new: str) -> Edit:
@@ -596,13 +598,13 @@ def test_edits_are_made_from_the_end_and_must_not_overlap() -> None:
         Edit("f", Span(2, 4, 2, 5), "e\n# more"),
         Edit("f", Span(1, 0, 1, 0), "# first\n"),
     )
-    new = applied(text, edits)
+    new = with_edits(text, edits)
     assert new == "# first\na = (b)\nc = e\n# more\n"
-    assert applied(text, between("f", text, new)) == new
+    assert with_edits(text, between("f", text, new)) == new
     with pytest.raises(ValueError, match="same text"):
-        applied(text, (Edit("f", Span(1, 0, 1, 5), "x"), Edit("f", Span(1, 4, 2, 1), "y")))
+        with_edits(text, (Edit("f", Span(1, 0, 1, 5), "x"), Edit("f", Span(1, 4, 2, 1), "y")))
     with pytest.raises(ValueError, match="column"):
-        applied(text, (Edit("f", Span(9, 0, 9, 1), "x"),))
+        with_edits(text, (Edit("f", Span(9, 0, 9, 1), "x"),))
 
 
 @pytest.mark.parametrize(
@@ -618,7 +620,7 @@ def test_edits_are_made_from_the_end_and_must_not_overlap() -> None:
     ],
 )
 def test_the_difference_of_two_texts_as_edits(old: str, new: str) -> None:
-    assert applied(old, between("f", old, new)) == new
+    assert with_edits(old, between("f", old, new)) == new
 
 
 @pytest.mark.parametrize(
@@ -645,7 +647,7 @@ def test_what_is_written_behind_an_expression_keeps_its_meaning(
     text = text_of(cell["f"].__code__.co_filename)
     assert text is not None
     value = text.tree.body[0].body[0].value  # type: ignore[attr-defined]
-    made = applied(text.text, (text.after(value, ".T"),))
+    made = with_edits(text.text, (text.after(value, ".T"),))
     assert made.splitlines()[1].strip() in (f"return {wanted}", f"return ({expression}).T")
 
 
@@ -716,4 +718,4 @@ def test_an_argument_is_replaced_or_added() -> None:
     ):
         built = constructor(model, path)
         assert built is not None
-        assert wanted in applied(built.text.text, (built.edit(name, value),))
+        assert wanted in with_edits(built.text.text, (built.edit(name, value),))

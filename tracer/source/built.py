@@ -1,257 +1,21 @@
-"""Where something is written, and the edits that change it: exact spans on the source text."""
+"""Which call built which layer: from a live module to the expression in some `__init__`."""
 
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
-import itertools
-import linecache
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from types import FunctionType
-from typing import Any
 
 import torch
 from torch import nn
 
-from tracer.document import Edit, Span
+from tracer.document import Edit
+from tracer.source.text import Text, called, definition, given
 
 TORCH = str(Path(torch.__file__).parent) + "/"
-
-Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-_ATOMS = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.List, ast.ListComp)
-
-
-class Text:
-    """One source file, parsed.  Columns are characters, as `Span` counts them."""
-
-    def __init__(self, file: str, lines: list[str]) -> None:
-        self.file = file
-        self.lines = lines
-        self.text = "".join(lines)
-        self.tree = ast.parse(self.text)
-
-    @cached_property
-    def parents(self) -> dict[ast.AST, ast.AST]:
-        return {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
-
-    @cached_property
-    def expressions(self) -> list[ast.expr]:
-        return [node for node in ast.walk(self.tree) if isinstance(node, ast.expr)]
-
-    def _character(self, line: int, column: int) -> int:
-        text = self.lines[line - 1]
-        return column if text.isascii() else len(text.encode()[:column].decode(errors="replace"))
-
-    def span(self, node: Any) -> Span:
-        return Span(
-            node.lineno,
-            self._character(node.lineno, node.col_offset),
-            node.end_lineno,
-            self._character(node.end_lineno, node.end_col_offset),
-        )
-
-    def of(self, node: ast.AST) -> str:
-        """The text of a node as it is written."""
-        return self.cut(self.span(node))
-
-    def cut(self, span: Span) -> str:
-        lines = self.lines[span.line - 1 : span.end_line]
-        if not lines:
-            return ""
-        lines = [*lines[:-1], lines[-1][: span.end_column]]
-        lines[0] = lines[0][span.column :]
-        return "".join(lines)
-
-    def at(self, span: Span | None) -> ast.AST | None:
-        """The expression, else the statement, that covers exactly this span."""
-        if span is None:
-            return None
-        found: ast.AST | None = None
-        for node in ast.walk(self.tree):
-            if getattr(node, "lineno", None) == span.line and self.span(node) == span:
-                if isinstance(node, ast.expr):
-                    return node
-                found = found or node
-        return found
-
-    def around(self, node: ast.AST, kinds: Any) -> Any:
-        """The nearest node of one of these classes that contains `node`."""
-        above = self.parents.get(node)
-        while above is not None and not isinstance(above, kinds):
-            above = self.parents.get(above)
-        return above
-
-    def statement(self, node: ast.AST) -> ast.stmt | None:
-        found = node if isinstance(node, ast.stmt) else self.around(node, ast.stmt)
-        return found if isinstance(found, ast.stmt) else None
-
-    def function(self, node: ast.AST) -> Any:
-        return self.around(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-
-    # --- edits ---
-
-    def replace(self, node: ast.AST, text: str) -> Edit:
-        return Edit(self.file, self.span(node), text)
-
-    def after(self, node: ast.AST, text: str) -> Edit:
-        """Write behind a node, which is put in parentheses where its precedence asks for them."""
-        if isinstance(node, _ATOMS) or self._in_parentheses(node):
-            span = self.span(node)
-            if self._in_parentheses(node) and not isinstance(node, _ATOMS):
-                span = self._parenthesised(span)
-            end = Span(span.end_line, span.end_column, span.end_line, span.end_column)
-            return Edit(self.file, end, text)
-        return self.replace(node, f"({self.of(node)}){text}")
-
-    def _parenthesised(self, span: Span) -> Span:
-        """The span with the parentheses that stand directly around it on its lines."""
-        before = self.lines[span.line - 1][: span.column].rstrip()
-        line = self.lines[span.end_line - 1]
-        behind = line[span.end_column :]
-        gap = len(behind) - len(behind.lstrip())
-        return Span(span.line, len(before) - 1, span.end_line, span.end_column + gap + 1)
-
-    def _in_parentheses(self, node: ast.AST) -> bool:
-        """`(a + b)`, where the brackets are no call's."""
-        span = self.span(node)
-        before = self.lines[span.line - 1][: span.column].rstrip()
-        behind = self.lines[span.end_line - 1][span.end_column :].lstrip()
-        if not (before.endswith("(") and behind.startswith(")")):
-            return False
-        outer = before[:-1].rstrip()
-        return not (outer[-1:].isalnum() or outer[-1:] in ("_", ")", "]", "'", '"')) or (
-            outer.split()[-1:] != [] and outer.split()[-1] in ("return", "in", "and", "or", "not")
-        )
-
-    def before(self, node: ast.AST, text: str) -> Edit:
-        span = self.span(node)
-        return Edit(self.file, Span(span.line, span.column, span.line, span.column), text)
-
-    def argument(self, call: ast.Call, name: str, position: int | None, text: str) -> Edit:
-        """Give `call` this argument: in place of the one it has, else as a further keyword."""
-        found = given(call, name, position)
-        if found is not None:
-            return self.replace(found, text)
-        span = self.span(call)
-        end = Span(span.end_line, span.end_column - 1, span.end_line, span.end_column - 1)
-        last = max(
-            (self.span(item) for item in (*call.args, *(k.value for k in call.keywords))),
-            key=lambda s: (s.end_line, s.end_column),
-            default=None,
-        )
-        if last is not None:
-            end = Span(last.end_line, last.end_column, last.end_line, last.end_column)
-            tail = self.cut(Span(end.line, end.column, span.end_line, span.end_column))
-            if tail.strip().startswith(")") and tail.strip() != ")":
-                # The last argument stands in brackets of its own.
-                line, column = span.end_line, span.end_column - 1
-                end = Span(line, column, line, column)
-        return Edit(self.file, end, f", {name}={text}" if last is not None else f"{name}={text}")
-
-
-def given(call: ast.Call, name: str, position: int | None = None) -> ast.expr | None:
-    """The expression that a call passes for this parameter."""
-    for keyword in call.keywords:
-        if keyword.arg == name:
-            return keyword.value
-    if position is not None and 0 <= position < len(call.args):
-        if any(isinstance(item, ast.Starred) for item in call.args[: position + 1]):
-            return None
-        return call.args[position]
-    return None
-
-
-_texts: dict[str, tuple[list[str], Text | None]] = {}
-
-
-def text_of(file: str) -> Text | None:
-    """The parsed file; None when there is no text or it does not parse."""
-    linecache.checkcache(file)
-    lines = linecache.getlines(file)
-    if not lines:
-        return None
-    known = _texts.get(file)
-    if known is not None and known[0] is lines:
-        return known[1]
-    try:
-        parsed = Text(file, lines)
-    except (SyntaxError, ValueError, RecursionError):
-        parsed = None
-    if len(_texts) > 200:
-        _texts.clear()
-    _texts[file] = (lines, parsed)
-    return parsed
-
-
-def applied(text: str, edits: tuple[Edit, ...]) -> str:
-    """The text of one file with its edits made, the last first.
-
-    Raises:
-        ValueError: two edits overlap, or one lies outside the text.
-    """
-    lines = text.splitlines(keepends=True)
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line))
-
-    def offset(line: int, column: int) -> int:
-        if (line, column) == (len(lines) + 1, 0):
-            return len(text)
-        if not 1 <= line <= len(lines) or column > len(lines[line - 1]):
-            raise ValueError(f"The text has no column {column} in line {line}.")
-        return starts[line - 1] + column
-
-    stretches = sorted(
-        (
-            offset(edit.span.line, edit.span.column),
-            offset(edit.span.end_line, edit.span.end_column),
-            edit.replacement,
-        )
-        for edit in dict.fromkeys(edits)
-    )
-    for (_, end, _), (start, _, _) in itertools.pairwise(stretches):
-        if start < end:
-            raise ValueError("Two edits change the same text.")
-    for start, end, replacement in reversed(stretches):
-        text = text[:start] + replacement + text[end:]
-    return text
-
-
-def between(file: str, old: str, new: str) -> tuple[Edit, ...]:
-    """Edits that turn `old` into `new`, as few characters as lines allow."""
-    before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
-    found: list[Edit] = []
-    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
-    for tag, i, j, k, m in matcher.get_opcodes():
-        if tag == "equal":
-            continue
-        if tag == "replace" and j - i == m - k:
-            for row in range(j - i):
-                found.append(_line_edit(file, i + row, before[i + row], after[k + row]))
-        else:
-            column = 0
-            start = Span(i + 1, column, j + 1, 0)
-            if j == len(before) and before:
-                start = Span(i + 1, 0, len(before), len(before[-1])) if i < j else start
-            found.append(Edit(file, start, "".join(after[k:m])))
-    return tuple(found)
-
-
-def _line_edit(file: str, row: int, old: str, new: str) -> Edit:
-    start = 0
-    while start < min(len(old), len(new)) and old[start] == new[start]:
-        start += 1
-    stop = 0
-    while stop < min(len(old), len(new)) - start and old[-1 - stop] == new[-1 - stop]:
-        stop += 1
-    return Edit(file, Span(row + 1, start, row + 1, len(old) - stop), new[start : len(new) - stop])
-
-
-# --- constructors -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -316,27 +80,6 @@ def initialisers(module: nn.Module) -> Iterator[tuple[Text, ast.FunctionDef]]:
             found = definition(function)
             if found is not None and isinstance(found[1], ast.FunctionDef):
                 yield found[0], found[1]
-
-
-def definition(function: Any) -> tuple[Text, Function] | None:
-    """The text and the node of a live function."""
-    function = inspect.unwrap(function)
-    code = getattr(function, "__code__", None)
-    text = text_of(code.co_filename) if code is not None else None
-    if code is None or text is None:
-        return None
-    for node in ast.walk(text.tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            if first == code.co_firstlineno and node.name == code.co_name:
-                return text, node
-        elif (
-            isinstance(node, ast.Lambda)
-            and code.co_name == "<lambda>"
-            and node.lineno == code.co_firstlineno
-        ):
-            return text, node
-    return None
 
 
 def constructor(model: nn.Module, path: str) -> Built | None:
@@ -428,12 +171,6 @@ def _is_self(node: ast.AST, name: str) -> bool:
         and isinstance(node.value, ast.Name)
         and node.value.id == "self"
     )
-
-
-def called(node: ast.AST) -> str:
-    """The last name of what is called: `Linear` of `nn.Linear(...)`."""
-    func = node.func if isinstance(node, ast.Call) else node
-    return getattr(func, "attr", None) or getattr(func, "id", None) or ""
 
 
 _Found = tuple[ast.Call, ast.Call | None]

@@ -1,0 +1,278 @@
+"""From a running frame to what was written: file, line, the exact expression, the names that the
+statement assigns, and the note above it."""
+
+from __future__ import annotations
+
+import ast
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from types import CodeType
+from typing import Any
+
+from tracer.document import Place, Source
+from tracer.source.text import Text, extent_of, header_extent, inside, text_of
+
+Pattern = str | tuple["Pattern", ...]
+"""What a statement assigns to: a name or attribute, or a tuple of such for unpacking.  A starred
+name keeps its star."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place in the source with what follows from the syntax alone.
+
+    `patterns` are the assignment targets if the expression is the statement's whole value,
+    `returned` is true if it is a return statement's whole value, `each` if the statement is a loop
+    over the expression.  `names` are the attribute chains in the statement, `used` those within
+    the expression.
+    """
+
+    place: Place
+    patterns: tuple[Pattern, ...]
+    returned: bool
+    each: bool
+    note: str
+    names: tuple[tuple[str, ...], ...]
+    used: tuple[tuple[str, ...], ...]
+
+
+class SourceReader:
+    """Finds sites and collects the `Source` table of one trace; not shared between threads."""
+
+    def __init__(self) -> None:
+        self.sources: list[Source] = []
+        self._texts: dict[str, Text | None] = {}
+        # By identity: equal code objects may come from different files.  What is looked up by an
+        # address is kept alive.
+        self._codes: dict[int, tuple[CodeType, _Code | None]] = {}
+        self._sites: dict[tuple[int, int], Site] = {}
+        self._functions: dict[tuple[str, int], int] = {}
+
+    def site(self, code: CodeType, lasti: int, fallback_line: int | None) -> Site:
+        key = id(code), lasti
+        site = self._sites.get(key)
+        if site is None:
+            site = self._sites[key] = self._find(code, lasti, fallback_line)
+        return site
+
+    def _find(self, code: CodeType, lasti: int, fallback_line: int | None) -> Site:
+        if id(code) not in self._codes:
+            name = code.co_filename
+            if name not in self._texts:
+                self._texts[name] = text_of(name)
+            text = self._texts[name]
+            self._codes[id(code)] = code, _code(code, text) if text is not None else None
+        known = self._codes[id(code)][1]
+        found = known.found(code, lasti, fallback_line) if known is not None else None
+        if found is None:
+            return _bare(code, fallback_line or code.co_firstlineno)
+        return found.as_source(self._number(found.source))
+
+    def _number(self, source: Source) -> int:
+        key = source.file, source.first
+        if key not in self._functions:
+            self._functions[key] = len(self.sources)
+            self.sources.append(source)
+        return self._functions[key]
+
+
+class _Found:
+    """A site, and the function that it is in; the function's number differs between traces."""
+
+    def __init__(self, site: Site, source: Source) -> None:
+        self.source = source
+        self._site = site
+        self._numbered: dict[int, Site] = {}
+
+    def as_source(self, number: int) -> Site:
+        if number not in self._numbered:
+            place = replace(self._site.place, source=number)
+            self._numbered[number] = replace(self._site, place=place)
+        return self._numbered[number]
+
+
+class _Code:
+    """What was found of one code object in one text: it holds for every trace."""
+
+    def __init__(self, code: CodeType, text: Text) -> None:
+        key = id(code)
+        self.code = weakref.ref(code, lambda _: _codes.pop(key, None))
+        self.text = text
+        self._positions = tuple(code.co_positions()) if text.contains(code) else ()
+        self._found: dict[int, _Found | None] = {}
+
+    def found(self, code: CodeType, lasti: int, line: int | None) -> _Found | None:
+        """None where the text has nothing to say, as it has changed since."""
+        if lasti not in self._found:
+            self._found[lasti] = self._find(code, lasti, line)
+        return self._found[lasti]
+
+    def _find(self, code: CodeType, lasti: int, fallback_line: int | None) -> _Found | None:
+        if not 0 <= lasti // 2 < len(self._positions):
+            return None
+        line, end_line, column, end_column = self._positions[lasti // 2]
+        line = line or fallback_line or code.co_firstlineno
+        if end_line is None or column is None or end_column is None:
+            statement = self.text.statement_on(line)
+            node: ast.AST | None = statement
+        else:
+            extent = (line, column, end_line, end_column)
+            statement = self.text.statement_at(extent)
+            node = self.text.expression_at(extent, statement) if statement is not None else None
+        if statement is None or node is None:
+            return None
+        first, last = self.text.enclosing(statement)
+        function = code.co_qualname.split(".<locals>")[0]
+        site = _described(self.text, code, statement, node)
+        return _Found(site, self.text.source(function, first, last))
+
+
+_codes: dict[int, _Code] = {}
+
+
+def _code(code: CodeType, text: Text) -> _Code:
+    known = _codes.get(id(code))
+    if known is None or known.text is not text or known.code() is not code:
+        known = _codes[id(code)] = _Code(code, text)
+    return known
+
+
+def _described(text: Text, code: CodeType, statement: ast.stmt, node: ast.AST) -> Site:
+    header = header_extent(statement, text)
+    if isinstance(statement, ast.Assign) and any(node is t for t in statement.targets):
+        node = statement  # writing through `x[...] = v` is all of the statement
+    extent = header if node is statement else extent_of(node)
+    span = text.span(extent)
+    place = Place(
+        file=code.co_filename,
+        line=span.line,
+        function=code.co_qualname,
+        source=None,
+        span=span,
+        expression=text.of(extent),
+        statement=text.of(header),
+        statement_span=text.span(header),
+    )
+    patterns, returned, each = _assigned(statement, node)
+    chains = tuple(_chains(statement))
+    within = [(extent_of(inner), chain) for inner, chain in chains]
+    used = dict.fromkeys(chain for at, chain in sorted(within) if inside(at, extent))
+    return Site(
+        place=place,
+        patterns=patterns,
+        returned=returned,
+        each=each,
+        note=text.note_above(statement),
+        names=tuple({chain for _, chain in chains}),
+        used=tuple(used),
+    )
+
+
+def _bare(code: CodeType, line: int) -> Site:
+    """A site of code that has no text, or whose text has changed."""
+    place = Place(code.co_filename, line, code.co_qualname, None, None, "", "", None)
+    return Site(place, (), False, False, "", (), ())
+
+
+def _values(node: ast.expr | None) -> Iterator[ast.expr]:
+    """The expressions that can become the value of `node`: itself, and a conditional's branches."""
+    if node is None:
+        return
+    yield node
+    if isinstance(node, ast.IfExp):
+        yield from _values(node.body)
+        yield from _values(node.orelse)
+    elif isinstance(node, ast.NamedExpr | ast.Await):
+        yield from _values(node.value)
+    elif isinstance(node, ast.BoolOp):
+        for value in node.values:
+            yield from _values(value)
+
+
+def _pattern(target: ast.expr) -> Pattern:
+    if isinstance(target, ast.Tuple | ast.List):
+        return tuple(_pattern(item) for item in target.elts)
+    if isinstance(target, ast.Starred):
+        inner = _pattern(target.value)
+        return f"*{inner}" if isinstance(inner, str) else inner
+    if isinstance(target, ast.Subscript):
+        return _pattern(target.value)
+    return ast.unparse(target)
+
+
+def _assigned(statement: ast.stmt, node: Any) -> tuple[tuple[Pattern, ...], bool, bool]:
+    """(targets, is the returned value, is looped over) of the expression `node`."""
+    for inner in ast.walk(statement) if node is not statement else ():
+        if isinstance(inner, ast.NamedExpr) and node in _values(inner.value):
+            return (_pattern(inner.target),), False, False
+    if isinstance(statement, ast.Assign):
+        for target in statement.targets:
+            # Writing through `x[...] = v`, and unpacking `a, b = tensor`, happen at the target.
+            if node is target:
+                return (_pattern(target),), False, False
+            pairs = _pairs(target, statement.value)
+            for part, value in pairs:
+                if node in _values(value):
+                    return (_pattern(part),), False, False
+        if node is statement or node in _values(statement.value):
+            return tuple(_pattern(target) for target in statement.targets), False, False
+    elif isinstance(statement, ast.AugAssign):
+        if node is statement or node is statement.target:
+            return (_pattern(statement.target),), False, False
+    elif isinstance(statement, ast.AnnAssign):
+        if node is statement or node in _values(statement.value):
+            return (_pattern(statement.target),), False, False
+    elif isinstance(statement, ast.Return):
+        if node is statement or node in _values(statement.value):
+            return (), True, False
+    elif isinstance(statement, ast.For | ast.AsyncFor) and node is statement.iter:
+        return (_pattern(statement.target),), False, True
+    return (), False, False
+
+
+def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """`a, b = f(x), g(x)` pairs each name with its expression."""
+    if (
+        isinstance(target, ast.Tuple)
+        and isinstance(value, ast.Tuple)
+        and len(target.elts) == len(value.elts)
+        and not any(isinstance(item, ast.Starred) for item in (*target.elts, *value.elts))
+    ):
+        for part, item in zip(target.elts, value.elts, strict=True):
+            yield part, item
+            yield from _pairs(part, item)
+
+
+def _chains(statement: ast.stmt) -> Iterator[tuple[ast.expr, tuple[str, ...]]]:
+    """The names and attribute chains that a statement's header reads: `x`, `self.conv.weight`."""
+    fields = [
+        value
+        for name, value in ast.iter_fields(statement)
+        if name not in ("body", "orelse", "finalbody", "handlers", "cases")
+    ]
+    stack: list[Any] = fields
+    while stack:
+        node = stack.pop()
+        if isinstance(node, list):
+            stack.extend(node)
+        elif isinstance(node, ast.AST):
+            stored = isinstance(getattr(node, "ctx", None), ast.Store)
+            if stored and not isinstance(statement, ast.AugAssign):
+                stack.extend(ast.iter_child_nodes(node))
+                continue
+            chain = _chain(node)
+            if chain is not None:
+                yield node, chain  # type: ignore[misc]
+            else:
+                stack.extend(ast.iter_child_nodes(node))
+
+
+def _chain(node: ast.AST) -> tuple[str, ...] | None:
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return None
+    return (node.id, *reversed(parts))

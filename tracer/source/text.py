@@ -1,0 +1,411 @@
+"""One source file, parsed once: its statements, expressions, functions and comments."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import linecache
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from types import CodeType
+from typing import Any
+
+from tracer.document import Comment, Edit, Place, Source, Span
+
+Extent = tuple[int, int, int, int]
+"""Line, column, end line, end column as ast and co_positions have them: columns in UTF-8 bytes."""
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+_PRAGMA = re.compile(r"(noqa|type|mypy|pyright|pyrefly|pylint|ruff|fmt|isort|pragma|flake8)\b *:")
+_ATOMS = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.List, ast.ListComp)
+
+
+class Text:
+    """One source file, parsed.  Columns are characters, as `Span` counts them, where an `Extent`
+    counts bytes."""
+
+    def __init__(self, file: str, lines: list[str]) -> None:
+        self.file = file
+        self.lines = lines
+        self.text = "".join(lines)
+        self.tree = ast.parse(self.text)
+        self._sources: dict[tuple[str, int], Source] = {}
+
+    @cached_property
+    def parents(self) -> dict[ast.AST, ast.AST]:
+        return {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
+
+    @cached_property
+    def expressions(self) -> list[ast.expr]:
+        return [node for node in ast.walk(self.tree) if isinstance(node, ast.expr)]
+
+    def _character(self, line: int, column: int) -> int:
+        text = self.lines[line - 1]
+        return column if text.isascii() else len(text.encode()[:column].decode(errors="replace"))
+
+    def span(self, what: ast.AST | Extent) -> Span:
+        line, column, end, end_column = what if isinstance(what, tuple) else extent_of(what)
+        return Span(line, self._character(line, column), end, self._character(end, end_column))
+
+    def of(self, what: ast.AST | Extent) -> str:
+        """The text of a node as it is written."""
+        return self.cut(self.span(what))
+
+    def cut(self, span: Span) -> str:
+        lines = self.lines[span.line - 1 : span.end_line]
+        if not lines:
+            return ""
+        lines = [*lines[:-1], lines[-1][: span.end_column]]
+        lines[0] = lines[0][span.column :]
+        return "".join(lines)
+
+    def at(self, span: Span | None) -> ast.AST | None:
+        """The expression, else the statement, that covers exactly this span."""
+        if span is None:
+            return None
+        found: ast.AST | None = None
+        for node in ast.walk(self.tree):
+            if getattr(node, "lineno", None) == span.line and self.span(node) == span:
+                if isinstance(node, ast.expr):
+                    return node
+                found = found or node
+        return found
+
+    def around(self, node: ast.AST, kinds: Any) -> Any:
+        """The nearest node of one of these classes that contains `node`."""
+        above = self.parents.get(node)
+        while above is not None and not isinstance(above, kinds):
+            above = self.parents.get(above)
+        return above
+
+    def statement(self, node: ast.AST) -> ast.stmt | None:
+        found = node if isinstance(node, ast.stmt) else self.around(node, ast.stmt)
+        return found if isinstance(found, ast.stmt) else None
+
+    def function(self, node: ast.AST) -> Any:
+        return self.around(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+
+    # --- places ---
+
+    @cached_property
+    def _statements(self) -> list[ast.stmt]:
+        return [node for node in ast.walk(self.tree) if isinstance(node, ast.stmt)]
+
+    @cached_property
+    def _by_line(self) -> dict[int, list[ast.stmt]]:
+        """The statements whose header covers a line, innermost last."""
+        found: dict[int, list[ast.stmt]] = {}
+        for statement in self._statements:
+            extent = header_extent(statement, self)
+            for line in range(extent[0], extent[2] + 1):
+                found.setdefault(line, []).append(statement)
+        return found
+
+    @cached_property
+    def _functions(self) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+        return [
+            node
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
+
+    @cached_property
+    def _definitions(self) -> set[tuple[int, str]]:
+        """(first line, name) of everything that compiles to a code object of its own."""
+        found: set[tuple[int, str]] = {(1, "<module>"), (0, "<module>")}
+        comprehensions = {
+            ast.ListComp: "<listcomp>",
+            ast.SetComp: "<setcomp>",
+            ast.DictComp: "<dictcomp>",
+            ast.GeneratorExp: "<genexpr>",
+            ast.Lambda: "<lambda>",
+        }
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+                found.add((first, node.name))
+            elif type(node) in comprehensions:
+                found.add((node.lineno, comprehensions[type(node)]))  # type: ignore[attr-defined]
+        return found
+
+    def definition(self, code: CodeType) -> Function | None:
+        """The function that was compiled to `code`; None when the file has changed since."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+                if first == code.co_firstlineno and node.name == code.co_name:
+                    return node
+            elif (
+                isinstance(node, ast.Lambda)
+                and code.co_name == "<lambda>"
+                and node.lineno == code.co_firstlineno
+            ):
+                return node
+        return None
+
+    def contains(self, code: CodeType) -> bool:
+        """False when the file has changed since the code was compiled."""
+        return (code.co_firstlineno, code.co_name) in self._definitions
+
+    def statement_on(self, line: int) -> ast.stmt | None:
+        found = self._by_line.get(line)
+        return found[-1] if found else None
+
+    def statement_at(self, extent: Extent) -> ast.stmt | None:
+        best = None
+        for statement in self._by_line.get(extent[0], ()):
+            header = header_extent(statement, self)
+            if inside(extent, header) and (
+                best is None or inside(header, header_extent(best, self))
+            ):
+                best = statement
+        return best or self.statement_on(extent[0])
+
+    def expression_at(self, extent: Extent, statement: ast.stmt) -> ast.AST:
+        """The node that the instruction's position names.
+
+        A call or attribute whose name is on a later line than its object is positioned from that
+        name on: such a one is found by its end.
+        """
+        by_end: ast.AST | None = None
+        for node in ast.walk(statement):
+            if not isinstance(node, ast.expr):
+                continue
+            found = extent_of(node)
+            if found == extent:
+                return node
+            if found[2:] == extent[2:] and found[:2] < extent[:2]:
+                attribute = node.func if isinstance(node, ast.Call) else node
+                if (
+                    isinstance(attribute, ast.Attribute)
+                    and extent_of(attribute.value)[2:] <= extent[:2]
+                ):
+                    by_end = node
+        return by_end or statement
+
+    def enclosing(self, statement: ast.stmt) -> tuple[int, int]:
+        """First and last line of the outermost function around the statement, or of the
+        module-level statement itself."""
+        best: tuple[int, int] | None = None
+        for node in self._functions:
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            last = node.end_lineno or node.lineno
+            inside = first <= statement.lineno and (statement.end_lineno or 0) <= last
+            if inside and (best is None or first < best[0]):
+                best = (first, last)
+        return best or (statement.lineno, statement.end_lineno or statement.lineno)
+
+    def note_above(self, statement: ast.stmt) -> str:
+        comment = self._comment(statement)
+        return comment.text if comment is not None else ""
+
+    def _comment(self, statement: ast.stmt) -> Comment | None:
+        decorators = getattr(statement, "decorator_list", [])
+        line = min([statement.lineno, *(d.lineno for d in decorators)])
+        first = line
+        while first > 1 and self.lines[first - 2].lstrip().startswith("#"):
+            first -= 1
+        if first == line or self.lines[line - 1][: statement.col_offset].strip():
+            return None
+        words = (
+            raw.strip().lstrip("#").removeprefix(" ") for raw in self.lines[first - 1 : line - 1]
+        )
+        text = "\n".join(line for line in words if not _PRAGMA.match(line)).strip()
+        if not text:
+            return None
+        return Comment(first=first, last=line - 1, line=statement.lineno, text=text)
+
+    def comments(self, first: int, last: int) -> Iterator[Comment]:
+        seen: set[int] = set()
+        for statement in sorted(self._statements, key=lambda s: (s.lineno, s.col_offset)):
+            if first < statement.lineno <= last and statement.lineno not in seen:
+                seen.add(statement.lineno)
+                comment = self._comment(statement)
+                if comment is not None and comment.first > first:
+                    yield comment
+
+    def source(self, function: str, first: int, last: int) -> Source:
+        """The lines of a function as a trace keeps them."""
+        key = function, first
+        if key not in self._sources:
+            self._sources[key] = Source(
+                file=self.file,
+                function=function,
+                first=first,
+                text="".join(self.lines[first - 1 : last]).rstrip("\n"),
+                comments=tuple(self.comments(first, last)),
+            )
+        return self._sources[key]
+
+    def place(self, node: ast.expr, statement: ast.stmt, function: str) -> Place:
+        span = self.span(node)
+        return Place(
+            file=self.file,
+            line=span.line,
+            function=function,
+            source=None,
+            span=span,
+            expression=self.of(node),
+            statement=self.of(statement),
+            statement_span=self.span(statement),
+        )
+
+    # --- edits ---
+
+    def replace(self, node: ast.AST, text: str) -> Edit:
+        return Edit(self.file, self.span(node), text)
+
+    def after(self, node: ast.AST, text: str) -> Edit:
+        """Write behind a node, which is put in parentheses where its precedence asks for them."""
+        if isinstance(node, _ATOMS) or self._in_parentheses(node):
+            span = self.span(node)
+            if self._in_parentheses(node) and not isinstance(node, _ATOMS):
+                span = self._parenthesised(span)
+            end = Span(span.end_line, span.end_column, span.end_line, span.end_column)
+            return Edit(self.file, end, text)
+        return self.replace(node, f"({self.of(node)}){text}")
+
+    def _parenthesised(self, span: Span) -> Span:
+        """The span with the parentheses that stand directly around it on its lines."""
+        before = self.lines[span.line - 1][: span.column].rstrip()
+        line = self.lines[span.end_line - 1]
+        behind = line[span.end_column :]
+        gap = len(behind) - len(behind.lstrip())
+        return Span(span.line, len(before) - 1, span.end_line, span.end_column + gap + 1)
+
+    def _in_parentheses(self, node: ast.AST) -> bool:
+        """`(a + b)`, where the brackets are no call's."""
+        span = self.span(node)
+        before = self.lines[span.line - 1][: span.column].rstrip()
+        behind = self.lines[span.end_line - 1][span.end_column :].lstrip()
+        if not (before.endswith("(") and behind.startswith(")")):
+            return False
+        outer = before[:-1].rstrip()
+        return not (outer[-1:].isalnum() or outer[-1:] in ("_", ")", "]", "'", '"')) or (
+            outer.split()[-1:] != [] and outer.split()[-1] in ("return", "in", "and", "or", "not")
+        )
+
+    def before(self, node: ast.AST, text: str) -> Edit:
+        span = self.span(node)
+        return Edit(self.file, Span(span.line, span.column, span.line, span.column), text)
+
+    def argument(self, call: ast.Call, name: str, position: int | None, text: str) -> Edit:
+        """Give `call` this argument: in place of the one it has, else as a further keyword."""
+        found = given(call, name, position)
+        if found is not None:
+            return self.replace(found, text)
+        span = self.span(call)
+        end = Span(span.end_line, span.end_column - 1, span.end_line, span.end_column - 1)
+        last = max(
+            (self.span(item) for item in (*call.args, *(k.value for k in call.keywords))),
+            key=lambda s: (s.end_line, s.end_column),
+            default=None,
+        )
+        if last is not None:
+            end = Span(last.end_line, last.end_column, last.end_line, last.end_column)
+            tail = self.cut(Span(end.line, end.column, span.end_line, span.end_column))
+            if tail.strip().startswith(")") and tail.strip() != ")":
+                # The last argument stands in brackets of its own.
+                line, column = span.end_line, span.end_column - 1
+                end = Span(line, column, line, column)
+        return Edit(self.file, end, f", {name}={text}" if last is not None else f"{name}={text}")
+
+
+_texts: dict[str, tuple[list[str], Text | None]] = {}
+_MOST_TEXTS = 1000
+
+
+def text_of(file: str) -> Text | None:
+    """The parsed file, kept while linecache keeps the same lines; None when there is no text or it
+    does not parse."""
+    linecache.checkcache(file)
+    lines = linecache.getlines(file)
+    if not lines:
+        return None
+    known = _texts.get(file)
+    if known is not None and known[0] is lines:
+        return known[1]
+    try:
+        text = Text(file, lines)
+    except (SyntaxError, ValueError, RecursionError):
+        text = None
+    if len(_texts) >= _MOST_TEXTS:
+        _texts.clear()
+    _texts[file] = (lines, text)
+    return text
+
+
+def definition(function: Any) -> tuple[Text, Function] | None:
+    """The text and the node of a live function."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    text = text_of(code.co_filename) if code is not None else None
+    node = text.definition(code) if text is not None and code is not None else None
+    return (text, node) if text is not None and node is not None else None
+
+
+def first_line(code: CodeType) -> Place | None:
+    """The place of a function: its first line."""
+    text = text_of(code.co_filename)
+    node = text.definition(code) if text is not None else None
+    if text is None or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return None
+    extent = (node.lineno, *header_extent(node, text)[1:])
+    written, span = text.of(extent), text.span(extent)
+    return Place(text.file, span.line, code.co_qualname, None, span, written, written, span)
+
+
+def given(call: ast.Call, name: str, position: int | None = None) -> ast.expr | None:
+    """The expression that a call passes for this parameter."""
+    for keyword in call.keywords:
+        if keyword.arg == name:
+            return keyword.value
+    if position is not None and 0 <= position < len(call.args):
+        if any(isinstance(item, ast.Starred) for item in call.args[: position + 1]):
+            return None
+        return call.args[position]
+    return None
+
+
+def called(node: ast.AST) -> str:
+    """The last name of what is called: `Linear` of `nn.Linear(...)`."""
+    func = node.func if isinstance(node, ast.Call) else node
+    return getattr(func, "attr", None) or getattr(func, "id", None) or ""
+
+
+def extent_of(node: Any) -> Extent:
+    return (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
+
+
+def inside(inner: Extent, outer: Extent) -> bool:
+    return outer[:2] <= inner[:2] and inner[2:] <= outer[2:]
+
+
+def header_extent(statement: ast.stmt, text: Text) -> Extent:
+    """The whole of a simple statement; of a compound one the part before its body."""
+    extent = extent_of(statement)
+    body = getattr(statement, "body", None) or getattr(statement, "cases", None)
+    if not body:
+        return extent
+    first = body[0]
+    pattern = getattr(first, "pattern", None)
+    start = extent_of(pattern if pattern is not None else first)
+    for decorator in getattr(first, "decorator_list", []):
+        start = min(start, extent_of(decorator))
+    line, end = start[0], text.lines[start[0] - 1].encode()[: start[1]].decode(errors="replace")
+    while line > extent[0] and (not end.strip() or end.strip().startswith(("#", "@", "case"))):
+        line -= 1
+        end = text.lines[line - 1]
+    end = _without_comment(end)
+    return (extent[0], extent[1], line, len(end.encode()))
+
+
+def _without_comment(line: str) -> str:
+    """A header's last line up to its colon, without a comment behind it."""
+    text = line.rstrip()
+    if not text.endswith(":"):
+        before, hash_sign, _ = text.partition("#")
+        if hash_sign and before.rstrip().endswith(":"):
+            text = before.rstrip()
+    return text
