@@ -37,6 +37,7 @@ from tracer import inputs
 from tracer.api import trace
 from tracer.document import Fix, Place, Trace
 from tracer.explain import explain, explained, note, traced
+from tracer.language import LANGUAGES, translator
 from tracer.views.text import annotated
 
 
@@ -99,11 +100,12 @@ def _trace(options: argparse.Namespace) -> int:
         result = named(result, model, args, kwargs, dims, build_at if known else None, known)
     _write(result, options)
     if options.json:
-        print(json.dumps(_answer(result), indent=2))
+        print(json.dumps(_answer(result, options.language), indent=2))
     else:
         terminal = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         width = shutil.get_terminal_size((100, 24)).columns
-        print(annotated(result, terminal, max(width, 60), symbols=options.symbols))
+        translate = translator(options.language)
+        print(annotated(result, terminal, max(width, 60), options.symbols, translate))
     _tell(result, options)
     return 0 if result.failure is None else 1
 
@@ -124,7 +126,7 @@ def _run(options: argparse.Namespace) -> int:
         if explaining.trace is None or explaining.trace.failure is None:
             return 1
         if options.json:
-            print(json.dumps(_answer(explaining.trace), indent=2))
+            print(json.dumps(_answer(explaining.trace, options.language), indent=2))
         _tell(explaining.trace, options)
         return 1
     return 0
@@ -221,6 +223,9 @@ def _add_answers(parser: argparse.ArgumentParser) -> None:
         "--apply", action="store_true", help="write that fix; the file as it was is kept as .orig"
     )
     parser.add_argument("--json", action="store_true", help="print the answer as JSON alone")
+    parser.add_argument(
+        "--language", choices=LANGUAGES, default="en", help="of the sentences on a failure"
+    )
 
 
 def _dtype(name: str | None) -> torch.dtype:
@@ -541,7 +546,7 @@ def _spare(path: Path) -> Path:
     return kept
 
 
-def _answer(result: Trace) -> dict[str, Any]:
+def _answer(result: Trace, language: str) -> dict[str, Any]:
     """What a program wants to know of a run."""
     failure = result.failure
     answer: dict[str, Any] = {
@@ -557,14 +562,15 @@ def _answer(result: Trace) -> dict[str, Any]:
     }
     if failure is not None:
         root = failure.root
+        rule, reason = failure.told(translator(language))
         answer["failure"] = {
             "type": failure.type,
             "message": failure.message,
             **_place(failure.place),
             "module": failure.module,
             "code": failure.violation.code if failure.violation is not None else "",
-            "rule": failure.rule,
-            "reason": failure.reason,
+            "rule": rule,
+            "reason": reason,
             "operands": [
                 _tensor(operand.note)
                 | {"expression": operand.expression, "file": operand.file, "line": operand.line}

@@ -11,6 +11,7 @@ import streamlit as st
 
 from tracer import Failure, Step, Trace, sandbox, worker
 from tracer.document import Fix, Root
+from tracer.language import translator
 from tracer.views.graph import shape_text
 from tracer.worker import Answer, Job, Limits, Problem
 from ui import access, debug_form, player
@@ -275,7 +276,8 @@ def _problem(problem: Problem) -> None:
 
 
 def _stopped(failure: Failure) -> str:
-    rule = failure.rule or f"{failure.type}: {failure.message}"
+    told, _ = failure.told(translator(language()))
+    rule = told or f"{failure.type}: {failure.message}"
     if not failure.expression:
         return prose(rule)
     where = say(
@@ -326,7 +328,7 @@ def _fixes(state: Desk, failure: Failure) -> None:
         st.info(
             say(
                 "No change of the code was found that is sound. {reason}",
-                reason=prose(failure.reason),
+                reason=prose(failure.told(translator(language()))[1]),
             ),
             icon=":material/lightbulb:",
         )

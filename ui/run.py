@@ -30,6 +30,7 @@ from modules.lesson import Size, known_solution, prepare
 from modules.lesson import run as run_lesson
 from modules.lesson import with_formulas as find_formulas
 from tracer import Cancelled, TensorNote, Trace, compute
+from tracer.language import translator
 from tracer.views.graph import shape_text
 from tracer.views.player import payload
 from ui.language import say
@@ -66,16 +67,18 @@ class CannotRun(ValueError):  # noqa: N818 - says what happened, as Cancelled do
 @dataclass(frozen=True)
 class Run:
     """A trace, ready to be shown. `dims` names the dimensions of the inputs; `stands_in` is true
-    of an outline, which shows what a run on the CPU would be like."""
+    of an outline, which shows what a run on the CPU would be like. `language` is what the notes and
+    the sentences of a failure are told in."""
 
     trace: Trace
     dims: tuple[tuple[str, str], ...] = ()
     stands_in: bool = False
+    language: str = "en"
 
     @cached_property
     def payload(self) -> bytes:
         """What the player draws, as JSON."""
-        body = payload(self.trace, dict(self.dims))
+        body = payload(self.trace, dict(self.dims), translator(self.language))
         if self.stands_in:
             for tensor in body["tensors"]:
                 # "meta" beside every name would only tell how we came by the shapes.
@@ -88,7 +91,7 @@ class Run:
 
     @cached_property
     def _chinese(self) -> Run:
-        return replace(self, trace=in_chinese(self.trace))
+        return replace(self, trace=in_chinese(self.trace), language="zh")
 
 
 @dataclass(frozen=True)

@@ -43,19 +43,26 @@ _ALIASES = 12
 _CONTAINERS = ("Sequential.forward",)  # their own text says less than a list of what they ran
 
 
-def annotated(trace: Trace, color: bool = False, width: int = 100, symbols: bool = False) -> str:
+def annotated(
+    trace: Trace,
+    color: bool = False,
+    width: int = 100,
+    symbols: bool = False,
+    translate: Translate = str,
+) -> str:
     """The source of every function that ran, in call order, with the shapes at the line ends.
 
     Functions that ran with the same shapes are shown once.  `color` uses ANSI sequences; `width`
     is the number of columns that shapes may use.  With `symbols` the shapes are formulas where
     the trace has them, and the header says what their letters are and what is demanded of them.
+    `translate` gives the sentences on a failure in another language.
     """
     sizes = _formulas if symbols else _numbers
     blocks = _merged(_blocks(trace, sizes))
     header = "\n".join([_header(trace, sizes), *(_legend(trace, width) if symbols else ())])
     parts = [header, *(_shown(block, color, width) for block in blocks)]
     if trace.failure is not None:
-        parts.append(failure_text(trace.failure, color, width, trace.sources))
+        parts.append(failure_text(trace.failure, color, width, trace.sources, translate, symbols))
     else:
         outputs = _table("output", [_note_text(note, sizes) for note in trace.outputs])
         parts.append(outputs or "no output")
@@ -68,18 +75,20 @@ def failure_text(
     width: int = 100,
     sources: Sequence[Source] = (),
     translate: Translate = str,
+    symbols: bool = False,
 ) -> str:
     """Where the forward stopped and why: its exception, each operand with where it came from and
     its offending dimensions marked, the rule that is broken, where the wrong size was born, and
     the fixes, best first.  `sources` (a trace's) let a fix show whole lines; `translate` gives the
-    sentences in another language (`tracer.language.translator`)."""
+    sentences in another language (`tracer.language.translator`); with `symbols` they name sizes by
+    their formulas."""
     lines = [f"Stopped {_whereabouts(failure.place, failure.module)}".strip()]
     lines += [f"    {line}" for line in _statement(failure.place, color)]
     message = [_clean(line) for line in failure.message.split("\n")] or [""]
     lines.append(f"{_clean(failure.type)}: {message[0]}".rstrip(": "))
     lines += [f"    {line}" for line in message[1:]]
     lines += [f"    {line}" for line in _operand_lines(failure.operands, color)]
-    rule, reason = failure.told(translate)
+    rule, reason = failure.told(translate, symbols)
     if rule:
         lines += ["", *_paragraph("Rule", rule, width)]
     if reason:
