@@ -19,6 +19,7 @@ import torch
 from playwright.sync_api import Browser, Page, Route
 
 from modules import fbkd, hacnn
+from tests.browser.test_failure_panel import suspicious, swallowed
 from tests.browser.test_player import net, pairs, student
 from tests.cells import forward_cell
 from tracer import Trace, trace
@@ -681,7 +682,7 @@ def test_the_modules_draw_what_they_draw_when_joined(page: Page) -> None:
         const [one, other] = [await html(address), await html(URL.createObjectURL(blob))];
         return [one.length, one.filter((each, index) => each !== other[index]).length];
     }"""
-    for recorded in (net(), pairs()[1]):
+    for recorded in (net(), pairs()[1], swallowed(), suspicious()):
         body = payload(recorded) | {"steps_shown": len(recorded.steps)}
         found = page.evaluate(
             code, [f"{ADDRESS}player.js", player.script(), json.loads(json.dumps(body))]
