@@ -38,6 +38,12 @@ def product(sizes: Iterable[Size]) -> Size:
     return math.prod(sizes)
 
 
+def quotient(whole: Size, part: Size) -> Size:
+    """How often `part`, which divides `whole`, goes into it."""
+    symbolic = any(hasattr(size, "free_symbols") for size in (whole, part))
+    return whole / part if symbolic else whole // part
+
+
 def ceil_div(size: Size, by: Size) -> Size:
     return -(-size // by)
 
@@ -66,7 +72,7 @@ Block = tuple[list[int], list[int]]
 
 def blocks(before: Shape, after: Shape) -> list[Block] | None:
     """The smallest groups of dimensions, those of size 1 left out, that hold the same elements
-    before and after a row-major reshape; None where the numbers of elements differ."""
+    before and after a row-major reshape; None where the numbers of elements differ, or are 0."""
     found: list[Block] = []
     sources = [axis for axis, size in enumerate(before) if not is_one(size)]
     targets = [axis for axis, size in enumerate(after) if not is_one(size)]
@@ -102,6 +108,25 @@ def _smaller(left: Size, right: Size, more_left: bool, more_right: bool) -> bool
     if divides and more_left:
         return True
     return False if more_right else (True if more_left else None)
+
+
+def leftover(
+    before: Shape, after: Shape, wild: int | None = None
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The dimensions of two shapes that are left when equal sizes at both ends are struck out;
+    `wild` in `after` is equal to any."""
+
+    def alike(a: Size, b: Size) -> bool:
+        return not differ(a, b) or (wild is not None and known(b) and b == wild)
+
+    short = min(len(before), len(after))
+    front = 0
+    while front < short and alike(before[front], after[front]):
+        front += 1
+    back = 0
+    while back < short - front and alike(before[-1 - back], after[-1 - back]):
+        back += 1
+    return tuple(range(front, len(before) - back)), tuple(range(front, len(after) - back))
 
 
 def clash(first: Sequence[Size], second: Sequence[Size]) -> tuple[int, int] | None:

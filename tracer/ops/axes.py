@@ -18,7 +18,7 @@ def axis_in(call: Call, value: Any, operand: int = 0, extra: int = 0) -> int:
     Raises:
         Refused: kind `axis`, there is no such dimension.
     """
-    need(known(value) and not isinstance(value, bool))
+    need(known(value) and not isinstance(value, bool) and operand < len(call.operands))
     rank = call.operands[operand].rank + extra
     if not -max(rank, 1) <= value < max(rank, 1):
         raise refuse("axis", *all_marks(call, operand), dim=value, rank=rank, at=operand)

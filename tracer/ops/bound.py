@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tracer.ops.algebra import differ, is_one
-from tracer.ops.call import At, Call, Shape, Size
+from tracer.ops.call import At, Call, Shape, Size, need
 
 SAME, MIXED, RESIZED, GROUPED = "same", "mixed", "resized", "grouped"
 JOINED, PIECE, REDUCED, NEW = "joined", "piece", "reduced", "new"
@@ -124,6 +124,7 @@ class Bound:
 
 def kept(call: Call, operand: int = 0) -> Dims:
     """All dimensions of an operand, handed on."""
+    need(operand < len(call.operands))
     return tuple(same(call, At(operand, dim)) for dim in range(call.operands[operand].rank))
 
 

@@ -103,6 +103,16 @@ class Call:
     def tensor(self, *names: str) -> int | None:
         return next(iter(self.tensors(*names)), None)
 
+    @property
+    def first(self) -> Operand:
+        """The operand that is worked on, `input`.
+
+        Raises:
+            Unclear: it is not the first.
+        """
+        need(self.tensor("input") == 0)
+        return self.operands[0]
+
     def shape(self, *names: str) -> Shape:
         """The shape of the one tensor under these names.
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from tracer.document import Step
-from tracer.ops import convolution, patches, product
+from tracer.ops import convolution, create, index, join, patches, product, reshape
 from tracer.ops.bound import Bound, Violation
 from tracer.ops.call import Call, Operand
 from tracer.ops.spec import TABLE, Op, bind
 from tracer.ops.steps import call_of
 
-__all__ = [
-    "TABLE",
-    "Bound",
-    "Call",
-    "Op",
-    "Operand",
-    "Violation",
-    "bind",
-    "bound_step",
-    "convolution",
-    "patches",
-    "product",
-]
+__all__ = ["FAMILIES", "TABLE", "Bound", "Call", "Op", "Operand", "Violation", "bind", "bound_step"]
+
+FAMILIES = (
+    convolution,
+    create,
+    index,
+    join,
+    patches,
+    product,
+    reshape,
+)
+"""Each enters its operations when it is imported."""
 
 
 def bound_step(step: Step) -> Bound | None:

@@ -1,0 +1,143 @@
+"""New tensors: filled, counted, drawn at random or given."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tracer.ops.algebra import differ, known
+from tracer.ops.bound import Bound, kept, new, refuse
+from tracer.ops.call import Call, Shape, Size, Unclear, need
+from tracer.ops.names import shape_text
+from tracer.ops.say import Spoken, Told
+from tracer.ops.spec import operation
+
+_WORDS = {
+    "zeros new_zeros": "zeros",
+    "ones new_ones": "ones",
+    "full new_full": "one value",
+    "empty new_empty empty_strided new_empty_strided": "whatever was in memory",
+    "rand": "uniform random numbers",
+    "randn": "normal random numbers",
+    "randint": "random whole numbers",
+    "randperm": "whole numbers in random order",
+    "arange range linspace": "evenly spaced numbers",
+    "logspace": "numbers evenly spaced on a log scale",
+    "eye": "ones on the diagonal, zeros elsewhere",
+    "tensor as_tensor from_numpy new_tensor scalar_tensor asarray": "the given numbers",
+    "tril_indices triu_indices": "positions of a triangle",
+    "hann_window hamming_window": "a smooth window",
+}
+_FILLED = {name: words for names, words in _WORDS.items() for name in names.split()}
+
+
+def _made(call: Call, *shape: Size) -> Bound:
+    if any(known(size) and size < 0 for size in shape):
+        raise refuse("arguments", shape=shape)
+    return Bound(call, (tuple(map(new, shape)),))
+
+
+def _words(step: Spoken) -> Told:
+    if step.ins and step.name in ("tensor", "as_tensor", "new_tensor", "asarray"):
+        return Told("Shape kept: the same values")
+    what = f"A new tensor {shape_text(step.out)}" if step.out else "A new single number"
+    return Told(f"{what}: {_FILLED[step.name]}")
+
+
+def _sized(call: Call) -> Bound:
+    size = call.sizes("size")
+    if size is None:
+        raise Unclear
+    return _made(call, *size)
+
+
+operation(
+    "zeros new_zeros ones new_ones full new_full empty new_empty empty_strided new_empty_strided "
+    "rand randn randint",
+    bind=_sized,
+    words=_words,
+)
+
+
+def _counted(call: Call) -> Bound:
+    return _made(call, call.size("n", "steps", "window_length"))
+
+
+operation(
+    "randperm linspace logspace hann_window hamming_window",
+    bind=_counted,
+    words=_words,
+)
+
+
+def _arange(call: Call) -> Bound:
+    start, stop, step = (call.get(name, default=d) for name, d in _ENDS)
+    ends = (start, stop, step)
+    need(all(type(end) in (int, float) and abs(end) < _MOST for end in ends))
+    if not step or (stop - start) * step < 0:
+        raise refuse("arguments", start=start, stop=stop, step=step)
+    if call.op == "range":  # the end is one of its numbers
+        return _made(call, math.floor((stop - start) / step) + 1)
+    if all(type(end) is int for end in ends):
+        return _made(call, -((start - stop) // step))
+    return _made(call, math.ceil((stop - start) / step))
+
+
+_MOST = 2**53  # beyond, a float is no whole number any more
+_MOST_ROWS = 100_000
+_ENDS = (("start", 0), ("end", 0), ("step", 1))
+
+operation("arange range", bind=_arange, words=_words)
+
+
+def _eye(call: Call) -> Bound:
+    rows = call.size("n")
+    return _made(call, rows, call.whole("m", default=rows))
+
+
+operation("eye", bind=_eye, words=_words)
+
+
+def _triangle(call: Call) -> Bound:
+    rows, columns = call.size("row"), call.size("col")
+    offset: Size = call.whole("offset", default=0)
+    need(all(map(known, (rows, columns, offset))) and rows <= _MOST_ROWS)
+    if rows < 0 or columns < 0:
+        raise refuse("arguments", rows=rows, columns=columns)
+    below = sum(min(max(row + offset + 1, 0), columns) for row in range(rows))
+    if call.op == "tril_indices":
+        return _made(call, 2, below)
+    return _made(call, 2, sum(min(max(columns - row - offset, 0), columns) for row in range(rows)))
+
+
+operation("tril_indices triu_indices", bind=_triangle, words=_words)
+
+
+def _given(call: Call) -> Bound:
+    data = call.tensor("data", "obj")
+    if data is not None:
+        return Bound(call, (kept(call, data),))
+    if call.results:
+        return _made(call, *call.results[0].shape)
+    if call.op == "scalar_tensor":
+        return _made(call)
+    return _made(call, *_nested(call.arguments.get("data", call.arguments.get("obj"))))
+
+
+def _nested(value: Any) -> Shape:
+    """The shape of numbers in tuples.
+
+    Raises:
+        Refused: they form no rectangle.
+        Unclear: it is something else, such as an array.
+    """
+    if isinstance(value, bool | int | float):
+        return ()
+    need(isinstance(value, tuple))
+    inner = [_nested(part) for part in value]
+    if any(len(a) != len(inner[0]) or any(map(differ, a, inner[0])) for a in inner[1:]):
+        raise refuse("arguments", data=len(value))
+    return (len(value), *(inner[0] if inner else ()))
+
+
+operation("tensor as_tensor from_numpy new_tensor scalar_tensor asarray", bind=_given, words=_words)

@@ -1,0 +1,1086 @@
+"""Parts of a tensor taken or written: `x[...]`, narrow, gather, scatter, masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tracer.document import Slice, TensorAt
+from tracer.ops.algebra import clash, differ, is_one, known, product
+from tracer.ops.axes import axis_in
+from tracer.ops.bound import (
+    PIECE,
+    SAME,
+    Bound,
+    Dim,
+    Dims,
+    all_marks,
+    broadcast,
+    kept,
+    mark,
+    new,
+    refuse,
+    same,
+)
+from tracer.ops.call import At, Call, Operand, Shape, Size, Unclear, need
+from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
+from tracer.ops.say import Spoken, Told, by_text, capital, count_text, dims_text, many
+from tracer.ops.spec import operation
+
+# --- reading what stands between the brackets ----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Picks:
+    """A tensor or list of positions, or a mask: which entries to take along `axes` dimensions.
+
+    `operand` is None for a list, which has a `span` of its own.  A mask picks as many as it has
+    entries that are True: `count`, None where nobody knows.
+    """
+
+    shape: Shape
+    operand: int | None
+    axes: int = 1
+    masks: bool = False
+    count: Size | None = None
+    span: tuple[int, int] | None = None
+
+    @property
+    def picked(self) -> Shape:
+        """The shape of the positions, a mask's being a list."""
+        return (self.count,) if self.masks else self.shape
+
+
+_Item = Any
+"""`None`, `...`, a number, a `Slice`, `_Picks`, or a `TensorAt` that stands for one number."""
+
+_WHOLE = ("uint8", "int8", "int16", "int32", "int64")
+
+
+def _items(call: Call) -> list[_Item]:
+    if call.op == "index_put":  # here None stands for a whole dimension
+        indices: Any = call.arguments.get("indices")
+        need(isinstance(indices, tuple))
+        return [_EVERYTHING if each is None else _item(call, each) for each in indices]
+    index: Any = call.arguments.get("index")
+    need(isinstance(index, tuple))
+    return [_item(call, each) for each in index]
+
+
+def _item(call: Call, value: Any) -> _Item:
+    if value is None or value is Ellipsis:
+        return value
+    if isinstance(value, bool):
+        return _Picks((), None, 0, True, int(value))
+    if known(value):
+        return value
+    if isinstance(value, Slice):
+        need(all(part is None or known(part) for part in (value.start, value.stop, value.step)))
+        return value
+    if isinstance(value, TensorAt) and value.index is not None:
+        need(value.index < len(call.operands))
+        return _tensor_item(call, value.index)
+    if isinstance(value, tuple):
+        return _list_item(value)
+    raise Unclear
+
+
+def _tensor_item(call: Call, operand: int) -> _Item:
+    note = call.operands[operand]
+    if note.dtype in ("bool", "uint8"):
+        asked = note.dtype == "bool" and note.values is not None
+        count = note.values.total() if asked and note.values is not None else None
+        return _Picks(note.shape, operand, note.rank, True, count)
+    if not note.rank and note.dtype in _WHOLE:
+        return TensorAt(operand)
+    if note.dtype not in ("int32", "int64"):
+        raise refuse("dtype", operand=TensorAt(operand), found_dtype=note.dtype)
+    return _Picks(note.shape, operand, span=note.values.span() if note.values else None)
+
+
+def _list_item(value: tuple[Any, ...]) -> _Picks:
+    shape: list[int] = []
+    row: list[Any] = [value]
+    while row and all(isinstance(each, tuple) for each in row):
+        shape.append(len(row[0]))
+        need(all(len(each) == shape[-1] for each in row))
+        row = [part for each in row for part in each]
+    if row and all(isinstance(each, bool) for each in row):
+        return _Picks(tuple(shape), None, len(shape), True, sum(row))
+    need(all(known(each) and not isinstance(each, bool) for each in row))
+    return _Picks(tuple(shape), None, span=(min(row), max(row)) if row else None)
+
+
+def _axes(item: _Item) -> int:
+    """How many dimensions an entry of the index stands for."""
+    if item is None or item is Ellipsis:
+        return 0
+    return item.axes if isinstance(item, _Picks) else 1
+
+
+_EVERYTHING = Slice(None, None, None)
+
+
+def _spread(call: Call) -> list[_Item]:
+    """The index with whole slices for what it leaves out.
+
+    Raises:
+        Refused: kind `axis`, it names more dimensions than there are.
+    """
+    items, rank = _items(call), call.first.rank
+    used = sum(map(_axes, items))
+    if used > rank:
+        raise refuse("axis", *all_marks(call, 0), dim=used - 1, rank=rank, named=used, at=0)
+    if Ellipsis not in items:
+        items = [*items, Ellipsis]
+    need(items.count(Ellipsis) == 1)
+    position = items.index(Ellipsis)
+    return [*items[:position], *[_EVERYTHING] * (rank - used), *items[position + 1 :]]
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """What an index takes: the dimensions without the picks, and each of these with the first
+    dimension that it picks along and its place among the others."""
+
+    dims: Dims
+    picks: tuple[tuple[_Picks, int, int], ...]
+
+    @property
+    def place(self) -> int:
+        """The picks stand where the dimensions stood that they pick along, or in front if those are
+        apart."""
+        places = {place for _, _, place in self.picks}
+        return min(places) if len(places) == 1 else 0
+
+
+def _taken(call: Call) -> _Taken:
+    dims: list[Dim] = []
+    picks: list[tuple[_Picks, int, int]] = []
+    axis = 0
+    for item in _spread(call):
+        if item is None:
+            dims.append(new(1))
+        elif isinstance(item, _Picks):
+            _check_picks(call, item, axis)
+            picks.append((item, axis, len(dims)))
+        elif isinstance(item, Slice):
+            dims.append(_cut(call, item, axis))
+        elif known(item):
+            _check_entry(call, item, axis)
+        else:
+            _check_span(call, axis, item.index)
+        axis += _axes(item)
+    return _Taken(tuple(dims), tuple(picks))
+
+
+def _cut(call: Call, item: Slice, axis: int) -> Dim:
+    at = At(0, axis)
+    size, whole = call.first.shape[axis], same(call, At(0, axis))
+    if item == _EVERYTHING:
+        return whole
+    by: Any = item.step
+    if by is not None and by < 1:
+        raise refuse("arguments", step=by)
+    need(known(size))
+    start, stop, step = slice(item.start, item.stop, by).indices(size)
+    length = max(0, -((start - stop) // step))
+    if length == size:
+        return whole
+    return Dim(length, PIECE, (at,), start=start, stop=stop, step=step) if length else new(0)
+
+
+def _check_entry(call: Call, entry: int, axis: int) -> None:
+    size = call.first.shape[axis]
+    if known(size) and not -size <= entry < size:
+        raise refuse("range", mark(call, At(0, axis)), dim=axis, index=entry)
+
+
+def _check_picks(call: Call, item: _Picks, axis: int) -> None:
+    if not item.masks:
+        _check_span(call, axis, item.operand, item.span)
+        return
+    for dim, have in enumerate(item.shape):
+        want = call.first.shape[axis + dim]
+        if differ(have, want):
+            marks = [mark(call, At(0, axis + dim), have)]
+            if item.operand is not None:
+                marks.insert(0, mark(call, At(item.operand, dim), want))
+            raise refuse("mask", *marks, wanted=want, found=have, dim=axis + dim, at=item.operand)
+
+
+def _check_span(
+    call: Call,
+    axis: int,
+    operand: int | None,
+    span: tuple[int, int] | None = None,
+    least: int | None = None,
+) -> None:
+    """The positions that an operand holds, or a list between `span`, are there.
+
+    Args:
+        least: the lowest position, where they are not counted from the end as well.
+
+    Raises:
+        Refused: kind `range`.
+    """
+    shape = call.first.shape
+    values = call.operands[operand].values if operand is not None else None
+    span = span or (values.span() if values is not None else None)
+    size = shape[axis] if shape else 1
+    if span is None or not known(size):
+        return
+    low, high = (int(end) for end in span)
+    if (-size if least is None else least) <= low and high < size:
+        return
+    wanted = high + 1 if high >= size else None
+    marks = (mark(call, At(0, axis), wanted),) if shape else ()
+    facts = {"dim": axis, "at": operand, "low": low, "high": high}
+    raise refuse(
+        "range", *marks, wanted=high + 1, found=size, index=high if wanted else low, **facts
+    )
+
+
+# --- x[...] --------------------------------------------------------------------------------------
+
+
+def _paired(call: Call, taken: _Taken) -> Dims:
+    """The dimensions of the picks, which name positions together and so are broadcast."""
+    picks = [(item, axis) for item, axis, _ in taken.picks]
+    for number, (first, _) in enumerate(picks):
+        for second, _ in picks[number + 1 :]:
+            met = clash(first.picked, second.picked) if _known_counts(first, second) else None
+            if met is not None:
+                raise _unpaired(call, first, second, met)
+    dims = []
+    for back in range(max(len(item.picked) for item, _ in picks), 0, -1):
+        met_here = [(item, axis) for item, axis in picks if len(item.picked) >= back]
+        sizes = [_picked_size(call, taken, item, back) for item, _ in met_here]
+        size = next((size for size in sizes if not is_one(size)), 1)
+        ats = tuple(
+            At(item.operand, len(item.shape) - back)
+            for (item, _), own in zip(met_here, sizes, strict=True)
+            if item.operand is not None and not item.masks and not differ(own, size)
+        )
+        chosen = tuple(
+            At(0, axis + n) for item, axis in met_here if item.masks for n in range(item.axes)
+        )
+        dims.append(Dim(size, SAME, ats) if ats else new(size, sources=chosen))
+    return tuple(dims)
+
+
+def _known_counts(*picks: _Picks) -> bool:
+    return all(item.count is not None or not item.masks for item in picks)
+
+
+def _picked_size(call: Call, taken: _Taken, item: _Picks, back: int) -> Size:
+    size = item.picked[-back]
+    if size is not None:
+        return size
+    if not call.results:
+        raise Unclear
+    rank = max(len(each.picked) for each, _, _ in taken.picks)
+    shape = call.results[0].shape
+    need(len(shape) == rank + len(taken.dims))
+    return shape[taken.place + rank - back]
+
+
+def _unpaired(call: Call, first: _Picks, second: _Picks, met: tuple[int, int]) -> Exception:
+    sizes = first.picked[met[0]], second.picked[met[1]]
+    marks = [
+        mark(call, At(item.operand, dim), other)
+        for item, dim, other in ((first, met[0], sizes[1]), (second, met[1], sizes[0]))
+        if item.operand is not None and not item.masks
+    ]
+    return refuse(
+        "index", *marks, wanted=sizes[0], found=sizes[1], pair=(first.operand, second.operand)
+    )
+
+
+def _getitem(call: Call) -> Bound:
+    taken = _taken(call)
+    if not taken.picks:
+        return Bound(call, (taken.dims,))
+    ties = tuple(
+        (At(0, axis + dim), At(item.operand, dim))
+        for item, axis, _ in taken.picks
+        if item.masks and item.operand is not None
+        for dim in range(item.axes)
+    )
+    paired, place = _paired(call, taken), taken.place
+    # Where a pick is taken, there must be something to take.
+    shape, empty = call.first.shape, any(not differ(dim.size, 0) for dim in paired)
+    for item, axis, _ in taken.picks:
+        if not empty and not item.masks and known(shape[axis]) and shape[axis] == 0:
+            raise refuse("range", mark(call, At(0, axis)), dim=axis, index=0)
+    return Bound(call, ((*taken.dims[:place], *paired, *taken.dims[place:]),), ties)
+
+
+def _lines(call: Call, items: Sequence[_Item]) -> Iterator[str]:
+    """A line for each entry of the index that changes a dimension, picks left out."""
+    axis = place = 0
+    shape = call.first.shape
+    for item in items:
+        if item is None:
+            yield f"dim {place} of size 1 added"
+        elif isinstance(item, Slice):
+            yield from _cut_line(call, item, axis)
+        elif not isinstance(item, _Picks):
+            which = f"entry {item}" if known(item) else "one entry"
+            yield f"dim {axis} ({shape[axis]}) removed, {which} taken"
+        place += item is None or isinstance(item, Slice)
+        axis += _axes(item)
+
+
+def _cut_line(call: Call, item: Slice, axis: int) -> Iterator[str]:
+    dim, size = _cut(call, item, axis), call.first.shape[axis]
+    if dim.how == SAME:
+        return
+    if dim.how != PIECE:
+        yield f"dim {axis}: {size} → 0, nothing taken"
+        return
+    last = dim.start + (dim.size - 1) * dim.step
+    words = f"dim {axis}: {size} → {dim.size}, from {dim.start} to {last}"
+    yield words if dim.step == 1 else f"{words} in steps of {dim.step}"
+
+
+def _getitem_words(step: Spoken) -> Told:
+    items = _spread(step.call)
+    lines = list(_lines(step.call, items))
+    taken = _taken(step.call)
+    if taken.picks:
+        return _picked_words(step, taken, lines)
+    if not lines:
+        return Told("Shape kept: everything taken")
+    parts = []
+    if any(known(item) or isinstance(item, TensorAt) for item in items):
+        parts.append("one entry taken")
+    if any(isinstance(item, Slice) and item != _EVERYTHING for item in items):
+        parts.append("a stretch cut out")
+    if None in items:
+        parts.append("a dim of size 1 added")
+    return Told(f"{step.arrow}: {' and '.join(parts)}", lines)
+
+
+def _picked_words(step: Spoken, taken: _Taken, lines: list[str]) -> Told:
+    shape, masked = step.x, [item.masks for item, _, _ in taken.picks]
+    rank = len(step.out) - len(taken.dims)
+    picked = step.out[taken.place : taken.place + rank]
+    for item, axis, _ in taken.picks:
+        if item.masks and item.axes:
+            count = f"{picked[-1]} of {count_text(item.shape)} kept"
+            line = f"{dims_text(range(axis, axis + item.axes))}: {count}"
+            lines.append(f"{line}, where the mask is True")
+    axes = [axis for item, axis, _ in taken.picks if not item.masks]
+    if axes:
+        count = f"{by_text(picked)} picks" if picked else "one pick"
+        lines.append(f"{dims_text(axes)}: {by_text(shape[axis] for axis in axes)} → {count}")
+    if all(masked):
+        return Told(f"{step.arrow}: only what the mask marks True is kept", lines)
+    return Told(f"{step.arrow}: entries picked by index", lines)
+
+
+def _range_report(refusal: Refusal) -> Report | None:
+    """Of violations of kind `range`: a number, or a tensor of numbers, outside a dimension."""
+    facts = refusal.facts
+    dim, index = facts["dim"], facts["index"]
+    shape = refusal.call.first.shape
+    size = shape[dim] if shape else 1
+    values = {
+        "index": index,
+        "dim": dim,
+        "x": refusal.name(0),
+        "shape": refusal.shape(0),
+        "size": refusal.size(At(0, dim)) if shape else 1,
+        "least": -size,
+        "last": size - 1,
+    }
+    rule = "Index {index} is outside dimension {dim} of {x} {shape}: legal are "
+    if "low" not in facts:
+        return Report(
+            said(rule + "{least} to {last}.", **values),
+            (said("Dimension {dim} has {size} entries, counted from 0.", **values),),
+        )
+    at = facts["at"]
+    values |= {
+        "i": refusal.name(at, "The index"),
+        "low": facts["low"],
+        "high": facts["high"],
+    }
+    return Report(
+        said(rule + "0 to {last}.", **values),
+        (
+            said(
+                "{i} holds numbers from {low} to {high}, and dimension {dim} of {x} has {size} "
+                "entries.",
+                **values,
+            ),
+        ),
+    )
+
+
+def _getitem_report(refusal: Refusal) -> Report | None:
+    kind = refusal.violation.kind
+    if kind == "axis":
+        return _named_report(refusal)
+    if kind == "range":
+        return _range_report(refusal)
+    if kind == "mask":
+        return _mask_report(refusal)
+    if kind == "dtype" and "found_dtype" in refusal.facts:
+        i = refusal.name(refusal.facts["operand"].index, "the index")
+        return Report(
+            said(
+                "An index must be whole numbers or a mask: {i} is {dtype}.",
+                i=i,
+                dtype=refusal.facts["found_dtype"],
+            ),
+            (
+                said(
+                    "Positions are counted, so torch takes long, int, bool or uint8. `.long()` "
+                    "turns floats into whole numbers by cutting them off."
+                ),
+            ),
+        )
+    if kind == "index":
+        return _unpaired_report(refusal)
+    return _assigned_report(refusal) if kind == "broadcast" else None
+
+
+def _named_report(refusal: Refusal) -> Report:
+    rank, named = refusal.call.first.rank, refusal.facts["named"]
+    values = {
+        "named": Count(named, "dimension"),
+        "x": refusal.name(0),
+        "shape": refusal.shape(0),
+        "rank": rank,
+        "more": named - rank,
+    }
+    return Report(
+        said("Indexing names {named}: {x} {shape} has only {rank}.", **values),
+        (
+            said(
+                "Each part of the index stands for one dimension of {x}, and there are {more} too "
+                "many. A dimension is missing that was there when this line was thought of.",
+                **values,
+            ),
+        ),
+    )
+
+
+def _mask_report(refusal: Refusal) -> Report:
+    at, facts = refusal.facts["at"], refusal.facts
+    values = {
+        "have": facts["found"],
+        "want": refusal.size(At(0, facts["dim"])),
+        "dim": facts["dim"],
+        "mask": refusal.name(at, "the mask"),
+        "x": refusal.name(0),
+        "shape": refusal.shape(0),
+        "mask_shape": refusal.shape(at) if at is not None else "",
+    }
+    text = "{mask} {mask_shape} chooses among the entries of {x} {shape}, and does not broadcast."
+    if at is None:
+        text = "{mask} chooses among the entries of {x} {shape}, and does not broadcast."
+    return Report(
+        said(
+            "A mask must have the sizes of what it is laid on: {have} ≠ {want} in dimension {dim}.",
+            **values,
+        ),
+        (said(text, **values),),
+    )
+
+
+def _unpaired_report(refusal: Refusal) -> Report:
+    first, second = refusal.facts["pair"]
+    values: dict[str, Any] = {
+        "one": refusal.facts["wanted"],
+        "two": refusal.facts["found"],
+        "first": refusal.name(first, "one index"),
+        "second": refusal.name(second, "the other"),
+    }
+    for name, operand in (("shape_first", first), ("shape_second", second)):
+        values[name] = refusal.shape(operand) if operand is not None else "(a list)"
+    return Report(
+        said("Index tensors are paired element by element: {one} ≠ {two}.", **values),
+        (
+            said(
+                "{first} {shape_first} and {second} {shape_second} name positions together, so "
+                "their sizes must be equal or 1.",
+                **values,
+            ),
+        ),
+    )
+
+
+operation("getitem", bind=_getitem, words=_getitem_words, report=_getitem_report, shares=True)
+
+
+def _setitem(call: Call) -> Bound:
+    taken = _taken(call)
+    place, target = taken.place, [dim.size for dim in taken.dims]
+    if taken.picks:
+        known_all = _known_counts(*(item for item, _, _ in taken.picks))
+        paired = _paired(call, taken) if known_all else None
+        need(paired is not None)
+        target[place:place] = [dim.size for dim in paired or ()]
+    value = call.tensor("value", "values")
+    if value is not None:
+        _check_assigned(call, value, tuple(target))
+        other = call.operands[value]
+        if taken.picks and other.rank and other.dtype != call.first.dtype:
+            raise refuse("dtype", operand=TensorAt(value), found_dtype=other.dtype, assigned=True)
+    return Bound(call, (kept(call),))
+
+
+def _check_assigned(call: Call, value: int, target: Shape) -> None:
+    whole = call.operands[value].shape
+    have = whole
+    while len(have) > len(target) and is_one(have[0]):
+        have = have[1:]
+    cut = len(whole) - len(have)
+    if len(have) > len(target):
+        marks = (mark(call, At(value, dim)) for dim in range(len(whole) - len(target)))
+        raise refuse("broadcast", *marks, target=target, value=value)
+    for back in range(1, len(have) + 1):
+        if not is_one(have[-back]) and differ(have[-back], target[-back]):
+            raise refuse(
+                "broadcast",
+                mark(call, At(value, len(have) - back + cut), target[-back]),
+                wanted=target[-back],
+                found=have[-back],
+                target=target,
+                value=value,
+            )
+
+
+def _assigned_report(refusal: Refusal) -> Report:
+    value, facts = refusal.facts["value"], refusal.facts
+    values = {
+        "target": ShapeOf(facts["target"]),
+        "v": refusal.name(value, "the value"),
+        "given": refusal.shape(value),
+        "count": Count(refusal.call.operands[value].rank, "dimension"),
+        "x": refusal.name(0),
+        "shape": refusal.shape(0),
+        "have": facts.get("found"),
+        "want": facts.get("wanted"),
+    }
+    rule = "What is assigned must fit the place {target}: "
+    reason = "The index chooses {target} of {x} {shape}, and {v} "
+    if "wanted" not in facts:
+        rule += "{v} {given} has {count}."
+        reason += "{given} has more dimensions than that."
+    else:
+        rule += "{have} ≠ {want}."
+        reason += "is {given}. Sizes must be equal, or 1 in what is assigned."
+    return Report(said(rule, **values), (said(reason, **values),))
+
+
+operation(
+    "setitem",
+    bind=_setitem,
+    words=lambda step: Told("Shape kept: part of the tensor overwritten in place"),
+    report=_getitem_report,
+)
+
+# --- one stretch, one entry ----------------------------------------------------------------------
+
+
+def _narrow(call: Call) -> Bound:
+    if not call.first.rank:
+        raise refuse("rank", rank=1)
+    axis = axis_in(call, call.whole("dim"))
+    start, length = call.size("start"), call.size("length")
+    size = call.first.shape[axis]
+    if known(start) and known(length) and known(size):
+        begin = start + size if start < 0 else start
+        if length < 0 or not 0 <= begin <= size - length:
+            raise refuse(
+                "range",
+                mark(call, At(0, axis), start + length),
+                start=start,
+                end=start + length,
+                dim=axis,
+            )
+        start = begin
+    dims = list(kept(call))
+    dims[axis] = Dim(length, PIECE, (At(0, axis),), start=start, stop=start + length)
+    return Bound(call, (tuple(dims),))
+
+
+def _narrow_words(step: Spoken) -> Told:
+    axis = axis_in(step.call, step.call.whole("dim"))
+    dim = step.bound.results[0][axis]
+    ends = f"from {dim.start} to {dim.start + dim.size - 1}" if dim.size else "nothing taken"
+    line = f"dim {axis}: {step.x[axis]} → {step.out[axis]}, {ends}"
+    return Told(capital(line), [line])
+
+
+def _narrow_report(refusal: Refusal) -> Report | None:
+    if refusal.violation.kind != "range":
+        return None
+    dim = refusal.facts["dim"]
+    values = {
+        "start": refusal.facts["start"],
+        "end": refusal.facts["end"],
+        "dim": dim,
+        "size": refusal.size(At(0, dim)),
+        "x": refusal.name(0),
+        "shape": refusal.shape(0),
+    }
+    return Report(
+        said("narrow takes {start} to {end} of dimension {dim}, which has {size}.", **values),
+        (said("{x} {shape} ends before that.", **values),),
+    )
+
+
+operation("narrow", bind=_narrow, words=_narrow_words, report=_narrow_report, shares=True)
+
+
+def _select(call: Call) -> Bound:
+    if not call.first.rank:
+        raise refuse("rank", rank=1)
+    axis, index = axis_in(call, call.whole("dim")), call.size("index")
+    if known(index):
+        _check_entry(call, index, axis)
+    dims = kept(call)
+    return Bound(call, ((*dims[:axis], *dims[axis + 1 :]),))
+
+
+def _select_words(step: Spoken) -> Told:
+    axis = axis_in(step.call, step.call.whole("dim"))
+    line = f"dim {axis} ({step.x[axis]}) removed, entry {step.call.whole('index')} taken"
+    return Told(capital(line), [line])
+
+
+def _select_report(refusal: Refusal) -> Report | None:
+    return _range_report(refusal) if refusal.violation.kind == "range" else None
+
+
+operation("select", bind=_select, words=_select_words, report=_select_report, shares=True)
+
+# --- an index tensor for one dimension -----------------------------------------------------------
+
+
+def _index_of(call: Call, name: str, dtypes: Sequence[str]) -> tuple[int, Operand]:
+    """The operand that holds positions.
+
+    Raises:
+        Refused: kind `dtype`, it holds none.
+    """
+    at = call.tensor(name)
+    if at is None:
+        raise Unclear
+    if call.operands[at].dtype not in dtypes:
+        raise refuse(
+            "dtype", operand=TensorAt(at), found_dtype=call.operands[at].dtype, wanted=dtypes
+        )
+    return at, call.operands[at]
+
+
+def _row_of(call: Call) -> tuple[int, int, Size]:
+    """The dimension and the one row of positions of index_select and its kin, and how many."""
+    axis = axis_in(call, call.whole("dim"))
+    dtypes = ("int64", "int32") if call.op in ("index_select", "index_add") else ("int64",)
+    at, index = _index_of(call, "index", dtypes)
+    if index.rank > 1:
+        raise refuse("rank", *all_marks(call, at), rank=1, dim=call.whole("dim"), at=at)
+    _check_span(call, axis, at, least=None if call.op in ("index_fill",) else 0)
+    return axis, at, index.shape[0] if index.rank else 1
+
+
+def _index_select(call: Call) -> Bound:
+    axis, at, count = _row_of(call)
+    dims = list(kept(call))
+    if not dims:
+        if differ(count, 1):
+            raise refuse("index", mark(call, At(at, 0), 1), wanted=1, found=count)
+        return Bound(call, ((),))
+    dims[axis] = same(call, At(at, 0)) if call.operands[at].rank else new(1)
+    return Bound(call, (tuple(dims),))
+
+
+def _index_select_words(step: Spoken) -> Told:
+    axis = axis_in(step.call, step.call.whole("dim"))
+    if not step.x:
+        return Told("Shape kept: the one number picked by index")
+    line = f"dim {axis}: {step.x[axis]} → {step.out[axis]}, picked by index"
+    return Told(capital(line), [line])
+
+
+def _index_write(call: Call) -> Bound:
+    axis, at, count = _row_of(call)
+    source = call.tensor("source")
+    if source is not None:
+        _check_source(call, axis, at, count, source)
+    return Bound(call, (kept(call),))
+
+
+def _check_source(call: Call, axis: int, at: int, count: Size, source: int) -> None:
+    """What is written has a slice for each position, and the sizes of what it is written into."""
+    x, given = call.first, call.operands[source]
+    if given.dtype != x.dtype:
+        raise refuse("dtype", operand=TensorAt(source), found_dtype=given.dtype)
+    if given.rank != x.rank and max(given.rank, x.rank) > 1:
+        raise refuse("rank", *all_marks(call, source), rank=x.rank, at=source)
+    rows = given.shape[axis] if given.rank else 1
+    if differ(rows, count):
+        marks = [mark(call, At(source, axis), count)] if given.rank else []
+        marks += [mark(call, At(at, 0), rows)] if call.operands[at].rank else []
+        raise refuse("index", *marks, wanted=count, found=rows, source=source)
+    for dim, (have, want) in enumerate(zip(given.shape, x.shape, strict=False)):
+        if dim != axis and differ(have, want):
+            raise refuse(
+                "index",
+                mark(call, At(source, dim), want),
+                mark(call, At(0, dim), have),
+                wanted=want,
+                found=have,
+                source=source,
+            )
+
+
+def _row_report(refusal: Refusal) -> Report | None:
+    kind, facts = refusal.violation.kind, refusal.facts
+    if kind == "range":
+        return _range_report(refusal)
+    if kind == "dtype" and "wanted" in facts:
+        at = facts["operand"].index
+        i = refusal.name(at, "the index")
+        rule = "{op} needs an index of int64: {i} is {dtype}."
+        if "int32" in facts["wanted"]:
+            rule = "{op} needs an index of int64 or int32: {i} is {dtype}."
+        return Report(
+            said(rule, op=refusal.call.op, i=i, dtype=facts["found_dtype"]),
+            (
+                said(
+                    "{i} holds positions, which are whole numbers; `.long()` makes them so.",
+                    i=i,
+                ),
+            ),
+        )
+    if kind != "rank" or "dim" not in facts:
+        return None
+    at = facts["at"]
+    values: dict[str, Any] = {
+        "op": refusal.call.op,
+        "i": refusal.name(at, "the index"),
+        "shape": refusal.shape(at),
+        "rank": refusal.call.operands[at].rank,
+        "dim": facts["dim"],
+    }
+    return Report(
+        said("{op} needs an index with 1 dimension: {i} {shape} has {rank}.", **values),
+        (
+            said(
+                "It takes one list of positions for the whole of dimension {dim}. For an index "
+                "that differs from row to row, gather is meant.",
+                **values,
+            ),
+        ),
+    )
+
+
+operation("index_select", bind=_index_select, words=_index_select_words, report=_row_report)
+
+
+def _written_words(step: Spoken) -> Told:
+    return Told("Shape kept: the places that the index names overwritten or added to")
+
+
+operation(
+    "index_add index_copy index_fill", bind=_index_write, words=_written_words, report=_row_report
+)
+
+# --- an index for each place of the result -------------------------------------------------------
+
+
+def _gathered(call: Call) -> tuple[int, int]:
+    """The dimension of gather and scatter, and their index.
+
+    Raises:
+        Refused: kinds `dtype`, `rank`, `index`, `range`.
+    """
+    axis = axis_in(call, call.whole("dim"))
+    at, index = _index_of(call, "index", ("int64", "int32"))
+    x = call.first
+    if index.shape and 0 in index.shape:
+        return axis, at
+    if max(index.rank, 1) != max(x.rank, 1):
+        raise refuse("rank", *all_marks(call, at), rank=x.rank, dim=call.whole("dim"), at=at)
+    for dim, (have, most) in enumerate(zip(index.shape, x.shape, strict=False)):
+        if dim != axis and known(have) and known(most) and have > most:
+            raise refuse(
+                "index",
+                mark(call, At(at, dim), most),
+                mark(call, At(0, dim), have),
+                wanted=most,
+                found=have,
+                dim=dim,
+                axis=axis,
+                at=at,
+            )
+    return axis, at
+
+
+def _gather(call: Call) -> Bound:
+    axis, at = _gathered(call)
+    _check_span(call, axis, at, least=0)
+    return Bound(call, (kept(call, at),))
+
+
+def _gather_words(step: Spoken) -> Told:
+    if step.call.get("dim") is None:
+        return Told(f"{step.arrow}: each place takes the entry that the index names")
+    axis = axis_in(step.call, step.call.whole("dim"))
+    lines = [
+        f"dim {dim}: {a} → {b}, the size of the index"
+        for dim, (a, b) in enumerate(zip(step.x, step.out, strict=False))
+        if a != b
+    ]
+    how = "takes the entry that the index names"
+    return Told(f"{step.arrow}: each place {how} along dim {axis}", lines)
+
+
+def _gather_report(refusal: Refusal) -> Report | None:
+    kind, facts = refusal.violation.kind, refusal.facts
+    if kind == "range":
+        return _range_report(refusal)
+    if kind == "dtype" and "wanted" in facts:
+        at = facts["operand"].index
+        i, rule = refusal.name(at, "the index"), "{op} needs an index of int64: {i} is {dtype}."
+        return Report(
+            said(rule, op=refusal.call.op, i=i, dtype=facts["found_dtype"]),
+            (
+                said(
+                    "{i} says which entries to take, so it must hold whole numbers; `.long()` "
+                    "turns it into int64.",
+                    i=i,
+                ),
+            ),
+        )
+    if kind not in ("rank", "index") or "at" not in facts:
+        return None
+    at = facts["at"]
+    values: dict[str, Any] = {
+        "op": refusal.call.op,
+        "dim": facts["dim"],
+        "i": refusal.name(at, "the index"),
+        "x": refusal.name(0, "the input"),
+        "shape_i": refusal.shape(at),
+        "shape": refusal.shape(0),
+        "one": refusal.call.operands[at].rank,
+        "two": refusal.call.first.rank,
+        "have": facts.get("found"),
+        "most": facts.get("wanted"),
+        "axis": facts.get("axis"),
+    }
+    if kind == "rank":
+        return Report(
+            said(
+                "{op} needs an index with as many dimensions as the input: {one} ≠ {two} ({i} "
+                "{shape_i}, {x} {shape}).",
+                **values,
+            ),
+            (
+                said(
+                    "The index names one entry of {x} for each place of the result, so it has the "
+                    "result's shape, not one number a row. A dimension of 1 is missing: "
+                    "`{i}.unsqueeze({dim})`.",
+                    **values,
+                ),
+            ),
+        )
+    if "source" in facts:
+        source = facts["source"]
+        values |= {"s": refusal.name(source, "the source"), "shape_s": refusal.shape(source)}
+        return Report(
+            said(
+                "{op} needs a source at least as large as the index: {have} < {most} in dimension "
+                "{dim}.",
+                **values,
+            ),
+            (said("Each entry of {i} {shape_i} takes one number of {s} {shape_s}.", **values),),
+        )
+    return Report(
+        said(
+            "{op} needs an index no larger than the input but in dimension {axis}: {have} > {most} "
+            "in dimension {dim}.",
+            **values,
+        ),
+        (
+            said(
+                "{i} {shape_i} names entries of {x} {shape} along dimension {axis} only; in the "
+                "others it runs over the same places.",
+                **values,
+            ),
+        ),
+    )
+
+
+operation("gather", bind=_gather, words=_gather_words, report=_gather_report)
+
+
+def _take_along_dim(call: Call) -> Bound:
+    at, index = _index_of(call, "indices", ("int64",))
+    if call.get("dim") is None:
+        return Bound(
+            call,
+            ((new(product(index.shape), sources=tuple(At(at, d) for d in range(index.rank))),),),
+        )
+    axis = axis_in(call, call.whole("dim"))
+    x = call.first
+    if index.rank != x.rank:
+        raise refuse("rank", *all_marks(call, at), rank=x.rank, dim=call.whole("dim"), at=at)
+    dims: list[Dim] = []
+    for dim, (mine, theirs) in enumerate(zip(x.shape, index.shape, strict=True)):
+        if dim == axis:
+            dims.append(same(call, At(at, dim)))
+            continue
+        if differ(mine, theirs) and not is_one(mine) and not is_one(theirs):
+            marks = mark(call, At(0, dim), theirs), mark(call, At(at, dim), mine)
+            raise refuse("broadcast", *marks, wanted=theirs, found=mine)
+        dims.append(same(call, At(at, dim), At(0, dim)))
+    return Bound(call, (tuple(dims),))
+
+
+operation("take_along_dim", bind=_take_along_dim, words=_gather_words, report=_gather_report)
+
+
+def _scatter(call: Call) -> Bound:
+    axis, at = _gathered(call)
+    index, source = call.operands[at], call.tensor("src")
+    if source is not None and 0 not in index.shape:
+        given = call.operands[source]
+        if max(given.rank, 1) != max(index.rank, 1):
+            raise refuse("rank", *all_marks(call, source), rank=index.rank)
+        if given.dtype != call.first.dtype:
+            raise refuse("dtype", operand=TensorAt(source), found_dtype=given.dtype)
+        for dim, (have, least) in enumerate(zip(given.shape, index.shape, strict=False)):
+            if known(have) and known(least) and have < least:
+                raise refuse(
+                    "index",
+                    mark(call, At(source, dim), least),
+                    mark(call, At(at, dim), have),
+                    wanted=least,
+                    found=have,
+                    dim=dim,
+                    axis=axis,
+                    at=at,
+                    source=source,
+                )
+    _check_span(call, axis, at, least=0)
+    return Bound(call, (kept(call),))
+
+
+def _scatter_words(step: Spoken) -> Told:
+    axis = axis_in(step.call, step.call.whole("dim"))
+    verb = "added to" if step.name == "scatter_add" else "put into"
+    return Told(f"Shape kept: values {verb} the places along dim {axis} that the index names")
+
+
+operation(
+    "scatter scatter_add scatter_reduce",
+    bind=_scatter,
+    words=_scatter_words,
+    report=_gather_report,
+)
+
+# --- positions of the elements -------------------------------------------------------------------
+
+
+def _put(call: Call) -> Bound:
+    _, index = _index_of(call, "index", ("int64",))
+    source = call.tensor("source")
+    if source is not None:
+        given = call.operands[source]
+        if given.dtype != call.first.dtype:
+            raise refuse("dtype", operand=TensorAt(source), found_dtype=given.dtype)
+        one, two = product(given.shape), product(index.shape)
+        if differ(one, two):
+            raise refuse("index", *all_marks(call, source), wanted=two, found=one)
+    span = index.values.span() if index.values is not None else None
+    number = product(call.first.shape)
+    if span is not None and known(number) and not (-number <= span[0] and span[1] < number):
+        raise refuse("range", *all_marks(call, 0), found=number, wanted=int(span[1]) + 1)
+    return Bound(call, (kept(call),))
+
+
+operation("put", bind=_put, words=_written_words)
+
+
+operation("index_put", bind=_setitem, words=_written_words, report=_getitem_report)
+
+# --- what a mask or the values choose ------------------------------------------------------------
+
+
+def _counted(call: Call, known_before: Size | None = None) -> Size:
+    """The number of entries chosen, as the run had it.
+
+    Raises:
+        Unclear: nobody has looked.
+    """
+    if call.results and call.results[0].rank:
+        return call.results[0].shape[0]
+    if known_before is None:
+        raise Unclear
+    return known_before
+
+
+def _masked_select(call: Call) -> Bound:
+    at = call.tensor("mask")
+    if at is None:
+        raise Unclear
+    mask = call.operands[at]
+    if mask.dtype != "bool":
+        raise refuse(
+            "dtype",
+            mask=TensorAt(at),
+            operand=TensorAt(at),
+            found_dtype=mask.dtype,
+            wanted_dtype="bool",
+        )
+    dims, ties = broadcast(call, (0, at))
+    here = mask.values.total() if mask.values is not None else None
+    if here is not None and mask.shape:
+        shape = tuple(dim.size for dim in dims)
+        here = here * product(shape) // product(mask.shape) if 0 not in shape else 0
+    count = _counted(call, here)
+    sources = tuple(at for dim in dims for at in dim.sources)
+    return Bound(call, ((new(count, sources=sources),),), ties)
+
+
+def _masked_select_words(step: Spoken) -> Told:
+    line = f"all dims: {step.out[0]} values kept, where the mask is True"
+    return Told(f"{step.arrow}: only what the mask marks True is kept", [line])
+
+
+operation("masked_select", bind=_masked_select, words=_masked_select_words)
+
+
+def _nonzero(call: Call) -> Bound:
+    x = call.first
+    here = x.values.total() if x.values is not None and x.dtype == "bool" else None
+    rows = new(_counted(call, here), sources=tuple(At(0, dim) for dim in range(x.rank)))
+    if call.op == "nonzero" and call.get("as_tuple"):
+        return Bound(call, ((rows,),) * max(x.rank, 1))
+    return Bound(call, ((rows, new(x.rank)),))
+
+
+def _nonzero_words(step: Spoken) -> Told:
+    if len(step.out) == 1:
+        how = f"one for each of {step.out[0]} non-zero values"
+        return Told(f"{step.arrow}: the positions of the non-zero values", [f"dim 0: new, {how}"])
+    count, rank = step.out
+    return Told(
+        f"{step.arrow}: the positions of the non-zero values",
+        [
+            f"dim 0: new, one row for each of {count} non-zero values",
+            f"dim 1: new, {many(rank, 'coordinate')}",
+        ],
+    )
+
+
+operation("nonzero argwhere", bind=_nonzero, words=_nonzero_words)
