@@ -28,6 +28,8 @@ def live_call(
     bound = bind(function, args, kwargs)
     tensors = tensors_in(bound)
     name = getattr(function, "__name__", "")
+    if name == "__get__":  # of a property: `Tensor.T`
+        name = getattr(function.__self__, "__name__", "")
     return (
         Call(
             op or op_name(name),

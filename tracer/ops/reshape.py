@@ -697,7 +697,7 @@ def _as_complex(call: Call) -> Bound:
         marks = (mark(call, At(0, x.rank - 1), 2),) if x.shape else ()
         raise refuse("width", *marks, wanted=2)
     *ahead, last = x.strides or (1,)
-    if last != 1 or any(stride % 2 for stride in ahead):
+    if last != 1 or any(n % 2 for n, size in zip(ahead, x.shape, strict=False) if size != 1):
         raise refuse("stride", shape=x.shape[:-1])
     return Bound(call, (kept(call)[:-1],))
 
@@ -752,6 +752,8 @@ def _roll(call: Call) -> Bound:
         return Bound(call, (tuple(map(moved, kept(call))),))
     if 0 in call.first.shape:
         return Bound(call, (kept(call),))
+    if not call.first.shape:
+        raise refuse("rank", rank=1)
     found = {axis_in(call, axis) for axis in axes}
     dims = [moved(dim) if axis in found else dim for axis, dim in enumerate(kept(call))]
     return Bound(call, (tuple(dims),))
@@ -810,10 +812,12 @@ def _diagonal(call: Call) -> Bound:
     rows = shape[first] + min(offset or 0, 0)
     columns = shape[second] - max(offset or 0, 0)
     shorter = known(rows) and known(columns) and columns < rows
-    at, length = (second, columns) if shorter else (first, rows)
+    ends = (second, first) if shorter else (first, second)
+    length = columns if shorter else rows
     length = max(length, 0) if known(length) else length
     rest = [dim for axis, dim in enumerate(kept(call)) if axis not in (first, second)]
-    return Bound(call, ((*rest, Dim(length, RESIZED, (At(0, at),), kind="piece")),))
+    made = Dim(length, RESIZED, tuple(At(0, axis) for axis in ends), kind="piece")
+    return Bound(call, ((*rest, made),))
 
 
 def _diagonal_words(step: Spoken) -> Told:
