@@ -128,20 +128,8 @@ def flag(step: Step, name: str) -> bool:
 
 
 _Made = tuple[str, list[tuple[TensorNote, int]]]
-_VIEWS = (
-    "view",
-    "reshape",
-    "flatten",
-    "unflatten",
-    "view_as",
-    "reshape_as",
-    "squeeze",
-    "unsqueeze",
-)
-_PERMUTES = ("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "mt", "h")
 _REDUCES = """sum mean max min amax amin argmax argmin prod std var norm logsumexp any all median
     nansum nanmean mode vector_norm kthvalue"""
-_NAMES_OF_DIMS = ("dim", "dims", "axis", "dim0", "dim1", "source", "destination")
 
 
 def _joins(step: Step) -> bool:
@@ -186,35 +174,10 @@ def _made(step: Step, note: TensorNote, dim: int) -> _Made:
         return _product(step, note, dim)
     if op == "einsum":
         return _einsum(step, note, dim)
-    if op in _PERMUTES:
-        return _permuted(op, step, x, note, dim)
-    if op in _VIEWS:
-        return _viewed(op, step, x, note, dim)
     if op in _REDUCES.split() and len(given) == 1:
         return _reduced(step, x, note, dim)
-    if op == "getitem":
-        return _indexed(step, x, note, dim)
-    if op in ("select", "unbind"):
-        at = (numbers(step, "dim") or [0])[0] % max(len(x.shape), 1)
-        return "same", [(x, dim + (dim >= at))]
-    if op in ("chunk", "split", "narrow", "tensor_split", "topk"):
-        if dim < len(x.shape):
-            return ("same" if x.shape[dim] == size else "changed"), [(x, dim)]
-        return "new", [(x, len(x.shape) - 1)]
-    if op in ("cat", "concat", "concatenate", "hstack", "vstack"):
-        alike = [n for n in given if len(n.shape) == rank] or [x]
-        if len(alike[0].shape) != rank:
-            return "unknown", []
-        if sum(n.shape[dim] for n in alike) == size and any(n.shape[dim] != size for n in alike):
-            return "changed", [(n, dim) for n in alike]
-        same = [n for n in alike if n.shape[dim] == size]
-        return ("same", [(same[0], dim)]) if same else ("changed", [(n, dim) for n in alike])
-    if op == "stack":
-        at = (numbers(step, "dim") or [0])[0] % max(rank, 1)
-        return ("new", []) if dim == at else ("same", [(x, dim - (dim > at))])
-    if op in ("gather", "take_along_dim") and len(step.inputs) > 1:
-        index = step.inputs[1]
-        return ("same", [(index, dim)]) if len(index.shape) == rank else ("unknown", [])
+    if op == "topk":
+        return ("same" if x.shape[dim] == size else "changed"), [(x, dim)]
     return _elementwise(step, note, dim, given or list(step.inputs))
 
 
@@ -275,77 +238,6 @@ def _einsum(step: Step, note: TensorNote, dim: int) -> _Made:
     return "unknown", []
 
 
-def _permuted(op: str, step: Step, x: TensorNote, note: TensorNote, dim: int) -> _Made:
-    rank = len(x.shape)
-    if len(note.shape) != rank or not rank:
-        return "unknown", []
-    order = list(range(rank))
-    given = numbers(step, *_NAMES_OF_DIMS)
-    if op == "permute" and len(given) == rank:
-        order = [d % rank for d in given]
-    elif op in ("transpose", "swapaxes", "swapdims") and len(given) == 2:
-        a, b = (d % rank for d in given)
-        order[a], order[b] = order[b], order[a]
-    elif op in ("movedim", "moveaxis") and len(given) == 2:
-        a, b = (d % rank for d in given)
-        order.remove(a)
-        order.insert(b, a)
-    elif op in ("t", "mt", "h") and rank >= 2:
-        order[-1], order[-2] = order[-2], order[-1]
-    else:
-        return "unknown", []
-    return "same", [(x, order[dim])]
-
-
-def _viewed(op: str, step: Step, x: TensorNote, note: TensorNote, dim: int) -> _Made:
-    if op == "unsqueeze":
-        at = (numbers(step, "dim") or [0])[0] % len(note.shape)
-        return ("new", []) if dim == at else ("same", [(x, dim - (dim > at))])
-    if op == "squeeze":
-        gone = [d % len(x.shape) for d in numbers(step, "dim")]
-        kept = [d for d, size in enumerate(x.shape) if size != 1 or (gone and d not in gone)]
-        return ("same", [(x, kept[dim])]) if dim < len(kept) else ("unknown", [])
-    for before, after in groups(x.shape, note.shape):
-        if dim in after:
-            if len(before) == 1 and len(after) == 1:
-                return "same", [(x, before[0])]
-            if not before:
-                return "new", []
-            # Of the dimensions in front, those of size 1 do not matter.
-            real = [d for d in before if x.shape[d] != 1] or before
-            others = [d for d in after if note.shape[d] != 1]
-            if len(real) == 1 and others == [dim]:
-                return "same", [(x, real[0])]
-            how = "merged" if len(others) <= 1 else "split" if len(real) == 1 else "regrouped"
-            return how, [(x, d) for d in real]
-    return "unknown", []
-
-
-def groups(before: tuple[int, ...], after: tuple[int, ...]) -> list[tuple[list[int], list[int]]]:
-    """The dimensions of two shapes of one size that a view puts together: (those before, those
-    after), each pair with one product, as small as can be."""
-    found: list[tuple[list[int], list[int]]] = []
-    i = j = 0
-    while i < len(before) or j < len(after):
-        left, right = [], []
-        a = b = 1
-        if i < len(before):
-            left, a, i = [i], before[i], i + 1
-        if j < len(after):
-            right, b, j = [j], after[j], j + 1
-        while a != b:
-            if (a < b or j >= len(after)) and i < len(before):
-                left.append(i)
-                a, i = a * before[i], i + 1
-            elif j < len(after):
-                right.append(j)
-                b, j = b * after[j], j + 1
-            else:
-                break
-        found.append((left, right))
-    return found
-
-
 def _reduced(step: Step, x: TensorNote, note: TensorNote, dim: int) -> _Made:
     rank = len(x.shape)
     given = [d for d in numbers(step, "dim", "axis") if -rank <= d < rank]
@@ -356,55 +248,9 @@ def _reduced(step: Step, x: TensorNote, note: TensorNote, dim: int) -> _Made:
     return ("same", [(x, kept[dim])]) if dim < len(kept) else ("unknown", [])
 
 
-def _indexed(step: Step, x: TensorNote, note: TensorNote, dim: int) -> _Made:
-    text = step.arguments[0] if step.arguments else ""
-    if not (text.startswith("[") and text.endswith("]")):
-        return "unknown", []
-    parts = _parts(text[1:-1])
-    used = sum(part not in ("...", "None") for part in parts)
-    if "..." not in parts:
-        parts = [*parts, "..."]
-    place: list[tuple[str, int | None]] = []
-    at = 0
-    for part in parts:
-        if part == "None":
-            place.append(("new", None))
-        elif part == "...":
-            for _ in range(len(x.shape) - used):
-                place.append(("same", at))
-                at += 1
-        elif ":" in part:
-            place.append(("slice", at))
-            at += 1
-        elif re.fullmatch(r"-?\d+", part):
-            at += 1
-        else:
-            place.append(("tensor", at))
-            at += 1
-    if len(place) != len(note.shape) or dim >= len(place):
-        return "unknown", [(x, min(dim, len(x.shape) - 1))] if x.shape else []
-    how, source = place[dim]
-    if source is None or source >= len(x.shape):
-        return "new", []
-    if x.shape[source] == note.shape[dim] and how != "tensor":
-        return "same", [(x, source)]
-    return "changed", [(x, source)]
-
-
-def _parts(text: str) -> list[str]:
-    parts, depth = [""], 0
-    for letter in text:
-        depth += (letter in "([{") - (letter in ")]}")
-        if letter == "," and not depth:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return [part.strip() for part in parts if part.strip()]
-
-
 def _elementwise(step: Step, note: TensorNote, dim: int, given: list[TensorNote]) -> _Made:
-    """Shapes laid against each other from the right: expand, add, norms, activations, and what is
-    not known better."""
+    """Shapes laid against each other from the right: add, norms, activations, and what is not known
+    better."""
     backwards = len(note.shape) - dim
     stretched: list[tuple[TensorNote, int]] = []
     for n in [*given, *step.inputs]:
@@ -413,8 +259,6 @@ def _elementwise(step: Step, note: TensorNote, dim: int, given: list[TensorNote]
             if n.shape[at] == note.shape[dim]:
                 return "same", [(n, at)]
             stretched.append((n, at))
-    if short_op(step) in ("expand", "expand_as", "broadcast_to", "repeat", "tile"):
-        return "new", stretched[:1]
     if stretched and any(len(n.shape) == len(note.shape) for n, _ in stretched):
         return "changed", stretched[:1]
     return "unknown", []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -1321,24 +1320,5 @@ def grid_sample(case: Case, input: Tensor, grid: Tensor, *_: Any, **__: Any) -> 
             f"{x} is {shape_text(input)} and {g} is {shape_text(grid)}.",
             (grid, 0, int(input.shape[0])),
             (input, 0, int(grid.shape[0])),
-        )
-    return None
-
-
-@layer_rule(nn.Unflatten)
-def unflatten_layer(case: Case, layer: Any, input: Tensor) -> Finding | None:
-    dim = layer.dim
-    if not isinstance(dim, int) or not -input.dim() <= dim < input.dim():
-        return None
-    size, product = int(input.shape[dim]), math.prod(s for s in layer.unflattened_size if s != -1)
-    if product and (size % product if -1 in layer.unflattened_size else size != product):
-        return case.found(
-            "numel",
-            f"nn.Unflatten needs sizes whose product is the size of dimension {dim}: {product} ≠ "
-            f"{size}.",
-            f"Dimension {dim} of {case.sized(input)} is {size}, and it was to be cut into "
-            f"{shape_text(layer.unflattened_size)}.",
-            (input, dim, product),
-            shape=tuple(layer.unflattened_size),
         )
     return None

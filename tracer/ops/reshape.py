@@ -23,9 +23,10 @@ from tracer.ops.bound import (
 )
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
 from tracer.ops.refusal import Count, Refusal, Report, Said, ShapeOf, said
-from tracer.ops.say import Spoken, Told, by_text, capital, dims_text, listed
+from tracer.ops.say import Spoken, Told, by_text, capital, dims_text
 from tracer.ops.spec import operation
 from tracer.ops.steps import layers
+from tracer.sentences import listed
 
 # --- the same elements in another shape ----------------------------------------------------------
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tests.cells import run_cell
 from tracer import trace
-from tracer.diagnosis.lineage import birth, groups
+from tracer.diagnosis.lineage import birth
 from tracer.diagnosis.root import root
 from tracer.diagnosis.rules import explain
 from tracer.document import Root
@@ -638,21 +638,6 @@ class TestBeyondSizes:
 
 
 class TestLineage:
-    @pytest.mark.parametrize(
-        ("before", "after", "expected"),
-        [
-            ((4, 16, 5, 5), (4, 400), [([0], [0]), ([1, 2, 3], [1])]),
-            ((4, 16, 5, 5), (16, 100), [([0, 1, 2, 3], [0, 1])]),
-            ((2, 9, 64), (2, 9, 8, 8), [([0], [0]), ([1], [1]), ([2], [2, 3])]),
-            ((6,), (2, 3), [([0], [0, 1])]),
-        ],
-    )
-    def test_groups_of_a_view(
-        self, before: tuple[int, ...], after: tuple[int, ...], expected: list[Any]
-    ) -> None:
-        found = [pair for pair in groups(before, after) if pair[0] and pair[1]]
-        assert found == expected
-
     @pytest.mark.parametrize(
         ("expression", "dim", "source"),
         [

@@ -15,6 +15,7 @@ from torch import Tensor
 from tests.tracer.ops.against_torch import DEPTH, check, check_permuted, check_resized, entries
 from tracer.document import TensorAt
 from tracer.live import live_layer_call
+from tracer.ops.algebra import blocks
 from tracer.ops.call import Call, Operand
 from tracer.ops.table import bind
 
@@ -268,3 +269,21 @@ def test_sizes_may_be_symbols() -> None:
     flat = bind(Call("flatten", (x,), {"input": TensorAt(0), "start_dim": 2}))
     assert flat is not None
     assert [dim.how for dim in flat.results[0]] == ["same", "same", "grouped"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ((4, 16, 5, 5), (4, 400), [([0], [0]), ([1, 2, 3], [1])]),
+        ((4, 16, 5, 5), (16, 100), [([0, 1, 2, 3], [0, 1])]),
+        ((2, 9, 64), (2, 9, 8, 8), [([0], [0]), ([1], [1]), ([2], [2, 3])]),
+        ((6,), (2, 3), [([0], [0, 1])]),
+        ((1, 6, 1), (1, 1, 2, 3), [([1], [2, 3])]),
+        ((4, 3), (5,), None),
+        ((2, 0), (0, 2), None),
+    ],
+)
+def test_blocks_of_a_view(
+    before: tuple[int, ...], after: tuple[int, ...], expected: list[Any] | None
+) -> None:
+    assert blocks(before, after) == expected

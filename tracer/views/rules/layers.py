@@ -424,8 +424,6 @@ MODULES: dict[str, str] = {
     "RMSNorm": "rms_norm",
     "GroupNorm": "group_norm",
     "LocalResponseNorm": "local_response_norm",
-    "Flatten": "flatten",
-    "Unflatten": "unflatten",
     "Upsample": "interpolate",
     "UpsamplingNearest2d": "interpolate",
     "UpsamplingBilinear2d": "interpolate",

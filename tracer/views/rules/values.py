@@ -377,9 +377,6 @@ _ORDERED: dict[str, str] = {
     "logcumsumexp": "the log of the running sum of exponentials",
     "tril": "everything above a diagonal set to 0",
     "triu": "everything below a diagonal set to 0",
-    "flip": "reversed",
-    "fliplr flipud": "mirrored",
-    "roll": "shifted, what falls off comes back at the other end",
     "renorm": "rows shortened to a largest norm",
 }
 _ALONG = frozenset(["sort", "argsort", "cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"])
@@ -395,34 +392,6 @@ def _ordered(case: Case) -> Told:
         elif value is None and case.name in {"sort", "argsort"} and case.x:
             along = f" along dim {len(case.x) - 1}"
     return Told(f"Shape kept: {case.words[0]}{along}", (), case.every(case.keeps()))
-
-
-@tells("rot90")
-def _rot90(case: Case) -> Told:
-    raise Unclear
-
-
-@tells("diagonal", "offset dim1 dim2")
-def _diagonal(case: Case) -> Told:
-    rank = len(case.x)
-    need(rank >= 2)
-    first = case.args.axis(rank, "dim1", default=0)
-    second = case.args.axis(rank, "dim2", default=1)
-    rest = [axis for axis in range(rank) if axis not in (first, second)]
-    need(len(case.out) == rank - 1 and first != second)
-    need(case.out == (*(case.x[axis] for axis in rest), case.out[-1]))
-    need(case.out[-1] <= min(case.x[first], case.x[second]))
-    length = case.out[-1]
-    dim = next(
-        (case.dims()[a] for a in (first, second) if case.x[a] == length), case.atoms.new(length)
-    )
-    dims = (*(case.dims()[axis] for axis in rest), dim)
-    axes = sorted((first, second))
-    line = (
-        f"{dims_text(axes)}: {by_text(case.x[a] for a in axes)} → {length} values "
-        "of the diagonal, now the last dim"
-    )
-    return Told(capital(line), [line], [dims])
 
 
 # --- along one dimension -------------------------------------------------------------------------
@@ -554,33 +523,6 @@ def _local_response_norm(case: Case) -> Told:
 
 
 # --- new tensors, dtypes -------------------------------------------------------------------------
-
-_FACTORIES: dict[str, str] = {
-    "zeros new_zeros": "zeros",
-    "ones new_ones": "ones",
-    "full new_full": "one value",
-    "empty new_empty empty_strided": "whatever was in memory",
-    "rand": "uniform random numbers",
-    "randn": "normal random numbers",
-    "randint": "random whole numbers",
-    "randperm": "whole numbers in random order",
-    "arange range": "evenly spaced numbers",
-    "linspace": "evenly spaced numbers",
-    "logspace": "numbers evenly spaced on a log scale",
-    "eye": "ones on the diagonal, zeros elsewhere",
-    "tensor as_tensor from_numpy new_tensor scalar_tensor asarray": "the given numbers",
-    "tril_indices triu_indices": "positions of a triangle",
-    "hann_window hamming_window": "a smooth window",
-}
-
-
-@tells_words(_FACTORIES)
-def _factory(case: Case) -> Told:
-    need(len(case.outs) == 1)
-    if case.name in {"tensor", "as_tensor", "new_tensor", "asarray"} and case.ins:
-        return Told("Shape kept: the same values", (), [case.keeps()])
-    what = f"A new tensor {shape_text(case.out)}" if case.out else "A new single number"
-    return Told(f"{what}: {case.words[0]}", (), [case.known.fresh(case.out)])
 
 
 @tells(
