@@ -57,8 +57,10 @@ class Said:
 
 
 def said(text: str, /, **values: Any) -> Said:
-    """A sentence whose gaps are filled with numbers, texts, sizes, shapes, counts or sentences."""
-    return Said(text, tuple(values.items()))
+    """A sentence whose gaps are filled with numbers, texts, sizes, shapes, counts or sentences;
+    what the text has no gap for is left out."""
+    wanted = gaps(text)
+    return Said(text, tuple((name, value) for name, value in values.items() if name in wanted))
 
 
 def as_written(text: str) -> Said:
