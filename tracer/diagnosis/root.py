@@ -1185,10 +1185,11 @@ def _divide(s: _Search) -> Root | None:
 
 
 def _arguments(s: _Search) -> Root | None:
-    """The model itself was called with other inputs than its forward names."""
-    if s.finding.facts.get("path"):
-        return None
+    """The model itself was called with other inputs than its forward names; of an operation's own
+    arguments it is the call that is wrong, where it stands."""
     missing, given = s.finding.facts.get("missing", ()), s.finding.facts.get("given")
+    if s.finding.facts.get("path") or not isinstance(given, int):
+        return None
     what = f"without {', '.join(missing)}" if missing else f"with {given} inputs"
     return s.input_place("", f"The model is called {what}.")
 

@@ -606,6 +606,14 @@ class TestBeyondSizes:
         found = root_of(cell["Net"](), of(2, 3, 4))
         assert found is None or found.kind == "input"
 
+    def test_a_wrong_argument_of_an_operation_is_not_blamed_on_the_inputs(self) -> None:
+        cell = run_cell("""
+            class Net(nn.Module):
+                def forward(self, x):
+                    return nn.functional.interpolate(x, size=x.shape)
+        """)
+        assert root_of(cell["Net"](), of(1, 3, 4, 4)) is None
+
     def test_code_without_text_has_no_constructor_to_show(self) -> None:
         cell = run_cell(
             """
