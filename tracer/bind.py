@@ -64,12 +64,11 @@ _BY_HAND = {
 # Operators that torch has under another name.
 _SAME_AS = {
     "truediv": "div",
-    "itruediv": "div_",
-    "idiv": "div_",
+    "truediv_": "div_",
     "floordiv": "floor_divide",
-    "ifloordiv": "floor_divide_",
+    "floordiv_": "floor_divide_",
     "mod": "remainder",
-    "imod": "remainder_",
+    "mod_": "remainder_",
     "invert": "bitwise_not",
     "dsmm": "mm",
     "hsmm": "hspmm",
@@ -116,8 +115,11 @@ class _Form:
         for position, value in enumerate(args[len(names) :], start=len(names)):
             bound[f"argument {position}"] = value
         for name, value in kwargs.items():
-            bound[self.aliases.get(name, _ALIASES.get(name, name))] = value
+            bound[self.canonical(name)] = value
         return {name: value for name, value in bound.items() if value is not _MISSING}
+
+    def canonical(self, name: str) -> str:
+        return self.aliases.get(name, _ALIASES.get(name, name))
 
 
 # --- finding the form ------------------------------------------------------------------------
@@ -160,7 +162,8 @@ def _form(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _F
     if function not in _candidates:
         name = getattr(function, "__name__", "")
         then = _reflected if _REFLECTED.fullmatch(name) else _AFTERWARDS.get(name)
-        _candidates[function] = [replace(form, then=then) for form in _known_forms(function)]
+        known = list(_known_forms(function)) or [_hand_form("input")]
+        _candidates[function] = [replace(form, then=then) for form in known]
     candidates = _candidates[function]
     for fits in (_exactly, _nearly, _by_count):
         for form in candidates:
@@ -176,6 +179,9 @@ def _accepts(
     kwargs: Mapping[str, Any],
     fits: Callable[[str, Any], bool],
 ) -> bool:
+    given = form.positional[: len(args)]
+    if any(form.canonical(name) in given for name in kwargs):
+        return False
     bound = form.named(args, kwargs)
     bound.pop("out", None)
     return all(
@@ -196,7 +202,7 @@ def _known_forms(function: Any) -> Iterator[_Form]:
     if name in _BY_HAND and not inspect.isfunction(function):
         yield _hand_form(_BY_HAND[name])
         return
-    if function in boolean_dispatched:
+    while function in boolean_dispatched:
         function = boolean_dispatched[function]["if_false"]
     if inspect.isfunction(function) or inspect.ismethod(function):
         signature = _signature(function)
@@ -207,16 +213,23 @@ def _known_forms(function: Any) -> Iterator[_Form]:
     yield from found
     if not found:
         signature = _signature(function)
-        yield _hand_form("input") if signature is None else _signature_form(signature, {})
+        if signature is not None:
+            yield _signature_form(signature, {})
 
 
 def _schemas(name: str) -> list[Any]:
-    core = name.strip("_") if name.startswith("__") else name
-    for each in (name, _SAME_AS.get(core, core), core[1:] + "_" * core.startswith("i"), core[1:]):
-        if each:
-            found = torch._C._jit_get_schemas_for_operator(f"aten::{each}")
-            if found:
-                return list(found)
+    """The schemas of the operator that a function or method of this name calls."""
+    names = [name]
+    if _REFLECTED.fullmatch(name) and name.startswith("__"):
+        names = [f"__{name[3:]}", name[3:-2]]
+    elif name.startswith("__i"):
+        names += [f"{name[3:-2]}_", name[2:-2]]
+    elif name.startswith("__"):
+        names += [name[2:-2]]
+    for each in names:
+        found = torch._C._jit_get_schemas_for_operator(f"aten::{_SAME_AS.get(each, each)}")
+        if found:
+            return list(found)
     return []
 
 
