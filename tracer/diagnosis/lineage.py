@@ -149,11 +149,11 @@ def _made(step: Step, note: TensorNote, dim: int) -> _Made:
         return "new", []
     x = given[0] if given else step.inputs[0]
 
-    resizes = "pool" in op or op.startswith(("interpolate", "upsampl"))
+    resizes = op.startswith(("interpolate", "upsampl"))
     if resizes and rank == len(x.shape):
         if x.shape[dim] == size:
             return "same", [(x, dim)]
-        return ("new" if "adaptive" in op else "changed"), [(x, dim)]
+        return "changed", [(x, dim)]
     if op in ("linear", "bilinear"):
         if dim == rank - 1:
             return "weight", [(w, 0) for w in (weights or step.inputs[1:])[:1]]
@@ -189,7 +189,9 @@ def _by_table(bound: Bound, step: Step, note: TensorNote, dim: int) -> _Made:
         sources = sources[:1]  # what follows is a kernel's size
     if made.how in ("resized", "piece", "joined"):
         kept = len(sources) == 1 and sources[0][0].shape[sources[0][1]] == made.size
-        return ("same" if kept and not made.moved else "changed"), sources
+        if kept and not made.moved:
+            return "same", sources
+        return ("new" if made.given else "changed"), sources
     if made.how == "grouped":
         whole = "merged" if len(made.group) == 1 else "split"
         return (whole if len(sources) == 1 or whole == "merged" else "regrouped"), sources

@@ -15,11 +15,9 @@ from tracer.diagnosis.rules import (
     dims,
     kind_of,
     layer_rule,
-    pairs,
     rule,
     tensors_of,
 )
-from tracer.diagnosis.rules_product import too_large
 from tracer.ops.names import shape_text
 
 # --- normalisation -------------------------------------------------------------------------------
@@ -228,102 +226,6 @@ def group_norm(
 
 
 # --- pooling and resizing ------------------------------------------------------------------------
-
-
-@rule(
-    "max_pool1d",
-    "max_pool2d",
-    "max_pool3d",
-    "max_pool1d_with_indices",
-    "max_pool2d_with_indices",
-    "max_pool3d_with_indices",
-    "avg_pool1d",
-    "avg_pool2d",
-    "avg_pool3d",
-    "lp_pool1d",
-    "lp_pool2d",
-)
-def pooling(
-    case: Case,
-    input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    *rest: Any,
-    **kwargs: Any,
-) -> Finding | None:
-    number = int(case.crash.op.split("pool")[1][0])
-    found = _spatial_rank(case, input, number)
-    if found is not None:
-        return found
-    kernel, padded = pairs(kernel_size, number), pairs(padding, number)
-    spread = (
-        pairs(dilation, number)
-        if case.crash.op.startswith("max") and not isinstance(dilation, bool)
-        else (1,) * number
-    )
-    for index in range(number):
-        span = spread[index] * (kernel[index] - 1) + 1
-        size = int(input.shape[input.dim() - number + index])
-        if padded[index] > kernel[index] // 2:
-            return case.found(
-                "padding",
-                f"{case.who()} pads by at most half of its kernel: {padded[index]} > "
-                f"{kernel[index]} / 2.",
-                f"With more padding a window of {kernel[index]} could lie in the padding alone.",
-            )
-        if span > size + 2 * padded[index]:
-            return too_large(
-                case,
-                input,
-                input.dim() - number + index,
-                span,
-                size + 2 * padded[index],
-                padded[index],
-                "window",
-            )
-    return None
-
-
-@rule(
-    "adaptive_avg_pool1d",
-    "adaptive_avg_pool2d",
-    "adaptive_avg_pool3d",
-    "adaptive_max_pool1d",
-    "adaptive_max_pool2d",
-    "adaptive_max_pool3d",
-    "adaptive_max_pool1d_with_indices",
-    "adaptive_max_pool2d_with_indices",
-)
-def adaptive_pooling(
-    case: Case, input: Tensor, output_size: Any, *rest: Any, **kwargs: Any
-) -> Finding | None:
-    return _spatial_rank(case, input, int(case.crash.op.split("pool")[1][0]))
-
-
-def _spatial_rank(case: Case, input: Tensor, number: int) -> Finding | None:
-    if input.dim() in (number + 1, number + 2):
-        return None
-    x = case.name(input, "the input")
-    layout = {1: "(N, C, L)", 2: "(N, C, H, W)", 3: "(N, C, D, H, W)"}[number]
-    return case.found(
-        "rank",
-        f"{case.who()} needs {number + 2} dimensions {layout}, or {number + 1} without the batch: "
-        f"{x} has {input.dim()}.",
-        f"{x} is {shape_text(input)}. Pooling in {dims(number)} goes over the last {number} of "
-        f"{layout}."
-        + (
-            " It may have been flattened before it was pooled."
-            if input.dim() < number + 1
-            else f" nn.…Pool{input.dim() - 2}d would be the one for {dims(input.dim())}."
-            if input.dim() - 2 <= 3
-            else ""
-        ),
-        *((input, d, None) for d in range(input.dim())),
-        check=f"Keep the spatial dimensions of {x} until here.",
-        rank=number + 2,
-    )
 
 
 @rule("interpolate", "upsample")

@@ -420,24 +420,3 @@ def _reordered(terms: list[str], operands: Sequence[Any]) -> bool:
 
 def _one_too(over: int) -> str:
     return f"{abs(over)} too {'many letters' if over > 0 else 'few letters'}"
-
-
-def too_large(
-    case: Case, input: Tensor, dim: int, span: int, room: int, pad: int, what: str
-) -> Finding:
-    x, who = case.name(input, "the input"), case.who()
-    size = int(input.shape[dim])
-    padded = f"{size} + 2·{pad} = {room}" if pad else f"{room}"
-    return case.found(
-        "kernel",
-        f"{who} needs its {what} to fit into its (padded) input: {span} > {padded}.",
-        f"The {what} covers {span} and dimension {dim} of {x} {shape_text(input)} offers "
-        f"{padded}, so there is no place where it fits. The picture has become too small by "
-        f"here, or was too small from the start.",
-        (input, dim, None),
-        check=f"Feed a larger input, or shrink it less before {who}, or pad by "
-        f"{-(-(span - size) // 2)}.",
-        span=span,
-        room=room,
-        padding=pad,
-    )

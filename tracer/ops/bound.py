@@ -34,7 +34,8 @@ class Dim:
 
     `hint` is a letter a reader would expect for a new dimension, `kind` whether it holds
     channels or places.  `moved` is true where the entries change places along the dimension (a
-    flip, a roll, a sort), so that the size is handed on and the order is not.
+    flip, a roll, a sort), so that the size is handed on and the order is not; `given` where an
+    argument names the size, whatever that of the sources.
     """
 
     size: Size
@@ -50,6 +51,7 @@ class Dim:
     hint: str = ""
     kind: str = ""
     moved: bool = False
+    given: bool = False
 
 
 Dims = tuple[Dim, ...]

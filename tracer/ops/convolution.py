@@ -90,7 +90,7 @@ def _conv_transposed(call: Call) -> Bound:
         spread = (size - 1) * stride[k] - 2 * padding[k] + dilation[k] * (kernel[k] - 1)
         spread += extra[k] + 1
         if below(spread, 1):
-            raise refuse("empty", mark(call, at), padding=padding[k], size=spread)
+            raise refuse("kernel", mark(call, at), padding=padding[k], size=spread)
         places.append(Dim(spread, RESIZED, _met(x, first, weight, k), kind="place"))
     return _bound(call, n, x, weight, first, made, tuple(places), tied=groups == 1, transposed=True)
 
@@ -171,7 +171,7 @@ def _kernel(call: Call, weight: int | None, n: int) -> Shape:
         kernel = call.operands[weight].shape[2:]
         for dim, size in enumerate(kernel):
             if below(size, 1):
-                raise refuse("empty", mark(call, At(weight, dim + 2)))
+                raise refuse("kernel", mark(call, At(weight, dim + 2)), empty=True)
         return kernel
     return whole_each(call, "kernel_size", n)
 
@@ -308,7 +308,7 @@ def _transposed_words(step: Spoken) -> Told:
 def _report(refusal: Refusal) -> Report | None:
     kind, facts = refusal.violation.kind, refusal.facts
     if kind == "kernel":
-        return kernel_report(refusal, "kernel")
+        return _nothing_report(refusal) if "size" in facts else kernel_report(refusal, "kernel")
     if kind == "rank":
         weight = facts["at"] == refusal.call.tensor("weight")
         return _weight_report(refusal) if weight else _rank_report(refusal)
@@ -459,6 +459,27 @@ def _bias_report(refusal: Refusal) -> Report:
             **values,
         ),
         (said("The weight {weight} gives {made} channels.", **values),),
+    )
+
+
+def _nothing_report(refusal: Refusal) -> Report:
+    at = refusal.violation.marks[0]
+    values: dict[str, Any] = {
+        **refusal.facts,
+        "who": refusal.who,
+        "dim": at.dim,
+        "x": refusal.name(at.operand, "the input"),
+        "shape": refusal.shape(at.operand),
+    }
+    return Report(
+        said("{who} would make {size} places of dimension {dim} of {x} {shape}.", **values),
+        (
+            said(
+                "A transposed convolution cuts its padding off, {padding} at each end, and then "
+                "nothing is left.",
+                **values,
+            ),
+        ),
     )
 
 

@@ -13,7 +13,6 @@ from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
 from tracer.ops.say import Spoken, Told, times_text
 from tracer.ops.space import (
     at_least,
-    empty_report,
     full,
     handed,
     kernel_report,
@@ -183,12 +182,7 @@ def _unfold_report(refusal: Refusal) -> Report | None:
         return kernel_report(refusal, "window")
     if kind == "rank":
         return _rank_report(refusal, "(N, C, H, W)")
-    return _setting(refusal)
-
-
-def _setting(refusal: Refusal) -> Report | None:
-    report = {"arguments": setting_report, "empty": empty_report}.get(refusal.violation.kind)
-    return report(refusal) if report is not None else None
+    return setting_report(refusal) if kind == "arguments" else None
 
 
 def _short_report(refusal: Refusal) -> Report:
@@ -227,8 +221,10 @@ def _fold_report(refusal: Refusal) -> Report | None:
     kind, facts = refusal.violation.kind, refusal.facts
     if kind == "rank":
         return _rank_report(refusal, "(N, C·window, L)")
+    if kind == "kernel":
+        return kernel_report(refusal, "window")
     if kind not in ("split", "divide"):
-        return _setting(refusal)
+        return setting_report(refusal) if kind == "arguments" else None
     call = refusal.call
     size, kernel = whole_each(call, "output_size", 2), whole_each(call, "kernel_size", 2)
     values: dict[str, Any] = {

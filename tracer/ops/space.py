@@ -101,7 +101,7 @@ def _too_large(call: Call, at: At, span: Size, padding: Size) -> Exception:
 
 def placed(call: Call, at: At, size: Size) -> Dim:
     """The dimension `at` with as many places as an argument says."""
-    return Dim(size, RESIZED, (at,), kind="place")
+    return Dim(size, RESIZED, (at,), kind="place", given=True)
 
 
 def handed(call: Call, operand: int, count: int) -> tuple[Dim, ...]:
@@ -114,11 +114,11 @@ def full(call: Call, operand: int, start: int) -> None:
     """Whether there are entries along every dimension from `start` on.
 
     Raises:
-        Refused: kind `empty`.
+        Refused: kind `kernel`, with the fact `empty`.
     """
     for dim in range(start, call.operands[operand].rank):
         if below(call.operands[operand].shape[dim], 1):
-            raise refuse("empty", mark(call, At(operand, dim)))
+            raise refuse("kernel", mark(call, At(operand, dim)), empty=True)
 
 
 # --- reports -------------------------------------------------------------------------------------
@@ -127,6 +127,8 @@ def full(call: Call, operand: int, start: int) -> None:
 def kernel_report(refusal: Refusal, what: str) -> Report:
     """A window (`what` is `kernel` or `window`) larger than what it has to fit into."""
     facts = refusal.facts
+    if facts.get("empty"):
+        return _empty_report(refusal)
     at = At(refusal.violation.marks[0].operand, refusal.violation.marks[0].dim)
     values: dict[str, Any] = {
         "who": refusal.who,
@@ -173,7 +175,7 @@ def setting_report(refusal: Refusal) -> Report:
     )
 
 
-def empty_report(refusal: Refusal) -> Report:
+def _empty_report(refusal: Refusal) -> Report:
     at = refusal.violation.marks[0]
     return Report(
         said(

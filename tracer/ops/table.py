@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from tracer.document import Step
-from tracer.ops import convolution, create, index, join, patches, product, reshape
+from tracer.ops import (
+    convolution,
+    create,
+    index,
+    join,
+    patches,
+    pool,
+    product,
+    reshape,
+)
 from tracer.ops.bound import Bound, Violation
 from tracer.ops.call import Call, Operand
 from tracer.ops.spec import TABLE, Op, bind
@@ -17,6 +26,7 @@ FAMILIES = (
     index,
     join,
     patches,
+    pool,
     product,
     reshape,
 )

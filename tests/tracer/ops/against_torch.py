@@ -17,7 +17,7 @@ from tracer.ops.table import TABLE, Op, bind
 
 Function = Callable[..., Any]
 
-DEPTH = int(os.environ.get("OPS_DEPTH", "1"))
+DEPTH = int(os.environ.get("SHAPEWALK_DEEP", "1"))
 """How many times more random calls than in everyday tests."""
 
 

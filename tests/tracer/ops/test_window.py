@@ -11,27 +11,11 @@ import torch
 import torch.nn.functional as F
 
 from tests.tracer.ops.against_torch import DEPTH, check, check_permuted, check_resized
+from tests.tracer.ops.spatial_calls import Draw, Sample, entries_of, near, one_or_each
 from tracer.live import live_call
 from tracer.ops import convolution, patches
 from tracer.ops.call import Call
-from tracer.ops.table import TABLE, bind
-
-Draw = random.Random
-Sample = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
-
-
-def near(draw: Draw, *sizes: int) -> torch.Tensor:
-    """Of these sizes, now and then another one, or a dimension too few."""
-    if draw.random() < 0.06 and sizes:
-        sizes = sizes[1:] if draw.random() < 0.5 else (2, *sizes)
-    return torch.empty([s if draw.random() < 0.95 else draw.randint(1, 5) for s in sizes])
-
-
-def one_or_each(draw: Draw, n: int, low: int, high: int) -> Any:
-    """A setting, written once or for each dimension."""
-    if draw.random() < 0.5:
-        return draw.randint(low, high)
-    return tuple(draw.randint(low, high) for _ in range(n))
+from tracer.ops.table import bind
 
 
 def conv(draw: Draw, n: int) -> Sample:
@@ -114,16 +98,8 @@ SAMPLES: dict[str, Callable[[Draw], Sample]] = {
 ALSO = {"im2col", "col2im"}
 
 
-FAMILY = {convolution.__name__, patches.__name__}
-
-
 def test_every_operation_of_the_family_is_tried() -> None:
-    named = {name for name, entry in TABLE.items() if _home(entry) in FAMILY}
-    assert named == {*SAMPLES, *ALSO}
-
-
-def _home(entry: Any) -> str:
-    return str(entry.bind.__module__) if entry.bind is not None else ""
+    assert entries_of(convolution, patches) == {*SAMPLES, *ALSO}
 
 
 @pytest.mark.parametrize("name", SAMPLES)

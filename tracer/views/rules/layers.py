@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tracer.views.dimensions import Dim, Dims
 from tracer.views.rules.case import (
-    RULES,
     Case,
     Told,
     Unclear,
@@ -14,8 +13,6 @@ from tracer.views.rules.case import (
     many,
     need,
     tells,
-    tells_words,
-    times_text,
 )
 
 # --- windows over space --------------------------------------------------------------------------
@@ -23,106 +20,8 @@ from tracer.views.rules.case import (
 _SPACE = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
-def _space(case: Case) -> int:
-    """The number of spatial dimensions, from the operation's name."""
-    return int(next(letter for letter in case.name if letter in "123"))
-
-
-def _one_window(size: int, out: int, kernel: int, stride: int, padding: int, dilation: int) -> bool:
-    """Whether windows of these settings give `out` places; rounding up is `ceil_mode`."""
-    if stride < 1:
-        return False
-    room = size + 2 * padding - dilation * (kernel - 1) - 1
-    return out in (room // stride + 1, -(-room // stride) + 1)
-
-
 def _resized(case: Case, dim: Dim, size: int) -> Dim:
     return case.atoms.derive(dim, size, "place")
-
-
-_POOLS: dict[str, tuple[str, str]] = {
-    "max_pool1d max_pool2d max_pool3d": ("max over", "the largest of every window{} kept"),
-    "avg_pool1d avg_pool2d avg_pool3d": ("average over", "every window{} averaged"),
-    "lp_pool1d lp_pool2d lp_pool3d": ("norm over", "the norm of every window{} taken"),
-    "fractional_max_pool2d fractional_max_pool3d": ("max over", "the largest of windows{} kept"),
-    "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices": (
-        "max over",
-        "the largest of every window{} kept",
-    ),
-}
-
-
-@tells_words(_POOLS, "kernel_size stride padding dilation ceil_mode")
-def _pool(case: Case) -> Told:
-    n = _space(case)
-    x, out = case.x, case.out
-    first = len(x) - n
-    need(first in (1, 2) and len(out) == len(x) and out[:first] == x[:first])
-    of, words = case.words
-    kernel = case.args.each("kernel_size", n)
-    if case.name.startswith("fractional"):
-        kernel = None
-    stride = case.args.each("stride", n) or kernel
-    dilation = case.args.each("dilation", n, 1)
-    padding = case.args.each("padding", n, 0)
-    if kernel is not None and not all(
-        _one_window(x[first + k], out[first + k], kernel[k], stride[k], padding[k], dilation[k])
-        for k in range(n)
-        if stride is not None and padding is not None and dilation is not None
-    ):
-        kernel = None
-    lines = []
-    for place, name in enumerate(_SPACE[n]):
-        a, b = x[first + place], out[first + place]
-        if a == b:
-            continue
-        why = f", {of} windows"
-        if kernel is not None and stride is not None:
-            why += f" of {kernel[place]}"
-            if stride[place] != kernel[place]:
-                why += f", one every {stride[place]}"
-        lines.append(f"{name} {a} → {b}{why}")
-    size = f" of {times_text(kernel)}" if kernel is not None else ""
-    effect = effect_text(x[first:], out[first:], _SPACE[n])
-    dims = case.dims()
-    new = (*dims[:first], *(_resized(case, dims[a], out[a]) for a in range(first, len(x))))
-    return Told(f"{effect}: {words.format(size)}", lines, case.every(new))
-
-
-for _name in ("lp_pool1d", "lp_pool2d", "lp_pool3d"):
-    RULES[_name] = RULES[_name]._replace(signature=("norm_type", "kernel_size", "stride"))
-for _name in ("avg_pool1d", "avg_pool2d", "avg_pool3d"):
-    RULES[_name] = RULES[_name]._replace(
-        signature=("kernel_size", "stride", "padding", "ceil_mode")
-    )
-
-_ADAPTIVE: dict[str, tuple[str, str]] = {
-    "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d": ("averaged", "averaged"),
-    "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d": ("largest kept", "maximum of"),
-}
-
-
-@tells_words(_ADAPTIVE, "output_size")
-def _adaptive_pool(case: Case) -> Told:
-    n = _space(case)
-    x, out = case.x, case.out
-    first = len(x) - n
-    need(first in (1, 2) and len(out) == len(x) and out[:first] == x[:first])
-    word = case.words[0]
-    lines = [
-        f"{name} {a} → {b}, {word} over the whole {name}"
-        if b == 1
-        else f"{name} {a} → {b}, {word} in {b} bins"
-        for name, a, b in zip(_SPACE[n], x[first:], out[first:], strict=True)
-        if a != b
-    ]
-    whole = all(size == 1 for size in out[first:])
-    where = "of each channel as a whole" if whole else f"in {times_text(out[first:])} bins"
-    dims = case.dims()
-    new = (*dims[:first], *(_resized(case, dims[a], out[a]) for a in range(first, len(x))))
-    effect = effect_text(x[first:], out[first:], _SPACE[n])
-    verb = "the values averaged" if case.words[1] == "averaged" else "the largest value kept"
-    return Told(f"{effect}: {verb} {where}", lines, case.every(new))
 
 
 @tells("interpolate upsample upsample_nearest upsample_bilinear", "size scale_factor mode")
@@ -396,18 +295,6 @@ def _transformer(case: Case) -> Told:
 # --- modules -------------------------------------------------------------------------------------
 
 MODULES: dict[str, str] = {
-    **{
-        f"{long}Pool{n}d": f"{short}_pool{n}d"
-        for long, short in (
-            ("Max", "max"),
-            ("Avg", "avg"),
-            ("LP", "lp"),
-            ("AdaptiveAvg", "adaptive_avg"),
-            ("AdaptiveMax", "adaptive_max"),
-            ("FractionalMax", "fractional_max"),
-        )
-        for n in (1, 2, 3)
-    },
     **{f"BatchNorm{n}d": "batch_norm" for n in (1, 2, 3)},
     **{f"InstanceNorm{n}d": "instance_norm" for n in (1, 2, 3)},
     **{

@@ -1,0 +1,368 @@
+"""Pooling: over windows, in bins, at random places, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracer.ops.algebra import below, known, product
+from tracer.ops.bound import RESIZED, Bound, Dim, Dims, all_marks, mark, refuse
+from tracer.ops.call import At, Call, Shape, Size, Unclear, need
+from tracer.ops.refusal import Count, Refusal, Report, Said, said
+from tracer.ops.say import Spoken, Told, effect_text, times_text
+from tracer.ops.space import (
+    LAYOUTS,
+    NAMES,
+    at_least,
+    first_place,
+    full,
+    handed,
+    kernel_report,
+    placed,
+    setting_report,
+    spatial,
+    whole_each,
+    windowed,
+)
+from tracer.ops.spec import operation
+from tracer.ops.steps import layers
+from tracer.sentences import listed
+
+
+def _start(call: Call) -> tuple[int, int]:
+    """(number of spatial dimensions, the first of them)"""
+    n = spatial(call.op)
+    return n, first_place(call, n)
+
+
+def _bound(call: Call, places: tuple[Dim, ...]) -> Bound:
+    """Batch and channels stay; where places of the largest are asked for, they have its shape."""
+    dims: Dims = (*handed(call, 0, call.operands[0].rank - len(places)), *places)
+    both = call.op.endswith("_with_indices") or call.flag("return_indices")
+    return Bound(call, (dims,) * (1 + both))
+
+
+# --- windows -------------------------------------------------------------------------------------
+
+
+def _pool(call: Call) -> Bound:
+    n, first = _start(call)
+    at_least(call, 1, "kernel_size", "stride", "dilation")
+    at_least(call, 0, "padding")
+    full(call, 0, first - 1)
+    kernel, stride, padding, dilation = _settings(call, n)
+    ceil = call.flag("ceil_mode")
+    places = []
+    for k in range(n):
+        if below(kernel[k], 2 * padding[k]):
+            raise refuse("padding", padding=padding[k], kernel=kernel[k])
+        at = At(0, first + k)
+        if call.op in ("avg_pool3d", "lp_pool3d"):  # these do not count the padding
+            windowed(call, (at,), kernel[k])
+        places.append(windowed(call, (at,), kernel[k], stride[k], padding[k], dilation[k], ceil))
+    return _bound(call, tuple(places))
+
+
+def _settings(call: Call, n: int) -> tuple[Shape, Shape, Shape, Shape]:
+    """(kernel, stride, padding, dilation); a stride that is not given is the kernel."""
+    kernel = whole_each(call, "kernel_size", n)
+    padding, dilation = whole_each(call, "padding", n, 0), whole_each(call, "dilation", n, 1)
+    return kernel, call.each("stride", n) or kernel, padding, dilation
+
+
+def _pool_flops(bound: Bound) -> Size:
+    """Each value that comes out has looked at a window."""
+    n = spatial(bound.call.op)
+    return product(bound.shapes[0]) * product(whole_each(bound.call, "kernel_size", n))
+
+
+def _fractional(call: Call) -> Bound:
+    n, first = _start(call)
+    at_least(call, 1, "kernel_size")
+    full(call, 0, first - 1)
+    kernel = whole_each(call, "kernel_size", n)
+    sizes = call.operands[0].shape[first:]
+    given = call.each("output_size", n)
+    places = []
+    for k in range(n):
+        made = given[k] if given is not None else _part(sizes[k], call.get("output_ratio"), k)
+        at = At(0, first + k)
+        # Over volumes torch wants one place more than the windows need.
+        if below(made, 0) or below(sizes[k], kernel[k] + made - 1 + (n == 3)):
+            raise refuse("kernel", mark(call, at), kernel=kernel[k], made=made)
+        places.append(placed(call, at, made) if given else Dim(made, RESIZED, (at,), kind="place"))
+    return _bound(call, tuple(places))
+
+
+def _part(size: Size, ratio: Any, place: int) -> Size:
+    each = ratio if isinstance(ratio, tuple | list) else (ratio,) * (place + 1)
+    need(place < len(each) and isinstance(each[place], float | int) and known(size))
+    return int(size * each[place])
+
+
+# --- bins ----------------------------------------------------------------------------------------
+
+
+def _adaptive(call: Call) -> Bound:
+    n, first = _start(call)
+    full(call, 0, first - 1)
+    value = call.get("output_size")
+    each = value if isinstance(value, tuple | list) else (value,) * n
+    need(len(each) in (1, n))
+    each = tuple(each) * (n // len(each))
+    sizes = call.operands[0].shape[first:]
+    places = []
+    for k, own in enumerate(sizes):
+        made = own if each[k] is None else each[k]
+        if below(made, 0):
+            raise refuse("arguments", argument="output_size", value=made, least=0)
+        places.append(placed(call, At(0, first + k), made))
+    return _bound(call, tuple(places))
+
+
+# --- back ----------------------------------------------------------------------------------------
+
+
+def _unpool(call: Call) -> Bound:
+    n, first = _start(call)
+    indices = call.tensor("indices")
+    if indices is None:
+        raise Unclear
+    shape = call.operands[0].shape
+    if call.operands[indices].shape != shape:
+        raise refuse("index", *all_marks(call, indices), at=indices)
+    kernel, stride, padding, _ = _settings(call, n)
+    given = call.sizes("output_size")
+    if given is not None:
+        given = given[2:] if len(given) == n + 2 else given
+        need(len(given) == n)
+    places = []
+    for k in range(n):
+        at = At(0, first + k)
+        usual = (shape[at.dim] - 1) * stride[k] - 2 * padding[k] + kernel[k]
+        made = usual if given is None else given[k]
+        near = below(usual - stride[k], made) and below(made, usual + stride[k])
+        if below(made, 0) or not near:
+            raise refuse("arguments", mark(call, at), usual=usual, made=made, stride=stride[k])
+        places.append(Dim(made, RESIZED, (at,), kind="place"))
+    return Bound(
+        call,
+        ((*handed(call, 0, first), *places),),
+        tuple((At(0, dim), At(indices, dim)) for dim in range(len(shape))),
+    )
+
+
+# --- what is said --------------------------------------------------------------------------------
+
+_WORDS = {
+    "max": ("max over", "the largest of every window{} kept"),
+    "avg": ("average over", "every window{} averaged"),
+    "lp": ("norm over", "the norm of every window{} taken"),
+    "fractional": ("max over", "the largest of windows{} kept"),
+}
+
+
+def _pool_words(step: Spoken) -> Told:
+    n = spatial(step.name)
+    first = len(step.x) - n
+    of, words = _WORDS[step.name.partition("_")[0]]
+    kernel: Shape | None = None
+    stride: Shape = ()
+    if not step.name.startswith("fractional"):
+        kernel, stride, _, _ = _settings(step.call, n)
+    lines = []
+    for place, name in enumerate(NAMES[n]):
+        a, b = step.x[first + place], step.out[first + place]
+        if a == b:
+            continue
+        why = f", {of} windows"
+        if kernel is not None:
+            why += f" of {kernel[place]}"
+            if stride[place] != kernel[place]:
+                why += f", one every {stride[place]}"
+        lines.append(f"{name} {a} → {b}{why}")
+    size = f" of {times_text(kernel)}" if kernel is not None else ""
+    effect = effect_text(step.x[first:], step.out[first:], NAMES[n])
+    return Told(f"{effect}: {words.format(size)}", lines)
+
+
+def _adaptive_words(step: Spoken) -> Told:
+    n = spatial(step.name)
+    first = len(step.x) - n
+    before, after = step.x[first:], step.out[first:]
+    averaged = step.name.startswith("adaptive_avg")
+    word = "averaged" if averaged else "largest kept"
+    lines = [
+        f"{name} {a} → {b}, {word} over the whole {name}"
+        if b == 1
+        else f"{name} {a} → {b}, {word} in {b} bins"
+        for name, a, b in zip(NAMES[n], before, after, strict=True)
+        if a != b
+    ]
+    verb = "the values averaged" if averaged else "the largest value kept"
+    effect = effect_text(before, after, NAMES[n])
+    return Told(f"{effect}: {verb} {_bins(before, after, NAMES[n])}", lines)
+
+
+def _bins(before: Shape, after: Shape, names: tuple[str, ...]) -> str:
+    """Over what each value was taken."""
+    sides = list(zip(names, before, after, strict=True))
+    if all(b == 1 for b in after):
+        return "of each channel as a whole"
+    whole = [name for name, a, b in sides if b == 1 and a != 1]
+    if not whole:
+        return f"in {times_text(after)} bins"
+    cut = [(name, b) for name, a, b in sides if b != 1 and a != b]
+    text = f"over the whole {listed(whole)}"
+    if cut:
+        text += f", in {times_text([b for _, b in cut])} bins along the "
+        text += listed([name for name, _ in cut])
+    return text
+
+
+def _unpool_words(step: Spoken) -> Told:
+    n = spatial(step.name)
+    first = len(step.x) - n
+    before, after = step.x[first:], step.out[first:]
+    lines = [
+        f"{name} {a} → {b}, zeros in between"
+        for name, a, b in zip(NAMES[n], before, after, strict=True)
+        if a != b
+    ]
+    effect = effect_text(before, after, NAMES[n])
+    return Told(f"{effect}: every value put back where it was the largest, zeros elsewhere", lines)
+
+
+# --- why it is refused ---------------------------------------------------------------------------
+
+
+def _report(refusal: Refusal) -> Report | None:
+    kind, facts = refusal.violation.kind, refusal.facts
+    if kind == "kernel":
+        return _fraction_report(refusal) if "made" in facts else kernel_report(refusal, "window")
+    if kind == "arguments":
+        return _output_report(refusal) if "made" in facts else setting_report(refusal)
+    report = {"rank": _rank_report, "padding": _padding_report}.get(kind)
+    return report(refusal) if report is not None else None
+
+
+def _rank_report(refusal: Refusal) -> Report:
+    n, rank = spatial(refusal.call.op), refusal.call.operands[0].rank
+    values: dict[str, Any] = {
+        "who": refusal.who,
+        "layout": LAYOUTS[n],
+        "x": refusal.name(0, "the input"),
+        "shape": refusal.shape(0),
+        "rank": rank,
+        "has": Count(rank, "dimension"),
+        "wanted": n + 2,
+        "least": n + 1,
+        "n": n,
+        "space": Count(n, "dimension"),
+        "other": rank - 2,
+    }
+    reason: list[Said] = [
+        said("{x} is {shape}. Pooling in {space} goes over the last {n} of {layout}.", **values)
+    ]
+    if rank < n + 1:
+        reason.append(said("It may have been flattened before it was pooled."))
+    elif rank - 2 <= 3:
+        reason.append(said("nn.…Pool{other}d would be the one for {has}.", **values))
+    return Report(
+        said(
+            "{who} needs {wanted} dimensions {layout}, or {least} without the batch: {x} has "
+            "{rank}.",
+            **values,
+        ),
+        tuple(reason),
+        said("Keep the spatial dimensions of {x} until here.", **values),
+    )
+
+
+def _padding_report(refusal: Refusal) -> Report:
+    return Report(
+        said(
+            "{who} pads by at most half of its kernel: {padding} > {kernel} / 2.",
+            who=refusal.who,
+            **refusal.facts,
+        ),
+        (
+            said(
+                "With more padding a window of {kernel} could lie in the padding alone.",
+                **refusal.facts,
+            ),
+        ),
+    )
+
+
+def _fraction_report(refusal: Refusal) -> Report:
+    at = refusal.violation.marks[0]
+    values: dict[str, Any] = {
+        **refusal.facts,
+        "who": refusal.who,
+        "size": refusal.size(At(at.operand, at.dim)),
+        "dim": at.dim,
+        "x": refusal.name(0, "the input"),
+        "shape": refusal.shape(0),
+    }
+    return Report(
+        said(
+            "{who} needs room for {made} windows of {kernel}, each one place further at least: "
+            "dimension {dim} of {x} is {size}.",
+            **values,
+        ),
+        (said("{x} is {shape}. Ask for fewer windows, or for smaller ones.", **values),),
+    )
+
+
+def _output_report(refusal: Refusal) -> Report:
+    facts = refusal.facts
+    values: dict[str, Any] = {
+        **facts,
+        "who": refusal.who,
+        "least": facts["usual"] - facts["stride"] + 1,
+        "most": facts["usual"] + facts["stride"] - 1,
+        "dim": refusal.violation.marks[0].dim,
+        "x": refusal.name(0, "the input"),
+    }
+    return Report(
+        said(
+            "{who} can make {least} to {most} of dimension {dim} of {x}: {made} was asked.",
+            **values,
+        ),
+        (said("The pooling before it could have come from these sizes only.", **values),),
+    )
+
+
+for _n in (1, 2, 3):
+    operation(
+        f"max_pool{_n}d max_pool{_n}d_with_indices avg_pool{_n}d lp_pool{_n}d",
+        bind=_pool,
+        words=_pool_words,
+        report=_report,
+        flops=_pool_flops,
+    )
+    operation(
+        f"adaptive_avg_pool{_n}d adaptive_max_pool{_n}d adaptive_max_pool{_n}d_with_indices",
+        bind=_adaptive,
+        words=_adaptive_words,
+        report=_report,
+    )
+    operation(f"max_unpool{_n}d", bind=_unpool, words=_unpool_words, report=_report)
+    layers(
+        **{
+            f"max_pool{_n}d": f"MaxPool{_n}d",
+            f"avg_pool{_n}d": f"AvgPool{_n}d",
+            f"lp_pool{_n}d": f"LPPool{_n}d",
+            f"adaptive_avg_pool{_n}d": f"AdaptiveAvgPool{_n}d",
+            f"adaptive_max_pool{_n}d": f"AdaptiveMaxPool{_n}d",
+            f"max_unpool{_n}d": f"MaxUnpool{_n}d",
+        }
+    )
+for _n in (2, 3):
+    operation(
+        f"fractional_max_pool{_n}d fractional_max_pool{_n}d_with_indices",
+        bind=_fractional,
+        words=_pool_words,
+        report=_report,
+    )
+    layers(**{f"fractional_max_pool{_n}d": f"FractionalMaxPool{_n}d"})
