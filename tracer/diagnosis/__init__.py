@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from tracer.crash import Crash
 from tracer.diagnosis import (  # noqa: F401 - the rules enter themselves
     fixes,
+    python_errors,
     root,
     rules,
     rules_layers,
     rules_product,
-    rules_python,
     rules_shape,
 )
 from tracer.diagnosis.finding import Finding
