@@ -20,6 +20,7 @@ default.  The names follow one convention:
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import numbers
@@ -480,6 +481,9 @@ def _constructor_names(kind: type) -> Iterator[str]:
 
 # --- plain values --------------------------------------------------------------------------------
 
+# Exact types first: they are told faster than by asking for each class.
+_AS_THEY_ARE = frozenset([type(None), bool, int])
+_MOSTLY = frozenset([Tensor, nn.Parameter, tuple, list, torch.Size, float, str, slice])
 _NAMED = (torch.dtype, torch.device, torch.layout, torch.memory_format)
 # As a dtype, `float` is torch's double.
 _PYTHON_TYPES = {float: "float64", int: "int64", bool: "bool", complex: "complex128"}
@@ -511,9 +515,14 @@ def plain(
     maker = _Plain(tensors, number)
     pairs: list[tuple[str, Value]] = []
     for name, value in bound.items():
-        if name.startswith("_") or (value is None and name == "out"):
+        kind = type(value)
+        if name[0] == "_" or (value is None and name == "out"):
             continue
-        if isinstance(value, type) and value in _PYTHON_TYPES:
+        if kind in _AS_THEY_ARE:
+            pairs.append((name, value))
+        elif kind in _MOSTLY:
+            pairs.append((name, maker.value(value)))
+        elif isinstance(value, type) and value in _PYTHON_TYPES:
             pairs.append((name, _PYTHON_TYPES[value]))
         elif isinstance(value, Tensor) or not (
             callable(value) or isinstance(value, torch.Generator)
@@ -522,15 +531,20 @@ def plain(
     return Bound(tuple(pairs))
 
 
+@functools.cache
+def _at(index: int | None) -> TensorAt:
+    return TensorAt(index)
+
+
 def moved_operands(bound: Bound, positions: Sequence[int], own: Mapping[str, int]) -> Bound:
     """`bound` where operand i is now at `positions[i]`, and what was none has a place of its `own`
     by name."""
 
     def moved(name: str, value: Value) -> Value:
         if isinstance(value, TensorAt):
-            return TensorAt(own.get(name) if value.index is None else positions[value.index])
-        if isinstance(value, tuple):
-            return tuple([moved(name, item) for item in value])
+            return _at(own.get(name) if value.index is None else positions[value.index])
+        if type(value) is tuple:
+            return tuple([i if type(i) is int else moved(name, i) for i in value])
         return value
 
     return Bound(tuple([(name, moved(name, value)) for name, value in bound.pairs]))
@@ -546,8 +560,10 @@ class _Plain:
             self.positions.setdefault(id(tensor), []).append(position)
 
     def value(self, value: Any, depth: int = 0) -> Value:
-        if value is None or value is Ellipsis or isinstance(value, bool) or type(value) is int:
-            return value
+        kind = type(value)
+        if kind in _AS_THEY_ARE or value is Ellipsis:
+            same: Value = value
+            return same
         if isinstance(value, Tensor):
             return self.tensor(value)
         if isinstance(value, str):
@@ -555,7 +571,9 @@ class _Plain:
         if isinstance(value, list | tuple):
             if depth > _DEEPEST or len(value) > _LONGEST:
                 return f"<{len(value)} values>"
-            return tuple([self.value(item, depth + 1) for item in value])
+            return tuple(
+                [i if type(i) in _AS_THEY_ARE else self.value(i, depth + 1) for i in value]
+            )
         if isinstance(value, slice):
             return Slice(*(self.value(p, depth + 1) for p in (value.start, value.stop, value.step)))
         if isinstance(value, _NAMED):
@@ -568,9 +586,9 @@ class _Plain:
     def tensor(self, tensor: Tensor) -> TensorAt:
         places = self.positions.get(id(tensor))
         if not places:
-            return TensorAt(None)
+            return _at(None)
         # One that is given twice stands in the operands twice.
-        return TensorAt(places.pop(0) if len(places) > 1 else places[0])
+        return _at(places.pop(0) if len(places) > 1 else places[0])
 
 
 def _text(value: Any) -> str:

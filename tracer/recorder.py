@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import enum
+import functools
 import inspect
 import itertools
 import sys
@@ -16,7 +18,6 @@ import threading
 import time
 import types
 import weakref
-from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -33,7 +34,7 @@ from tracer.bind import bind, bind_layer, moved_operands, number, plain
 from tracer.crash import Crash, Frame, Running
 from tracer.isolation import State, exclusive, moved, random_state, storage, unobserved, version
 from tracer.ops.names import op_name
-from tracer.source.notes import filled, placeholders
+from tracer.source.notes import filled
 from tracer.source.sites import Pattern, Site, SourceReader
 from tracer.source.text import first_line
 
@@ -126,8 +127,34 @@ def _flatten(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, 
             yield from _flatten(getattr(value, member.name, None), f"{path}.{member.name}", depth)
 
 
+# Most arguments are one of these; an exact type is told faster than by asking for each class.
+_ONE_TENSOR = frozenset([Tensor, nn.Parameter])
+_NO_TENSOR = frozenset(
+    [type(None), bool, int, float, str, slice, type(...), torch.Size, torch.dtype, torch.device]
+)
+
+
 def _tensors(value: Any) -> list[Tensor]:
-    return [tensor for _, tensor in _flatten(value)]
+    found: list[Tensor] = []
+    _collect(value, found, 0)
+    return found
+
+
+def _collect(value: Any, found: list[Tensor], depth: int) -> None:
+    """`_flatten` without the paths."""
+    kind = type(value)
+    if kind in _ONE_TENSOR:
+        found.append(value)
+    elif kind is tuple or kind is list:
+        if depth <= 8:
+            for item in value:
+                _collect(item, found, depth + 1)
+    elif kind is dict:
+        if depth <= 8:
+            for item in value.values():
+                _collect(item, found, depth + 1)
+    elif kind not in _NO_TENSOR:
+        found += [tensor for _, tensor in _flatten(value, "", depth)]
 
 
 def _named(pattern: Pattern, value: Any) -> Iterator[tuple[str, Tensor]]:
@@ -160,17 +187,38 @@ def _names(pattern: Pattern) -> Iterator[str]:
 Scope = Mapping[str, Any]
 
 
-def _scope(frame: FrameType) -> Scope:
+class _FrameScope(Mapping[str, Any]):
     """The names a frame sees.  Its locals are copied once, not at each look."""
-    return ChainMap(frame.f_locals, frame.f_globals)
+
+    __slots__ = ("frames_own", "of_module")
+
+    def __init__(self, frame: FrameType) -> None:
+        self.frames_own = frame.f_locals
+        self.of_module = frame.f_globals
+
+    def __getitem__(self, name: str) -> Any:
+        own = self.frames_own
+        return own[name] if name in own else self.of_module[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self.of_module, **self.frames_own})
+
+    def __len__(self) -> int:
+        return len({**self.of_module, **self.frames_own})
 
 
 def resolve(chain: tuple[str, ...], scope: Scope) -> tuple[str, Any] | None:
     """The first tensor along an attribute chain, or the chain's value; runs no property."""
-    if chain[0] not in scope:
+    try:
+        value = scope[chain[0]]
+    except KeyError:
         return None
-    value = scope[chain[0]]
+    if len(chain) == 1:
+        return chain[0], value
     for position, part in enumerate(chain[1:], start=1):
+        if type(value) is types.ModuleType and part in value.__dict__:
+            value = value.__dict__[part]
+            continue
         if isinstance(value, Tensor):
             return ".".join(chain[:position]), value
         if isinstance(value, tuple) and part in getattr(value, "_fields", ()):
@@ -197,7 +245,7 @@ def resolve(chain: tuple[str, ...], scope: Scope) -> tuple[str, Any] | None:
 _UNBOUND = document.Bound()
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(slots=True, eq=False)
 class _Draft:
     """A step, or a call of a user's module (`module_call`), while it is being recorded."""
 
@@ -233,7 +281,7 @@ class _Draft:
     pending: BaseException | None = None
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(slots=True, eq=False)
 class Operation:
     """What is known of an operation before it runs. `twin` is its opened copy, if it has one."""
 
@@ -246,7 +294,7 @@ class Operation:
     twin: Any
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(slots=True, eq=False)
 class _Noted:
     """A TensorNote whose name may still come: the first assignment gives it."""
 
@@ -297,6 +345,23 @@ _PLUMBING = tuple(
 _HAND_OVER = handle_torch_function.__code__
 # Its functions stand for torch's: `rearrange(x, ...)` is what the author wrote.
 _EINOPS = "/einops/"
+
+
+class _Whose(enum.Enum):
+    """Whose code a file is.  `PLUMBING` is torch's that only passes a call on, and ours."""
+
+    AUTHOR = enum.auto()
+    TORCH = enum.auto()
+    PLUMBING = enum.auto()
+
+
+@functools.cache
+def _whose(file: str) -> _Whose:
+    if file.startswith((*_PLUMBING, _HERE)):
+        return _Whose.PLUMBING
+    return _Whose.TORCH if file.startswith(_TORCH) or _EINOPS in file else _Whose.AUTHOR
+
+
 _OVERRIDES = ("__torch_function__", "__torch_dispatch__")
 _NORMALISING = (torch.batch_norm, torch.instance_norm)
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -364,10 +429,13 @@ def _op_name(function: Any) -> str:
 
 
 def _writes_in_place(function: Any, kwargs: dict[str, Any]) -> bool:
-    name = getattr(function, "__name__", "")
+    return kwargs.get("out") is not None or _named_in_place(getattr(function, "__name__", ""))
+
+
+@functools.cache
+def _named_in_place(name: str) -> bool:
     return (
-        kwargs.get("out") is not None
-        or name == "__setitem__"
+        name == "__setitem__"
         or name == "__set__"
         or (name.endswith("_") and not name.endswith("__"))
         or (name.startswith("__i") and name not in ("__init__", "__invert__", "__index__"))
@@ -382,15 +450,22 @@ def _written_silently(function: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     return args[:1] if getattr(function, "__name__", "") == "__set__" else ()
 
 
-_signatures: dict[Any, inspect.Signature | None] = {}
+_signatures: dict[Any, tuple[tuple[str, ...], dict[str, Any]]] = {}
 
 
-def _signature(function: Any) -> inspect.Signature | None:
+def _signature(function: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The names of a function's positional parameters, and its defaults; of many nothing is
+    known."""
     if function not in _signatures:
         try:
-            _signatures[function] = inspect.signature(function)
+            parameters = inspect.signature(function).parameters.values()
         except (ValueError, TypeError):
-            _signatures[function] = None
+            parameters = {}.values()
+        named = itertools.takewhile(
+            lambda p: p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD), parameters
+        )
+        names = tuple(parameter.name for parameter in named)
+        _signatures[function] = names, {p.name: p.default for p in parameters}
     return _signatures[function]
 
 
@@ -423,24 +498,19 @@ def _arguments(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         if isinstance(args[1], tuple):
             index = index[1:-1].removesuffix(",")
         return (f"[{index}]", *(_text(value) for value in args[2:] if not _tensors(value)))
-    signature = _signature(function)
-    names: list[str | None] = [None] * len(args)
-    defaults: dict[str, Any] = {}
-    if signature is not None:
-        for position, parameter in enumerate(signature.parameters.values()):
-            if parameter.kind not in (
-                parameter.POSITIONAL_ONLY,
-                parameter.POSITIONAL_OR_KEYWORD,
-            ) or position >= len(args):
-                break
-            names[position] = parameter.name
-        defaults = {p.name: p.default for p in signature.parameters.values()}
-    pairs = [*zip(names, args, strict=True), *kwargs.items()]
-    return tuple(
-        f"{name}={_text(value)}" if name is not None else _text(value)
-        for name, value in pairs
-        if not _tensors(value) and not (name in defaults and _same(value, defaults[name]))
-    )
+    names, defaults = _signature(function)
+    found = []
+    for position, value in enumerate(args):
+        if type(value) not in _ONE_TENSOR and not _tensors(value):
+            name = names[position] if position < len(names) else None
+            if name is None:
+                found.append(_text(value))
+            elif name not in defaults or not _same(value, defaults[name]):
+                found.append(f"{name}={_text(value)}")
+    for name, value in kwargs.items():
+        if not _tensors(value) and not (name in defaults and _same(value, defaults[name])):
+            found.append(f"{name}={_text(value)}")
+    return tuple(found)
 
 
 def _same(value: Any, default: Any) -> bool:
@@ -487,16 +557,23 @@ class Recorder(TorchFunctionMode):
         self._twins: dict[Any, Any] = {}
         self._boundary: FrameType | None = None
         self._paths: dict[int, list[str]] = {}
+        self._owned: dict[int, tuple[str, str]] = {}
+        buffers: dict[int, tuple[str, str]] = {}
         for path, module in model.named_modules(remove_duplicate=False):
             self._paths.setdefault(id(module), []).append(path)
-        self._owned: dict[int, tuple[str, str]] = {}
+            prefix = f"{path}." if path else ""
+            for name, parameter in module._parameters.items():
+                if parameter is not None:
+                    self._owned.setdefault(id(parameter), (prefix + name, "parameter"))
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    buffers.setdefault(id(buffer), (prefix + name, "buffer"))
+        self._owned = {**buffers, **self._owned} if buffers else self._owned
         self._order: dict[str, int] = {}
-        for path, parameter in model.named_parameters(remove_duplicate=False):
-            self._owned.setdefault(id(parameter), (path, "parameter"))
-        for path, buffer in model.named_buffers(remove_duplicate=False):
-            self._owned.setdefault(id(buffer), (path, "buffer"))
-        for path, _ in self._owned.values():
-            self._order.setdefault(path, len(self._order))
+        for kind in ("parameter", "buffer"):
+            for path, of in self._owned.values():
+                if of == kind:
+                    self._order.setdefault(path, len(self._order))
 
     # --- running ---
 
@@ -564,7 +641,7 @@ class Recorder(TorchFunctionMode):
         is_step = bool(self.calls) and library and not isinstance(module, _CONTAINERS)
         frame = self._frame(inner=self._inside_step())[0] if self.calls else None
         site = self._site(frame)
-        scope: Scope = _scope(frame) if frame is not None else {}
+        scope: Scope = _FrameScope(frame) if frame is not None else {}
         operands = _tensors((args, kwargs))
         inputs = [self._note(tensor) for tensor in operands]
         draft = _Draft(
@@ -736,7 +813,7 @@ class Recorder(TorchFunctionMode):
         if self.state is not None and in_place and operands:
             self.state.about_to_write(operands[0])
         site = self._site(frame)
-        scope = _scope(frame)
+        scope = _FrameScope(frame)
         draft = _Draft(
             op=_op_name(func),
             module=self.stack[-1].module if self.stack else "",
@@ -799,15 +876,16 @@ class Recorder(TorchFunctionMode):
         known = self._known(tensor)
         if known is not None:
             return known
-        shared = (self._same_elements(tensor, operand) for operand in operands)
-        figures = next((found for found in shared if found is not None), None)
+        figures = None
+        if self.values:
+            shared = (self._same_elements(tensor, operand) for operand in operands)
+            figures = next((found for found in shared if found is not None), None)
         return self._make(tensor, "", "made", index, draft.site, figures)
 
     def _same_elements(self, view: Tensor, base: Tensor) -> document.Stats | None:
         """The figures of `base` if `view` shows exactly the same elements in another shape."""
         if (
-            not self.values
-            or view.dtype != base.dtype
+            view.dtype != base.dtype
             or view.numel() != base.numel()
             or view.layout != torch.strided
             or base.layout != torch.strided
@@ -829,7 +907,10 @@ class Recorder(TorchFunctionMode):
         return next((p for p in paths if not within or p.startswith(within + ".")), paths[0])
 
     def _call(self) -> int:
-        return next((draft.call for draft in reversed(self.stack) if draft.type), 0)
+        for draft in reversed(self.stack):
+            if draft.type:
+                return draft.call
+        return 0
 
     def _siblings(self) -> list[_Draft]:
         """Where a new step belongs: inside the open step, or at the author's level."""
@@ -839,7 +920,7 @@ class Recorder(TorchFunctionMode):
         return self.steps
 
     def _inside_step(self, but: _Draft | None = None) -> bool:
-        return any(not draft.type for draft in self.stack if draft is not but)
+        return any(not draft.type and draft is not but for draft in self.stack)
 
     def _opened_at(self) -> int:
         """The first note made inside the author's step that is open: torch's own names are not
@@ -860,16 +941,17 @@ class Recorder(TorchFunctionMode):
         frame: FrameType | None = sys._getframe(1)
         torchs: FrameType | None = None
         while frame is not None and frame is not self._boundary:
-            file = frame.f_code.co_filename
-            if frame.f_code is _HAND_OVER:
+            code = frame.f_code
+            whose = _whose(code.co_filename)
+            if code is _HAND_OVER:
                 # The frame behind is the function itself, handing its own call to the mode.
                 frame = frame.f_back
-            elif file.startswith(_TORCH) or _EINOPS in file:
-                if torchs is None and not file.startswith(_PLUMBING):
+            elif whose is _Whose.TORCH:
+                if torchs is None:
                     if inner:
                         return frame, False
                     torchs = frame
-            elif not file.startswith(_HERE) and frame.f_code.co_name not in _OVERRIDES:
+            elif whose is _Whose.AUTHOR and code.co_name not in _OVERRIDES:
                 return frame, torchs is not None
             frame = frame.f_back if frame is not None else None
         return torchs, False
@@ -883,12 +965,15 @@ class Recorder(TorchFunctionMode):
         found: dict[str, _Noted] = {}
         for chain in site.names:
             resolved = resolve(chain, scope)
-            if resolved is not None and isinstance(resolved[1], Tensor):
-                text, tensor = resolved
-                if not isinstance(tensor, UninitializedTensorMixin):
-                    noted = found[text] = self._note(tensor, text)
-                    if not noted.name and noted.id >= self._opened_at():
-                        noted.name, noted.inner = text, self._inside_step()
+            if resolved is None:
+                continue
+            text, tensor = resolved
+            if type(tensor) in _ONE_TENSOR or (
+                isinstance(tensor, Tensor) and not isinstance(tensor, UninitializedTensorMixin)
+            ):
+                noted = found[text] = self._note(tensor, text)
+                if not noted.name and noted.id >= self._opened_at():
+                    noted.name, noted.inner = text, self._inside_step()
         return found
 
     def _assign(self, draft: _Draft, result: Any, frame: FrameType | None) -> None:
@@ -926,7 +1011,7 @@ class Recorder(TorchFunctionMode):
             # A name that the statement both reads and assigns stands for what it reads: the note
             # is above it.
             read = {chain[0] for chain in site.names}
-            for key, (chain, item) in placeholders(site.note).items():
+            for key, (chain, item) in site.asks.items():
                 if chain[0] in named and chain[0] not in read:
                     value = _walk(named[chain[0]], chain[1:], item)
                     if value is not None:
@@ -934,8 +1019,8 @@ class Recorder(TorchFunctionMode):
 
     def _fill(self, site: Site, scope: Scope) -> dict[str, str]:
         values: dict[str, str] = {}
-        if site.note:
-            for key, (chain, item) in placeholders(site.note).items():
+        if site.asks:
+            for key, (chain, item) in site.asks.items():
                 end = len(chain) - 1 if chain[-1] == "shape" and len(chain) > 1 else len(chain)
                 resolved = resolve(chain[:end], scope)
                 value = _walk(resolved[1], chain[end:], item) if resolved is not None else None
@@ -955,8 +1040,8 @@ class Recorder(TorchFunctionMode):
     def _moment(self, tensor: Tensor) -> tuple[int, int]:
         """Changes whenever the tensor is written to.  The version alone does not tell: inference
         tensors have none, and some kernels write without raising it."""
-        serial = self._written[storage(tensor)][2] if storage(tensor) in self._written else 0
-        return version(tensor), serial
+        written = self._written.get(storage(tensor)) if self._written else None
+        return version(tensor), written[2] if written is not None else 0
 
     def _note(self, tensor: Tensor, name: str = "", kind: str = "constant") -> _Noted:
         known = self._known(tensor)
@@ -985,26 +1070,15 @@ class Recorder(TorchFunctionMode):
         figures: document.Stats | None = None,
     ) -> _Noted:
         number, self._next_note = self._next_note, self._next_note + 1
-        stats = heatmap = None
-        with unobserved():
-            if number == self.capture:
-                self.captured = tensor.detach().clone()
-            if self.values and picture.measurable(tensor):
-                side = picture.SIDE if number < 400 else picture.SIDE // (2 if number < 1500 else 4)
-                try:
-                    stats = figures if figures is not None else picture.stats(tensor)
-                    heatmap = picture.heatmap(tensor, side)
-                except (RuntimeError, NotImplementedError):
-                    # Tensors inside vmap and the like have shapes but no elements to look at.
-                    self.remarks["Some tensors could not be measured: only shapes are shown."] = (
-                        None
-                    )
+        looks = self.values or number == self.capture or torch._C._len_torch_dispatch_stack()
+        with unobserved() if looks else contextlib.nullcontext():
+            stats, heatmap = self._looked_at(tensor, number, figures) if looks else (None, None)
             noted = _Noted(
                 id=number,
                 name=name,
                 shape=self._shape(tensor),
-                dtype=str(tensor.dtype).removeprefix("torch."),
-                device=str(tensor.device),
+                dtype=_dtype_text(tensor.dtype),
+                device=_device_text(tensor.device),
                 kind=kind,
                 stats=stats,
                 heatmap=heatmap,
@@ -1014,6 +1088,21 @@ class Recorder(TorchFunctionMode):
             )
             self._notes[id(tensor)] = (weakref.ref(tensor), self._moment(tensor), noted)
         return noted
+
+    def _looked_at(
+        self, tensor: Tensor, number: int, figures: document.Stats | None
+    ) -> tuple[document.Stats | None, document.Heatmap | None]:
+        if number == self.capture:
+            self.captured = tensor.detach().clone()
+        if self.values and picture.measurable(tensor):
+            side = picture.SIDE if number < 400 else picture.SIDE // (2 if number < 1500 else 4)
+            try:
+                stats = figures if figures is not None else picture.stats(tensor)
+                return stats, picture.heatmap(tensor, side)
+            except (RuntimeError, NotImplementedError):
+                # Tensors inside vmap and the like have shapes but no elements to look at.
+                self.remarks["Some tensors could not be measured: only shapes are shown."] = None
+        return None, None
 
     def _number(self, value: Any) -> int | float:
         return number(value)
@@ -1142,7 +1231,7 @@ class Recorder(TorchFunctionMode):
         if frame is None:
             return spoken
         for chain in site.used:
-            resolved = resolve(chain, _scope(frame))
+            resolved = resolve(chain, _FrameScope(frame))
             for path, tensor in _flatten(resolved[1]) if resolved is not None else ():
                 known = self._known(tensor)
                 if known is not None and resolved is not None:
@@ -1161,18 +1250,17 @@ class Recorder(TorchFunctionMode):
         own: TracebackType | None = None
         torchs: TracebackType | None = None
         while traceback is not None:
-            file = traceback.tb_frame.f_code.co_filename
-            if file.startswith(_TORCH) or _EINOPS in file:
-                if not file.startswith(_PLUMBING):
-                    torchs = traceback
-            elif not file.startswith(_HERE):
+            whose = _whose(traceback.tb_frame.f_code.co_filename)
+            if whose is _Whose.TORCH:
+                torchs = traceback
+            elif whose is _Whose.AUTHOR:
                 own = traceback
             traceback = traceback.tb_next
         found = own or torchs
         if found is None:
             return self._forward_site(), []
         site = self.reader.site(found.tb_frame.f_code, found.tb_lasti, found.tb_lineno)
-        scope = _scope(found.tb_frame)
+        scope = _FrameScope(found.tb_frame)
         operands: list[_Noted] = []
         for chain in site.used:
             resolved = resolve(chain, scope)
@@ -1232,8 +1320,7 @@ class Recorder(TorchFunctionMode):
     def _frames(self, traceback: TracebackType | None) -> Iterator[Frame]:
         while traceback is not None:
             frame = traceback.tb_frame
-            file = frame.f_code.co_filename
-            if not file.startswith((_TORCH, _HERE)) and _EINOPS not in file:
+            if _whose(frame.f_code.co_filename) is _Whose.AUTHOR:
                 scope = dict(frame.f_locals)
                 path = self._paths.get(id(scope.get("self")))
                 site = self.reader.site(frame.f_code, traceback.tb_lasti, traceback.tb_lineno)
@@ -1255,6 +1342,16 @@ def _live(tensor: Tensor | None, note: document.TensorNote) -> Tensor:
     if tensor is not None:
         return tensor
     return torch.empty(note.shape, dtype=getattr(torch, note.dtype, None), device="meta")
+
+
+@functools.cache
+def _dtype_text(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+@functools.cache
+def _device_text(device: torch.device) -> str:
+    return str(device)
 
 
 def _unique(notes: Iterable[_Noted]) -> list[_Noted]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import ast
 import weakref
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from types import CodeType
 from typing import Any
 
 from tracer.document import Place, Source
+from tracer.source.notes import placeholders
 from tracer.source.text import Text, extent_of, header_extent, inside, text_of
 
 Pattern = str | tuple["Pattern", ...]
@@ -25,7 +26,7 @@ class Site:
     `patterns` are the assignment targets if the expression is the statement's whole value,
     `returned` is true if it is a return statement's whole value, `each` if the statement is a loop
     over the expression.  `names` are the attribute chains in the statement, `used` those within
-    the expression.
+    the expression; `asks` is what the note asks of the run (see `placeholders`).
     """
 
     place: Place
@@ -35,6 +36,7 @@ class Site:
     note: str
     names: tuple[tuple[str, ...], ...]
     used: tuple[tuple[str, ...], ...]
+    asks: Mapping[str, tuple[tuple[str, ...], int | None]] = field(default_factory=dict)
 
 
 class SourceReader:
@@ -158,14 +160,16 @@ def _described(text: Text, code: CodeType, statement: ast.stmt, node: ast.AST) -
     chains = tuple(_chains(statement))
     within = [(extent_of(inner), chain) for inner, chain in chains]
     used = dict.fromkeys(chain for at, chain in sorted(within) if inside(at, extent))
+    note = text.note_above(statement)
     return Site(
         place=place,
         patterns=patterns,
         returned=returned,
         each=each,
-        note=text.note_above(statement),
+        note=note,
         names=tuple({chain for _, chain in chains}),
         used=tuple(used),
+        asks=placeholders(note),
     )
 
 
