@@ -154,10 +154,6 @@ def _made(step: Step, note: TensorNote, dim: int) -> _Made:
         if x.shape[dim] == size:
             return "same", [(x, dim)]
         return "changed", [(x, dim)]
-    if op in ("linear", "bilinear"):
-        if dim == rank - 1:
-            return "weight", [(w, 0) for w in (weights or step.inputs[1:])[:1]]
-        return "same", [(x, dim)]
     if op in ("embedding", "embeddingbag"):
         table = next((n for n in step.inputs if len(n.shape) == 2 and n.kind == "parameter"), None)
         index = next((n for n in step.inputs if n is not table), x)
@@ -170,10 +166,6 @@ def _made(step: Step, note: TensorNote, dim: int) -> _Made:
         if step.outputs and note.id == step.outputs[0].id and len(x.shape) == rank:
             return "same", [(x, dim)]
         return "unknown", [(x, min(dim, len(x.shape) - 1))]
-    if op in ("matmul", "bmm", "mm"):
-        return _product(step, note, dim)
-    if op == "einsum":
-        return _einsum(step, note, dim)
     if op in _REDUCES.split() and len(given) == 1:
         return _reduced(step, x, note, dim)
     if op == "topk":
@@ -209,35 +201,6 @@ def _recurrent(
     if len(note.shape) == 3 and dim == 1 and len(x.shape) == 3:
         return "same", [(x, batch)]
     return "weight", [(w, 0) for w in weights[:1]]
-
-
-def _product(step: Step, note: TensorNote, dim: int) -> _Made:
-    if len(step.inputs) < 2:
-        return "unknown", []
-    a, b = step.inputs[0], step.inputs[1]
-    rank, backwards = len(note.shape), len(note.shape) - dim
-    if len(a.shape) > 1 and len(b.shape) > 1:
-        if backwards == 1:
-            return "same", [(b, len(b.shape) - 1)]
-        if backwards == 2:
-            return "same", [(a, len(a.shape) - 2)]
-    for n in (a, b):
-        at = len(n.shape) - backwards
-        if 0 <= at < len(n.shape) and n.shape[at] == note.shape[dim] and rank:
-            return "same", [(n, at)]
-    return "unknown", []
-
-
-def _einsum(step: Step, note: TensorNote, dim: int) -> _Made:
-    equation = next((t.strip("'\"") for t in step.arguments if "->" in t), "")
-    equation = equation.removeprefix("equation=").strip("'\"").replace(" ", "")
-    left, _, right = equation.partition("->")
-    if "." in equation or dim >= len(right):
-        return "unknown", []
-    for term, n in zip(left.split(","), step.inputs, strict=False):
-        if right[dim] in term and len(term) == len(n.shape):
-            return "same", [(n, term.index(right[dim]))]
-    return "unknown", []
 
 
 def _reduced(step: Step, x: TensorNote, note: TensorNote, dim: int) -> _Made:

@@ -1202,7 +1202,7 @@ def _padding(s: _Search) -> Root | None:
 _Seeker = Callable[[_Search], Root | None]
 _SEEKERS: dict[str, _Seeker] = {
     **dict.fromkeys(("width", "channels", "features"), _of_layer),
-    **dict.fromkeys(("matmul", "broadcast", "join", "einsum", "index", "split"), _best),
+    **dict.fromkeys(("matmul", "square", "broadcast", "join", "einsum", "index", "split"), _best),
     **dict.fromkeys(("rank", "axis", "permute", "unpack"), _rank),
     **dict.fromkeys(("numel", "heads"), _written),
     "single": _best,

@@ -174,7 +174,7 @@ def broadcast(call: Call, operands: Sequence[int]) -> tuple[Dims, tuple[tuple[At
             if call.operands[index].rank >= back
         ]
         sizes = [call.operands[at.operand].shape[at.dim] for at in met]
-        wide = [n for n, size in enumerate(sizes) if not is_one(size)]
+        wide = [n for n, size in enumerate(sizes) if not is_one(size)] or list(range(len(met)))
         for n in wide[1:]:
             if differ(sizes[wide[0]], sizes[n]):
                 a, b = met[wide[0]], met[n]
@@ -183,7 +183,28 @@ def broadcast(call: Call, operands: Sequence[int]) -> tuple[Dims, tuple[tuple[At
                     "broadcast", mark(call, a, two), mark(call, b, one), wanted=two, found=one
                 )
             ties.append((met[wide[0]], met[n]))
-        first = met[wide[0]] if wide else met[0]
-        rest = tuple(met[n] for n in wide[1:])
-        dims.append(Dim(sizes[wide[0]] if wide else 1, SAME, (first, *rest)))
+        dims.append(Dim(sizes[wide[0]], SAME, tuple(met[n] for n in wide)))
     return tuple(reversed(dims)), tuple(reversed(ties))
+
+
+def laid_on(call: Call, operand: int, dims: Dims) -> tuple[tuple[At, At], ...]:
+    """What is tied when an operand is stretched to a result's `dims`, which do not grow by it.
+
+    Raises:
+        Refused: kind `broadcast`, with the operand's dimension that does not fit, or all of them
+            where it has too many; `onto` is the shape it was to be stretched to.
+    """
+    shape = call.operands[operand].shape
+    onto = tuple(dim.size for dim in dims)
+    if len(shape) > len(dims):
+        raise refuse("broadcast", *all_marks(call, operand), onto=onto)
+    ties: list[tuple[At, At]] = []
+    for back in range(1, len(shape) + 1):
+        at, target = At(operand, len(shape) - back), dims[-back]
+        if is_one(call.operands[operand].shape[at.dim]):
+            continue
+        if differ(shape[at.dim], target.size):
+            found = mark(call, at, target.size)
+            raise refuse("broadcast", found, wanted=target.size, found=found.size, onto=onto)
+        ties += [(source, at) for source in target.sources[:1] if target.how in (SAME, MIXED)]
+    return tuple(ties)

@@ -101,7 +101,14 @@ class Call:
         return ()
 
     def tensor(self, *names: str) -> int | None:
-        return next(iter(self.tensors(*names)), None)
+        """The operand given under the first of `names` that holds one.
+
+        Raises:
+            Unclear: several tensors are given where one is meant.
+        """
+        found = self.tensors(*names)
+        need(not any(isinstance(self.arguments.get(name), tuple) for name in names if found))
+        return next(iter(found), None)
 
     @property
     def first(self) -> Operand:
@@ -113,8 +120,8 @@ class Call:
         need(self.tensor("input") == 0)
         return self.operands[0]
 
-    def shape(self, *names: str) -> Shape:
-        """The shape of the one tensor under these names.
+    def position(self, *names: str) -> int:
+        """Which operand the one tensor under these names is.
 
         Raises:
             Unclear: there is none.
@@ -122,7 +129,15 @@ class Call:
         index = self.tensor(*names)
         if index is None:
             raise Unclear
-        return self.operands[index].shape
+        return index
+
+    def shape(self, *names: str) -> Shape:
+        """The shape of the one tensor under these names.
+
+        Raises:
+            Unclear: there is none.
+        """
+        return self.operands[self.position(*names)].shape
 
     # --- other arguments ---
 

@@ -19,56 +19,65 @@ class Kind:
     where no change of the program is found that mends it."""
 
     name: str
-    rule: str
-    check: str = "Compare the shapes of the operands with what the call expects."
+    rule: Said
+    check: Said
 
     @property
     def code(self) -> str:
         return f"SW-{self.name}"
 
 
-_SIZES = "See which of the two sizes is meant, and where the other one comes from."
-_ORDER = "See in which order the dimensions come to this line."
-_CALL = "Compare the call with its documentation."
+_SHAPES = said("Compare the shapes of the operands with what the call expects.")
+_SIZES = said("See which of the two sizes is meant, and where the other one comes from.")
+_ORDER = said("See in which order the dimensions come to this line.")
+_CALL = said("Compare the call with its documentation.")
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         # sizes of two tensors
-        Kind("matmul", "{who} needs sizes that are multiplied and added up to be equal", _SIZES),
-        Kind("batch", "{who} needs its operands to hold equally many samples", _SIZES),
-        Kind("broadcast", "{who} needs sizes that stand above each other to be equal or 1", _SIZES),
-        Kind("join", "{who} needs all sizes but the one that is joined to be equal", _SIZES),
-        Kind("einsum", "{who} needs one size for each letter of its equation", _SIZES),
-        Kind("hidden", "{who} needs a state that fits its layers, batch and width", _SIZES),
-        Kind("mask", "{who} needs a mask that fits what it hides", _SIZES),
-        Kind("target", "{who} needs a target that fits its input", _SIZES),
-        Kind("index", "{who} needs an index that fits what it points into", _ORDER),
+        Kind(
+            "matmul", said("{who} needs sizes that are multiplied and summed to be equal"), _SIZES
+        ),
+        Kind("batch", said("{who} needs its operands to hold equally many samples"), _SIZES),
+        Kind(
+            "broadcast",
+            said("{who} needs sizes that meet to be equal or 1"),
+            _SIZES,
+        ),
+        Kind("join", said("{who} needs all sizes but the joined one to be equal"), _SIZES),
+        Kind("einsum", said("{who} needs one size for each letter of its equation"), _SIZES),
+        Kind("hidden", said("{who} needs a state that fits its layers, batch and width"), _SIZES),
+        Kind("mask", said("{who} needs a mask that fits what it hides"), _SIZES),
+        Kind("target", said("{who} needs a target that fits its input"), _SIZES),
+        Kind("index", said("{who} needs an index that fits what it points into"), _ORDER),
         # one tensor and what is asked of it
-        Kind("channels", "{who} needs as many channels as it was made for", _SIZES),
-        Kind("features", "{who} needs the features it was made for", _SIZES),
-        Kind("width", "{who} needs the last size that it was made for", _SIZES),
-        Kind("rank", "{who} needs another number of dimensions", _ORDER),
-        Kind("kernel", "{who} needs its window to fit into its padded input"),
-        Kind("padding", "{who} needs padding that its input allows"),
-        Kind("single", "{who} needs more than one value for each channel in training"),
-        Kind("heads", "{who} needs a width that divides by its heads", _SIZES),
-        Kind("divide", "{who} needs a size that divides without remainder", _SIZES),
-        Kind("split", "{who} needs sizes that add up to what is split", _SIZES),
-        Kind("numel", "{who} needs as many elements after as before", _SIZES),
-        Kind("stride", "{who} needs its tensor to lie in memory in this order"),
-        Kind("axis", "{who} needs a dimension that is there", _ORDER),
-        Kind("permute", "{who} needs each dimension just once", _ORDER),
-        Kind("range", "{who} needs numbers within its range"),
+        Kind("channels", said("{who} needs as many channels as it was made for"), _SIZES),
+        Kind("features", said("{who} needs the features it was made for"), _SIZES),
+        Kind("width", said("{who} needs the last size that it was made for"), _SIZES),
+        Kind("rank", said("{who} needs another number of dimensions"), _ORDER),
+        Kind("empty", said("{who} needs at least one entry along its dimensions"), _SHAPES),
+        Kind("kernel", said("{who} needs its window to fit into its padded input"), _SHAPES),
+        Kind("padding", said("{who} needs padding that its input allows"), _SHAPES),
+        Kind("single", said("{who} needs several values for each channel in training"), _SHAPES),
+        Kind("heads", said("{who} needs a width that divides by its heads"), _SIZES),
+        Kind("square", said("{who} needs a matrix with as many rows as columns"), _SIZES),
+        Kind("divide", said("{who} needs a size that divides without remainder"), _SIZES),
+        Kind("split", said("{who} needs sizes that add up to what is split"), _SIZES),
+        Kind("numel", said("{who} needs as many elements after as before"), _SIZES),
+        Kind("stride", said("{who} needs its tensor to lie in memory in this order"), _SHAPES),
+        Kind("axis", said("{who} needs a dimension that is there"), _ORDER),
+        Kind("permute", said("{who} needs each dimension just once"), _ORDER),
+        Kind("range", said("{who} needs numbers within its range"), _SHAPES),
         # what is no size
-        Kind("dtype", "{who} needs values of another type", _CALL),
-        Kind("device", "{who} needs its tensors on one device", _CALL),
-        Kind("arguments", "{who} needs other arguments", _CALL),
-        Kind("type", "{who} needs a tensor where something else is given", _CALL),
-        Kind("unpack", "{who} gives another number of values than there are names", _CALL),
-        Kind("attribute", "{who} has no such attribute", _CALL),
-        Kind("item", "{who} needs a tensor of one number", _ORDER),
-        Kind("other", "{who} refuses this call", _CALL),
+        Kind("dtype", said("{who} needs values of another type"), _CALL),
+        Kind("device", said("{who} needs its tensors on one device"), _CALL),
+        Kind("arguments", said("{who} needs other arguments"), _CALL),
+        Kind("type", said("{who} needs a tensor where something else is given"), _CALL),
+        Kind("unpack", said("{who} gives another number of values than there are names"), _CALL),
+        Kind("attribute", said("{who} has no such attribute"), _CALL),
+        Kind("item", said("{who} needs a tensor of one number"), _ORDER),
+        Kind("other", said("{who} refuses this call"), _CALL),
     )
 }
 
@@ -87,29 +96,24 @@ def general_report(refusal: Refusal) -> Report:
     kind = KINDS[refusal.violation.kind]
     marks = refusal.violation.marks
     at_odds = next((mark for mark in marks if mark.wanted is not None), None)
+    needs = said(kind.rule.text, who=refusal.who)
     if at_odds is None:
-        rule = said(f"{kind.rule}.", who=refusal.who)
+        rule = said("{needs}.", needs=needs)
     else:
         found = SizeAt(at_odds.operand, at_odds.dim, at_odds.size)
-        rule = said(
-            f"{kind.rule}: {{found}} ≠ {{wanted}}.",
-            who=refusal.who,
-            found=found,
-            wanted=at_odds.wanted,
-        )
+        rule = said("{needs}: {found} ≠ {wanted}.", needs=needs, found=found, wanted=at_odds.wanted)
     shown = tuple(_marked(refusal, mark) for mark in marks[:3])
-    return Report(rule, shown or (said("No size of its operands is at odds."),), said(kind.check))
+    return Report(rule, shown or (said("No size of its operands is at odds."),), kind.check)
 
 
 def _marked(refusal: Refusal, mark: Mark) -> Said:
-    text = "Dimension {dim} of {name} {shape} is {size}."
-    if mark.wanted is not None:
-        text = "Dimension {dim} of {name} {shape} is {size}, where {wanted} would do."
-    return said(
-        text,
-        dim=mark.dim,
-        name=refusal.name(mark.operand),
-        shape=refusal.shape(mark.operand),
-        size=SizeAt(mark.operand, mark.dim, mark.size),
-        wanted=mark.wanted,
-    )
+    values = {
+        "dim": mark.dim,
+        "name": refusal.name(mark.operand),
+        "shape": refusal.shape(mark.operand),
+        "size": SizeAt(mark.operand, mark.dim, mark.size),
+        "wanted": mark.wanted,
+    }
+    if mark.wanted is None:
+        return said("Dimension {dim} of {name} {shape} is {size}.", **values)
+    return said("Dimension {dim} of {name} {shape} is {size}, where {wanted} would do.", **values)

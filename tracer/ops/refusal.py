@@ -59,9 +59,13 @@ class Refusal:
     def size(self, at: At) -> SizeAt:
         return SizeAt(*at, self.call.operands[at.operand].shape[at.dim])
 
-    def is_built(self, otherwise: str = "a layer") -> str:
+    def is_built(self) -> Said:
         """`fc1 is nn.Linear(400, 120)`"""
-        return f"{self.path or 'the layer'} is {self.built or otherwise}"
+        if not self.built:
+            return said("{who} is a layer", who=self.who)
+        if not self.path:
+            return said("the layer is {built}", built=self.built)
+        return said("{path} is {built}", path=self.path, built=self.built)
 
 
 __all__ = ["Count", "Refusal", "Report", "Reports", "Said", "ShapeOf", "SizeAt", "said"]

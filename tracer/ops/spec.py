@@ -255,7 +255,7 @@ def bind(call: Call) -> Bound | None:
     if entry is None:
         return None
     try:
-        return entry.bind(call) if entry.bind is not None else _by_pattern(entry, call)
+        return entry.bind(call) if entry.bind is not None else by_pattern(entry, call)
     except Refused as refused:
         violation = refused.violation
         if entry.clues is not None:
@@ -266,7 +266,12 @@ def bind(call: Call) -> Bound | None:
         return None
 
 
-def _by_pattern(entry: Op, call: Call) -> Bound:
+def by_pattern(entry: Op, call: Call) -> Bound:
+    """What an entry's forms make of a call; also for a `bind` of its own that looks further.
+
+    Raises:
+        Refused, Unclear: as `Op.bind`.
+    """
     chosen = next((f for f in entry.forms if _fits(f, call)), None)
     if chosen is None:
         raise _wrong_rank(entry, call)
@@ -287,7 +292,8 @@ def _by_pattern(entry: Op, call: Call) -> Bound:
 def _given(pattern: Pattern, call: Call) -> tuple[int, ...]:
     if pattern.argument == "*":
         return tuple(range(len(call.operands)))
-    return call.tensors(pattern.argument)
+    index = call.tensor(pattern.argument)
+    return () if index is None else (index,)
 
 
 def _fits(one: Form, call: Call, but: int | None = None) -> bool:
@@ -405,6 +411,7 @@ __all__ = [
     "Op",
     "Told",
     "bind",
+    "by_pattern",
     "form",
     "operation",
     "resize",

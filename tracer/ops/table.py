@@ -6,8 +6,10 @@ from tracer.document import Step
 from tracer.ops import (
     convolution,
     create,
+    einsum,
     index,
     join,
+    linear,
     patches,
     pool,
     product,
@@ -23,8 +25,10 @@ __all__ = ["FAMILIES", "TABLE", "Bound", "Call", "Op", "Operand", "Violation", "
 FAMILIES = (
     convolution,
     create,
+    einsum,
     index,
     join,
+    linear,
     patches,
     pool,
     product,

@@ -43,13 +43,13 @@ def meta(value: Any) -> Any:
 def check(function: Function, *args: Any, on: str = "meta", **kwargs: Any) -> Bound:
     """The table gives the shapes that torch gives, and refuses just what torch refuses.
 
-    `function` may be a layer of torch.nn (with its parameters on meta, or on the CPU).  `on` is
-    `cpu` where torch's meta kernels check less than its real ones.
+    `function` may be a layer of torch.nn.  `on` is `cpu` where torch's meta kernels check less
+    than its real ones; a layer runs where its parameters are.
     """
-    if on == "meta":
+    layer = isinstance(function, torch.nn.Module)
+    if on == "meta" and not layer:
         args = tuple(meta(arg) for arg in args)
         kwargs = {name: meta(value) for name, value in kwargs.items()}
-    layer = isinstance(function, torch.nn.Module)
     call, _ = (live_layer_call if layer else live_call)(function, args, kwargs)  # type: ignore[arg-type]
     found = bind(call)
     assert found is not None, f"not read: {call}"

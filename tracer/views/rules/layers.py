@@ -303,9 +303,6 @@ MODULES: dict[str, str] = {
         for n in (1, 2, 3)
     },
     **{f"Dropout{n}d": f"dropout{n}d" for n in (1, 2, 3)},
-    "Linear": "linear",
-    "LazyLinear": "linear",
-    "Bilinear": "bilinear",
     "Identity": "Identity",
     "LayerNorm": "layer_norm",
     "RMSNorm": "rms_norm",
