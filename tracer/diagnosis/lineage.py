@@ -149,11 +149,6 @@ def _made(step: Step, note: TensorNote, dim: int) -> _Made:
         return "new", []
     x = given[0] if given else step.inputs[0]
 
-    resizes = op.startswith(("interpolate", "upsampl"))
-    if resizes and rank == len(x.shape):
-        if x.shape[dim] == size:
-            return "same", [(x, dim)]
-        return "changed", [(x, dim)]
     if op in ("embedding", "embeddingbag"):
         table = next((n for n in step.inputs if len(n.shape) == 2 and n.kind == "parameter"), None)
         index = next((n for n in step.inputs if n is not table), x)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from tracer.document import Step
 from tracer.ops import (
+    affine_grid,
     convolution,
     create,
     einsum,
+    grid_sample,
     index,
     join,
     linear,
@@ -14,6 +16,7 @@ from tracer.ops import (
     pool,
     product,
     reshape,
+    resize,
 )
 from tracer.ops.bound import Bound, Violation
 from tracer.ops.call import Call, Operand
@@ -23,9 +26,11 @@ from tracer.ops.steps import call_of
 __all__ = ["FAMILIES", "TABLE", "Bound", "Call", "Op", "Operand", "Violation", "bind", "bound_step"]
 
 FAMILIES = (
+    affine_grid,
     convolution,
     create,
     einsum,
+    grid_sample,
     index,
     join,
     linear,
@@ -33,6 +38,7 @@ FAMILIES = (
     pool,
     product,
     reshape,
+    resize,
 )
 """Each enters its operations when it is imported."""
 

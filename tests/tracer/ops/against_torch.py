@@ -4,7 +4,7 @@ come from."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import torch
@@ -97,11 +97,17 @@ def _met(dim: Any) -> Iterator[tuple[At, At]]:
             yield dim.sources[0], other
 
 
-def check_permuted(function: Function, *args: Any, tolerance: float = 1e-9, **kwargs: Any) -> int:
+def check_permuted(
+    function: Function,
+    *args: Any,
+    tolerance: float = 1e-9,
+    ordered: Collection[At] = (),
+    **kwargs: Any,
+) -> int:
     """Entries of an operand put into another order along a dimension appear in that order along
     the result's dimensions that come from it, and change nothing else.  For operations that treat
-    all entries alike; dimensions that are resized, cut or regrouped are left out.  Returns how many
-    dimensions were tried."""
+    all entries alike; dimensions that are resized, cut or regrouped are left out, and those that
+    are `ordered`, along which an entry's place means something.  Returns how many were tried."""
     bound = check(function, *args, on="cpu", **kwargs)
     assert bound.violation is None
     _, tensors = live_call(function, args, kwargs)
@@ -113,7 +119,7 @@ def check_permuted(function: Function, *args: Any, tolerance: float = 1e-9, **kw
         if any(dim.how not in ("same", "mixed", "reduced") or dim.moved for _, _, dim in touched):
             continue
         size = max(bound.call.operands[at.operand].shape[at.dim] for at in group)
-        if size < 2:
+        if size < 2 or group & set(ordered):
             continue
         order = torch.randperm(size, generator=torch.Generator().manual_seed(size))
         turned = {

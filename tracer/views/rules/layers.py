@@ -6,133 +6,12 @@ from tracer.views.dimensions import Dim, Dims
 from tracer.views.rules.case import (
     Case,
     Told,
-    Unclear,
-    dims_text,
     effect_text,
     is_integer,
     many,
     need,
     tells,
 )
-
-# --- windows over space --------------------------------------------------------------------------
-
-_SPACE = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
-
-
-def _resized(case: Case, dim: Dim, size: int) -> Dim:
-    return case.atoms.derive(dim, size, "place")
-
-
-@tells("interpolate upsample upsample_nearest upsample_bilinear", "size scale_factor mode")
-def _interpolate(case: Case) -> Told:
-    x, out = case.x, case.out
-    n = len(x) - 2
-    need(n in _SPACE and len(out) == len(x) and out[:2] == x[:2])
-    mode = case.args.get("mode")
-    if mode is None and case.name == "upsample_bilinear":
-        mode = "bilinear"
-    known = ("nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear", "area")
-    how = f" ({mode})" if isinstance(mode, str) and mode in known else ""
-    lines = [
-        f"{name} {a} → {b}, resized{f' ×{b // a}' if a and b % a == 0 else ''}"
-        for name, a, b in zip(_SPACE[n], x[2:], out[2:], strict=True)
-        if a != b
-    ]
-    dims = case.dims()
-    new = (*dims[:2], *(_resized(case, dims[a], out[a]) for a in range(2, len(x))))
-    return Told(
-        f"{effect_text(x[2:], out[2:], _SPACE[n])}: every channel resized{how}", lines, [new]
-    )
-
-
-@tells("pixel_shuffle", "upscale_factor")
-def _pixel_shuffle(case: Case) -> Told:
-    x, out = case.x, case.out
-    r = case.args.whole("upscale_factor")
-    need(len(x) >= 3 and len(out) == len(x) and r is not None and r > 0)
-    assert r is not None
-    need(out == (*x[:-3], x[-3] // (r * r), x[-2] * r, x[-1] * r))
-    return _shuffled(case, f"every {r * r} channels become a patch of {r}×{r}")
-
-
-@tells("pixel_unshuffle", "downscale_factor")
-def _pixel_unshuffle(case: Case) -> Told:
-    x, out = case.x, case.out
-    r = case.args.whole("downscale_factor")
-    need(len(x) >= 3 and len(out) == len(x) and r is not None and r > 0)
-    assert r is not None
-    need(out == (*x[:-3], x[-3] * r * r, x[-2] // r, x[-1] // r))
-    return _shuffled(case, f"every patch of {r}×{r} becomes {r * r} channels")
-
-
-def _shuffled(case: Case, how: str) -> Told:
-    x, out, dims = case.x[-3:], case.out[-3:], case.dims()
-    names = ("channels", "height", "width")
-    new = (
-        *dims[:-3],
-        case.atoms.derive(dims[-3], out[0], "channel"),
-        *(_resized(case, dims[a], case.out[a]) for a in (-2, -1)),
-    )
-    lines = [f"{name} {a} → {b}" for name, a, b in zip(names, x, out, strict=True) if a != b]
-    return Told(f"{effect_text(x, out, names)}: {how}", lines, [new])
-
-
-@tells("channel_shuffle native_channel_shuffle", "groups")
-def _channel_shuffle(case: Case) -> Told:
-    return Told("Shape kept: the channels interleaved group by group", (), [case.keeps()])
-
-
-@tells("pad", "pad mode value")
-def _pad(case: Case) -> Told:
-    x, out = case.x, case.out
-    value = case.args.get("pad", "padding")
-    need(len(case.ins) == 1 and len(out) == len(x))
-    if type(value) is int:  # what nn.ZeroPad1d(2) and the like print
-        value = (value, value) * (len(x) - 2 if len(x) > 2 else 0)
-    if not isinstance(value, list | tuple) or len(value) % 2 or len(value) > 2 * len(x):
-        raise Unclear
-    lines: list[str] = []
-    expected = list(x)
-    changed: list[int] = []
-    for pair in range(len(value) // 2):
-        axis = len(x) - 1 - pair
-        before, after = value[2 * pair], value[2 * pair + 1]
-        if type(before) is not int or type(after) is not int:
-            raise Unclear
-        expected[axis] += before + after
-        if before or after:
-            changed.append(axis)
-            lines.insert(
-                0, f"dim {axis}: {x[axis]} → {expected[axis]}, {before} before and {after} after"
-            )
-    need(out == tuple(expected))
-    if not changed:
-        return Told("Shape kept: nothing to pad", (), [case.dims()])
-    dims = tuple(
-        case.atoms.derive(dim, size, "place") for dim, size in zip(case.dims(), out, strict=True)
-    )
-    return Told(f"{case.arrow}: {dims_text(sorted(changed))} padded", lines, [dims])
-
-
-@tells("grid_sample")
-def _grid_sample(case: Case) -> Told:
-    x, grid, out = case.x, case.shape(1), case.out
-    need(len(x) in (4, 5) and len(grid) == len(x) and out == (*x[:2], *grid[1:-1]))
-    need(x[0] == grid[0])
-    dims, places = case.dims(), case.dims(1)
-    case.atoms.same(dims[0], places[0])
-    return Told(
-        f"{effect_text(x[2:], out[2:], _SPACE[len(x) - 2])}: "
-        "every place of the grid takes its value from where it points",
-        [
-            f"{name} {a} → {b}, that of the grid"
-            for name, a, b in zip(_SPACE[len(x) - 2], x[2:], out[2:], strict=True)
-            if a != b
-        ],
-        [(*dims[:2], *places[1:-1])],
-    )
-
 
 # --- tables, recurrence, attention ---------------------------------------------------------------
 
@@ -297,23 +176,12 @@ def _transformer(case: Case) -> Told:
 MODULES: dict[str, str] = {
     **{f"BatchNorm{n}d": "batch_norm" for n in (1, 2, 3)},
     **{f"InstanceNorm{n}d": "instance_norm" for n in (1, 2, 3)},
-    **{
-        f"{kind}Pad{n}d": "pad"
-        for kind in ("Zero", "Constant", "Reflection", "Replication", "Circular")
-        for n in (1, 2, 3)
-    },
     **{f"Dropout{n}d": f"dropout{n}d" for n in (1, 2, 3)},
     "Identity": "Identity",
     "LayerNorm": "layer_norm",
     "RMSNorm": "rms_norm",
     "GroupNorm": "group_norm",
     "LocalResponseNorm": "local_response_norm",
-    "Upsample": "interpolate",
-    "UpsamplingNearest2d": "interpolate",
-    "UpsamplingBilinear2d": "interpolate",
-    "PixelShuffle": "pixel_shuffle",
-    "PixelUnshuffle": "pixel_unshuffle",
-    "ChannelShuffle": "channel_shuffle",
     "Softmax": "softmax",
     "Softmin": "softmin",
     "LogSoftmax": "log_softmax",
@@ -357,7 +225,6 @@ MODULES: dict[str, str] = {
 }
 # A module prints its positional settings in another order than its function takes them.
 MODULE_SIGNATURES: dict[str, tuple[str, ...]] = {
-    "pad": ("pad",),
     "batch_norm": ("num_features",),
     "embedding": ("num_embeddings", "embedding_dim"),
 }
