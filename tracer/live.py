@@ -60,7 +60,7 @@ def operand(tensor: Tensor) -> Operand:
     kind = "parameter" if isinstance(tensor, torch.nn.Parameter) else "made"
     values = None if tensor.is_meta else LiveValues(tensor)
     dtype = str(tensor.dtype).removeprefix("torch.")
-    return Operand(tuple(tensor.shape), dtype, kind, strides, values=values)
+    return Operand(tuple(tensor.shape), dtype, kind, strides, "", str(tensor.device), values)
 
 
 class LiveValues:

@@ -13,7 +13,6 @@ from tracer.diagnosis import (  # noqa: F401 - the rules enter themselves
     root,
     rules,
     rules_layers,
-    rules_shape,
 )
 from tracer.diagnosis.finding import Finding
 from tracer.document import Failure, Operand, Violation

@@ -128,8 +128,6 @@ def flag(step: Step, name: str) -> bool:
 
 
 _Made = tuple[str, list[tuple[TensorNote, int]]]
-_REDUCES = """sum mean max min amax amin argmax argmin prod std var norm logsumexp any all median
-    nansum nanmean mode vector_norm kthvalue"""
 
 
 def _joins(step: Step) -> bool:
@@ -142,7 +140,7 @@ def _made(step: Step, note: TensorNote, dim: int) -> _Made:
     if bound is not None:
         return _by_table(bound, step, note, dim)
     op = short_op(step)
-    rank, size = len(note.shape), note.shape[dim]
+    rank = len(note.shape)
     weights = [n for n in step.inputs if n.kind == "parameter"]
     given = [n for n in step.inputs if n.kind not in ("parameter", "buffer")]
     if not step.inputs:
@@ -161,10 +159,6 @@ def _made(step: Step, note: TensorNote, dim: int) -> _Made:
         if step.outputs and note.id == step.outputs[0].id and len(x.shape) == rank:
             return "same", [(x, dim)]
         return "unknown", [(x, min(dim, len(x.shape) - 1))]
-    if op in _REDUCES.split() and len(given) == 1:
-        return _reduced(step, x, note, dim)
-    if op == "topk":
-        return ("same" if x.shape[dim] == size else "changed"), [(x, dim)]
     return _elementwise(step, note, dim, given or list(step.inputs))
 
 
@@ -172,6 +166,8 @@ def _by_table(bound: Bound, step: Step, note: TensorNote, dim: int) -> _Made:
     result = next((n for n, each in enumerate(step.outputs) if each.id == note.id), 0)
     made = bound.results[result][dim]
     sources = [(step.inputs[at.operand], at.dim) for at in made.sources]
+    if made.how == "same":  # of what met, a parameter was made to fit the other
+        sources.sort(key=lambda source: source[0].kind in ("parameter", "buffer"))
     if made.how == "resized":
         sources = sources[:1]  # what follows is a kernel's size
     if made.how in ("resized", "piece", "joined"):
@@ -196,16 +192,6 @@ def _recurrent(
     if len(note.shape) == 3 and dim == 1 and len(x.shape) == 3:
         return "same", [(x, batch)]
     return "weight", [(w, 0) for w in weights[:1]]
-
-
-def _reduced(step: Step, x: TensorNote, note: TensorNote, dim: int) -> _Made:
-    rank = len(x.shape)
-    given = [d for d in numbers(step, "dim", "axis") if -rank <= d < rank]
-    gone = {d % rank for d in given} if given else set(range(rank))
-    if len(note.shape) == rank:
-        return ("new", [(x, dim)]) if dim in gone else ("same", [(x, dim)])
-    kept = [d for d in range(rank) if d not in gone]
-    return ("same", [(x, kept[dim])]) if dim < len(kept) else ("unknown", [])
 
 
 def _elementwise(step: Step, note: TensorNote, dim: int, given: list[TensorNote]) -> _Made:

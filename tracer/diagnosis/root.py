@@ -26,6 +26,7 @@ from tracer.diagnosis.lineage import (
 from tracer.diagnosis.rules import broadcast_break, called
 from tracer.document import Failure, Operand, Place, Root, Step, TensorNote, Trace
 from tracer.ops.names import shape_text
+from tracer.ops.norm import other_layer
 from tracer.source.text import first_line
 
 
@@ -827,7 +828,8 @@ def _rank(s: _Search) -> Root | None:
 
 
 def _norm_for(s: _Search, rank: int) -> bool:
-    return rank in _NORMS.get(str(s.finding.facts.get("layer")), ())
+    layer = s.finding.facts.get("layer")
+    return isinstance(layer, str) and other_layer(layer, rank) is not None
 
 
 def _norm(s: _Search, note: TensorNote, name: str) -> Root | None:
@@ -847,16 +849,6 @@ def _reshaped(s: _Search, step: Step, before: TensorNote, after: TensorNote) -> 
 
 
 # The ranks for which a norm of another number of dimensions is the right one.
-_NORMS = {
-    "BatchNorm1d": (4, 5),
-    "BatchNorm2d": (2, 3, 5),
-    "BatchNorm3d": (2, 3, 4),
-    "InstanceNorm1d": (4, 5),
-    "InstanceNorm2d": (2, 5),
-    "InstanceNorm3d": (2, 3),
-}
-
-
 def _longer(s: _Search, wanted: int) -> Root | None:
     """Of tensors to be joined the one with more dimensions, when none was taken from the rest."""
     for index, operand in enumerate(s.failure.operands):

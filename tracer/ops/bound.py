@@ -12,6 +12,7 @@ from tracer.ops.call import At, Call, Shape, Size, need
 
 SAME, MIXED, RESIZED, GROUPED = "same", "mixed", "resized", "grouped"
 JOINED, PIECE, REDUCED, NEW = "joined", "piece", "reduced", "new"
+ANY_MORE = 8  # the greatest number of dimensions that a violation lists
 HOWS = (SAME, MIXED, RESIZED, GROUPED, JOINED, PIECE, REDUCED, NEW)
 
 

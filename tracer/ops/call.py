@@ -52,6 +52,7 @@ class Operand:
     kind: str = "made"
     strides: tuple[int, ...] | None = None
     name: str = ""
+    device: str = ""
     values: Values | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -145,7 +146,7 @@ class Call:
         """The value under the first of `names` that was given and is not None."""
         for name in names:
             value = self.arguments.get(name)
-            if value is not None and not any(_tensors(value)):
+            if value is not None and not _tensors(value):
                 return value
         return default
 

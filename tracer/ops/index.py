@@ -16,7 +16,6 @@ from tracer.ops.bound import (
     Dim,
     Dims,
     all_marks,
-    broadcast,
     kept,
     mark,
     new,
@@ -24,6 +23,7 @@ from tracer.ops.bound import (
     same,
 )
 from tracer.ops.call import At, Call, Operand, Shape, Size, Unclear, need
+from tracer.ops.elementwise import masked, masked_report
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
 from tracer.ops.say import Spoken, Told, by_text, capital, count_text, dims_text, many
 from tracer.ops.spec import operation
@@ -1030,26 +1030,16 @@ def _counted(call: Call, known_before: Size | None = None) -> Size:
 
 
 def _masked_select(call: Call) -> Bound:
-    at = call.tensor("mask")
-    if at is None:
-        raise Unclear
-    mask = call.operands[at]
-    if mask.dtype != "bool":
-        raise refuse(
-            "dtype",
-            mask=TensorAt(at),
-            operand=TensorAt(at),
-            found_dtype=mask.dtype,
-            wanted_dtype="bool",
-        )
-    dims, ties = broadcast(call, (0, at))
+    found = masked(call)
+    (dims,) = found.results
+    mask = call.operands[call.tensor("mask") or 0]
     here = mask.values.total() if mask.values is not None else None
     if here is not None and mask.shape:
         shape = tuple(dim.size for dim in dims)
         here = here * product(shape) // product(mask.shape) if 0 not in shape else 0
     count = _counted(call, here)
     sources = tuple(at for dim in dims for at in dim.sources)
-    return Bound(call, ((new(count, sources=sources),),), ties)
+    return Bound(call, ((new(count, sources=sources),),), found.ties)
 
 
 def _masked_select_words(step: Spoken) -> Told:
@@ -1057,7 +1047,7 @@ def _masked_select_words(step: Spoken) -> Told:
     return Told(f"{step.arrow}: only what the mask marks True is kept", [line])
 
 
-operation("masked_select", bind=_masked_select, words=_masked_select_words)
+operation("masked_select", bind=_masked_select, words=_masked_select_words, report=masked_report)
 
 
 def _nonzero(call: Call) -> Bound:

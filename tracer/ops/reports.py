@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tracer.ops.bound import ANY_MORE
 from tracer.ops.refusal import Count, Refusal, Report, Reports, Said, ShapeOf, SizeAt, said
 
 
@@ -117,5 +118,37 @@ def axis_report(refusal: Refusal) -> Report:
     )
 
 
-SHARED: Mapping[str, Reports] = {"axis": axis_report, "broadcast": broadcast_report}
+def rank_report(refusal: Refusal) -> Report:
+    """Of violations of kind `rank`: `at` has none of the numbers of dimensions in `ranks`."""
+    index, ranks = refusal.facts["at"], refusal.facts.get("ranks") or (refusal.facts["rank"],)
+    values = {
+        "who": refusal.who,
+        "x": refusal.name(index),
+        "shape": refusal.shape(index),
+        "have": refusal.call.operands[index].rank,
+        "least": Count(min(ranks), "dimension"),
+        "few": min(ranks),
+        "many": max(ranks),
+    }
+    if len(ranks) == 1:
+        rule = "{who} needs {least} in {x} {shape}, which has {have}."
+    elif max(ranks) == ANY_MORE:
+        rule = "{who} needs at least {least}: {x} {shape} has {have}."
+    else:
+        rule = "{who} needs {few} to {many} dimensions: {x} {shape} has {have}."
+        rule = rule.replace("{few} to", "{few} or") if len(ranks) == 2 else rule
+    lost = "A dimension is missing that was there when this line was thought of."
+    more = "There is a dimension more than this line was thought for."
+    return Report(
+        said(rule, **values),
+        (said(lost if values["have"] < min(ranks) else more),),
+        said("See where {x} got its {have} dimensions.", **values),
+    )
+
+
+SHARED: Mapping[str, Reports] = {
+    "axis": axis_report,
+    "broadcast": broadcast_report,
+    "rank": rank_report,
+}
 """For entries that have no report of their own, or none of this kind."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from tracer.ops.algebra import differ, is_one, known
 from tracer.ops.bound import (
+    ANY_MORE,
     MIXED,
     RESIZED,
     SAME,
@@ -205,8 +206,6 @@ class Op:
     shares: bool = False
 
 
-_MOST_DIMS = 9  # up to how many dimensions a violation lists what would do
-
 TABLE: dict[str, Op] = {}
 
 
@@ -318,10 +317,10 @@ def _wrong_rank(entry: Op, call: Call) -> Exception:
         others = [one for one in entry.forms if _fits(one, call, but=index)]
         wanted = [p for one in others for p in one.operands if index in _given(p, call)]
         if wanted:
-            ranks = tuple(r for r in range(_MOST_DIMS) if any(p.fits(r) for p in wanted))
+            ranks = tuple(r for r in range(ANY_MORE + 1) if any(p.fits(r) for p in wanted))
             return refuse("rank", *all_marks(call, index), rank=ranks[0], ranks=ranks, at=index)
     index = given[0]
-    ranks = tuple(r for r in range(_MOST_DIMS) if entry.forms[0].operands[0].fits(r))
+    ranks = tuple(r for r in range(ANY_MORE + 1) if entry.forms[0].operands[0].fits(r))
     return refuse("rank", *all_marks(call, index), rank=ranks[0], ranks=ranks, at=index)
 
 

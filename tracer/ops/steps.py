@@ -48,4 +48,6 @@ def call_of(step: Step) -> Call | None:
 
 
 def _operand(note: TensorNote) -> Operand:
-    return Operand(note.shape, note.dtype.removeprefix("torch."), note.kind, None, note.name)
+    return Operand(
+        note.shape, note.dtype.removeprefix("torch."), note.kind, None, note.name, note.device
+    )

@@ -53,7 +53,7 @@ def check(function: Function, *args: Any, on: str = "meta", **kwargs: Any) -> Bo
     call, _ = (live_layer_call if layer else live_call)(function, args, kwargs)  # type: ignore[arg-type]
     found = bind(call)
     assert found is not None, f"not read: {call}"
-    result, error = _run(function, args, kwargs)
+    result, error = attempt(function, args, kwargs)
     if error is not None:
         assert found.violation is not None, f"missed: {error}\n{call}"
         return found
@@ -62,9 +62,10 @@ def check(function: Function, *args: Any, on: str = "meta", **kwargs: Any) -> Bo
     return found
 
 
-def _run(
+def attempt(
     function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Any, Exception | None]:
+    """What a call gives, and what torch has against it."""
     try:
         return function(*args, **kwargs), None
     except Exception as error:  # noqa: BLE001 - whatever torch has against it

@@ -1,0 +1,606 @@
+"""Operations on single values: arithmetic, comparison, activations, choosing by a mask, copies,
+other dtypes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tracer.document import TensorAt
+from tracer.ops.algebra import clash, differ, is_one, known, product
+from tracer.ops.bound import ANY_MORE, Bound, Dims, all_marks, broadcast, kept, mark, new, refuse
+from tracer.ops.call import At, Call, Shape, Size, Unclear, need
+from tracer.ops.names import shape_text
+from tracer.ops.refusal import Count, Refusal, Report, SizeAt, said
+from tracer.ops.say import Spoken, Told, Words, ordinal, size_at, some_shapes
+from tracer.ops.spec import operation
+from tracer.ops.steps import layers
+
+# --- the first operand alone ---------------------------------------------------------------------
+
+
+def alone(call: Call) -> Bound:
+    """One result with the shape of the first operand; others do not count."""
+    need(bool(call.operands))
+    return Bound(call, (kept(call),))
+
+
+def _kept_words(text: str) -> Words:
+    def words(step: Spoken) -> Told:
+        return Told(f"{effect(step)}: {text}", ())
+
+    return words
+
+
+def effect(step: Spoken) -> str:
+    return "Shape kept" if step.out == step.x else f"Broadcast to {shape_text(step.out)}"
+
+
+_ALONE: dict[str, str] = {
+    "sigmoid expit": "each value squashed to (0, 1)",
+    "hardsigmoid": "each value squashed to [0, 1] by a line with flat ends",
+    "logsigmoid log_sigmoid": "the log of the sigmoid of each value",
+    "tanh": "each value squashed to (−1, 1)",
+    "hardtanh": "values beyond a bound set to the bound",
+    "relu": "negative values become 0",
+    "relu6": "negative values become 0, values above 6 become 6",
+    "leaky_relu rrelu": "negative values made smaller by a factor, the others kept",
+    "elu selu celu": "negative values bent along an exponential",
+    "gelu": "each value weighted by the normal probability below it (GELU)",
+    "silu": "each value multiplied by its own sigmoid (SiLU)",
+    "mish": "each value multiplied by the tanh of its softplus (Mish)",
+    "hardswish": "each value multiplied by a sigmoid made of straight lines (hard swish)",
+    "softplus": "each value made positive by log(1 + exp(value)) (softplus)",
+    "softsign": "each value divided by 1 plus its size (softsign)",
+    "tanhshrink": "the tanh of each value subtracted from it",
+    "hardshrink softshrink": "values near 0 set to 0",
+    "threshold _threshold": "values up to a threshold replaced",
+    "abs absolute": "each value replaced by its absolute value",
+    "neg negative": "the sign of every value flipped",
+    "positive": "every value as it was",
+    "exp": "e raised to each value",
+    "exp2": "2 raised to each value",
+    "expm1": "e raised to each value, minus 1",
+    "log": "the natural log of each value",
+    "log2": "the log to base 2 of each value",
+    "log10": "the log to base 10 of each value",
+    "log1p": "the natural log of 1 plus each value",
+    "logit": "the inverse of the sigmoid of each value",
+    "sqrt": "the square root of each value",
+    "rsqrt": "1 divided by the square root of each value",
+    "square": "every value squared",
+    "reciprocal": "1 divided by each value",
+    "sin": "the sine of each value",
+    "cos": "the cosine of each value",
+    "tan": "the tangent of each value",
+    "asin arcsin": "the arcsine of each value",
+    "acos arccos": "the arccosine of each value",
+    "atan arctan": "the arctangent of each value",
+    "sinh": "the hyperbolic sine of each value",
+    "cosh": "the hyperbolic cosine of each value",
+    "asinh arcsinh": "the inverse hyperbolic sine of each value",
+    "acosh arccosh": "the inverse hyperbolic cosine of each value",
+    "atanh arctanh": "the inverse hyperbolic tangent of each value",
+    "erf": "the error function of each value",
+    "erfc": "1 minus the error function of each value",
+    "erfinv": "the inverse of the error function of each value",
+    "lgamma": "the log of the gamma function of each value",
+    "digamma": "the digamma function of each value",
+    "sign sgn": "each value replaced by its sign",
+    "signbit": "True where a value is negative",
+    "floor": "each value rounded down",
+    "ceil": "each value rounded up",
+    "round": "each value rounded",
+    "trunc fix": "the part after the point dropped from each value",
+    "frac": "only the part after the point kept of each value",
+    "deg2rad": "each angle turned from degrees into radians",
+    "rad2deg": "each angle turned from radians into degrees",
+    "nan_to_num": "NaN and infinite values replaced by numbers",
+    "isnan": "True where a value is NaN",
+    "isinf": "True where a value is infinite",
+    "isfinite": "True where a value is finite",
+    "logical_not": "True where a value is zero or False",
+    "bitwise_not invert": "each bit, or True and False, flipped",
+    "angle": "the angle of each complex value",
+    "conj": "the complex conjugate of each value",
+    "clone": "a copy of the values",
+    "zero": "every value set to 0",
+    "fill": "every value set to one number",
+    "normal": "filled with normal random numbers",
+    "uniform": "filled with uniform random numbers",
+    "bernoulli": "each value replaced by 0 or 1 at random",
+    "dropout alpha_dropout": (
+        "when training, some values are zeroed at random and the rest scaled up"
+    ),
+    "pin_memory": "the same values",
+    "zeros_like": "a new tensor of zeros with the shape of the input",
+    "ones_like": "a new tensor of ones with the shape of the input",
+    "full_like": "a new tensor filled with one value, with the shape of the input",
+    "empty_like": "a new tensor, not filled, with the shape of the input",
+    "rand_like": "a new tensor of uniform random numbers, with the shape of the input",
+    "randn_like": "a new tensor of normal random numbers, with the shape of the input",
+    "randint_like": "a new tensor of random whole numbers, with the shape of the input",
+}
+for _names, _text in _ALONE.items():
+    operation(_names, bind=alone, words=_kept_words(_text))
+
+
+def _channel_dropout(call: Call) -> Bound:
+    """Channels are dimension 1.
+
+    Raises:
+        Refused: kind `rank`, there is no such dimension.
+    """
+    ranks = (2, 3) if call.op == "dropout1d" else tuple(range(2, ANY_MORE + 1))
+    training = call.flag("train" if "train" in call.arguments else "training", default=True)
+    if call.operands[0].rank not in ranks and (training or call.op == "dropout1d"):
+        raise refuse("rank", *all_marks(call, 0), rank=2, ranks=ranks, at=0)
+    return alone(call)
+
+
+operation(
+    "dropout1d dropout2d dropout3d feature_dropout feature_alpha_dropout",
+    bind=_channel_dropout,
+    words=_kept_words(
+        "when training, some whole channels are zeroed at random and the rest scaled up"
+    ),
+)
+
+_SHARED: dict[str, str] = {
+    "real": "the real part of each value",
+    "imag": "the imaginary part of each value",
+    "contiguous": "the same values, next to each other in memory",
+    "detach data": "the same values, cut off from the gradient",
+    "requires_grad": "the same values, gradient tracking set",
+    "alias": "the same values",
+    "Identity": "the input passed on as it is",
+}
+for _names, _text in _SHARED.items():
+    operation(_names, bind=alone, words=_kept_words(_text), shares=True)
+
+layers(
+    relu="ReLU",
+    relu6="ReLU6",
+    leaky_relu="LeakyReLU",
+    rrelu="RReLU",
+    elu="ELU",
+    selu="SELU",
+    celu="CELU",
+    gelu="GELU",
+    silu="SiLU",
+    mish="Mish",
+    hardswish="Hardswish",
+    softplus="Softplus",
+    softsign="Softsign",
+    tanhshrink="Tanhshrink",
+    hardshrink="Hardshrink",
+    softshrink="Softshrink",
+    threshold="Threshold",
+    sigmoid="Sigmoid",
+    hardsigmoid="Hardsigmoid",
+    logsigmoid="LogSigmoid",
+    tanh="Tanh",
+    hardtanh="Hardtanh",
+    Identity="Identity",
+    dropout="Dropout",
+    dropout1d="Dropout1d",
+    dropout2d="Dropout2d",
+    dropout3d="Dropout3d",
+    alpha_dropout="AlphaDropout",
+    feature_alpha_dropout="FeatureAlphaDropout",
+)
+
+
+def _converted_words(step: Spoken) -> Told:
+    old, made = step.call.operands[0], (step.call.results or step.call.operands)[0]
+    dtype = [f"dtype {old.dtype} → {made.dtype}"] * (old.dtype != made.dtype)
+    device = [f"device {old.device} → {made.device}"] * (old.device != made.device)
+    if not dtype and not device:
+        return Told(f"Nothing changes: already {made.dtype} on {made.device}")
+    return Told(f"Shape kept: {', '.join(dtype + device)}", device)
+
+
+operation(
+    "to float double half bfloat16 int long short char byte bool type type_as cpu cuda cfloat "
+    "cdouble",
+    bind=alone,
+    words=_converted_words,
+)
+
+# --- laid against each other ---------------------------------------------------------------------
+
+
+def _laid_operands(call: Call) -> list[int]:
+    """All operands but one that is there to be written to."""
+    out = call.tensors("out")
+    found = [index for index in range(len(call.operands)) if index not in out]
+    need(bool(found))
+    return found
+
+
+def laid(call: Call) -> Bound:
+    """One result: all operands broadcast, the first not growing where it is written into.
+
+    Raises:
+        Refused: kind `broadcast`, with `in_place` where the first would have to grow.
+    """
+    operands = _laid_operands(call)
+    dims, ties = broadcast(call, operands)
+    if call.in_place:
+        _hold(call, operands, dims)
+    return Bound(call, (dims,), ties)
+
+
+def _hold(call: Call, operands: Sequence[int], dims: Dims) -> None:
+    """The first of the operands takes what is written into it as it is.
+
+    Raises:
+        Refused: kind `broadcast`, it would have to grow.
+    """
+    target = call.operands[operands[0]]
+    for back in range(1, len(dims) + 1):
+        size = dims[-back].size
+        if back <= target.rank and not differ(target.shape[-back], size):
+            continue
+        other = next(
+            i
+            for i in operands[1:]
+            if back <= call.operands[i].rank and not differ(call.operands[i].shape[-back], size)
+        )
+        own = At(operands[0], target.rank - back)
+        marks = [mark(call, own, size)] if back <= target.rank else []
+        raise refuse(
+            "broadcast",
+            *marks,
+            mark(call, At(other, call.operands[other].rank - back)),
+            in_place=True,
+            grown=tuple(dim.size for dim in dims),
+            target=operands[0],
+            other=other,
+        )
+
+
+def stretched_lines(ins: Sequence[Shape], out: Shape) -> list[str]:
+    """A line for each dimension that an operand has not, or has as 1."""
+    lines: list[str] = []
+    for axis, size in enumerate(out):
+        for position, shape in enumerate(ins):
+            own = axis - len(out) + len(shape)
+            if own < 0:
+                if shape and size != 1 and len(ins) > 1:
+                    lines.append(
+                        f"dim {axis}: missing in the {ordinal(position)}, "
+                        f"repeated {size} times (broadcast)"
+                    )
+            elif shape[own] != size:
+                of = f", {ordinal(position)} operand" if len(ins) > 1 else ""
+                lines.append(f"dim {axis}: 1 stretched to {size} (broadcast{of})")
+    return lines
+
+
+PAIRS: dict[str, tuple[str, str, str]] = {
+    # Two tensors; a tensor and a number; a number and a tensor.
+    "add": ("added element by element", "{} added to every value", "{} added to every value"),
+    "sub subtract": (
+        "the second subtracted from the first, element by element",
+        "{} subtracted from every value",
+        "every value subtracted from {}",
+    ),
+    "rsub": (
+        "the first subtracted from the second, element by element",
+        "every value subtracted from {}",
+        "every value subtracted from {}",
+    ),
+    "mul multiply": (
+        "multiplied element by element",
+        "every value multiplied by {}",
+        "every value multiplied by {}",
+    ),
+    "div divide true_divide truediv": (
+        "the first divided by the second, element by element",
+        "every value divided by {}",
+        "{} divided by every value",
+    ),
+    "floor_divide floordiv": (
+        "the first divided by the second and rounded down, element by element",
+        "every value divided by {} and rounded down",
+        "{} divided by every value and rounded down",
+    ),
+    "remainder mod fmod": (
+        "the remainder of the first divided by the second, element by element",
+        "the remainder of every value divided by {}",
+        "the remainder of {} divided by every value",
+    ),
+    "pow float_power": (
+        "the first raised to the power of the second, element by element",
+        "every value raised to the power {}",
+        "{} raised to the power of every value",
+    ),
+    "maximum fmax": ("the larger of each pair kept",) * 3,
+    "minimum fmin": ("the smaller of each pair kept",) * 3,
+    "eq": ("True where the two are equal", "True where a value equals {}", ""),
+    "ne not_equal": ("True where the two differ", "True where a value is not {}", ""),
+    "lt less": ("True where the first is smaller", "True where a value is below {}", ""),
+    "le less_equal": (
+        "True where the first is smaller or equal",
+        "True where a value is at most {}",
+        "",
+    ),
+    "gt greater": ("True where the first is larger", "True where a value is above {}", ""),
+    "ge greater_equal": (
+        "True where the first is larger or equal",
+        "True where a value is at least {}",
+        "",
+    ),
+    "logical_and and bitwise_and": ("combined with AND, element by element", "", ""),
+    "logical_or or bitwise_or": ("combined with OR, element by element", "", ""),
+    "logical_xor xor bitwise_xor": ("combined with exclusive OR, element by element", "", ""),
+    "atan2 arctan2": ("the angle of each pair of values", "", ""),
+    "hypot": ("the length of each pair of values", "", ""),
+    "copysign": ("the first with the sign of the second, element by element", "", ""),
+    "logaddexp": ("the log of the sum of the exponentials of each pair", "", ""),
+    "isclose": ("True where the two are nearly equal", "", ""),
+    "xlogy": ("the first multiplied by the log of the second", "", ""),
+    "polar": ("complex numbers made of size and angle", "", ""),
+    "complex": ("complex numbers made of real and imaginary part", "", ""),
+    "lerp": ("blended element by element, from the first towards the second", "", ""),
+    "addcmul": ("the product of the second and third added to the first", "", ""),
+    "addcdiv": ("the second divided by the third and added to the first", "", ""),
+}
+
+
+def _pair_words(texts: tuple[str, str, str]) -> Words:
+    def words(step: Spoken) -> Told:
+        return pair_words(step, texts)
+
+    return words
+
+
+def pair_words(step: Spoken, texts: tuple[str, str, str]) -> Told:
+    """What is said of two operands that meet, or of one and a number."""
+    pair, scalar, reflected = texts
+    ins = [step.ins[index] for index in _laid_operands(step.call)]
+    if len(ins) > 1:
+        text = "combined element by element" if step.reflected else pair
+    elif pair == scalar:
+        text = pair
+    else:
+        first = type(step.call.arguments.get("input")) is TensorAt
+        text = _with_number(step.call, scalar if first else reflected)
+    if step.call.get("rounding_mode") is not None:
+        text += ", then rounded"
+    alpha = step.call.get("alpha", default=1)
+    if alpha != 1:
+        text += f", the second times {alpha}"
+    lines = stretched_lines(ins, step.out)
+    if lines and step.out == step.x:
+        text += ", the smaller operand stretched to fit"
+    return Told(f"{effect(step)}: {text}", lines)
+
+
+def _with_number(call: Call, template: str) -> str:
+    number = call.get("other", "exponent", "value", "input")
+    if type(number) not in (int, float) or not template:
+        return "calculated value by value"
+    if template == "every value raised to the power {}" and number == 2:
+        return "every value squared"
+    text = str(number)
+    return template.format(text if len(text) < 9 else f"about {float(number):.4g}")
+
+
+for _names, _texts in PAIRS.items():
+    operation(_names, bind=laid, words=_pair_words(_texts))
+
+
+def _clamp_words(step: Spoken) -> Told:
+    return Told(f"{effect(step)}: values beyond a bound set to the bound")
+
+
+operation("clip clamp clamp_min clamp_max", bind=laid, words=_clamp_words)
+operation("copy", bind=laid, words=_kept_words("overwritten with the values of another tensor"))
+
+
+def _all_close(call: Call) -> Bound:
+    """A condition on the operands together, which is no tensor."""
+    return Bound(call, (), broadcast(call, _laid_operands(call))[1])
+
+
+operation("allclose", bind=_all_close)
+
+
+def _broadcast_tensors(call: Call) -> Bound:
+    dims, ties = broadcast(call, call.tensors("tensors"))
+    return Bound(call, (dims,) * len(call.tensors("tensors")), ties)
+
+
+operation("broadcast_tensors", bind=_broadcast_tensors, shares=True)
+
+# --- choosing ------------------------------------------------------------------------------------
+
+
+def _is_chosen(call: Call) -> bool:
+    """Whether there is something to choose from: `where(condition)` alone counts positions."""
+    return call.get("input") is not None or call.tensor("input") is not None
+
+
+def _where(call: Call) -> Bound:
+    if _is_chosen(call):
+        return laid(call)
+    # The positions of what is not zero: as many as there are.
+    need(bool(call.operands) and all(result.rank == 1 for result in call.results))
+    counts = {result.shape for result in call.results}
+    need(len(counts) == 1 and len(call.results) == max(call.operands[0].rank, 1))
+    ((count,),) = counts
+    return Bound(call, ((new(count),),) * len(call.results))
+
+
+def _where_words(step: Spoken) -> Told:
+    if not _is_chosen(step.call):
+        return Told(f"Positions of the non-zero values: {some_shapes(step.outs)}")
+    ins = [step.ins[index] for index in _laid_operands(step.call)]
+    lines = stretched_lines(ins, step.out)
+    return Told(f"{effect(step)}: each value chosen by the condition", lines)
+
+
+operation("where", bind=_where, words=_where_words)
+
+
+def masked(call: Call) -> Bound:
+    """The mask is laid on the input, and the result has the shape of both.
+
+    Raises:
+        Refused: kind `dtype` of a mask that says neither yes nor no, `mask` of one that does not
+            fit, `broadcast` of one that is larger than what it writes to.
+    """
+    x, m = call.tensor("input"), call.tensor("mask")
+    if x is None or m is None:
+        raise Unclear
+    if call.operands[m].dtype != "bool":
+        raise refuse(
+            "dtype",
+            mask=TensorAt(m),
+            operand=TensorAt(m),
+            found_dtype=call.operands[m].dtype,
+            wanted_dtype="bool",
+        )
+    broken = clash(call.operands[x].shape, call.operands[m].shape)
+    if broken is not None:
+        have, given = (call.operands[i].shape[dim] for i, dim in zip((x, m), broken, strict=True))
+        raise refuse(
+            "mask",
+            mark(call, At(m, broken[1]), have),
+            mark(call, At(x, broken[0]), given),
+            wanted=have,
+            found=given,
+        )
+    dims, ties = broadcast(call, (x, m))
+    if call.in_place:
+        _hold(call, (x, m), dims)
+    return Bound(call, (dims,), ties)
+
+
+def masked_report(refusal: Refusal) -> Report | None:
+    x, m = refusal.call.tensor("input"), refusal.call.tensor("mask")
+    assert x is not None
+    assert m is not None
+    values = {
+        "op": refusal.call.op,
+        "x": refusal.name(x, "the input"),
+        "m": refusal.name(m, "the mask"),
+        "shape_x": refusal.shape(x),
+        "shape_m": refusal.shape(m),
+    }
+    if refusal.violation.kind == "dtype":
+        return Report(
+            said(
+                "{op} needs a mask of bool: {m} is {dtype}.",
+                dtype=refusal.facts["found_dtype"],
+                **values,
+            ),
+            (
+                said(
+                    "A mask says yes or no for each place. `{m}.bool()` makes zeros no and all "
+                    "else yes.",
+                    **values,
+                ),
+            ),
+        )
+    if refusal.violation.kind != "mask":
+        return None
+    given, have = (SizeAt(each.operand, each.dim, each.size) for each in refusal.violation.marks)
+    reason = [
+        said(
+            "{m} {shape_m} is laid on {x} {shape_x} from the right: its dimension {dim} is "
+            "{given}, where {x} has {have}.",
+            dim=given.dim,
+            given=given,
+            have=have,
+            **values,
+        )
+    ]
+    rank_x, rank_m = refusal.call.operands[x].rank, refusal.call.operands[m].rank
+    if rank_m < rank_x:
+        reason.append(
+            said(
+                "{m} has {count} and {x} {rank}; the missing ones are put on the left, which may "
+                "not be where they belong.",
+                count=Count(rank_m, "dimension"),
+                rank=rank_x,
+                **values,
+            )
+        )
+    return Report(
+        said(
+            "A mask needs sizes equal to those of what it is laid on, or 1: {given} ≠ {have} "
+            "({shape_m} on {shape_x}).",
+            given=given,
+            have=have,
+            **values,
+        ),
+        tuple(reason),
+    )
+
+
+def _masked_words(step: Spoken) -> Told:
+    text = "the places where the mask is True overwritten"
+    ins = [step.call.shape("input"), step.call.shape("mask")]
+    lines = stretched_lines(ins, step.out)
+    if lines and step.out == step.x:
+        text += ", the smaller operand stretched to fit"
+    return Told(f"{effect(step)}: {text}", lines)
+
+
+operation("masked_fill masked_scatter", bind=masked, words=_masked_words, report=masked_report)
+
+
+# --- learned slopes ------------------------------------------------------------------------------
+
+
+def _prelu(call: Call) -> Bound:
+    x, w = call.tensor("input"), call.tensor("weight")
+    if x is None or w is None:
+        raise Unclear
+    if call.operands[w].rank > 1:
+        raise refuse("rank", *all_marks(call, w), rank=1, ranks=(0, 1), at=w)
+    slopes = product(call.operands[w].shape)
+    channels: Size = size_at(call.operands[x].shape[1:2], -1)
+    if known(slopes) and is_one(slopes):
+        return Bound(call, (kept(call, x),))
+    if call.operands[x].rank < 2 or differ(slopes, channels):
+        marks = [mark(call, At(x, 1), slopes)] if call.operands[x].rank > 1 else []
+        raise refuse(
+            "channels", *marks, mark(call, At(w, 0), channels), wanted=slopes, found=channels
+        )
+    return Bound(call, (kept(call, x),), ((At(x, 1), At(w, 0)),))
+
+
+def _prelu_report(refusal: Refusal) -> Report | None:
+    if refusal.violation.kind != "channels":
+        return None
+    x = refusal.call.tensor("input")
+    channels, slopes = refusal.facts["found"], refusal.facts["wanted"]
+    return Report(
+        said(
+            "{who} has a slope for each of {slopes}: {found} ≠ {wanted}.",
+            who=refusal.who,
+            slopes=Count(slopes, "channel"),
+            found=channels,
+            wanted=slopes,
+        ),
+        (
+            said(
+                "Dimension 1 of {x} {shape}, where channels are, is {found}.",
+                x=refusal.name(x, "the input"),
+                shape=refusal.shape(x or 0),
+                found=channels,
+            ),
+        ),
+    )
+
+
+operation(
+    "prelu",
+    bind=_prelu,
+    words=_kept_words("negative values multiplied by a learned factor, the others kept"),
+    report=_prelu_report,
+)
+layers(prelu="PReLU")

@@ -1,0 +1,579 @@
+"""Operations along dimensions: reductions, running sums, order, softmax and its kin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tracer.ops.algebra import below, known
+from tracer.ops.axes import axes_in, axis_in
+from tracer.ops.bound import (
+    ANY_MORE,
+    PIECE,
+    Bound,
+    Dim,
+    Dims,
+    all_marks,
+    broadcast,
+    kept,
+    mark,
+    moved,
+    new,
+    reduced,
+    refuse,
+    resized,
+)
+from tracer.ops.call import At, Call, Size, Unclear, need
+from tracer.ops.elementwise import PAIRS, alone, effect, laid, pair_words, stretched_lines
+from tracer.ops.names import shape_text
+from tracer.ops.refusal import Refusal, Report, said
+from tracer.ops.say import Spoken, Told, Words, by_text, capital, count_text, dims_text
+from tracer.ops.spec import operation
+from tracer.ops.steps import layers
+
+# --- reductions ----------------------------------------------------------------------------------
+
+# One along no dimension in particular leaves them all as they are.
+_KEEP_WITHOUT = frozenset(["any", "all"])
+# There is no largest of nothing.
+_OF_SOMETHING = frozenset(
+    [
+        *("max", "min", "amax", "amin", "aminmax", "argmax", "argmin"),
+        *("median", "nanmedian", "mode", "kthvalue"),
+    ]
+)
+_ONE_OF_ALL = frozenset(["median", "nanmedian"])  # NaN where there is none
+_WITH_POSITION = frozenset(["max", "min", "median", "nanmedian", "mode"])
+_TWO = frozenset(["aminmax", "std_mean", "var_mean"])
+# They take the last dimension where none is named.
+_LAST = frozenset(["mode", "kthvalue"])
+
+
+def _reduce(call: Call) -> Bound:
+    """Along `dim` (all where it is missing), which goes away or, with `keepdim`, shrinks to 1.
+
+    Raises:
+        Refused: kind `axis` of a dimension that is not there, `other` of the largest of nothing.
+    """
+    if call.op in ("max", "min") and call.tensor("other") is not None:
+        return laid(call)
+    rank = call.operands[0].rank if call.operands else 0
+    need(bool(call.operands))
+    axes = _axes(call)
+    _of_something(call, axes)
+    gone = range(rank) if axes is None else axes
+    keep = call.flag("keepdim")
+    dims = tuple(
+        reduced(*dim.sources) if axis in gone else dim
+        for axis, dim in enumerate(kept(call))
+        if keep or axis not in gone
+    )
+    given = call.get("dim") is not None or call.op in _LAST
+    two = call.op in _TWO or (call.op in _WITH_POSITION and given)
+    return Bound(call, (dims,) * (1 + two))
+
+
+def _axes(call: Call) -> tuple[int, ...] | None:
+    """The dimensions that are reduced, None for all."""
+    value = call.get("dim", default=-1 if call.op in _LAST else None)
+    if value is None:
+        return None
+    if value == ():
+        return () if call.op in _KEEP_WITHOUT else None
+    return axes_in(call, value)
+
+
+def _of_something(call: Call, axes: Sequence[int] | None) -> None:
+    shape = call.operands[0].shape
+    if call.op not in _OF_SOMETHING or (axes is None and call.op in _ONE_OF_ALL):
+        return
+    empty = [a for a in (range(len(shape)) if axes is None else axes) if a < len(shape)]
+    empty = [axis for axis in empty if known(shape[axis]) and shape[axis] == 0]
+    if empty:
+        raise refuse("other", *(mark(call, At(0, axis)) for axis in empty), empty=empty[0])
+
+
+def _reduce_report(refusal: Refusal) -> Report | None:
+    if "empty" not in refusal.facts:
+        return None
+    values = {
+        "op": refusal.call.op,
+        "x": refusal.name(0),
+        "shape": refusal.shape(0),
+        "dim": refusal.facts["empty"],
+    }
+    return Report(
+        said("{op} needs at least 1 value: dimension {dim} of {x} {shape} is 0.", **values),
+        (said("Of no values there is no largest, smallest or middle one.", **values),),
+        said("See why {x} is empty there.", **values),
+    )
+
+
+def _reduce_words(long: str, short: str) -> Words:
+    def words(step: Spoken) -> Told:
+        return _reduced_told(step, long, short)
+
+    return words
+
+
+def _reduced_told(step: Spoken, long: str, short: str) -> Told:
+    if step.call.tensor("other") is not None and step.name in ("max", "min"):
+        return pair_words(step, PAIRS["maximum fmax" if step.name == "max" else "minimum fmin"])
+    shape, keep = step.x, step.call.flag("keepdim")
+    axes = _axes(step.call)
+    if axes == ():
+        return Told(f"Shape kept: {short}, of every value alone")
+    if axes is None or not shape:
+        summary = f"One number left: {long.format(f'all {count_text(shape)} values')}"
+        lines = [
+            f"dim {axis}: {size} → 1, {short}" if keep else f"dim {axis} ({size}) removed, {short}"
+            for axis, size in enumerate(shape)
+        ]
+        return Told(summary, lines)
+    axes = tuple(sorted(axes))
+    gone = f"shrink{'s' * (len(axes) == 1)} to 1" if keep else f"go{'es' * (len(axes) == 1)} away"
+    values = long.format(f"every {by_text(shape[axis] for axis in axes)} values")
+    if len(step.outs) == 2 and step.name in _WITH_POSITION:
+        values += ", with its position"
+    lines = [
+        f"dim {axis}: {shape[axis]} → 1, {short}"
+        if keep
+        else f"dim {axis} ({shape[axis]}) removed, {short}"
+        for axis in axes
+    ]
+    return Told(f"{capital(dims_text(axes))} {gone}: {values}", lines)
+
+
+_REDUCTIONS: dict[str, tuple[str, str]] = {
+    "mean": ("{} averaged", "averaged"),
+    "nanmean": ("{} averaged, NaN left out", "averaged"),
+    "sum": ("{} summed", "summed"),
+    "nansum": ("{} summed, NaN left out", "summed"),
+    "prod": ("{} multiplied together", "multiplied together"),
+    "max amax": ("the largest of {} kept", "largest kept"),
+    "min amin": ("the smallest of {} kept", "smallest kept"),
+    "argmax": ("the position of the largest of {} found", "position of the largest"),
+    "argmin": ("the position of the smallest of {} found", "position of the smallest"),
+    "aminmax": ("the smallest and the largest of {} kept", "smallest and largest kept"),
+    "all": ("True if {} are true", "True if all are"),
+    "any": ("True if any of {} is true", "True if any is"),
+    "std": ("the standard deviation of {} taken", "standard deviation"),
+    "var": ("the variance of {} taken", "variance"),
+    "std_mean": ("the standard deviation and the mean of {} taken", "standard deviation, mean"),
+    "var_mean": ("the variance and the mean of {} taken", "variance, mean"),
+    "median nanmedian": ("the median of {} kept", "median kept"),
+    "mode": ("the most frequent of {} kept", "most frequent kept"),
+    "logsumexp": ("the log of the sum of exponentials of {} taken", "log of sum of exponentials"),
+    "norm vector_norm": ("the norm of {} taken", "norm taken"),
+    "count_nonzero": ("the non-zero ones of {} counted", "non-zeros counted"),
+}
+for _names, _texts in _REDUCTIONS.items():
+    operation(_names, bind=_reduce, words=_reduce_words(*_texts), report=_reduce_report)
+
+# --- the k-th, and the first k -------------------------------------------------------------------
+
+
+def _choose(call: Call) -> Axis:
+    """The dimension that is chosen from, its size and `k`.
+
+    Raises:
+        Refused: kind `range`, there are not that many entries.
+    """
+    need(bool(call.operands))
+    axis = axis_in(call, call.get("dim", default=-1))
+    size = call.operands[0].shape[axis] if call.operands[0].rank else 1
+    k = call.whole("k")
+    if k is None:
+        raise Unclear
+    least = 1 if call.op == "kthvalue" else 0
+    if below(size, k) or below(k, least):
+        marks = [mark(call, At(0, axis))] if call.operands[0].rank else []
+        raise refuse("range", *marks, wanted=k, found=size, dim=call.get("dim", default=-1))
+    return axis, size, k
+
+
+Axis = tuple[int, Size, Size]
+
+
+def _choose_report(refusal: Refusal) -> Report | None:
+    if refusal.violation.kind != "range":
+        return None
+    axis = refusal.violation.marks[0].dim if refusal.violation.marks else 0
+    values = {
+        "op": refusal.call.op,
+        "k": refusal.facts["wanted"],
+        "size": refusal.facts["found"],
+        "dim": axis,
+        "given": refusal.facts["dim"],
+        "x": refusal.name(0),
+        "shape": refusal.shape(0),
+    }
+    if known(values["k"]) and values["k"] < 1:
+        return Report(
+            said("{op} takes at least 1 of dimension {dim}: {k} < 1.", **values),
+            (said("{op} counts from 1: the smallest is the first.", **values),),
+        )
+    return Report(
+        said("{op} takes {k} of dimension {dim}, which has {size}: {k} > {size}.", **values),
+        (
+            said(
+                "{x} is {shape}, so there are only {size} entries to choose from.",
+                **values,
+            ),
+        ),
+        said("Ask for at most {size}: `min(k, {x}.size({given}))`.", **values),
+    )
+
+
+def _topk(call: Call) -> Bound:
+    axis, _, k = _choose(call)
+    dims = list(kept(call))
+    if dims:
+        whole = dims[axis]
+        dims[axis] = moved(Dim(k, PIECE, whole.sources, start=0, stop=k))
+    return Bound(call, (tuple(dims),) * 2)
+
+
+def _topk_words(step: Spoken) -> Told:
+    if not step.x:
+        return Told("Shape kept: the one value there is, with its position")
+    axis = axis_in(step.call, step.call.get("dim", default=-1))
+    word = "smallest" if step.call.get("largest") is False else "largest"
+    line = f"dim {axis}: {step.x[axis]} → {step.out[axis]}, the {word} kept, with their positions"
+    return Told(capital(line), [line])
+
+
+operation("topk", bind=_topk, words=_topk_words, report=_choose_report)
+
+
+def _kth(call: Call) -> Bound:
+    _choose(call)
+    found = _reduce(call)
+    return replace(found, results=found.results[:1] * 2)
+
+
+def _kth_words(step: Spoken) -> Told:
+    k = step.call.get("k")
+    return _reduced_told(
+        step, f"number {k} of {{}} in rising order kept, with its position", f"number {k} kept"
+    )
+
+
+operation("kthvalue", bind=_kth, words=_kth_words, report=_choose_report)
+
+# --- in order, and one after the other -----------------------------------------------------------
+
+_ORDERED: dict[str, str] = {
+    "sort msort": "sorted",
+    "argsort": "the order that would sort it",
+    "cumsum": "each value the sum of itself and all before it",
+    "cumprod": "each value the product of itself and all before it",
+    "cummax": "each value the largest so far",
+    "cummin": "each value the smallest so far",
+    "logcumsumexp": "the log of the running sum of exponentials",
+    "renorm": "rows shortened to a largest norm",
+}
+
+
+def _ordered(call: Call) -> Bound:
+    """The entries change places along `dim`, or are added up in their order there."""
+    need(bool(call.operands))
+    dims = list(kept(call))
+    if call.op == "renorm":
+        axis_in(call, call.get("dim"))
+        need(len(dims) > 1)
+        return Bound(call, (tuple(dims),))
+    default = 0 if call.op == "msort" else -1 if call.op in ("sort", "argsort") else None
+    axis = axis_in(call, call.get("dim", default=default))
+    if dims:
+        dims[axis] = moved(dims[axis])
+    return Bound(call, (tuple(dims),) * (2 if call.op in ("sort", "cummax", "cummin") else 1))
+
+
+def _ordered_words(text: str) -> Words:
+    def words(step: Spoken) -> Told:
+        value = step.call.get("dim", default=-1)
+        along = ""
+        if step.name not in ("msort", "renorm") and step.x:
+            along = f" along dim {axis_in(step.call, value)}"
+        return Told(f"Shape kept: {text}{along}")
+
+    return words
+
+
+for _names, _text in _ORDERED.items():
+    operation(_names, bind=_ordered, words=_ordered_words(_text))
+
+
+def _triangle(call: Call) -> Bound:
+    """The last two dimensions are rows and columns, whose order counts.
+
+    Raises:
+        Refused: kind `rank`, there are no two.
+    """
+    need(bool(call.operands))
+    if call.operands[0].rank < 2:
+        raise refuse("rank", *all_marks(call, 0), rank=2, ranks=tuple(range(2, ANY_MORE + 1)), at=0)
+    dims = kept(call)
+    return Bound(call, ((*dims[:-2], moved(dims[-2]), moved(dims[-1])),))
+
+
+def _triangle_words(text: str) -> Words:
+    return lambda step: Told(f"Shape kept: {text}")
+
+
+operation("tril", bind=_triangle, words=_triangle_words("everything above a diagonal set to 0"))
+operation("triu", bind=_triangle, words=_triangle_words("everything below a diagonal set to 0"))
+
+
+def _trace(call: Call) -> Bound:
+    """Raises:
+    Refused: kind `rank`, it is no matrix."""
+    need(bool(call.operands))
+    if call.operands[0].rank != 2:
+        raise refuse("rank", *all_marks(call, 0), rank=2, ranks=(2,), at=0)
+    return Bound(call, ((),))
+
+
+def _trace_words(step: Spoken) -> Told:
+    return Told(
+        "One number left: the values of the diagonal summed",
+        [f"dim {axis} ({size}) removed, diagonal summed" for axis, size in enumerate(step.x)],
+    )
+
+
+operation("trace", bind=_trace, words=_trace_words)
+
+# --- weights that sum to 1 -----------------------------------------------------------------------
+
+
+def _softmax(call: Call) -> Bound:
+    need(bool(call.operands))
+    value = call.get("dim")
+    if value is not None:
+        axis_in(call, value)
+    return alone(call)
+
+
+def _softmax_words(name: str, log: bool = False) -> Words:
+    ends = "logs of weights that sum to 1" if log else "weights that sum to 1"
+    sums = "holds the logs of weights that sum to 1" if log else "sums to 1"
+
+    def words(step: Spoken) -> Told:
+        value = step.call.get("dim")
+        if value is None:
+            return Told(f"Shape kept: rows turned into {ends}")
+        axis = axis_in(step.call, value)
+        size = step.x[axis] if step.x else 1
+        return Told(
+            f"Shape kept: every {size} values along dim {axis} turned into {ends}",
+            [f"{name} along dim {axis}: each row of {size} {sums}, shape kept"],
+        )
+
+    return words
+
+
+operation("softmax", bind=_softmax, words=_softmax_words("softmax"))
+operation("softmin", bind=_softmax, words=_softmax_words("softmin"))
+operation("log_softmax", bind=_softmax, words=_softmax_words("log-softmax", log=True))
+operation(
+    "gumbel_softmax",
+    bind=_softmax,
+    words=lambda step: Told("Shape kept: random weights that sum to 1"),
+)
+layers(softmax="Softmax", softmin="Softmin", log_softmax="LogSoftmax", Softmax2d="Softmax2d")
+
+
+def _softmax_2d(call: Call) -> Bound:
+    """Raises:
+    Refused: kind `rank`, it is no image."""
+    need(bool(call.operands))
+    if call.operands[0].rank not in (3, 4):
+        raise refuse("rank", *all_marks(call, 0), rank=4, ranks=(3, 4), at=0)
+    return alone(call)
+
+
+operation(
+    "Softmax2d",
+    bind=_softmax_2d,
+    words=lambda step: Told(
+        "Shape kept: at every place the channels turned into weights that sum to 1"
+    ),
+)
+
+
+def _glu(call: Call) -> Bound:
+    """Half of a dimension is left, gated by the other half.
+
+    Raises:
+        Refused: kind `axis`, or `divide` of a dimension that has no halves.
+    """
+    need(bool(call.operands))
+    axis = axis_in(call, call.get("dim", default=-1))
+    dims = list(kept(call))
+    size = dims[axis].size if dims else 1
+    if known(size) and size % 2:
+        marks = [mark(call, At(0, axis))] if dims else []
+        raise refuse("divide", *marks, parts=2, size=size, dim=axis)
+    half = size // 2
+    dims[axis] = Dim(half, PIECE, dims[axis].sources, start=0, stop=half)
+    return Bound(call, (tuple(dims),))
+
+
+def _glu_words(step: Spoken) -> Told:
+    axis = axis_in(step.call, step.call.get("dim", default=-1))
+    line = f"dim {axis}: {step.x[axis]} → {step.out[axis]}, one half gated by the sigmoid of "
+    line += "the other"
+    return Told(capital(line), [line])
+
+
+def _glu_report(refusal: Refusal) -> Report | None:
+    if refusal.violation.kind != "divide":
+        return None
+    values = {
+        "who": refusal.who,
+        "dim": refusal.facts["dim"],
+        "size": refusal.facts["size"],
+        "x": refusal.name(0),
+        "shape": refusal.shape(0),
+    }
+    return Report(
+        said("{who} needs an even number in dimension {dim}: {size} % 2 = 1.", **values),
+        (
+            said(
+                "One half of dimension {dim} of {x} {shape} is multiplied by the sigmoid of the "
+                "other, and {size} has no halves.",
+                **values,
+            ),
+        ),
+    )
+
+
+operation("glu", bind=_glu, words=_glu_words, report=_glu_report)
+layers(glu="GLU")
+
+# --- lengths and distances -----------------------------------------------------------------------
+
+
+def _normalize(call: Call) -> Bound:
+    need(bool(call.operands))
+    axes_in(call, call.get("dim", default=1))
+    return alone(call)
+
+
+def _normalize_words(step: Spoken) -> Told:
+    axes = sorted(axes_in(step.call, step.call.get("dim", default=1)))
+    return Told(f"{effect(step)}: every row along {dims_text(axes)} divided by its norm")
+
+
+operation("normalize", bind=_normalize, words=_normalize_words)
+
+
+def _pair(call: Call) -> tuple[Dims, tuple[tuple[At, At], ...]]:
+    one, two = call.tensor("x1", "input"), call.tensor("x2", "other")
+    if one is None or two is None:
+        raise Unclear
+    return broadcast(call, (one, two))
+
+
+def _without(dims: Dims, axis: int, keep: bool = False) -> Dims:
+    gone = (reduced(*dims[axis].sources),) if keep else ()
+    return (*dims[:axis], *gone, *dims[axis + 1 :])
+
+
+def _similarity(call: Call) -> Bound:
+    """Raises:
+    Refused: kind `broadcast`, or `axis`."""
+    dims, ties = _pair(call)
+    value = call.get("dim", default=1)
+    wide = max(range(len(call.operands)), key=lambda index: call.operands[index].rank)
+    axis = axis_in(call, value, wide)
+    return Bound(call, (_without(dims, axis) if dims else (),), ties)
+
+
+def _along_words(text: str) -> Words:
+    def words(step: Spoken) -> Told:
+        ins = step.ins[:2]
+        wide = max(ins, key=len)
+        value = step.call.get("dim", default=-1 if "distance" in text else 1)
+        axis = value % len(wide) if wide else 0
+        size = max(shape[axis - len(wide)] for shape in ins if len(shape) >= len(wide) - axis)
+        stretched = stretched_lines(ins, wide) if len(set(ins)) > 1 else []
+        return Told(
+            f"{shape_text(ins[0])} and {shape_text(ins[1])} → {shape_text(step.out)}: "
+            f"{text} of every two rows of {size}",
+            [f"dim {axis} ({size}) removed, {text}", *stretched],
+        )
+
+    return words
+
+
+operation("cosine_similarity", bind=_similarity, words=_along_words("the cosine of the angle"))
+
+
+def _distance(call: Call) -> Bound:
+    """Raises:
+    Refused: kind `broadcast`."""
+    dims, ties = _pair(call)
+    need(bool(dims))
+    return Bound(call, (_without(dims, len(dims) - 1, call.flag("keepdim")),), ties)
+
+
+operation("pairwise_distance", bind=_distance, words=_along_words("the distance"))
+layers(cosine_similarity="CosineSimilarity", pairwise_distance="PairwiseDistance")
+
+
+def _dist(call: Call) -> Bound:
+    return Bound(call, ((),), _pair(call)[1])
+
+
+operation(
+    "dist",
+    bind=_dist,
+    words=lambda step: Told("One number left: the norm of the difference of the two"),
+)
+
+# --- between neighbours --------------------------------------------------------------------------
+
+
+def _differences(call: Call) -> Bound:
+    """`n` places fewer along `dim`, after what is put in front and behind.
+
+    Raises:
+        Refused: kind `axis`, or `rank` of a single number.
+    """
+    need(bool(call.operands))
+    if not call.operands[0].rank:
+        raise refuse("rank", rank=1, ranks=tuple(range(1, ANY_MORE + 1)), at=0)
+    axis = axis_in(call, call.get("dim", default=-1))
+    need(len(call.operands) == 1)
+    n = call.whole("n", default=1)
+    dims = list(kept(call))
+    size = dims[axis].size
+    dims[axis] = resized(call, At(0, axis), max(size - n, 0) if known(size) else size - n)
+    return Bound(call, (tuple(dims),))
+
+
+def _differences_words(step: Spoken) -> Told:
+    axis = axis_in(step.call, step.call.get("dim", default=-1))
+    line = f"dim {axis}: {step.x[axis]} → {step.out[axis]}, each value minus the one before it"
+    return Told(capital(line), [line])
+
+
+operation("diff", bind=_differences, words=_differences_words)
+
+
+# --- the different ones --------------------------------------------------------------------------
+
+
+def _unique(call: Call) -> Bound:
+    """How many differ a run alone can say: the sizes are those recorded."""
+    need(bool(call.results) and bool(call.operands))
+    return Bound(call, tuple(tuple(map(new, result.shape)) for result in call.results))
+
+
+def _unique_words(step: Spoken) -> Told:
+    return Told(f"{step.arrow}: each value that occurs, once")
+
+
+operation("unique unique_consecutive", bind=_unique, words=_unique_words)
