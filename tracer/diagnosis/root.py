@@ -886,6 +886,12 @@ def _hidden(s: _Search) -> Root | None:
                 why = f"{s.name(mark)} is made here, once, as {shape}: for a batch of {batch}."
                 if (kept := s.kept(operand, why)) is not None:
                     return kept
+            # The state may be as large as the batch, and the input a slice along another dimension.
+            given = s.failure.operands[0].note
+            for dim in (d for d, size in enumerate(given.shape) if size == mark.wanted):
+                culprit = _culprit(s, birth(s.trace, given, dim), mark.size)
+                if culprit is not None:
+                    return culprit[1]
             suspect = _suspect(s, mark)
             if suspect is not None:
                 return suspect[1]

@@ -34,9 +34,9 @@ from tracer.ops.spec import operation
 
 
 class _Side(NamedTuple):
-    """A dimension of a tensor to be joined, and where it stands; a new one of size 1 stands
-    nowhere."""
+    """A dimension of a tensor to be joined; `at` is None for one of size 1 that is put there."""
 
+    operand: int
     size: Size
     at: At | None
 
@@ -46,23 +46,21 @@ _Part = tuple[_Side, ...]
 
 def _sides(call: Call, operand: int) -> _Part:
     shape = call.operands[operand].shape
-    return tuple(_Side(size, At(operand, dim)) for dim, size in enumerate(shape))
+    return tuple(_Side(operand, size, At(operand, dim)) for dim, size in enumerate(shape))
 
 
-_ONE = _Side(1, None)
-
-
-def _lifted(op: str, part: _Part) -> _Part:
+def _lifted(op: str, operand: int, part: _Part) -> _Part:
     """A tensor with the dimensions that vstack and its kin give to smaller ones."""
+    one = _Side(operand, 1, None)
     if op == "hstack":
-        return part or (_ONE,)
+        return part or (one,)
     if op in ("vstack", "row_stack"):
-        return (_ONE,) * (2 - len(part)) + part
+        return (one,) * (2 - len(part)) + part
     if op == "column_stack":
-        return part + (_ONE,) * (2 - len(part))
+        return part + (one,) * (2 - len(part))
     if len(part) < 2:
-        part = (_ONE, *(part or (_ONE,)))
-    return (*part, _ONE) if len(part) == 2 else part
+        part = (one, *(part or (one,)))
+    return (*part, one) if len(part) == 2 else part
 
 
 def _along(op: str, parts: Sequence[_Part]) -> int:
@@ -87,13 +85,14 @@ def _cat(call: Call) -> Bound:
     for part, operand in zip(parts, call.tensors("tensors"), strict=True):
         if not part:
             raise refuse("rank", at=operand)
-    axis = axis_in(call, call.whole("dim", default=0), first[0].at.operand if first[0].at else 0)
+    axis = axis_in(call, call.whole("dim", default=0), first[0].operand)
     return Bound(call, (_joined(call, used or parts, axis),))
 
 
 def _stacked(call: Call) -> Bound:
     """hstack and its kin."""
-    parts = [_lifted(call.op, part) for part in _parts(call)]
+    operands = call.tensors("tensors")
+    parts = [_lifted(call.op, *pair) for pair in zip(operands, _parts(call), strict=True)]
     return Bound(call, (_joined(call, parts, _along(call.op, parts)),))
 
 
@@ -126,8 +125,10 @@ def _joined(call: Call, parts: Sequence[_Part], axis: int) -> Dims:
 
 
 def _other_rank(call: Call, first: _Part, part: _Part) -> Exception:
-    one, other = (next(side.at.operand for side in p if side.at) for p in (first, part))
-    return refuse("rank", *all_marks(call, other), rank=len(first), first=one, at=other)
+    other = part[0].operand
+    return refuse(
+        "rank", *all_marks(call, other), rank=len(first), first=first[0].operand, at=other
+    )
 
 
 def _other_size(
@@ -136,10 +137,6 @@ def _other_size(
     marks = [
         mark(call, side.at, other.size) for side, other in ((a, b), (b, a)) if side.at is not None
     ]
-    one, other = (
-        next(side.at.operand for side in part if side.at)
-        for part in (parts[0], next(p for p in parts if p[dim] is b))
-    )
     return refuse(
         "join",
         *marks,
@@ -147,8 +144,8 @@ def _other_size(
         found=b.size,
         dim=axis,
         axis=dim,
-        first=one,
-        at=other,
+        first=a.operand,
+        at=b.operand,
         transposed=_would_join(parts, axis) is not None,
     )
 
@@ -179,7 +176,8 @@ def _joined_words(step: Spoken) -> Told:
         parts = [part for part in parts if len(part) != 1 or part[0].size] or parts
         axis = (call.whole("dim", default=0) or 0) % len(step.out)
     else:
-        parts = [_lifted(step.name, part) for part in parts]
+        operands = call.tensors("tensors")
+        parts = [_lifted(step.name, *pair) for pair in zip(operands, parts, strict=True)]
         axis = _along(step.name, parts)
     if len(parts) == 1:
         return Told("Shape kept: a single tensor, nothing to join")
@@ -634,6 +632,8 @@ def _repeat_interleave(call: Call) -> Bound:
     if output is not None and counts is not None:
         grown = output
     sources = tuple(At(0, d) for d in range(len(shape)) if axis in (None, d))
+    if counts is not None and call.operands[counts].rank:
+        sources = (*sources, At(counts, 0))
     dims = list(kept(call)) or [new(1)]
     whole = new(grown, sources=sources)
     return Bound(call, ((whole,) if axis is None else (*dims[:axis], whole, *dims[axis + 1 :]),))
