@@ -163,7 +163,8 @@ def _taken(call: Call) -> _Taken:
         if item is None:
             dims.append(new(1))
         elif isinstance(item, _Picks):
-            _check_picks(call, item, axis)
+            if item.masks:
+                _check_mask(call, item, axis)
             picks.append((item, axis, len(dims)))
         elif isinstance(item, Slice):
             dims.append(_cut(call, item, axis))
@@ -197,10 +198,7 @@ def _check_entry(call: Call, entry: int, axis: int) -> None:
         raise refuse("range", mark(call, At(0, axis)), dim=axis, index=entry)
 
 
-def _check_picks(call: Call, item: _Picks, axis: int) -> None:
-    if not item.masks:
-        _check_span(call, axis, item.operand, item.span)
-        return
+def _check_mask(call: Call, item: _Picks, axis: int) -> None:
     for dim, have in enumerate(item.shape):
         want = call.first.shape[axis + dim]
         if differ(have, want):
@@ -309,12 +307,22 @@ def _getitem(call: Call) -> Bound:
         for dim in range(item.axes)
     )
     paired, place = _paired(call, taken), taken.place
-    # Where a pick is taken, there must be something to take.
-    shape, empty = call.first.shape, any(not differ(dim.size, 0) for dim in paired)
-    for item, axis, _ in taken.picks:
-        if not empty and not item.masks and known(shape[axis]) and shape[axis] == 0:
-            raise refuse("range", mark(call, At(0, axis)), dim=axis, index=0)
+    _check_positions(call, taken, paired)
     return Bound(call, ((*taken.dims[:place], *paired, *taken.dims[place:]),), ties)
+
+
+def _check_positions(call: Call, taken: _Taken, paired: Dims) -> None:
+    """The picks are there, unless nothing is taken."""
+    if any(not differ(dim.size, 0) for dim in paired):
+        return
+    shape, nothing = call.first.shape, any(not differ(dim.size, 0) for dim in taken.dims)
+    for item, axis, _ in taken.picks:
+        if item.masks:
+            continue
+        if known(shape[axis]) and shape[axis] == 0:
+            raise refuse("range", mark(call, At(0, axis)), dim=axis, index=0)
+        if not nothing:
+            _check_span(call, axis, item.operand, item.span)
 
 
 def _lines(call: Call, items: Sequence[_Item]) -> Iterator[str]:
@@ -384,6 +392,8 @@ def _picked_words(step: Spoken, taken: _Taken, lines: list[str]) -> Told:
 def _range_report(refusal: Refusal) -> Report | None:
     """Of violations of kind `range`: a number, or a tensor of numbers, outside a dimension."""
     facts = refusal.facts
+    if "dim" not in facts:
+        return None
     dim, index = facts["dim"], facts["index"]
     shape = refusal.call.first.shape
     size = shape[dim] if shape else 1
@@ -518,13 +528,16 @@ operation("getitem", bind=_getitem, words=_getitem_words, report=_getitem_report
 
 
 def _setitem(call: Call) -> Bound:
+    index: Any = call.arguments.get("index")
+    if isinstance(index, tuple) and len(index) == 1 and index[0] is False:
+        return Bound(call, (kept(call),))  # nothing is written, and torch looks no further
     taken = _taken(call)
     place, target = taken.place, [dim.size for dim in taken.dims]
     if taken.picks:
-        known_all = _known_counts(*(item for item, _, _ in taken.picks))
-        paired = _paired(call, taken) if known_all else None
-        need(paired is not None)
-        target[place:place] = [dim.size for dim in paired or ()]
+        need(_known_counts(*(item for item, _, _ in taken.picks)))
+        paired = _paired(call, taken)
+        _check_positions(call, taken, paired)
+        target[place:place] = [dim.size for dim in paired]
     value = call.tensor("value", "values")
     if value is not None:
         _check_assigned(call, value, tuple(target))
@@ -804,10 +817,10 @@ def _gathered(call: Call) -> tuple[int, int]:
         Refused: kinds `dtype`, `rank`, `index`, `range`.
     """
     axis = axis_in(call, call.whole("dim"))
+    if 0 in call.shape("index"):
+        return axis, call.tensors("index")[0]
     at, index = _index_of(call, "index", ("int64", "int32"))
     x = call.first
-    if index.shape and 0 in index.shape:
-        return axis, at
     if max(index.rank, 1) != max(x.rank, 1):
         raise refuse("rank", *all_marks(call, at), rank=x.rank, dim=call.whole("dim"), at=at)
     for dim, (have, most) in enumerate(zip(index.shape, x.shape, strict=False)):
@@ -926,13 +939,12 @@ operation("gather", bind=_gather, words=_gather_words, report=_gather_report)
 def _take_along_dim(call: Call) -> Bound:
     at, index = _index_of(call, "indices", ("int64",))
     if call.get("dim") is None:
-        return Bound(
-            call,
-            ((new(product(index.shape), sources=tuple(At(at, d) for d in range(index.rank))),),),
-        )
+        _check_elements(call, index, least=0)
+        row = new(product(index.shape), sources=tuple(At(at, dim) for dim in range(index.rank)))
+        return Bound(call, ((row,),))
     axis = axis_in(call, call.whole("dim"))
     x = call.first
-    if index.rank != x.rank:
+    if index.rank != x.rank or not x.rank:
         raise refuse("rank", *all_marks(call, at), rank=x.rank, dim=call.whole("dim"), at=at)
     dims: list[Dim] = []
     for dim, (mine, theirs) in enumerate(zip(x.shape, index.shape, strict=True)):
@@ -952,12 +964,13 @@ operation("take_along_dim", bind=_take_along_dim, words=_gather_words, report=_g
 def _scatter(call: Call) -> Bound:
     axis, at = _gathered(call)
     index, source = call.operands[at], call.tensor("src")
+    if source is not None and call.operands[source].dtype != call.first.dtype:
+        dtype = call.operands[source].dtype
+        raise refuse("dtype", operand=TensorAt(source), found_dtype=dtype)
     if source is not None and 0 not in index.shape:
         given = call.operands[source]
         if max(given.rank, 1) != max(index.rank, 1):
             raise refuse("rank", *all_marks(call, source), rank=index.rank)
-        if given.dtype != call.first.dtype:
-            raise refuse("dtype", operand=TensorAt(source), found_dtype=given.dtype)
         for dim, (have, least) in enumerate(zip(given.shape, index.shape, strict=False)):
             if known(have) and known(least) and have < least:
                 raise refuse(
@@ -1001,11 +1014,23 @@ def _put(call: Call) -> Bound:
         one, two = product(given.shape), product(index.shape)
         if differ(one, two):
             raise refuse("index", *all_marks(call, source), wanted=two, found=one)
+    _check_elements(call, index, least=None)
+    return Bound(call, (kept(call),))
+
+
+def _check_elements(call: Call, index: Operand, least: int | None) -> None:
+    """The positions among all elements of the first operand are there.
+
+    Raises:
+        Refused: kind `range`.
+    """
     span = index.values.span() if index.values is not None else None
     number = product(call.first.shape)
-    if span is not None and known(number) and not (-number <= span[0] and span[1] < number):
-        raise refuse("range", *all_marks(call, 0), found=number, wanted=int(span[1]) + 1)
-    return Bound(call, (kept(call),))
+    if span is None or not known(number):
+        return
+    low, high = (int(end) for end in span)
+    if high >= number or low < (-number if least is None else least):
+        raise refuse("range", *all_marks(call, 0), found=number, wanted=high + 1)
 
 
 operation("put", bind=_put, words=_written_words)
@@ -1034,7 +1059,7 @@ def _masked_select(call: Call) -> Bound:
     (dims,) = found.results
     mask = call.operands[call.tensor("mask") or 0]
     here = mask.values.total() if mask.values is not None else None
-    if here is not None and mask.shape:
+    if here is not None:
         shape = tuple(dim.size for dim in dims)
         here = here * product(shape) // product(mask.shape) if 0 not in shape else 0
     count = _counted(call, here)

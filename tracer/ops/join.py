@@ -79,21 +79,24 @@ def _parts(call: Call) -> list[_Part]:
 
 def _cat(call: Call) -> Bound:
     parts = _parts(call)
-    # torch lets an empty row pass, as the start of a loop that joins.
-    used = [part for part in parts if len(part) != 1 or differ(part[0].size, 0)]
-    first = (used or parts)[0]
+    first = _used(parts)[0]
     for part, operand in zip(parts, call.tensors("tensors"), strict=True):
         if not part:
             raise refuse("rank", at=operand)
     axis = axis_in(call, call.whole("dim", default=0), first[0].operand)
-    return Bound(call, (_joined(call, used or parts, axis),))
+    return Bound(call, (_joined(call, _used(parts), axis),))
 
 
 def _stacked(call: Call) -> Bound:
     """hstack and its kin."""
     operands = call.tensors("tensors")
     parts = [_lifted(call.op, *pair) for pair in zip(operands, _parts(call), strict=True)]
-    return Bound(call, (_joined(call, parts, _along(call.op, parts)),))
+    return Bound(call, (_joined(call, _used(parts), _along(call.op, parts)),))
+
+
+def _used(parts: list[_Part]) -> list[_Part]:
+    """torch lets an empty row pass, as the start of a loop that joins."""
+    return [part for part in parts if len(part) != 1 or differ(part[0].size, 0)] or parts
 
 
 def _joined(call: Call, parts: Sequence[_Part], axis: int) -> Dims:
@@ -173,12 +176,12 @@ def _joined_words(step: Spoken) -> Told:
     call = step.call
     parts = [_sides(call, operand) for operand in call.tensors("tensors")]
     if step.name in ("cat", "concat", "concatenate"):
-        parts = [part for part in parts if len(part) != 1 or part[0].size] or parts
         axis = (call.whole("dim", default=0) or 0) % len(step.out)
     else:
         operands = call.tensors("tensors")
         parts = [_lifted(step.name, *pair) for pair in zip(operands, parts, strict=True)]
         axis = _along(step.name, parts)
+    parts = _used(parts)
     if len(parts) == 1:
         return Told("Shape kept: a single tensor, nothing to join")
     sizes = [part[axis].size for part in parts]

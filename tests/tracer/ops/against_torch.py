@@ -174,7 +174,7 @@ def check_resized(function: Function, *args: Any, **kwargs: Any) -> int:
             tensor = grown.get(id(tensors[at.operand]), tensors[at.operand])
             shape = list(tensor.shape)
             shape[at.dim] += shape[at.dim] != 1
-            grown[id(tensors[at.operand])] = tensor.new_empty(shape)
+            grown[id(tensors[at.operand])] = tensor.new_zeros(shape)
         try:
             after = tensors_in(function(*_replaced(args, grown), **_replaced(kwargs, grown)))
         except Exception:  # noqa: BLE001 - illegal, whatever the reason
