@@ -5,6 +5,7 @@ from __future__ import annotations
 from tracer.document import Step, TensorNote
 from tracer.ops.call import Call, Operand
 from tracer.ops.names import is_in_place, op_name
+from tracer.ops.texts import bound_of
 
 LAYERS: dict[str, str] = {}
 """A module of torch.nn recorded as one step → the operation that it is; each family enters its
@@ -40,7 +41,7 @@ def call_of(step: Step) -> Call | None:
     return Call(
         layer_op(layer) if layer else op_name(step.op),
         tuple(map(_operand, step.inputs)),
-        step.bound,
+        bound_of(step),
         tuple(map(_operand, step.outputs)),
         layer,
         is_in_place(step.op),
