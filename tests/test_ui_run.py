@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from modules import LESSONS, lesson
-from tracer import Cancelled
+from tracer import Cancelled, trace
+from tracer.ops.table import shares_memory
 from ui import run as runs
 from ui.run import CannotRun, FormulaJob, Job, forecast
 from ui.view import View, default_view, preset_view
@@ -142,7 +144,7 @@ def test_the_forecast_covers_what_a_run_really_makes() -> None:
     made = {}
     for step in trace.steps:
         for note in step.outputs:
-            if step.op not in runs.VIEWS:
+            if not shares_memory(step):
                 made[note.id] = runs.size_of(note)
     expected = forecast(runs.outline(view).trace)
     assert sum(made.values()) <= expected.bytes <= 3 * sum(made.values())
@@ -176,7 +178,7 @@ def test_a_view_of_a_tensor_costs_nothing() -> None:
     trace = runs.outline(view).trace
     spent = forecast(trace).bytes
     without = sum(
-        runs.size_of(note) for step in trace.steps if step.op in runs.VIEWS for note in step.outputs
+        runs.size_of(note) for step in trace.steps if shares_memory(step) for note in step.outputs
     )
     assert without > 0
     everything = sum(runs.size_of(note) for note in trace.tensors().values())
@@ -289,3 +291,14 @@ def test_formulas_of_the_same_view_with_values_are_others() -> None:
     assert full.trace.values
     assert runs.formulated(view, runs.values(view)) is full
     assert runs.formulated(view, runs.outline(view)) is None
+
+
+def test_what_is_handed_on_as_it_is_counts_once() -> None:
+    def spent(*after: nn.Module) -> int:
+        model = nn.Sequential(nn.Linear(4, 1000), *after)
+        return forecast(trace(model, torch.randn(8, 4), values=False)).bytes
+
+    alone = spent()
+    assert spent(nn.Identity()) == alone
+    assert spent(nn.Flatten()) == alone
+    assert spent(nn.Tanh()) == alone + 8 * 1000 * 4

@@ -31,6 +31,7 @@ from modules.lesson import run as run_lesson
 from modules.lesson import with_formulas as find_formulas
 from tracer import Cancelled, TensorNote, Trace, compute
 from tracer.language import translator
+from tracer.ops.table import shares_memory
 from tracer.views.graph import shape_text
 from tracer.views.player import payload
 from ui.language import say
@@ -46,16 +47,6 @@ HOLD_BACK = 0.5
 
 KEPT_RUNS = 40
 KEPT_OUTLINES = 64
-
-VIEWS = frozenset(
-    f"Tensor.{name}"
-    for name in (
-        *("view", "view_as", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze", "T", "mT"),
-        *("permute", "transpose", "swapaxes", "movedim", "t", "expand", "expand_as", "detach"),
-        *("__getitem__", "narrow", "select", "split", "chunk", "unbind", "diagonal", "contiguous"),
-    )
-)
-"""Operations that (nearly always) give another look at the memory of their operand."""
 
 _WIDTHS = {"64": 8, "32": 4, "16": 2, "8": 1, "bool": 1, "complex64": 8, "complex128": 16}
 
@@ -294,13 +285,14 @@ def forecast(trace: Trace, budget: int | None = None) -> Forecast:
     for the copy that measuring it may need."""
     made: dict[int, TensorNote] = {}
     for step in trace.walk():
-        looks = step.op in VIEWS
+        looks = shares_memory(step)
         for note in (*step.inputs, *step.outputs):
             if note.kind != "made" or not looks:
                 made.setdefault(note.id, note)
         if looks or step.writes:
             for note in step.outputs:
-                made.pop(note.id, None)
+                if note.id not in {each.id for each in step.inputs}:
+                    made.pop(note.id, None)
     for note in trace.inputs:
         made.setdefault(note.id, note)
     largest = max(made.values(), key=size_of, default=None)

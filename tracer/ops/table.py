@@ -26,7 +26,18 @@ from tracer.ops.call import Call, Operand
 from tracer.ops.spec import TABLE, Op, bind
 from tracer.ops.steps import call_of
 
-__all__ = ["FAMILIES", "TABLE", "Bound", "Call", "Op", "Operand", "Violation", "bind", "bound_step"]
+__all__ = [
+    "FAMILIES",
+    "TABLE",
+    "Bound",
+    "Call",
+    "Op",
+    "Operand",
+    "Violation",
+    "bind",
+    "bound_step",
+    "shares_memory",
+]
 
 FAMILIES = (
     affine_grid,
@@ -59,3 +70,10 @@ def bound_step(step: Step) -> Bound | None:
     made = found.shapes
     recorded = tuple(result.shape for result in call.results) if call is not None else ()
     return found if recorded and made == recorded else None
+
+
+def shares_memory(step: Step) -> bool:
+    """Whether the step's results are (nearly always) another look at its operand's memory."""
+    call = call_of(step)
+    entry = TABLE.get(call.op) if call is not None else None
+    return entry is not None and entry.shares
