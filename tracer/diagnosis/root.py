@@ -24,9 +24,10 @@ from tracer.diagnosis.lineage import (
     short_op,
 )
 from tracer.diagnosis.rules import broadcast_break, called
-from tracer.document import Failure, Operand, Place, Root, Step, TensorNote, Trace
+from tracer.document import Failure, Operand, Place, Root, Slice, Step, TensorNote, Trace
 from tracer.ops.names import shape_text
 from tracer.ops.norm import other_layer
+from tracer.ops.texts import index_of
 from tracer.source.text import first_line
 
 
@@ -562,7 +563,8 @@ def _too_short(s: _Search, marks: Sequence[Mark]) -> Root | None:
         cut = next((hop for hop in found.hops if short_op(hop.step) == "getitem"), None)
         if cut is None or found.last is not None or found.note.kind not in ("parameter", "buffer"):
             continue
-        if mark.wanted is not None and f":{mark.wanted}" in cut.step.arguments[0].replace(" ", ""):
+        stops = [each.stop for each in index_of(cut.step) if isinstance(each, Slice)]
+        if mark.wanted is not None and mark.wanted in stops:
             return s.parameter(
                 found.note,
                 f"{found.note.name} is made with {mark.size} rows here, {shape_text(found.note)}, "
@@ -677,7 +679,7 @@ def _fallen(s: _Search, mark: Mark) -> Root | None:
         if len(after.shape) != len(note.shape):
             return None
         added = short_op(step) == "unsqueeze" or (
-            short_op(step) == "getitem" and "None" in "".join(step.arguments)
+            short_op(step) == "getitem" and any(entry is None for entry in index_of(step))
         )
         if added and after.shape == note.shape:
             return s.step(

@@ -11,7 +11,6 @@ import ast
 import functools
 import inspect
 import math
-import re
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from torch.utils._pytree import tree_map_only
 
 from tracer.document import Step, TensorNote, Trace, Warning
 from tracer.ops.names import op_name, shape_text
+from tracer.ops.texts import bound_of, index_of
 
 
 def _words(text: str) -> frozenset[str]:
@@ -135,14 +135,13 @@ def _was_shaped(trace: Trace, note: TensorNote) -> bool:
     """Whether the last step that changed the shape on the way to `note` was written for it."""
     while note.born is not None:
         step = trace.steps[note.born]
-        if op_name(step.op) in _SHAPING or "keepdim=True" in step.arguments:
+        if op_name(step.op) in _SHAPING or bound_of(step).get("keepdim") is True:
             return True
         if op_name(step.op) == "getitem":
-            return any("None" in argument for argument in step.arguments)
+            return any(entry is None for entry in index_of(step))
         same = [source for source in _data(step) if source.shape == note.shape]
         if not same:
-            # A positional keepdim has no name in the trace.
-            return "True" in step.arguments
+            return False
         note = same[0]
     return note.kind in ("parameter", "buffer")
 
@@ -188,11 +187,8 @@ def _masks(run: _Run) -> Iterator[Warning]:
 def _softmax_dim(step: Step) -> int | None:
     if op_name(step.op) not in ("softmax", "log_softmax", "Softmax", "LogSoftmax"):
         return None
-    for argument in step.arguments:
-        value = argument.removeprefix("dim=")
-        if value.removeprefix("-").isdigit():
-            return int(value)
-    return None
+    dim = bound_of(step).get("dim")
+    return dim if isinstance(dim, int) else None
 
 
 def _masked(trace: Trace, note: TensorNote) -> Step | None:
@@ -213,7 +209,6 @@ def _masked(trace: Trace, note: TensorNote) -> Step | None:
 # --- a view that cuts across axes ---------------------------------------------------------------
 
 _VIEWS = _words("view reshape")
-_FIRST_OPEN = re.compile(r"(?:shape=|size=)?[(\[]?-1\b")
 
 
 def _views(run: _Run) -> Iterator[Warning]:
@@ -266,7 +261,9 @@ def _called(note: TensorNote) -> str:
 
 
 def _leaves_the_first_size(step: Step) -> bool:
-    return bool(step.arguments) and _FIRST_OPEN.match(step.arguments[0]) is not None
+    bound = bound_of(step)
+    sizes = bound.get("size", bound.get("shape"))
+    return isinstance(sizes, tuple) and sizes[:1] == (-1,)
 
 
 def _was_padded(trace: Trace, note: TensorNote) -> bool:
@@ -420,7 +417,7 @@ def _squeezes(run: _Run, step: Step, batch: int) -> bool:
     """A `squeeze()` of all axes, on something that may begin with the batch."""
     return (
         op_name(step.op) == "squeeze"
-        and not step.arguments
+        and bound_of(step).get("dim") is None
         and bool(step.inputs)
         and step.inputs[0].shape[:1] == (batch,)
         and step.inputs[0].id in run.from_inputs

@@ -183,6 +183,12 @@ def bound_of(step: Step) -> Bound:
     return Bound(tuple(named.items()))
 
 
+def index_of(step: Step) -> tuple[Value, ...]:
+    """What stands between the brackets of `x[...]`; nothing where that cannot be read."""
+    index = bound_of(step).get("index")
+    return index if isinstance(index, tuple) else ()
+
+
 def _forms() -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for line in _TABLE.replace("\\\n", "").strip().splitlines():
