@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tracer.bind import bind, bind_layer, plain
+from tracer.bind import bind, bind_layer, number, plain
 from tracer.ops.call import Call, Operand
 from tracer.ops.names import is_in_place, op_name
 from tracer.ops.steps import layer_op
@@ -20,10 +20,14 @@ def live_call(
     kwargs: Mapping[str, Any],
     results: Any = (),
     op: str = "",
+    number: Callable[[Any], Any] = number,
 ) -> tuple[Call, list[Tensor]]:
     """`function(*args, **kwargs)` as a call, and the tensors that are its operands, in order.
 
-    `op` is the operation's short name where the function's own is not it.
+    Args:
+        op: the operation's short name where the function's own is not it.
+        number: makes a size of what is no whole number of Python; one that hands symbols on keeps
+            them, as those of the tensors' shapes are kept.
     """
     bound = bind(function, args, kwargs)
     tensors = tensors_in(bound)
@@ -34,7 +38,7 @@ def live_call(
         Call(
             op or op_name(name),
             tuple(map(operand, tensors)),
-            plain(bound, tensors),
+            plain(bound, tensors, number),
             tuple(map(operand, tensors_in(results))),
             in_place=is_in_place(name),
         ),

@@ -12,7 +12,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import FrameType, FunctionType
+from types import FrameType
 from typing import Any
 
 import sympy
@@ -26,8 +26,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from tracer import document
+from tracer.bind import number
 from tracer.formulas.writing import symbol
 from tracer.isolation import storage
+from tracer.live import live_call
+from tracer.ops.table import bind
 from tracer.recorder import Operation, Recorder
 from tracer.source.sites import SourceReader
 
@@ -396,7 +399,7 @@ class _Uninitialised(TorchFunctionMode):
         if getattr(func, "__module__", "") == "torch.nn.init":
             return args[0] if args else kwargs["tensor"]
         if getattr(func, "__name__", "") == "grid_sampler":
-            made = _sampled(*args, **kwargs or {})
+            made = _by_table(func, args, kwargs or {})
             if made is not NotImplemented:
                 return made
         return func(*args, **kwargs or {})
@@ -428,11 +431,8 @@ class _Rules(TorchFunctionMode):
             if isinstance(result, torch.Size):
                 return torch.Size(map(_value, result))
             return _value(result) if isinstance(result, torch.SymInt) else result
-        # Python functions of torch end in one of C++, which is where a rule belongs.
-        rules = _DISPATCHED if isinstance(func, FunctionType) else _RULES
-        rule = rules.get(name)
-        if rule is not None and _symbolic((args, kwargs)):
-            made = rule(*args, **kwargs)
+        if _takes_no_symbols(name, args, kwargs):
+            made = _by_table(func, args, kwargs)
             if made is not NotImplemented:
                 return made
         return func(*args, **kwargs)
@@ -450,144 +450,43 @@ def _symbolic(value: Any) -> bool:
     return False
 
 
-def _resized(x: Tensor, size: Any = None, *rest: Any, **named: Any) -> Any:
-    """`torch._C._nn.upsample_*`: (N, C, ...) → (N, C, *size)."""
-    size = named.get("output_size", size)
-    if size is None or not _symbolic(tuple(size)):
+# Of these torch makes numbers even where only the tensors' sizes are symbols.
+_ALWAYS = frozenset(
+    [f"adaptive_{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)]
+    + [f"adaptive_max_pool{n}d_with_indices" for n in (1, 2, 3)]
+    + ["affine_grid_generator", "grid_sampler", "rand", "randn", "randint"]
+)
+# And of these where an argument is one.
+_BY_ARGUMENT = frozenset(
+    [f"{kind}_pool{n}d" for kind in ("max", "avg") for n in (1, 2, 3)]
+    + [f"max_pool{n}d_with_indices" for n in (1, 2, 3)]
+    + ["interpolate", "pad"]
+)
+
+
+def _takes_no_symbols(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    if name in _ALWAYS:
+        return _symbolic((args, kwargs))
+    given = [value for value in (*args, *kwargs.values()) if not isinstance(value, Tensor)]
+    return name in _BY_ARGUMENT and _symbolic(given)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value if isinstance(value, torch.SymInt) else number(value)
+
+
+def _by_table(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What an operation gives, as far as the operation table knows its shapes: tensors without
+    values.  `NotImplemented` where it does not, or where the call is refused."""
+    call, tensors = live_call(func, args, kwargs, number=_as_it_is)
+    found = bind(call)
+    if found is None or found.violation is not None:
         return NotImplemented
-    return x.new_empty((*x.shape[:2], *size))
-
-
-def _each(value: Any, count: int) -> tuple[Any, ...]:
-    values: tuple[Any, ...] = tuple(value) if isinstance(value, list | tuple) else (value,)
-    return values * count if len(values) == 1 else values
-
-
-def _window(
-    size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any = 1, ceil: bool = False
-) -> Any:
-    """⌊(size + 2·padding − dilation·(kernel − 1) − 1)/stride⌋ + 1."""
-    # A window over the whole is a usual case, and needs no question to be asked.
-    if _expression(size) == _expression(kernel) and _expression(padding) == 0 and dilation == 1:
-        return 1
-    left = size + 2 * padding - dilation * (kernel - 1) - 1
-    if ceil:
-        left = left + stride - 1
-    if left < 0:
-        raise RuntimeError(f"The window {kernel} is larger than the input {size}.")
-    return left // stride + 1
-
-
-def _averaged(count: int) -> Callable[..., Any]:
-    def rule(
-        x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-        *rest: Any, **named: Any,
-    ) -> Any:  # fmt: skip
-        if ceil_mode or not _symbolic((kernel_size, stride, padding)):
-            return NotImplemented
-        kernels = _each(kernel_size, count)
-        strides = _each(stride, count) if stride else kernels
-        windows = zip(x.shape[-count:], kernels, strides, _each(padding, count), strict=True)
-        return x.new_empty((*x.shape[:-count], *(_window(*window) for window in windows)))
-
-    return rule
-
-
-def _maximal(count: int) -> Callable[..., Any]:
-    def rule(
-        x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-        ceil_mode: bool = False, return_indices: bool = False, *rest: Any, **named: Any,
-    ) -> Any:  # fmt: skip
-        if ceil_mode or return_indices or not _symbolic((kernel_size, stride, padding)):
-            return NotImplemented
-        kernels = _each(kernel_size, count)
-        strides = _each(stride, count) if stride else kernels
-        options = (_each(padding, count), _each(dilation, count))
-        windows = zip(x.shape[-count:], kernels, strides, *options, strict=True)
-        return x.new_empty((*x.shape[:-count], *(_window(*window) for window in windows)))
-
-    return rule
-
-
-def _adaptive(count: int) -> Callable[..., Any]:
-    def rule(x: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-        if return_indices:
-            return NotImplemented
-        sizes = [
-            own if size is None else size
-            for own, size in zip(x.shape[-count:], _each(output_size, count), strict=True)
-        ]
-        return x.new_empty((*x.shape[:-count], *sizes))
-
-    return rule
-
-
-def _adaptive_with_indices(count: int) -> Callable[..., Any]:
-    def rule(x: Tensor, output_size: Any, *rest: Any, **named: Any) -> Any:
-        made = _adaptive(count)(x, output_size)
-        return made, torch.empty_like(made, dtype=torch.int64)
-
-    return rule
-
-
-def _padded(x: Tensor, pad: Any, *rest: Any, **named: Any) -> Any:
-    """`F.pad`: pairs from the last dimension on."""
-    if not _symbolic(tuple(pad)):
-        return NotImplemented
-    sizes = list(x.shape)
-    for position in range(len(pad) // 2):
-        sizes[-1 - position] = sizes[-1 - position] + pad[2 * position] + pad[2 * position + 1]
-    return x.new_empty(sizes)
-
-
-def _places(theta: Tensor, size: Any, *rest: Any, **named: Any) -> Any:
-    """`affine_grid`: (N, 2, 3) and (N, C, H, W) → (N, H, W, 2), or one dimension more."""
-    return theta.new_empty((size[0], *size[2:], len(size) - 2))
-
-
-def _sampled(x: Tensor, grid: Tensor, *rest: Any, **named: Any) -> Any:
-    """`grid_sample`: (N, C, ...) at (N, ..., 2 or 3) → (N, C, ...), the places of the grid."""
-    if x.dim() != grid.dim():
-        return NotImplemented
-    return x.new_empty((*x.shape[:2], *grid.shape[1:-1]))
-
-
-def _drawn(*args: Any, **kwargs: Any) -> Any:
-    """Random numbers of a symbolic shape: only their shape is asked for."""
-    size = next((arg for arg in args if isinstance(arg, list | tuple | torch.Size)), None)
-    size = kwargs.get("size", size)
-    if size is None:
-        size = args
-    return torch.empty(tuple(size), dtype=kwargs.get("dtype"), device=kwargs.get("device"))
-
-
-def _drawn_integers(*args: Any, **kwargs: Any) -> Any:
-    return _drawn(*args, **{"dtype": torch.int64, **kwargs})
-
-
-_RULES: dict[str, Callable[..., Any]] = {
-    **{
-        f"upsample_{kind}": _resized
-        for kind in (
-            *("nearest1d", "nearest2d", "nearest3d", "_nearest_exact1d", "_nearest_exact2d"),
-            *("linear1d", "bilinear2d", "bicubic2d", "trilinear3d"),
-        )
-    },
-    "avg_pool2d": _averaged(2),
-    "avg_pool3d": _averaged(3),
-    **{f"max_pool{count}d": _maximal(count) for count in (1, 2, 3)},
-    **{f"adaptive_avg_pool{count}d": _adaptive(count) for count in (1, 2, 3)},
-    **{f"adaptive_max_pool{count}d": _adaptive_with_indices(count) for count in (2, 3)},
-    "pad": _padded,
-    "affine_grid_generator": _places,
-    "grid_sampler": _sampled,
-    "rand": _drawn,
-    "randn": _drawn,
-    "randint": _drawn_integers,
-}
-
-# Python functions of torch.nn.functional that choose between two of C++ where no mode looks.
-_DISPATCHED: dict[str, Callable[..., Any]] = {
-    **{f"max_pool{count}d": _maximal(count) for count in (1, 2, 3)},
-    **{f"adaptive_max_pool{count}d": _adaptive(count) for count in (1, 2, 3)},
-}
+    dtype = call.arguments.get("dtype")
+    first = (
+        tensors[0] if tensors else torch.empty((), dtype=getattr(torch, dtype) if dtype else None)
+    )
+    made = [first.new_empty(shape) for shape in found.shapes]
+    # Beside the values stand their places.
+    made[1:] = [each.to(torch.int64) for each in made[1:]]
+    return made[0] if len(made) == 1 else tuple(made)
