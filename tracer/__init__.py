@@ -22,7 +22,7 @@ from tracer.document import (
     load,
 )
 from tracer.explain import explain
-from tracer.recorder import Cancelled
+from tracer.record.run import Cancelled
 
 __all__ = [
     "Call",

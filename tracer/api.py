@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tracer.crash import Crash
 from tracer.document import Trace
-from tracer.isolation import moved
-from tracer.recorder import record
+from tracer.record.crash import Crash
+from tracer.record.isolation import moved
+from tracer.record.run import record
 from tracer.source.edits import with_edited_lines
 
 

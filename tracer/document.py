@@ -250,7 +250,7 @@ Value: TypeAlias = Union[  # noqa: UP007 - it names itself
 @dataclass(frozen=True)
 class Bound(Mapping[str, Value]):
     """The arguments of a step by name, in the order of the signature, defaults filled in; the names
-    are those of torch's operator schemas, with `input` for `self` (see `tracer.bind`)."""
+    are those of torch's operator schemas, with `input` for `self` (see `tracer.record.bind`)."""
 
     pairs: tuple[tuple[str, Value], ...] = ()
 

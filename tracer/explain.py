@@ -25,7 +25,8 @@ from torch.utils._pytree import tree_map_only
 
 from tracer.api import trace
 from tracer.document import Failure, Place, Trace
-from tracer.recorder import Cancelled, resolve
+from tracer.record.names import resolve
+from tracer.record.run import Cancelled
 from tracer.source.text import text_of
 from tracer.views.text import failure_text
 

@@ -17,9 +17,9 @@ from torch.overrides import TorchFunctionMode, get_overridable_functions, resolv
 from tests.cells import forward_cell
 from tests.tracer.test_recorder_operations import TABLE, operands
 from tracer import Trace, trace
-from tracer.bind import _known_forms, bind
 from tracer.document import Bound, Slice, TensorAt
 from tracer.formulas.run import run_with_symbols
+from tracer.record.bind import _known_forms, bind
 
 # What the statements of test_recorder_operations do not call; names as in its `operands`.
 CALLS = """

@@ -21,7 +21,7 @@ ROOMS = {
     "views": ["views"],
     "diagnosis": ["diagnosis"],
     "formulas": ["formulas"],
-    "record": ["recorder", "bind", "live", "crash", "isolation", "picture", "inputs"],
+    "record": ["record", "inputs"],
     "ops": ["ops"],
     "source": ["source"],
     "document": ["document", "sentences", "language"],

@@ -21,9 +21,9 @@ import test_recorder_operations as operations
 import test_recorder_structure as structure
 
 from tests.models import BY_KEY
-from tracer import recorder
+from tracer import document
 
-PACKAGE = Path(recorder.__file__).parent
+PACKAGE = Path(document.__file__).parent
 TESTS = (operations, structure, test_failure, test_faithful, test_independent)
 
 
@@ -38,123 +38,123 @@ class Mutation:
 MUTATIONS = [
     Mutation(
         "writing by index is not seen",
-        "recorder.py",
-        "if func in _FACTS or",
-        'if func in _FACTS or getattr(func, "__name__", "") == "__setitem__" or',
+        "record/mode.py",
+        "if func in FACTS or",
+        'if func in FACTS or getattr(func, "__name__", "") == "__setitem__" or',
     ),
     Mutation(
         "what is written in place keeps its old note",
-        "recorder.py",
-        "return version(tensor), serial",
+        "record/notes.py",
+        "return version(tensor), written[2] if written is not None else 0",
         "return 0, 0",
     ),
     Mutation(
         "a step does not say that it writes",
-        "recorder.py",
+        "record/mode.py",
         "draft.writes = any(",
         "draft.writes = False and any(",
     ),
     Mutation(
         "inputs and outputs are swapped",
-        "recorder.py",
-        "inputs=notes(draft.inputs),\n                outputs=notes(draft.outputs),\n"
-        "                arguments",
-        "inputs=notes(draft.outputs),\n                outputs=notes(draft.inputs),\n"
-        "                arguments",
+        "record/freezing.py",
+        "inputs=notes(draft.inputs),\n            outputs=notes(draft.outputs),\n"
+        "            arguments",
+        "inputs=notes(draft.outputs),\n            outputs=notes(draft.inputs),\n"
+        "            arguments",
     ),
     Mutation(
         "operations name no module",
-        "recorder.py",
+        "record/mode.py",
         'module=self.stack[-1].module if self.stack else "",',
         'module="",',
     ),
     Mutation(
         "a part of two modules has one path",
-        "recorder.py",
+        "record/mode.py",
         'p.startswith(within + ".")',
         "True",
     ),
     Mutation(
         "notes are not filled",
-        "recorder.py",
+        "record/freezing.py",
         "note=filled(draft.site.note, draft.fill)",
         "note=draft.site.note",
     ),
     Mutation(
         "only the first of several outputs",
-        "recorder.py",
-        "outputs = _tensors(result)\n",
-        "outputs = _tensors(result)[:1]\n",
+        "record/mode.py",
+        "outputs = tensors_in(result)\n",
+        "outputs = tensors_in(result)[:1]\n",
     ),
     Mutation(
         "tensors in lists are no operands",
-        "recorder.py",
-        "elif isinstance(value, list | tuple):\n        for index",
-        "elif isinstance(value, tuple):\n        for index",
+        "record/tensors.py",
+        "elif kind is tuple or kind is list:",
+        "elif kind is list:\n        pass\n    elif kind is tuple:",
     ),
     Mutation(
         "a step was born one later",
-        "recorder.py",
+        "record/mode.py",
         "return len(self.steps) - 1 if self.steps else None",
         "return len(self.steps) if self.steps else None",
     ),
     Mutation(
         "torch's functions stay closed",
-        "recorder.py",
-        "self._twins[func] = _opened(func)",
+        "record/mode.py",
+        "self._twins[func] = opened(func)",
         "self._twins[func] = None",
     ),
     Mutation(
         "parameters have no name",
-        "recorder.py",
-        "return self._make(tensor, owned[0], owned[1], None, None)",
-        'return self._make(tensor, "", owned[1], None, None)',
+        "record/notes.py",
+        "return self.make(tensor, owned[0], owned[1], None, None)",
+        'return self.make(tensor, "", owned[1], None, None)',
     ),
     Mutation(
         "hooks stay behind",
-        "recorder.py",
+        "record/mode.py",
         "handle.remove()",
         "handle",
     ),
     Mutation(
         "the failing step is not marked",
-        "recorder.py",
+        "record/mode.py",
         "            draft.raised = error\n            if self.failed",
         "            if self.failed",
     ),
     Mutation(
         "the step that fails is lost",
-        "recorder.py",
+        "record/failing.py",
         "site, operands, found = last.site, last.inputs, steps[-1]",
         "site, operands, found = last.site, last.inputs, None",
     ),
     Mutation(
         "buffers are not put back",
-        "isolation.py",
+        "record/isolation.py",
         "tensor.data.copy_(content)",
         "tensor.data.copy_(tensor)",
     ),
     Mutation(
         "attributes are not put back",
-        "isolation.py",
+        "record/isolation.py",
         "own.update(attributes)",
         "own.update({})",
     ),
     Mutation(
         "columns are counted in bytes",
-        "source.py",
-        'return len(text.encode()[:column].decode(errors="replace"))',
+        "source/text.py",
+        'return column if text.isascii() else len(text.encode()[:column].decode(errors="replace"))',
         "return column",
     ),
     Mutation(
         "the line is the statement's",
-        "source.py",
+        "source/sites.py",
         "line=span.line",
         "line=statement.lineno",
     ),
     Mutation(
         "every expression of a statement has its targets",
-        "source.py",
+        "source/sites.py",
         "if node is statement or node in _values(statement.value):\n            return tuple(",
         "if True:\n            return tuple(",
     ),
@@ -194,25 +194,35 @@ CHECKS: list[Callable[[], Any]] = [
 ]
 
 
+# What is between an operation and the document, the lowest first.
+FILES = (
+    *("source/text.py", "source/sites.py"),
+    *("record/isolation.py", "record/tensors.py", "record/names.py", "record/drafts.py"),
+    *("record/frames.py", "record/functions.py", "record/notes.py", "record/mode.py"),
+    *("record/failing.py", "record/freezing.py", "record/run.py", "api.py"),
+)
+
+
 def modified(mutation: Mutation | None) -> dict[str, Any]:
-    """The recorder's names, as they are when one file of the package is changed."""
+    """The names of api.py, as they are when one file below it is changed."""
     spaces: dict[str, Any] = {}
-    for file in ("source.py", "isolation.py", "recorder.py"):
+    for file in FILES:
         text = (PACKAGE / file).read_text(encoding="utf-8")
         if mutation is not None and mutation.file == file:
             assert text.count(mutation.old) >= 1, f"{mutation.name}: {file} has changed"
             text = text.replace(mutation.old, mutation.new)
-        module = types.ModuleType(f"tracer.{file.removesuffix('.py')}")
+        name = f"tracer.{file.removesuffix('.py').replace('/', '.')}"
+        module = types.ModuleType(name)
         module.__file__ = str(PACKAGE / file)
-        # What the recorder imports from its neighbours are these copies of them.
+        # What a file imports from its neighbours are these copies of them.
         code = compile(text, str(PACKAGE / file), "exec")
         with pytest.MonkeyPatch.context() as patch:
-            for name, copy in spaces.items():
-                patch.setitem(sys.modules, f"tracer.{name}", copy)
-            patch.setitem(sys.modules, module.__name__, module)
+            for other, copy in spaces.items():
+                patch.setitem(sys.modules, other, copy)
+            patch.setitem(sys.modules, name, module)
             exec(code, vars(module))
-        spaces[file.removesuffix(".py")] = module
-    return vars(spaces["recorder"])
+        spaces[name] = module
+    return vars(spaces["tracer.api"])
 
 
 def failures(names: dict[str, Any], patch: pytest.MonkeyPatch, enough: int) -> list[str]:

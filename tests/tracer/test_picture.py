@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracer import picture
+from tracer.record import picture
 
 SHAPES = st.lists(st.integers(1, 70), min_size=0, max_size=4)
 

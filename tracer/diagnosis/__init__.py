@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 from collections.abc import Sequence
 
-from tracer.crash import Crash
 from tracer.diagnosis import (  # noqa: F401 - the rules enter themselves
     fixes,
     python_errors,
@@ -16,7 +15,8 @@ from tracer.diagnosis import (  # noqa: F401 - the rules enter themselves
 )
 from tracer.diagnosis.finding import Finding
 from tracer.document import Failure, Operand, Violation
-from tracer.isolation import random_state, unobserved
+from tracer.record.crash import Crash
+from tracer.record.isolation import random_state, unobserved
 from tracer.sentences import Said, said
 
 

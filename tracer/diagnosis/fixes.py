@@ -12,7 +12,6 @@ from types import FunctionType
 
 from torch import nn
 
-from tracer.crash import Crash
 from tracer.diagnosis import (
     fixes_calls,
     fixes_indices,
@@ -34,7 +33,8 @@ from tracer.diagnosis.verify import (
     unobserved_output,
 )
 from tracer.document import Edit, Failure, Fix, with_edits
-from tracer.recorder import record
+from tracer.record.crash import Crash
+from tracer.record.run import record
 from tracer.sentences import Said, said
 from tracer.source.edits import between
 from tracer.source.text import called, text_of

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tracer.crash import Crash
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.rebuild import local_numbers
 from tracer.diagnosis.verify import CannotRunError, Change
 from tracer.document import Edit, Failure, Place, Step
+from tracer.record.crash import Crash
 from tracer.source.built import Built, assigned_to_self, constructor, default_of, parameters_of
 from tracer.source.text import Text, called, given, text_of
 

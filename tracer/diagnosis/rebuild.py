@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
-from tracer.isolation import random_state
+from tracer.record.isolation import random_state
 from tracer.source.built import constructor, default_of, initialisers, parameters_of
 
 _PLAIN = (int, float, str, bool, tuple, list, type(None))

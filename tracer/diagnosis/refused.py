@@ -9,13 +9,13 @@ from torch import Tensor
 
 from tracer.diagnosis.finding import Finding, Mark
 from tracer.document import TensorAt
-from tracer.live import live_call, live_layer_call
 from tracer.ops.bound import Violation
 from tracer.ops.call import Call
 from tracer.ops.kinds import general_report
 from tracer.ops.refusal import Refusal, Report
 from tracer.ops.reports import SHARED
 from tracer.ops.table import TABLE, bind
+from tracer.record.live import live_call, live_layer_call
 from tracer.sentences import at_operands
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from tracer.crash import Crash
 from tracer.diagnosis import built
 from tracer.diagnosis.finding import Finding, Mark
 from tracer.diagnosis.lineage import (
@@ -28,6 +27,7 @@ from tracer.document import Failure, Operand, Place, Root, Slice, Step, TensorNo
 from tracer.ops.names import shape_text
 from tracer.ops.norm import other_layer
 from tracer.ops.texts import index_of
+from tracer.record.crash import Crash
 from tracer.source.text import first_line
 
 

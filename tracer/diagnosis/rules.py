@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tracer.crash import Crash, Running
 from tracer.diagnosis.finding import Finding, Mark
 from tracer.diagnosis.refused import by_table, layer_by_table
 from tracer.document import Trace
 from tracer.ops.names import op_name, shape_text
 from tracer.ops.refusal import Report
+from tracer.record.crash import Crash, Running
 from tracer.sentences import Said, ShapeOf, as_written, said
 
 Rule = Callable[..., Finding | None]

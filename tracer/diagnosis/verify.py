@@ -28,7 +28,7 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 from tracer.diagnosis.budget import INITIALISED, MODULE, TRIAL, Budget, Meter, OutOfBudget, Watch
 from tracer.diagnosis.rebuild import recoverable, with_modules_of
 from tracer.document import Edit, with_edits
-from tracer.isolation import moved, random_state, unobserved
+from tracer.record.isolation import moved, random_state, unobserved
 from tracer.source.built import of_user
 from tracer.source.text import Text, text_of
 

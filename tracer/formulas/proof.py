@@ -36,8 +36,8 @@ from tracer.formulas.run import (
     run_with_symbols,
 )
 from tracer.formulas.writing import Condition, Expr, symbol
-from tracer.isolation import moved
-from tracer.recorder import flatten_arguments
+from tracer.record.isolation import moved
+from tracer.record.tensors import flatten_arguments
 from tracer.source.sites import SourceReader
 
 Sizes = dict[str, int]

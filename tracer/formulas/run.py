@@ -26,12 +26,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from tracer import document
-from tracer.bind import number
 from tracer.formulas.writing import symbol
-from tracer.isolation import storage
-from tracer.live import live_call
 from tracer.ops.table import bind
-from tracer.recorder import Operation, Recorder
+from tracer.record.bind import number
+from tracer.record.drafts import Operation
+from tracer.record.freezing import frozen
+from tracer.record.isolation import storage
+from tracer.record.live import live_call
+from tracer.record.mode import Recorder
 from tracer.source.sites import SourceReader
 
 Sizes = Mapping[str, int]
@@ -138,7 +140,7 @@ def run_with_symbols(
         flops = _Flops(recorder)
         with recorder.hooks(), flops:
             recorder.run(args, kwargs)
-        trace = recorder.finish(type(model).__name__)
+        trace = frozen(recorder, type(model).__name__)
         parameters = sum((_expression(p.numel()) for p in model.parameters()), sympy.Integer(0))
 
     @functools.cache
@@ -191,7 +193,7 @@ def measure(
         flops = _Flops(recorder)
         with recorder.hooks(), flops:
             recorder.run(args, kwargs)
-        trace = recorder.finish(type(model).__name__)
+        trace = frozen(recorder, type(model).__name__)
     counted = (int(sum(f, sympy.Integer(0))) for f in flops.by_step(len(trace.steps)))
     return Measured(trace, tuple(counted), recorder.error)
 
@@ -319,35 +321,37 @@ class _SymbolicRecorder(Recorder):
         self.fresh: set[int] = set()
         self._seen: list[tuple[int, int | None]] = [(len(env.guards), None)]
 
-    def _number(self, value: Any) -> int | float:
+    def number(self, value: Any) -> int | float:
         if isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool):
             # What it stands for, without asking: a question would be a demand.
             return value.node.hint  # type: ignore[no-any-return]
-        return super()._number(value)
+        return super().number(value)
 
-    def _shape(self, tensor: Tensor) -> tuple[int, ...]:
+    def shape_of(self, tensor: Tensor) -> tuple[int, ...]:
         # The note that is being made is the last one numbered.
-        self.shapes[self._next_note - 1] = tuple(_expression(size) for size in tensor.shape)
+        self.shapes[self.next_note - 1] = tuple(_expression(size) for size in tensor.shape)
         return tuple(_value(size) for size in tensor.shape)
 
-    def _result(self, draft: Any, tensor: Tensor, operands: list[Tensor], index: int | None) -> Any:
-        made = self._next_note
-        noted = super()._result(draft, tensor, operands, index)
+    def result_of(
+        self, draft: Any, tensor: Tensor, operands: list[Tensor], index: int | None
+    ) -> Any:
+        made = self.next_note
+        noted = super().result_of(draft, tensor, operands, index)
         if noted.id >= made and all(storage(tensor) != storage(each) for each in operands):
             self.fresh.add(noted.id)
         return noted
 
-    def _tick(self) -> None:
-        super()._tick()
+    def tick(self) -> None:
+        super().tick()
         self.env.spend(OPERATION)
-        self._seen.append((len(self.env.asked), self._index()))
+        self._seen.append((len(self.env.asked), self.current_step()))
 
-    def _begin(
+    def begin_operation(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType
     ) -> Operation:
-        if not self._inside_step():
+        if not self.inside_step():
             self.names.read(frame)
-        return super()._begin(func, args, kwargs, frame)
+        return super().begin_operation(func, args, kwargs, frame)
 
     def demands(self) -> Iterator[tuple[sympy.Basic, int | None]]:
         """Each condition that torch or Python asked about and got, once, with the step that asked
@@ -374,7 +378,7 @@ class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         count = flop_registry.get(func._overloadpacket)
-        index = self.recorder._index()
+        index = self.recorder.current_step()
         if count is not None and index is not None:
             self.found.append((index, _expression(count(*args, **kwargs, out_val=result))))
         return result

@@ -16,7 +16,7 @@ from tracer.diagnosis.lineage import birth
 from tracer.diagnosis.root import root
 from tracer.diagnosis.rules import explain
 from tracer.document import Root
-from tracer.recorder import record
+from tracer.record.run import record
 
 
 def of(*sizes: int) -> Tensor:

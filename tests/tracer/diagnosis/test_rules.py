@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from tests.cells import forward_cell, run_cell
 from tracer import Trace, trace
-from tracer.crash import Crash
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.rules import RULES, explain, rule
-from tracer.recorder import record
+from tracer.record.crash import Crash
+from tracer.record.run import record
 
 
 def crash(model: nn.Module, *args: Any, **kwargs: Any) -> Crash:

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tracer.live import live_call, live_layer_call, tensors_in
 from tracer.ops.bound import Bound
 from tracer.ops.call import At
 from tracer.ops.table import TABLE, Op, bind
+from tracer.record.live import live_call, live_layer_call, tensors_in
 
 Function = Callable[..., Any]
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from tests.tracer.ops.against_torch import DEPTH, check, check_resized, entries
 from tracer.document import Slice, TensorAt
-from tracer.live import live_call
 from tracer.ops.call import Call, Operand
 from tracer.ops.table import bind
+from tracer.record.live import live_call
 
 Draw = random.Random
 Sample = tuple[Any, ...]

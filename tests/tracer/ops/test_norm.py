@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from tests.tracer.ops.against_torch import attempt, check, check_permuted, check_resized
 from tests.tracer.ops.random_calls import ROUNDS, sizes, spoiled, tensor
 from tracer import trace
-from tracer.live import live_layer_call
 from tracer.ops.steps import LAYERS
 from tracer.ops.table import TABLE, bind
+from tracer.record.live import live_layer_call
 from tracer.views.changes import explain
 
 NAMES = sorted(n for n, e in TABLE.items() if e.bind and e.bind.__module__.endswith("ops.norm"))

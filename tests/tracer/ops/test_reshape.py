@@ -14,10 +14,10 @@ from torch import Tensor
 
 from tests.tracer.ops.against_torch import DEPTH, check, check_permuted, check_resized, entries
 from tracer.document import TensorAt
-from tracer.live import live_layer_call
 from tracer.ops.algebra import blocks
 from tracer.ops.call import Call, Operand
 from tracer.ops.table import bind
+from tracer.record.live import live_layer_call
 
 Draw = random.Random
 Sample = tuple[Any, ...]

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 
 from tests.tracer.ops.against_torch import DEPTH, check, check_permuted, check_resized
 from tests.tracer.ops.spatial_calls import Draw, Sample, entries_of, near, one_or_each
-from tracer.live import live_call
 from tracer.ops import convolution, patches
 from tracer.ops.call import Call
 from tracer.ops.table import bind
+from tracer.record.live import live_call
 
 
 def conv(draw: Draw, n: int) -> Sample:

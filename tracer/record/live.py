@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tracer.bind import bind, bind_layer, number, plain
 from tracer.ops.call import Call, Operand
 from tracer.ops.names import is_in_place, op_name
 from tracer.ops.steps import layer_op
+from tracer.record.bind import bind, bind_layer, number, plain
 
 
 def live_call(

@@ -1,0 +1,1 @@
+"""The only part that runs torch: a run of a module, recorded."""

@@ -1,0 +1,119 @@
+"""What is recorded while a module runs, until it is frozen into a document."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+from tracer import document
+from tracer.source.sites import Site
+
+_UNBOUND = document.Bound()
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Draft:
+    """A step, or a call of a user's module (`module_call`), while it is being recorded."""
+
+    op: str
+    module: str
+    site: Site
+    frame: int
+    call: int
+    inputs: list[Noted]
+    names: dict[str, Noted]
+    arguments: tuple[str, ...] = ()
+    bound: document.Bound = _UNBOUND
+    outputs: list[Noted] = dataclasses.field(default_factory=list)
+    targets: tuple[str, ...] = ()
+    children: list[Draft] = dataclasses.field(default_factory=list)
+    fill: dict[str, str] = dataclasses.field(default_factory=dict)
+    writes: bool = False
+    seconds: float = 0.0
+    raised: BaseException | None = None
+    # Of calls only:
+    parent: int | None = None
+    type: str = ""
+    settings: str = ""
+    start: int = 0
+    stop: int = 0
+    parameters: int = 0
+    # While it is open:
+    began: float = 0.0
+    first_note: int = 0
+    indirect: bool = False  # run by torch's own Python code on behalf of what is written
+    of: nn.Module | None = None
+    given: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+    pending: BaseException | None = None
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Operation:
+    """What is known of an operation before it runs. `twin` is its opened copy, if it has one."""
+
+    draft: Draft
+    siblings: list[Draft]
+    operands: list[Tensor]
+    versions: list[int]
+    in_place: bool
+    silent: tuple[Any, ...]
+    twin: Any
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Noted:
+    """A TensorNote whose name may still come: the first assignment gives it."""
+
+    id: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    device: str
+    kind: str
+    stats: document.Stats | None
+    heatmap: document.Heatmap | None
+    born: int | None
+    site: Site | None
+    inner: bool = True  # named by code inside torch: the author's name replaces it
+
+    def frozen(self) -> document.TensorNote:
+        return document.TensorNote(
+            self.id,
+            self.name,
+            self.shape,
+            self.dtype,
+            self.device,
+            self.kind,
+            self.stats,
+            self.heatmap,
+            self.born,
+        )
+
+
+def unique(notes: Iterable[Noted]) -> list[Noted]:
+    return list({noted.id: noted for noted in notes}.values())
+
+
+def leaves(draft: Draft) -> Iterator[Draft]:
+    for child in draft.children:
+        yield child
+        yield from leaves(child)
+
+
+def share_fill(drafts: list[Draft]) -> None:
+    """The steps of one pass over a statement share what its note could be filled with: only the
+    last of a chain knows what the statement assigned."""
+    shared: dict[str, str] = {}
+    statement: Any = None
+    seen: set[Any] = set()
+    for draft in drafts:
+        place = draft.site.place
+        key = (draft.frame, draft.call, place.file, place.statement_span)
+        if key != statement or place.span in seen:
+            shared, statement, seen = {}, key, set()
+        seen.add(place.span)
+        shared.update(draft.fill)
+        draft.fill = shared

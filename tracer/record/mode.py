@@ -1,0 +1,527 @@
+"""What is seen while a module runs: forward hooks give the tree of module calls, a
+`TorchFunctionMode` the operations as they were written."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
+from torch.overrides import TorchFunctionMode
+
+from tracer import document
+from tracer.record.bind import bind, bind_layer, moved_operands, plain
+from tracer.record.drafts import Draft, Noted, Operation, leaves, unique
+from tracer.record.frames import (
+    HAND_OVER,
+    HERE,
+    OVERRIDES,
+    TORCH,
+    Whose,
+    nowhere,
+    whose,
+)
+from tracer.record.functions import (
+    FACTS,
+    arguments_text,
+    full_name,
+    opened,
+    short_text,
+    split_text,
+    writes_in_place,
+    written_silently,
+)
+from tracer.record.isolation import (
+    State,
+    storage,
+    version,
+)
+from tracer.record.names import FrameScope, Scope, resolve, walk
+from tracer.record.notes import TensorNotes
+from tracer.record.tensors import (
+    ONE_TENSOR,
+    count_parameters,
+    flatten,
+    flatten_arguments,
+    named_by,
+    names_in,
+    tensors_in,
+)
+from tracer.source.sites import Site, SourceReader
+
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+
+
+class Recorder(TensorNotes, TorchFunctionMode):
+    """Builds the drafts of one run.  Belongs to the thread that made it."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        values: bool,
+        watch: Callable[[int], None] | None,
+        capture: int | None,
+        state: State | None,
+    ) -> None:
+        TensorNotes.__init__(self, model, values, capture)
+        TorchFunctionMode.__init__(self)
+        self.model = model
+        self.watch = watch
+        self.state = state
+        self.thread = threading.get_ident()
+        self.reader = SourceReader()
+        self.steps: list[Draft] = []
+        self.calls: list[Draft] = []
+        self.stack: list[Draft] = []
+        self.inputs: list[Noted] = []
+        self.outputs: list[Noted] = []
+        self.error: Exception | None = None
+        self.failed: tuple[BaseException, str] | None = None
+        self.refused: tuple[BaseException, Any, tuple[Any, ...], dict[str, Any]] | None = None
+        self.running: tuple[BaseException, list[Draft]] | None = None
+        self.seconds = 0.0
+        self._twins: dict[Any, Any] = {}
+        self._boundary: FrameType | None = None
+
+    # --- running ---
+
+    @contextlib.contextmanager
+    def hooks(self) -> Iterator[None]:
+        handles = []
+        try:
+            for module in self.model.modules():
+                if isinstance(module, torch.jit.ScriptModule):
+                    self.remarks["A scripted module runs outside Python: it shows no steps."] = None
+                    continue
+                handles.append(
+                    module.register_forward_pre_hook(self._enter, prepend=True, with_kwargs=True)
+                )
+                handles.append(
+                    module.register_forward_hook(self._leave, with_kwargs=True, always_call=True)
+                )
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._boundary = sys._getframe()
+        for name, tensor in flatten_arguments(self.model, args, kwargs):
+            self.inputs.append(self.note(tensor, name, "input"))
+        began = time.perf_counter()
+        try:
+            with self:
+                result = self.model(*args, **kwargs)
+            self.outputs = [self._named_note(*pair) for pair in flatten(result)]
+        except Exception as error:  # noqa: BLE001 - the model's own error is the trace's subject
+            self.error = error
+        finally:
+            self.seconds = time.perf_counter() - began
+            self._boundary = None
+        if self.error is not None:
+            self._close_open(self.error)
+
+    def _named_note(self, path: str, tensor: Tensor) -> Noted:
+        noted = self.note(tensor)
+        if not noted.name:
+            noted.name = f"output{path}"
+        return noted
+
+    def _close_open(self, error: BaseException) -> None:
+        while self.stack:
+            self._close(self.stack[-1], error)
+
+    # --- calls of modules ---
+
+    def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        if threading.get_ident() != self.thread or self._boundary is None:
+            return
+        with torch._C.DisableTorchFunction():
+            draft = self.begin_module(module, args, kwargs)
+        draft.pending = sys.exc_info()[1]
+        draft.given = (args, kwargs)
+        self.stack.append(draft)
+        draft.began = time.perf_counter()
+
+    def begin_module(self, module: nn.Module, args: Any, kwargs: Any) -> Draft:
+        path = self._path(module)
+        library = type(module).__module__.startswith("torch.nn")
+        is_step = bool(self.calls) and library and not isinstance(module, _CONTAINERS)
+        frame = self._frame(inner=self.inside_step())[0] if self.calls else None
+        site = self._site(frame)
+        scope: Scope = FrameScope(frame) if frame is not None else {}
+        operands = tensors_in((args, kwargs))
+        inputs = [self.note(tensor) for tensor in operands]
+        draft = Draft(
+            op=f"nn.{type(module).__name__}" if library else type(module).__name__,
+            module=path,
+            site=site,
+            frame=id(frame),
+            call=self._call(),
+            inputs=inputs,
+            names=self._named_in(site, scope),
+            fill=self._fill(site, scope),
+            of=module,
+            first_note=self.next_note,
+        )
+        if is_step:
+            draft.arguments = tuple(split_text(module.extra_repr()))
+            draft.bound = plain(bind_layer(module, args, kwargs), operands, self.number)
+            self.tick()
+            self._siblings().append(draft)
+        else:
+            draft.type = type(module).__name__
+            draft.parent = self._call() if self.calls else None
+            draft.settings = short_text(module.extra_repr())
+            draft.start = len(self.steps)
+            draft.parameters = count_parameters(module)
+            draft.call = len(self.calls)
+            self.calls.append(draft)
+        return draft
+
+    def _leave(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+        if threading.get_ident() != self.thread or self._boundary is None:
+            return
+        position = next(
+            (i for i in reversed(range(len(self.stack))) if self.stack[i].of is module), None
+        )
+        if position is None:
+            return
+        draft = self.stack[position]
+        error = sys.exc_info()[1]
+        if error is draft.pending:
+            error = None
+        with torch._C.DisableTorchFunction():
+            while len(self.stack) > position + 1:
+                self._close(self.stack[-1], error)
+            if error is None:
+                frame, _ = self._frame(inner=self.inside_step(but=draft))
+                draft.outputs = unique(
+                    self._note_output(draft, tensor) for tensor in tensors_in(result)
+                )
+                self._assign(draft, result, frame)
+                self._made_by(draft)
+            self._close(draft, error)
+
+    def _note_output(self, draft: Draft, tensor: Tensor) -> Noted:
+        """An output that no recorded operation made, such as a custom C++ function's."""
+        known = self.known(tensor)
+        if known is not None:
+            return known
+        if draft.type and draft.start == len(self.steps):
+            return self.make(tensor, "", "constant", None, draft.site)
+        return self.make(tensor, "", "made", self.current_step(), draft.site)
+
+    def _made_by(self, draft: Draft) -> None:
+        """What was made inside a step was made, for the author, where the step is written."""
+        if not draft.type:
+            for noted in draft.outputs:
+                if noted.born == self.current_step() and noted.kind == "made":
+                    noted.site = draft.site
+                    if noted.inner and not self.inside_step(but=draft):
+                        noted.name = ""
+
+    def _close(self, draft: Draft, error: BaseException | None) -> None:
+        self.stack.remove(draft)
+        draft.seconds = time.perf_counter() - draft.began
+        if error is not None and (self.failed is None or self.failed[0] is not error):
+            self.failed = (error, draft.module)
+        if error is None:
+            draft.given = None
+        elif draft.of is not None:
+            if self.running is None or self.running[0] is not error:
+                self.running = (error, [])
+            self.running[1].append(draft)
+        if draft.type:
+            draft.stop = len(self.steps)
+            return
+        draft.raised = error
+        own = [
+            noted
+            for leaf in leaves(draft)
+            for noted in leaf.inputs
+            if noted.kind in ("parameter", "buffer")
+        ]
+        if error is not None and draft.of is not None and not own:
+            # It refused before it used its weights.
+            weights = [p for name, p in draft.of.named_parameters() if "weight" in name]
+            own = [self.note(weight) for weight in tensors_in(weights)[:2]]
+            own = [noted for noted in own if noted.name in self.order]
+        given = draft.inputs
+        draft.inputs = unique(given + sorted(own, key=lambda n: self.order[n.name]))
+        draft.bound = self._rebound(draft, given)
+        # A module that is one operation says nothing more when opened.
+        while len(draft.children) == 1:
+            draft.children = draft.children[0].children
+
+    def _rebound(self, draft: Draft, given: list[Noted]) -> document.Bound:
+        """The arguments of a step whose operands `given` have become `draft.inputs`, a layer's own
+        weights among them."""
+        positions = {noted.id: position for position, noted in enumerate(draft.inputs)}
+        own: dict[str, int] = {}
+        if draft.of is not None:
+            named = {noted.name: noted.id for noted in draft.inputs if noted.name in self.order}
+            for name, tensor in (*draft.of._parameters.items(), *draft.of._buffers.items()):
+                path, _ = self.owned.get(id(tensor), ("", ""))
+                if path in named:
+                    own[name] = positions[named[path]]
+        return moved_operands(draft.bound, [positions[noted.id] for noted in given], own)
+
+    # --- operations ---
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in FACTS or self._boundary is None:
+            return func(*args, **kwargs)
+        frame, indirect = self._frame(inner=self.inside_step())
+        if frame is None:
+            return func(*args, **kwargs)
+        with torch._C.DisableTorchFunction():
+            operation = self.begin_operation(func, args, kwargs, frame)
+        draft = operation.draft
+        draft.indirect = indirect
+        draft.began = time.perf_counter()
+        try:
+            if operation.twin is not None:
+                self.stack.append(draft)
+                with self:
+                    result = operation.twin(*args, **kwargs)
+            else:
+                result = func(*args, **kwargs)
+        except BaseException as error:
+            draft.seconds = time.perf_counter() - draft.began
+            while draft in self.stack:
+                self._close(self.stack[-1], error)
+            draft.raised = error
+            if self.failed is None or self.failed[0] is not error:
+                self.failed = (error, draft.module)
+            if self.refused is None or self.refused[0] is not error:
+                self.refused = (error, func, args, kwargs)
+            raise
+        draft.seconds = time.perf_counter() - draft.began
+        with torch._C.DisableTorchFunction():
+            if operation.twin is not None:
+                self._close(draft, None)
+            self._end(operation, result, frame)
+        return result
+
+    def begin_operation(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType
+    ) -> Operation:
+        if func not in self._twins:
+            self._twins[func] = opened(func)
+        operands = tensors_in((args, kwargs))
+        in_place = writes_in_place(func, kwargs)
+        if self.state is not None and in_place and operands:
+            self.state.about_to_write(operands[0])
+        site = self._site(frame)
+        scope = FrameScope(frame)
+        draft = Draft(
+            op=full_name(func),
+            module=self.stack[-1].module if self.stack else "",
+            site=site,
+            frame=id(frame),
+            call=self._call(),
+            inputs=[],
+            names=self._named_in(site, scope),
+            arguments=arguments_text(func, args, kwargs),
+            bound=plain(bind(func, args, kwargs), operands, self.number),
+            fill=self._fill(site, scope),
+            first_note=self.next_note,
+        )
+        draft.inputs = [self.note(tensor) for tensor in operands]
+        siblings = self._siblings()
+        siblings.append(draft)
+        self.tick()
+        return Operation(
+            draft,
+            siblings,
+            operands,
+            [version(tensor) for tensor in operands],
+            in_place,
+            written_silently(func, args),
+            self._twins[func],
+        )
+
+    def _end(self, operation: Operation, result: Any, frame: FrameType) -> None:
+        draft, operands = operation.draft, operation.operands
+        changed = [
+            tensor
+            for tensor, before in zip(operands, operation.versions, strict=True)
+            if version(tensor) != before
+            or (operation.in_place and tensor is operands[0] and tensor.is_inference())
+        ]
+        if operation.silent:
+            changed += [tensor for tensor in operation.silent if isinstance(tensor, Tensor)]
+        index = self.current_step()
+        for tensor in changed:
+            self.written[storage(tensor)] = (index, draft.site, next(self.writes))
+        outputs = tensors_in(result)
+        if not outputs and changed:
+            # Writing through `x[...] = v` returns nothing: the tensor written to is the result.
+            result = changed[0]
+            outputs = [result]
+        if not outputs:
+            operation.siblings.remove(draft)
+            return
+        draft.writes = any(out is tensor for out in outputs for tensor in changed)
+        draft.outputs = unique(self.result_of(draft, out, operands, index) for out in outputs)
+        self._assign(draft, result, frame)
+        self._made_by(draft)
+
+    def result_of(
+        self, draft: Draft, tensor: Tensor, operands: list[Tensor], index: int | None
+    ) -> Noted:
+        if any(tensor is operand for operand in operands):
+            # Written in place, or returned as it was (dropout in eval, contiguous of contiguous).
+            return self.note(tensor)
+        known = self.known(tensor)
+        if known is not None:
+            return known
+        figures = None
+        if self.values:
+            shared = (self.same_elements(tensor, operand) for operand in operands)
+            figures = next((found for found in shared if found is not None), None)
+        return self.make(tensor, "", "made", index, draft.site, figures)
+
+    # --- where ---
+
+    def _path(self, module: nn.Module) -> str:
+        paths = self.paths.get(id(module), [""])
+        within = self.stack[-1].module if self.stack else ""
+        return next((p for p in paths if not within or p.startswith(within + ".")), paths[0])
+
+    def _call(self) -> int:
+        for draft in reversed(self.stack):
+            if draft.type:
+                return draft.call
+        return 0
+
+    def _siblings(self) -> list[Draft]:
+        """Where a new step belongs: inside the open step, or at the author's level."""
+        for draft in reversed(self.stack):
+            if not draft.type:
+                return draft.children
+        return self.steps
+
+    def inside_step(self, but: Draft | None = None) -> bool:
+        return any(not draft.type and draft is not but for draft in self.stack)
+
+    def _opened_at(self) -> int:
+        """The first note made inside the author's step that is open: torch's own names are not
+        given to what was there before."""
+        return next((draft.first_note for draft in self.stack if not draft.type), 0)
+
+    def current_step(self) -> int | None:
+        """The author's step that is running: the last one begun."""
+        return len(self.steps) - 1 if self.steps else None
+
+    def tick(self) -> None:
+        if self.watch is not None:
+            self.watch(len(self.steps))
+
+    def _frame(self, inner: bool) -> tuple[FrameType | None, bool]:
+        """The frame that wrote what is running: the first outside torch, and for steps inside
+        torch the first that does more than pass on.  And whether code of torch stands between."""
+        frame: FrameType | None = sys._getframe(1)
+        torchs: FrameType | None = None
+        while frame is not None and frame is not self._boundary:
+            code = frame.f_code
+            owner = whose(code.co_filename)
+            if code is HAND_OVER:
+                # The frame behind is the function itself, handing its own call to the mode.
+                frame = frame.f_back
+            elif owner is Whose.TORCH:
+                if torchs is None:
+                    if inner:
+                        return frame, False
+                    torchs = frame
+            elif owner is Whose.AUTHOR and code.co_name not in OVERRIDES:
+                return frame, torchs is not None
+            frame = frame.f_back if frame is not None else None
+        return torchs, False
+
+    def _site(self, frame: FrameType | None) -> Site:
+        if frame is None:
+            return nowhere(self.model)
+        return self.reader.site(frame.f_code, frame.f_lasti, frame.f_lineno)
+
+    def _named_in(self, site: Site, scope: Scope) -> dict[str, Noted]:
+        found: dict[str, Noted] = {}
+        for chain in site.names:
+            resolved = resolve(chain, scope)
+            if resolved is None:
+                continue
+            text, tensor = resolved
+            if type(tensor) in ONE_TENSOR or (
+                isinstance(tensor, Tensor) and not isinstance(tensor, UninitializedTensorMixin)
+            ):
+                noted = found[text] = self.note(tensor, text)
+                if not noted.name and noted.id >= self._opened_at():
+                    noted.name, noted.inner = text, self.inside_step()
+        return found
+
+    def _assign(self, draft: Draft, result: Any, frame: FrameType | None) -> None:
+        """Give the outputs the names that the statement assigns them to; a helper's returned value
+        takes the name that its caller gives it."""
+        site = draft.site
+        if any(o.site is site and o.frame == draft.frame for o in self.stack if o is not draft):
+            return  # written as one expression with the call around it, which takes the names
+        if draft.indirect:
+            return
+        inner = self.inside_step(but=draft)
+        draft.targets = tuple(dict.fromkeys(n for p in site.patterns for n in names_in(p)))
+        while site.returned and frame is not None and frame.f_back is not None:
+            frame = frame.f_back
+            file = frame.f_code.co_filename
+            if frame is self._boundary or file.startswith((TORCH, HERE)):
+                break
+            site = self._site(frame)
+        for pattern in site.patterns:
+            pairs = (
+                [pair for tensor in tensors_in(result) for pair in named_by(pattern, tensor)]
+                if site.each
+                else list(named_by(pattern, result))
+            )
+            for name, tensor in pairs:
+                noted = self.known(tensor)
+                if noted is not None and (not noted.name or (noted.inner and not inner)):
+                    noted.name, noted.inner = name, inner
+        if draft.targets and site is draft.site:
+            named = {
+                name: tensor
+                for pattern in site.patterns
+                for name, tensor in named_by(pattern, result)
+            }
+            # A name that the statement both reads and assigns stands for what it reads: the note
+            # is above it.
+            read = {chain[0] for chain in site.names}
+            for key, (chain, item) in site.asks.items():
+                if chain[0] in named and chain[0] not in read:
+                    value = walk(named[chain[0]], chain[1:], item)
+                    if value is not None:
+                        draft.fill[key] = value
+
+    def _fill(self, site: Site, scope: Scope) -> dict[str, str]:
+        values: dict[str, str] = {}
+        if site.asks:
+            for key, (chain, item) in site.asks.items():
+                end = len(chain) - 1 if chain[-1] == "shape" and len(chain) > 1 else len(chain)
+                resolved = resolve(chain[:end], scope)
+                value = walk(resolved[1], chain[end:], item) if resolved is not None else None
+                if value is not None:
+                    values[key] = value
+        return values

@@ -1,0 +1,166 @@
+"""Which note a tensor has, as it is now."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import weakref
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tracer import document
+from tracer.record import picture
+from tracer.record.bind import number
+from tracer.record.drafts import Noted
+from tracer.record.isolation import (
+    storage,
+    unobserved,
+    version,
+)
+from tracer.source.sites import Site
+
+
+class TensorNotes:
+    """The notes of the tensors of one run.
+
+    `owned` has the path and kind of the model's parameters and buffers, by the tensor's id, and
+    `order` their order; `written` what was last written into a memory: the step, where, and when.
+    """
+
+    def __init__(self, model: nn.Module, values: bool, capture: int | None) -> None:
+        self.values = values
+        self.capture = capture
+        self.captured: Tensor | None = None
+        self.remarks: dict[str, None] = {}
+        self.notes: dict[int, tuple[weakref.ref[Tensor], tuple[int, int], Noted]] = {}
+        self.next_note = 0
+        self.written: dict[int, tuple[int | None, Site | None, int]] = {}
+        self.writes = itertools.count(1)
+        parameters: dict[int, tuple[str, str]] = {}
+        buffers: dict[int, tuple[str, str]] = {}
+        self.paths: dict[int, list[str]] = {}
+        for path, module in model.named_modules(remove_duplicate=False):
+            self.paths.setdefault(id(module), []).append(path)
+            prefix = f"{path}." if path else ""
+            for name, parameter in module._parameters.items():
+                if parameter is not None:
+                    parameters.setdefault(id(parameter), (prefix + name, "parameter"))
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    buffers.setdefault(id(buffer), (prefix + name, "buffer"))
+        self.owned = {**parameters, **{k: v for k, v in buffers.items() if k not in parameters}}
+        names = dict.fromkeys(path for path, _ in self.owned.values())
+        self.order = {path: place for place, path in enumerate(names)}
+
+    def known(self, tensor: Tensor) -> Noted | None:
+        """The note of this tensor object as it is now."""
+        entry = self.notes.get(id(tensor))
+        if entry is not None and entry[0]() is tensor and entry[1] == self._moment(tensor):
+            return entry[2]
+        return None
+
+    def _moment(self, tensor: Tensor) -> tuple[int, int]:
+        """Changes whenever the tensor is written to.  The version alone does not tell: inference
+        tensors have none, and some kernels write without raising it."""
+        written = self.written.get(storage(tensor)) if self.written else None
+        return version(tensor), written[2] if written is not None else 0
+
+    def note(self, tensor: Tensor, name: str = "", kind: str = "constant") -> Noted:
+        known = self.known(tensor)
+        if known is not None:
+            return known
+        entry = self.notes.get(id(tensor))
+        if entry is not None and entry[0]() is tensor:
+            was = entry[2]
+            born, site, _ = self.written.get(storage(tensor), (was.born, was.site, 0))
+            kind = "made" if born is not None and was.kind == "constant" else was.kind
+            noted = self.make(tensor, was.name, kind, born, site)
+            noted.inner = was.inner
+            return noted
+        owned = self.owned.get(id(tensor))
+        if owned is not None:
+            return self.make(tensor, owned[0], owned[1], None, None)
+        return self.make(tensor, name, kind, None, None)
+
+    def make(
+        self,
+        tensor: Tensor,
+        name: str,
+        kind: str,
+        born: int | None,
+        site: Site | None,
+        figures: document.Stats | None = None,
+    ) -> Noted:
+        number, self.next_note = self.next_note, self.next_note + 1
+        looks = self.values or number == self.capture or torch._C._len_torch_dispatch_stack()
+        with unobserved() if looks else contextlib.nullcontext():
+            stats, heatmap = self._looked_at(tensor, number, figures) if looks else (None, None)
+            noted = Noted(
+                id=number,
+                name=name,
+                shape=self.shape_of(tensor),
+                dtype=_dtype_text(tensor.dtype),
+                device=_device_text(tensor.device),
+                kind=kind,
+                stats=stats,
+                heatmap=heatmap,
+                born=born,
+                site=site,
+                inner=not name,
+            )
+            self.notes[id(tensor)] = (weakref.ref(tensor), self._moment(tensor), noted)
+        return noted
+
+    def _looked_at(
+        self, tensor: Tensor, number: int, figures: document.Stats | None
+    ) -> tuple[document.Stats | None, document.Heatmap | None]:
+        if number == self.capture:
+            self.captured = tensor.detach().clone()
+        if self.values and picture.measurable(tensor):
+            side = picture.SIDE if number < 400 else picture.SIDE // (2 if number < 1500 else 4)
+            try:
+                stats = figures if figures is not None else picture.stats(tensor)
+                return stats, picture.heatmap(tensor, side)
+            except (RuntimeError, NotImplementedError):
+                # Tensors inside vmap and the like have shapes but no elements to look at.
+                self.remarks["Some tensors could not be measured: only shapes are shown."] = None
+        return None, None
+
+    def number(self, value: Any) -> int | float:
+        return number(value)
+
+    def shape_of(self, tensor: Tensor) -> tuple[int, ...]:
+        if tensor.is_nested:
+            self.remarks["A nested tensor has no one shape: its number of tensors is shown."] = None
+            return (tensor.size(0),)
+        return tuple(int(size) for size in tensor.shape)
+
+    def same_elements(self, view: Tensor, base: Tensor) -> document.Stats | None:
+        """The figures of `base` if `view` shows exactly the same elements in another shape."""
+        if (
+            view.dtype != base.dtype
+            or view.numel() != base.numel()
+            or view.layout != torch.strided
+            or base.layout != torch.strided
+            or storage(view) != storage(base)
+            or view.storage_offset() != base.storage_offset()
+            or not (picture.dense(view) and picture.dense(base))
+            or view.is_conj() != base.is_conj()
+            or view.is_neg() != base.is_neg()
+        ):
+            return None
+        known = self.known(base)
+        return known.stats if known is not None else None
+
+
+@functools.cache
+def _dtype_text(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+@functools.cache
+def _device_text(device: torch.device) -> str:
+    return str(device)

@@ -1,0 +1,92 @@
+"""One run of a module, recorded.
+
+Nothing of torch is patched, and the module, its buffers, its hooks and the random state are left
+as they were.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tracer import document
+from tracer.record.crash import Crash
+from tracer.record.failing import crash_of
+from tracer.record.freezing import frozen
+from tracer.record.isolation import (
+    State,
+    exclusive,
+    moved,
+    random_state,
+)
+from tracer.record.mode import Recorder
+
+
+class Cancelled(BaseException):
+    """Raise it in `watch` to stop a trace, which cleans up and passes it on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """One run as it was recorded; nothing is said about it yet.
+
+    `error` is what the forward raised, `captured` a detached copy of the tensor that was asked
+    for, `crash` what a diagnosis of the error needs, None where there is none to be had.
+    """
+
+    trace: document.Trace
+    error: Exception | None
+    captured: Tensor | None
+    crash: Crash | None
+
+
+def record(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    values: bool = False,
+    name: str | None = None,
+    restore: bool = True,
+    device: str | torch.device | None = None,
+    watch: Callable[[int], None] | None = None,
+    capture: int | None = None,
+    build: Callable[[], nn.Module] | None = None,
+) -> Recording:
+    """Run `model(*args, **kwargs)` once; arguments as for `tracer.trace`.
+
+    `capture` is the id of a note whose tensor is wanted.
+
+    Raises:
+        TypeError: `model` is not a module.
+        Cancelled: `watch` raised it.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"trace needs a torch.nn.Module, not {type(model).__name__}.")
+    if device is not None:
+        model, args, kwargs = moved(model, args, kwargs, torch.device(device))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(exclusive(model))
+        stack.enter_context(random_state())
+        before = State(model) if restore else None
+        if before is not None:
+            stack.callback(before.restore)
+        if device is not None:
+            stack.enter_context(torch.device(device))
+        if "torch._dynamo" in sys.modules:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        recorder = Recorder(model, values, watch, capture, before)
+        stack.enter_context(recorder.hooks())
+        recorder.run(args, kwargs)
+    trace = frozen(recorder, name or type(model).__name__)
+    crash = None
+    if recorder.error is not None:
+        with contextlib.suppress(Exception):  # then the failure stays as plain as it is
+            crash = crash_of(recorder, trace, recorder.error, args, kwargs, build)
+    return Recording(trace, recorder.error, recorder.captured, crash)
