@@ -11,10 +11,8 @@ from tracer.diagnosis.finding import Finding, Mark
 from tracer.document import TensorAt
 from tracer.ops.bound import Violation
 from tracer.ops.call import Call
-from tracer.ops.kinds import general_report
 from tracer.ops.refusal import Refusal, Report
-from tracer.ops.reports import SHARED
-from tracer.ops.table import TABLE, bind
+from tracer.ops.table import bind, report_on
 from tracer.record.live import live_call, live_layer_call
 from tracer.sentences import at_operands
 
@@ -71,12 +69,7 @@ def _found(case: Case, call: Call, tensors: list[Tensor]) -> Finding | None:
 
 def _report(case: Case, call: Call, violation: Violation) -> Report:
     path = case.running.path if case.running is not None else ""
-    refusal = Refusal(call, violation, case.who(call.op), case.built(), path, case.written)
-    for report in (TABLE[call.op].report, SHARED.get(violation.kind)):
-        found = report(refusal) if report is not None else None
-        if found is not None:
-            return found
-    return general_report(refusal)
+    return report_on(Refusal(call, violation, case.who(call.op), case.built(), path, case.written))
 
 
 def _positions(case: Case, tensors: list[Tensor]) -> dict[int, int]:

@@ -91,6 +91,11 @@ def refuse(kind: str, *marks: Mark, **facts: Any) -> Refused:
     return Refused(Violation(kind, marks, facts))
 
 
+def too_small(argument: str, value: Size, least: int) -> Exception:
+    """To be raised: a setting such as a stride means nothing below `least`."""
+    return refuse("arguments", argument=argument, value=value, least=least)
+
+
 def mark(call: Call, at: At, wanted: Size | None = None) -> Mark:
     return Mark(at.operand, at.dim, call.operands[at.operand].shape[at.dim], wanted)
 

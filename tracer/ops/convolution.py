@@ -16,6 +16,7 @@ from tracer.ops.bound import (
 )
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
 from tracer.ops.refusal import Count, Refusal, Report, Said, said
+from tracer.ops.reports import setting_report
 from tracer.ops.say import Spoken, Told, effect_text, many, window_text
 from tracer.ops.space import (
     LAYOUTS,
@@ -26,7 +27,6 @@ from tracer.ops.space import (
     handed,
     kernel_report,
     placed,
-    setting_report,
     spatial,
     whole_each,
     windowed,

@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 from tracer.ops.algebra import differ, known
-from tracer.ops.bound import Bound, kept, new, refuse
+from tracer.ops.bound import Bound, kept, new, refuse, too_small
 from tracer.ops.call import Call, Shape, Size, Unclear, need
 from tracer.ops.names import shape_text
+from tracer.ops.refusal import Refusal, Report, ShapeOf, said
 from tracer.ops.say import Spoken, Told
 from tracer.ops.spec import operation
 
@@ -32,8 +33,9 @@ _FILLED = {name: words for names, words in _WORDS.items() for name in names.spli
 
 
 def _made(call: Call, *shape: Size) -> Bound:
-    if any(known(size) and size < 0 for size in shape):
-        raise refuse("arguments", shape=shape)
+    negative = next((size for size in shape if known(size) and size < 0), None)
+    if negative is not None:
+        raise too_small("size", negative, 0)
     return Bound(call, (tuple(map(new, shape)),))
 
 
@@ -87,7 +89,21 @@ _MOST = 2**53  # beyond, a float is no whole number any more
 _MOST_ROWS = 100_000
 _ENDS = (("start", 0), ("end", 0), ("step", 1))
 
-operation("arange range", bind=_arange, words=_words)
+
+def _arange_report(refusal: Refusal) -> Report | None:
+    if "step" not in refusal.facts:
+        return None
+    return Report(
+        said(
+            "{op} cannot get from {start} to {stop} in steps of {step}.",
+            op=refusal.call.op,
+            **refusal.facts,
+        ),
+        (said("The step must not be 0, and must have the sign of the way."),),
+    )
+
+
+operation("arange range", bind=_arange, words=_words, report=_arange_report)
 
 
 def _eye(call: Call) -> Bound:
@@ -103,7 +119,7 @@ def _triangle(call: Call) -> Bound:
     offset: Size = call.whole("offset", default=0)
     need(all(map(known, (rows, columns, offset))) and rows <= _MOST_ROWS)
     if rows < 0 or columns < 0:
-        raise refuse("arguments", rows=rows, columns=columns)
+        raise too_small("row" if rows < 0 else "col", min(rows, columns), 0)
     below = sum(min(max(row + offset + 1, 0), columns) for row in range(rows))
     if call.op == "tril_indices":
         return _made(call, 2, below)
@@ -136,8 +152,30 @@ def _nested(value: Any) -> Shape:
     need(isinstance(value, tuple))
     inner = [_nested(part) for part in value]
     if any(len(a) != len(inner[0]) or any(map(differ, a, inner[0])) for a in inner[1:]):
-        raise refuse("arguments", data=len(value))
+        raise refuse("arguments", shapes=tuple(inner))
     return (len(value), *(inner[0] if inner else ()))
 
 
-operation("tensor as_tensor from_numpy new_tensor scalar_tensor asarray", bind=_given, words=_words)
+def _given_report(refusal: Refusal) -> Report | None:
+    shapes = refusal.facts.get("shapes")
+    if shapes is None:
+        return None
+    first = shapes[0]
+    other = next(shape for shape in shapes if shape != first)
+    return Report(
+        said(
+            "{op} needs lists of one length: {first} and {other}.",
+            op=refusal.call.op,
+            first=ShapeOf(first),
+            other=ShapeOf(other),
+        ),
+        (said("Numbers in lists make a tensor only if they fill all its rows."),),
+    )
+
+
+operation(
+    "tensor as_tensor from_numpy new_tensor scalar_tensor asarray",
+    bind=_given,
+    words=_words,
+    report=_given_report,
+)

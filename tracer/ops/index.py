@@ -10,6 +10,7 @@ from tracer.document import Slice, TensorAt
 from tracer.ops.algebra import clash, differ, is_one, known, product
 from tracer.ops.axes import axis_in
 from tracer.ops.bound import (
+    ANY_MORE,
     PIECE,
     SAME,
     Bound,
@@ -21,6 +22,7 @@ from tracer.ops.bound import (
     new,
     refuse,
     same,
+    too_small,
 )
 from tracer.ops.call import At, Call, Operand, Shape, Size, Unclear, need
 from tracer.ops.elementwise import masked, masked_report
@@ -95,7 +97,7 @@ def _tensor_item(call: Call, operand: int) -> _Item:
     if not note.rank and note.dtype in _WHOLE:
         return TensorAt(operand)
     if note.dtype not in ("int32", "int64"):
-        raise refuse("dtype", operand=TensorAt(operand), found_dtype=note.dtype)
+        raise refuse("dtype", operand=TensorAt(operand), found_dtype=note.dtype, index=True)
     return _Picks(note.shape, operand, span=note.values.span() if note.values else None)
 
 
@@ -183,7 +185,7 @@ def _cut(call: Call, item: Slice, axis: int) -> Dim:
         return whole
     by: Any = item.step
     if by is not None and by < 1:
-        raise refuse("arguments", step=by)
+        raise too_small("step", by, 1)
     need(known(size))
     start, stop, step = slice(item.start, item.stop, by).indices(size)
     length = max(0, -((start - stop) // step))
@@ -438,7 +440,7 @@ def _getitem_report(refusal: Refusal) -> Report | None:
         return _range_report(refusal)
     if kind == "mask":
         return _mask_report(refusal)
-    if kind == "dtype" and "found_dtype" in refusal.facts:
+    if kind == "dtype" and "index" in refusal.facts:
         i = refusal.name(refusal.facts["operand"].index, "the index")
         return Report(
             said(
@@ -543,8 +545,14 @@ def _setitem(call: Call) -> Bound:
         _check_assigned(call, value, tuple(target))
         other = call.operands[value]
         if taken.picks and other.rank and other.dtype != call.first.dtype:
-            raise refuse("dtype", operand=TensorAt(value), found_dtype=other.dtype, assigned=True)
+            raise _of_kind(call, value)
     return Bound(call, (kept(call),))
+
+
+def _of_kind(call: Call, operand: int) -> Exception:
+    """What is written is of another dtype than what it is written into."""
+    found, wanted = call.operands[operand].dtype, call.first.dtype
+    return refuse("dtype", operand=TensorAt(operand), found_dtype=found, wanted_dtype=wanted)
 
 
 def _check_assigned(call: Call, value: int, target: Shape) -> None:
@@ -603,7 +611,7 @@ operation(
 
 def _narrow(call: Call) -> Bound:
     if not call.first.rank:
-        raise refuse("rank", rank=1)
+        raise refuse("rank", rank=1, ranks=(1, ANY_MORE), at=0)
     axis = axis_in(call, call.whole("dim"))
     start, length = call.size("start"), call.size("length")
     size = call.first.shape[axis]
@@ -654,7 +662,7 @@ operation("narrow", bind=_narrow, words=_narrow_words, report=_narrow_report, sh
 
 def _select(call: Call) -> Bound:
     if not call.first.rank:
-        raise refuse("rank", rank=1)
+        raise refuse("rank", rank=1, ranks=(1, ANY_MORE), at=0)
     axis, index = axis_in(call, call.whole("dim")), call.size("index")
     if known(index):
         _check_entry(call, index, axis)
@@ -735,7 +743,7 @@ def _check_source(call: Call, axis: int, at: int, count: Size, source: int) -> N
     """What is written has a slice for each position, and the sizes of what it is written into."""
     x, given = call.first, call.operands[source]
     if given.dtype != x.dtype:
-        raise refuse("dtype", operand=TensorAt(source), found_dtype=given.dtype)
+        raise _of_kind(call, source)
     if given.rank != x.rank and max(given.rank, x.rank) > 1:
         raise refuse("rank", *all_marks(call, source), rank=x.rank, at=source)
     rows = given.shape[axis] if given.rank else 1
@@ -752,13 +760,39 @@ def _check_source(call: Call, axis: int, at: int, count: Size, source: int) -> N
                 wanted=want,
                 found=have,
                 source=source,
+                dim=dim,
             )
+
+
+def _source_report(refusal: Refusal) -> Report:
+    """Of what is written there is not just one for each position."""
+    facts, source = refusal.facts, refusal.facts["source"]
+    values = {
+        "op": refusal.call.op,
+        "have": facts["found"],
+        "want": facts["wanted"],
+        "dim": facts.get("dim"),
+        "s": refusal.name(source, "the source"),
+        "shape_s": refusal.shape(source),
+        "x": refusal.name(0),
+        "shape": refusal.shape(0),
+    }
+    if "dim" in facts:
+        rule = "{op} needs the other sizes of its source as they are in the input: {have} ≠ {want} "
+        rule += "in dimension {dim}."
+        reason = "{s} {shape_s} is written into {x} {shape} slice by slice."
+    else:
+        rule = "{op} needs as much to write as there are positions: {have} ≠ {want}."
+        reason = "For each position that the index names, {s} {shape_s} has one entry to write."
+    return Report(said(rule, **values), (said(reason, **values),))
 
 
 def _row_report(refusal: Refusal) -> Report | None:
     kind, facts = refusal.violation.kind, refusal.facts
     if kind == "range":
         return _range_report(refusal)
+    if kind == "index" and "source" in facts:
+        return _source_report(refusal)
     if kind == "dtype" and "wanted" in facts:
         at = facts["operand"].index
         i = refusal.name(at, "the index")
@@ -874,7 +908,7 @@ def _gather_report(refusal: Refusal) -> Report | None:
                 ),
             ),
         )
-    if kind not in ("rank", "index") or "at" not in facts:
+    if kind not in ("rank", "index") or "dim" not in facts:
         return None
     at = facts["at"]
     values: dict[str, Any] = {
@@ -965,12 +999,11 @@ def _scatter(call: Call) -> Bound:
     axis, at = _gathered(call)
     index, source = call.operands[at], call.tensor("src")
     if source is not None and call.operands[source].dtype != call.first.dtype:
-        dtype = call.operands[source].dtype
-        raise refuse("dtype", operand=TensorAt(source), found_dtype=dtype)
+        raise _of_kind(call, source)
     if source is not None and 0 not in index.shape:
         given = call.operands[source]
         if max(given.rank, 1) != max(index.rank, 1):
-            raise refuse("rank", *all_marks(call, source), rank=index.rank)
+            raise refuse("rank", *all_marks(call, source), rank=index.rank, at=source)
         for dim, (have, least) in enumerate(zip(given.shape, index.shape, strict=False)):
             if known(have) and known(least) and have < least:
                 raise refuse(
@@ -1010,10 +1043,10 @@ def _put(call: Call) -> Bound:
     if source is not None:
         given = call.operands[source]
         if given.dtype != call.first.dtype:
-            raise refuse("dtype", operand=TensorAt(source), found_dtype=given.dtype)
+            raise _of_kind(call, source)
         one, two = product(given.shape), product(index.shape)
         if differ(one, two):
-            raise refuse("index", *all_marks(call, source), wanted=two, found=one)
+            raise refuse("index", *all_marks(call, source), wanted=two, found=one, source=source)
     _check_elements(call, index, least=None)
     return Bound(call, (kept(call),))
 
@@ -1033,7 +1066,7 @@ def _check_elements(call: Call, index: Operand, least: int | None) -> None:
         raise refuse("range", *all_marks(call, 0), found=number, wanted=high + 1)
 
 
-operation("put", bind=_put, words=_written_words)
+operation("put", bind=_put, words=_written_words, report=_row_report)
 
 
 operation("index_put", bind=_setitem, words=_written_words, report=_getitem_report)

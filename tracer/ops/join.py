@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tracer.document import TensorAt
 from tracer.ops.algebra import ceil_div, differ, is_one, known, product
 from tracer.ops.axes import axis_in
 from tracer.ops.bound import (
@@ -23,6 +24,7 @@ from tracer.ops.bound import (
     new,
     refuse,
     same,
+    too_small,
 )
 from tracer.ops.call import At, Call, Size, Unclear, need
 from tracer.ops.names import shape_text
@@ -402,7 +404,7 @@ def _stretches(call: Call, axis: int, stretches: Sequence[tuple[Size, Size]]) ->
 
 def _divided_axis(call: Call) -> int:
     if not call.first.shape:
-        raise refuse("rank", rank=1)
+        raise refuse("rank", rank=1, at=0)
     return axis_in(call, call.whole("dim", default=0))
 
 
@@ -426,7 +428,7 @@ def _split(call: Call) -> Bound:
         return _pieces(call, axis, sizes)
     need(known(asked) and known(size) and size <= _MOST * max(asked, 1))
     if asked < 0 or (asked == 0 and size):
-        raise refuse("arguments", size=asked)
+        raise too_small("split_size", asked, 0 if asked < 0 else 1)
     return _pieces(call, axis, _by(size, asked) if asked else [0])
 
 
@@ -441,7 +443,7 @@ def _chunk(call: Call) -> Bound:
     size, count = call.first.shape[axis], call.size("chunks")
     need(known(size) and known(count) and count <= _MOST)
     if count < 1:
-        raise refuse("arguments", chunks=count)
+        raise too_small("chunks", count, 1)
     part = ceil_div(size, count)
     return _pieces(call, axis, _by(size, part) if part else [0] * count)
 
@@ -459,7 +461,7 @@ def _tensor_split(call: Call) -> Bound:
         return _stretches(call, axis, [(start, max(start, stop)) for start, stop in pairs])
     need(known(asked) and asked <= _MOST)
     if asked < 1:
-        raise refuse("arguments", sections=asked)
+        raise too_small("sections", asked, 1)
     part, longer = divmod(size, asked)
     return _pieces(call, axis, [part + (n < longer) for n in range(asked)])
 
@@ -560,8 +562,9 @@ def _repeat(call: Call) -> Bound:
     if ahead < 0:
         marks = (mark(call, At(0, dim)) for dim in range(-ahead))
         raise refuse("rank", *marks, rank=len(times), times=times)
-    if any(known(count) and count < 0 for count in times):
-        raise refuse("arguments", times=times)
+    negative = next((count for count in times if known(count) and count < 0), None)
+    if negative is not None:
+        raise too_small("repeats", negative, 0)
     dims = [new(count) for count in times[:ahead]]
     for dim, (size, count) in enumerate(zip(shape, times[ahead:], strict=True)):
         at = At(0, dim)
@@ -627,7 +630,7 @@ def _repeat_interleave(call: Call) -> Bound:
         if repeats is None:
             raise Unclear
         if known(repeats) and repeats < 0:
-            raise refuse("arguments", repeats=repeats)
+            raise too_small("repeats", repeats, 0)
         grown = size * repeats
     else:
         grown = _sum_of(call, counts, axis, size)
@@ -642,6 +645,11 @@ def _repeat_interleave(call: Call) -> Bound:
     return Bound(call, ((whole,) if axis is None else (*dims[:axis], whole, *dims[axis + 1 :]),))
 
 
+def _of_kind(call: Call, operand: int, wanted: str) -> Exception:
+    found = call.operands[operand].dtype
+    return refuse("dtype", operand=TensorAt(operand), found_dtype=found, wanted_dtype=wanted)
+
+
 def _sum_of(call: Call, counts: int, axis: int | None, size: Size) -> Size:
     """How many entries there are when each is repeated by its own number.
 
@@ -650,8 +658,10 @@ def _sum_of(call: Call, counts: int, axis: int | None, size: Size) -> Size:
         Unclear: nobody has looked at the numbers.
     """
     given = call.operands[counts]
-    if given.rank > 1 or given.dtype not in ("int32", "int64"):
-        raise refuse("rank" if given.rank > 1 else "dtype", *all_marks(call, counts), at=counts)
+    if given.rank > 1:
+        raise refuse("rank", *all_marks(call, counts), rank=1, at=counts)
+    if given.dtype not in ("int32", "int64"):
+        raise _of_kind(call, counts, "int64")
     number = given.shape[0] if given.rank else 1
     if not is_one(number) and differ(number, size):
         met = (mark(call, At(0, axis), number),) if axis is not None and call.first.shape else ()
@@ -715,9 +725,9 @@ def _meshgrid(call: Call) -> Bound:
     order = [found[1], found[0], *found[2:]] if crossed else list(found)
     for operand in found:
         if call.operands[operand].rank > 1:
-            raise refuse("rank", *all_marks(call, operand), rank=1)
+            raise refuse("rank", *all_marks(call, operand), rank=1, ranks=(0, 1), at=operand)
         if call.operands[operand].dtype != call.operands[found[0]].dtype:
-            raise refuse("dtype", found_dtype=call.operands[operand].dtype)
+            raise _of_kind(call, operand, call.operands[found[0]].dtype)
     dims = tuple(same(call, At(o, 0)) if call.operands[o].rank else new(1) for o in order)
     return Bound(call, (dims,) * len(found))
 

@@ -10,13 +10,13 @@ from tracer.ops.axes import axis_in
 from tracer.ops.bound import GROUPED, NEW, RESIZED, Bound, Dim, all_marks, kept, mark, refuse
 from tracer.ops.call import At, Call, Shape, need
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
+from tracer.ops.reports import setting_report
 from tracer.ops.say import Spoken, Told, times_text
 from tracer.ops.space import (
     at_least,
     full,
     handed,
     kernel_report,
-    setting_report,
     whole_each,
     windowed,
 )

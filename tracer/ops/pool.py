@@ -8,6 +8,7 @@ from tracer.ops.algebra import below, known, product
 from tracer.ops.bound import RESIZED, Bound, Dim, Dims, all_marks, mark, refuse
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
 from tracer.ops.refusal import Count, Refusal, Report, Said, said
+from tracer.ops.reports import setting_report
 from tracer.ops.say import Spoken, Told, effect_text, times_text
 from tracer.ops.space import (
     LAYOUTS,
@@ -18,7 +19,6 @@ from tracer.ops.space import (
     handed,
     kernel_report,
     placed,
-    setting_report,
     spatial,
     whole_each,
     windowed,

@@ -146,9 +146,44 @@ def rank_report(refusal: Refusal) -> Report:
     )
 
 
+def setting_report(refusal: Refusal) -> Report | None:
+    """Of violations of kind `arguments`: a stride, a number of parts and the like that is too small
+    to mean anything."""
+    facts = refusal.facts
+    if "least" not in facts:
+        return None
+    return Report(
+        said(
+            "{who} needs {argument} of at least {least}: {value} < {least}.",
+            who=refusal.who,
+            **facts,
+        ),
+        (said("There is nothing that {argument} = {value} could mean here.", **facts),),
+    )
+
+
+def dtype_report(refusal: Refusal) -> Report | None:
+    """Of violations of kind `dtype`: `operand` is not `wanted_dtype`."""
+    operand, wanted = refusal.facts.get("operand"), refusal.facts.get("wanted_dtype")
+    if operand is None or wanted is None:
+        return None
+    values = {
+        "who": refusal.who,
+        "x": refusal.name(operand.index),
+        "wanted": wanted,
+        "found": refusal.facts["found_dtype"],
+    }
+    return Report(
+        said("{who} needs {x} to be {wanted}: it is {found}.", **values),
+        (said("`{x}.to(torch.{wanted})` turns it into that.", **values),),
+    )
+
+
 SHARED: Mapping[str, Reports] = {
+    "arguments": setting_report,
     "axis": axis_report,
     "broadcast": broadcast_report,
+    "dtype": dtype_report,
     "rank": rank_report,
 }
 """For entries that have no report of their own, or none of this kind."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tracer.document import TensorAt
 from tracer.ops.algebra import blocks, differ, is_one, known, leftover, product, quotient
 from tracer.ops.axes import axes_in, axis_in
 from tracer.ops.bound import (
+    ANY_MORE,
     GROUPED,
     RESIZED,
     Bound,
@@ -352,7 +354,22 @@ def _flatten(call: Call) -> Bound:
     return Bound(call, (regrouped(call, after),))
 
 
-operation("flatten ravel", bind=_flatten, words=_regrouped_words, shares=True)
+def _flatten_report(refusal: Refusal) -> Report | None:
+    if refusal.violation.kind != "arguments":
+        return None
+    return Report(
+        said("flatten needs start_dim at or before end_dim: {start} > {stop}.", **refusal.facts),
+        (said("What lies between the two dimensions becomes one."),),
+    )
+
+
+operation(
+    "flatten ravel",
+    bind=_flatten,
+    words=_regrouped_words,
+    report=_flatten_report,
+    shares=True,
+)
 
 
 def _unflatten(call: Call) -> Bound:
@@ -471,7 +488,7 @@ def _order(call: Call) -> list[int]:
         return order[::-1]
     legal = {"t": (0, 1, 2), "H": (0, 2)}.get(call.op, (0, *range(2, max(rank, 2) + 1)))
     if rank not in legal:
-        raise refuse("rank", *all_marks(call, 0), rank=2)
+        raise refuse("rank", *all_marks(call, 0), rank=2, at=0)
     return [*order[:-2], *order[-2:][::-1]]
 
 
@@ -627,9 +644,9 @@ def _expand_words(step: Spoken) -> Told:
 
 def _expand_report(refusal: Refusal) -> Report | None:
     facts, rank = refusal.facts, refusal.call.first.rank
-    if refusal.violation.kind not in ("rank", "broadcast"):
+    if refusal.violation.kind not in ("rank", "broadcast", "arguments"):
         return None
-    values = {
+    values: dict[str, Any] = {
         "op": refusal.call.op,
         "x": refusal.name(0),
         "shape": refusal.shape(0),
@@ -648,6 +665,17 @@ def _expand_report(refusal: Refusal) -> Report | None:
                 said(
                     "{x} is {shape}. {op} repeats dimensions of size 1 and adds new ones on the "
                     "left; it never drops one.",
+                    **values,
+                ),
+            ),
+        )
+    if refusal.violation.kind == "arguments":
+        return Report(
+            said("{op} needs sizes of 0 or more, or -1 for one that stays: {written}.", **values),
+            (
+                said(
+                    "-1 keeps a size of {x} {shape}; for a new dimension in front there is none to "
+                    "keep.",
                     **values,
                 ),
             ),
@@ -690,10 +718,14 @@ operation(
 _PAIRS = ("float16", "float32", "float64")
 
 
+def _of_kind(found: str, wanted: str) -> Exception:
+    return refuse("dtype", operand=TensorAt(0), found_dtype=found, wanted_dtype=wanted)
+
+
 def _as_complex(call: Call) -> Bound:
     x = call.first
     if x.dtype not in _PAIRS:
-        raise refuse("dtype", found_dtype=x.dtype)
+        raise _of_kind(x.dtype, "float32")
     if not x.shape or differ(x.shape[-1], 2):
         marks = (mark(call, At(0, x.rank - 1), 2),) if x.shape else ()
         raise refuse("width", *marks, wanted=2)
@@ -710,7 +742,7 @@ def _as_complex_words(step: Spoken) -> Told:
 
 def _as_real(call: Call) -> Bound:
     if not call.first.dtype.startswith("complex"):
-        raise refuse("dtype", found_dtype=call.first.dtype)
+        raise _of_kind(call.first.dtype, "complex64")
     return Bound(call, ((*kept(call), new(2)),))
 
 
@@ -732,7 +764,7 @@ def _flip(call: Call) -> Bound:
     else:
         least = {"flipud": 1, "fliplr": 2}[call.op]
         if rank < least:
-            raise refuse("rank", *all_marks(call, 0), rank=least)
+            raise refuse("rank", *all_marks(call, 0), rank=least, ranks=(least, ANY_MORE), at=0)
         axes = (least - 1,)
     dims = [moved(dim) if axis in axes else dim for axis, dim in enumerate(kept(call))]
     return Bound(call, (tuple(dims),))
@@ -754,7 +786,7 @@ def _roll(call: Call) -> Bound:
     if 0 in call.first.shape:
         return Bound(call, (kept(call),))
     if not call.first.shape:
-        raise refuse("rank", rank=1)
+        raise refuse("rank", rank=1, ranks=(1, ANY_MORE), at=0)
     found = {axis_in(call, axis) for axis in axes}
     dims = [moved(dim) if axis in found else dim for axis, dim in enumerate(kept(call))]
     return Bound(call, (tuple(dims),))
@@ -764,7 +796,17 @@ def _roll_words(step: Spoken) -> Told:
     return Told("Shape kept: shifted, what falls off comes back at the other end")
 
 
-operation("roll", bind=_roll, words=_roll_words)
+def _roll_report(refusal: Refusal) -> Report | None:
+    if refusal.violation.kind != "arguments":
+        return None
+    values = {name: ShapeOf(refusal.facts[name] or ()) for name in ("shifts", "dims")}
+    return Report(
+        said("roll needs one shift for each dimension: {shifts} and {dims}.", **values),
+        (said("Without dimensions there is one shift, for all elements as one row."),),
+    )
+
+
+operation("roll", bind=_roll, words=_roll_words, report=_roll_report)
 
 
 def _rot90(call: Call) -> Bound:
@@ -773,7 +815,7 @@ def _rot90(call: Call) -> Bound:
     if len(axes) != 2:
         raise refuse("arguments", dims=axes)
     if rank < 2:
-        raise refuse("rank", *all_marks(call, 0), rank=2)
+        raise refuse("rank", *all_marks(call, 0), rank=2, ranks=(2, ANY_MORE), at=0)
     first, second = (axis_in(call, axis) for axis in axes)
     if first == second:
         raise refuse("axis", *all_marks(call, 0), twice=first, at=0)
@@ -798,7 +840,17 @@ def _rot90_words(step: Spoken) -> Told:
     return Told(f"{step.arrow}: turned by {angle}° in the plane of dims {first} and {second}")
 
 
-operation("rot90", bind=_rot90, words=_rot90_words)
+def _rot90_report(refusal: Refusal) -> Report | None:
+    if refusal.violation.kind != "arguments":
+        return None
+    dims = refusal.facts["dims"]
+    return Report(
+        said("rot90 turns in a plane, of two dimensions: {dims}.", dims=ShapeOf(dims)),
+        (said("It names {count}.", count=Count(len(dims), "dimension")),),
+    )
+
+
+operation("rot90", bind=_rot90, words=_rot90_words, report=_rot90_report)
 
 
 def _diagonal(call: Call) -> Bound:

@@ -9,8 +9,9 @@ from tracer.ops.algebra import below, known
 from tracer.ops.bound import RESIZED, SAME, Bound, Dim, all_marks, kept, mark, refuse
 from tracer.ops.call import At, Call, Shape, Size, need
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
+from tracer.ops.reports import setting_report
 from tracer.ops.say import Spoken, Told, dims_text, effect_text
-from tracer.ops.space import NAMES, at_least, full, handed, kernel_report, placed, setting_report
+from tracer.ops.space import NAMES, at_least, full, handed, kernel_report, placed
 from tracer.ops.spec import operation
 from tracer.ops.steps import layers
 

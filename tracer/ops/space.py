@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tracer.ops.algebra import below, ceil_div, known
-from tracer.ops.bound import RESIZED, SAME, Dim, all_marks, mark, refuse
+from tracer.ops.bound import RESIZED, SAME, Dim, all_marks, mark, refuse, too_small
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
 from tracer.ops.refusal import Refusal, Report, said
 
@@ -54,7 +54,7 @@ def at_least(call: Call, least: int, *names: str) -> None:
     for name in names:
         for value in call.sizes(name) or ():
             if known(value) and value < least:
-                raise refuse("arguments", argument=name, value=value, least=least)
+                raise too_small(name, value, least)
 
 
 def windows(room: Size, stride: Size, ceil: bool, whole: Size) -> Size:
@@ -159,19 +159,6 @@ def kernel_report(refusal: Refusal, what: str) -> Report:
             "Feed a larger input, or shrink it less before {who}, or pad by {more}.",
             **values,
         ),
-    )
-
-
-def setting_report(refusal: Refusal) -> Report:
-    """A stride, a dilation and the like that is too small to mean anything."""
-    facts = refusal.facts
-    return Report(
-        said(
-            "{who} needs a {argument} of at least {least}: {value} < {least}.",
-            who=refusal.who,
-            **facts,
-        ),
-        (said("There is nothing that a {argument} of {value} could mean here.", **facts),),
     )
 
 

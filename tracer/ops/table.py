@@ -23,6 +23,9 @@ from tracer.ops import (
 )
 from tracer.ops.bound import Bound, Violation
 from tracer.ops.call import Call, Operand
+from tracer.ops.kinds import general_report
+from tracer.ops.refusal import Refusal, Report
+from tracer.ops.reports import SHARED
 from tracer.ops.spec import TABLE, Op, bind
 from tracer.ops.steps import call_of
 
@@ -58,6 +61,16 @@ FAMILIES = (
     resize,
 )
 """Each enters its operations when it is imported."""
+
+
+def report_on(refusal: Refusal) -> Report:
+    """Why a call was refused, in its operation's words, else in those of the kind of violation."""
+    kind = refusal.violation.kind
+    for report in (TABLE[refusal.call.op].report, SHARED.get(kind)):
+        found = report(refusal) if report is not None else None
+        if found is not None:
+            return found
+    return general_report(refusal)
 
 
 def bound_step(step: Step) -> Bound | None:

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tracer.ops.bound import Bound
-from tracer.ops.call import At
-from tracer.ops.table import TABLE, Op, bind
+from tracer.ops.bound import Bound, Violation
+from tracer.ops.call import At, Call
+from tracer.ops.refusal import Refusal
+from tracer.ops.table import TABLE, Op, bind, report_on
 from tracer.record.live import live_call, live_layer_call, tensors_in
+from tracer.sentences import gaps, render
 
 Function = Callable[..., Any]
 
@@ -56,10 +58,19 @@ def check(function: Function, *args: Any, on: str = "meta", **kwargs: Any) -> Bo
     result, error = attempt(function, args, kwargs)
     if error is not None:
         assert found.violation is not None, f"missed: {error}\n{call}"
+        check_told(call, found.violation)
         return found
     assert found.violation is None, f"false alarm: {found.violation}\n{call}"
     assert found.shapes == tuple(tuple(t.shape) for t in tensors_in(result)), call
     return found
+
+
+def check_told(call: Call, violation: Violation) -> None:
+    """What a call breaks can be put into words."""
+    report = report_on(Refusal(call, violation, call.op))
+    for sentence in (report.rule, *report.reason, *([report.check] if report.check else [])):
+        assert gaps(sentence.text) == {name for name, _ in sentence.values}, sentence
+        assert "{" not in render(sentence)
 
 
 def attempt(
