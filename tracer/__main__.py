@@ -562,7 +562,8 @@ def _answer(result: Trace, language: str) -> dict[str, Any]:
     }
     if failure is not None:
         root = failure.root
-        rule, reason = failure.told(translator(language))
+        translate = translator(language)
+        rule, reason = failure.told(translate)
         answer["failure"] = {
             "type": failure.type,
             "message": failure.message,
@@ -577,7 +578,8 @@ def _answer(result: Trace, language: str) -> dict[str, Any]:
                 | {"marks": list(operand.marks)}
                 for operand in failure.operands
             ],
-            "root": _place(root.place) | {"kind": root.kind, "module": root.module, "why": root.why}
+            "root": _place(root.place)
+            | {"kind": root.kind, "module": root.module, "why": root.told(translate)}
             if root is not None
             else None,
             "fixes": [

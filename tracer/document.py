@@ -342,13 +342,36 @@ class Operand:
 class Root(_Placed):
     """Where the wrong size was born.  `kind` is `step` (an expression of the forward, `step` is
     its index), `constructor` (an argument in `__init__`), `call` (the caller that passed the
-    tensor) or `input` (what the model was given); `why` says in one sentence what went wrong."""
+    tensor) or `input` (what the model was given).
+
+    `because` says in a sentence or two what went wrong; `operand` in it counts `tensors`, those
+    that it speaks of.
+    """
 
     kind: str
     place: Place
     module: str
     step: int | None
-    why: str
+    because: Said
+    tensors: tuple[TensorNote, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """What went wrong, in plain English with numbers."""
+        return self.told()
+
+    def told(self, translate: Translate = str, formulas: bool = False) -> str:
+        """What went wrong, in words (see `Failure.told`)."""
+        known = _known_formulas(self.tensors) if formulas else None
+        return render(self.because, translate, known)
+
+
+def _known_formulas(tensors: Iterable[TensorNote]) -> dict[tuple[int, int], str]:
+    return {
+        (number, dim): formula.text
+        for number, note in enumerate(tensors)
+        for dim, formula in enumerate(note.dims)
+    }
 
 
 @dataclass(frozen=True)
@@ -479,11 +502,8 @@ class Failure(_Placed):
         """
         if self.violation is None:
             return "", ""
-        known = {
-            (number, dim): formula.text
-            for number, operand in enumerate(self.operands if formulas else ())
-            for dim, formula in enumerate(operand.note.dims)
-        }
+        notes = [operand.note for operand in self.operands] if formulas else []
+        known = _known_formulas(notes)
         rule, *reason = (
             render(each, translate, known)
             for each in (self.violation.says, *self.violation.because)
@@ -556,6 +576,8 @@ class Trace:
             if self.failure.step is not None:
                 keep(self.failure.step.inputs)
             keep(tuple(operand.note for operand in self.failure.operands))
+            if self.failure.root is not None:
+                keep(self.failure.root.tensors)
         return found
 
     def to_json(self) -> str:
@@ -829,6 +851,8 @@ class _Reader:
         if cls is Failure and self.schema < 4 and value.get("rule"):
             value = {**value, "violation": _told_before(value)}
             hints["violation"] = Violation
+        if cls is Root and self.schema < 4:
+            value = {**value, "because": _pack_said(as_written(str(value.get("why", ""))))}
         missing = hints.keys() - value.keys()
         if missing:
             raise TraceFileError(

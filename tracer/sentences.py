@@ -124,6 +124,20 @@ def at_operands(sentence: Said, positions: Mapping[int, int]) -> Said:
     return Said(sentence.text, tuple((name, moved(value)) for name, value in sentence.values))
 
 
+def operands_of(sentence: Said) -> list[int]:
+    """The operands whose sizes and shapes the sentence speaks of, in its order."""
+
+    def found(value: Filling) -> list[int]:
+        if isinstance(value, Said):
+            return operands_of(value)
+        if isinstance(value, tuple):
+            return [operand for item in value for operand in found(item)]
+        operand = value.operand if isinstance(value, SizeAt | ShapeOf) else None
+        return [] if operand is None else [operand]
+
+    return [operand for _, value in sentence.values for operand in found(value)]
+
+
 # --- small texts ---------------------------------------------------------------------------------
 
 

@@ -314,7 +314,7 @@ def _root(trace: Trace, root: Root | None) -> None:
         else say("It begins with the input.")
     )
     step = trace.steps[root.step] if root.step is not None else None
-    _notice("root", f"{where} {prose(root.why)}", "trip_origin", step)
+    _notice("root", f"{where} {prose(root.told(translator(language())))}", "trip_origin", step)
 
 
 # --- fixes ------------------------------------------------------------------------------------

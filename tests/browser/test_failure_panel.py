@@ -531,7 +531,7 @@ def test_a_hostile_trace_is_text_and_stays_in_bounds(show: Show) -> None:
         message=EVIL,
         operands=(operand,) * 20,
         violation=Violation("width", as_written(EVIL), (as_written(EVIL),)),
-        root=Root(EVIL, place, EVIL, 3, EVIL),
+        root=Root(EVIL, place, EVIL, 3, as_written(EVIL)),
         fixes=(fix,) * 12,
     )
     warnings = tuple(Warning(EVIL, step % 10, EVIL) for step in range(300))
@@ -547,6 +547,6 @@ def test_a_hostile_trace_is_text_and_stays_in_bounds(show: Show) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert "\u202e" not in page.locator(".detail").inner_text()
     for kind in ("step", "call", "input", "constructor"):
-        root = Root(kind, place, EVIL, None, "")
+        root = Root(kind, place, EVIL, None, as_written(""))
         page.evaluate("next => player.update(next)", payload(with_failure(evil, root=root)))
         assert page.locator(".root").count() == 1

@@ -20,6 +20,7 @@ from tracer.sentences import (
     as_written,
     at_operands,
     listed,
+    operands_of,
     render,
     said,
 )
@@ -64,6 +65,12 @@ def test_operands_are_numbered_anew() -> None:
     assert render(moved, formulas={(3, 1): "N", (0, 1): "wrong"}).count("N") == 2
     gone = at_operands(SENTENCE, {})
     assert render(gone, formulas={(0, 1): "wrong"}) == render(SENTENCE)
+
+
+def test_the_operands_that_a_sentence_speaks_of() -> None:
+    inner = said("{a} of {b}", a=SizeAt(7, 0, 3), b=ShapeOf((3, 4)))
+    sentence = said("{x}: {why}, {parts}", x=ShapeOf((2,), 5), why=inner, parts=(SizeAt(5, 0, 2),))
+    assert operands_of(sentence) == [5, 7, 5]
 
 
 @pytest.mark.parametrize(("given", "told"), [([], ""), ([1], "1"), ([1, 2, 3], "1, 2 and 3")])
@@ -128,11 +135,15 @@ def test_files_of_the_schema_before_are_still_told() -> None:
     failure = body["trace"]["failure"]
     del failure["violation"]
     failure |= {"rule": "3 is not 4.", "reason": "So {it} is."}
+    del failure["root"]["because"], failure["root"]["tensors"]
+    failure["root"]["why"] = "{It} is 3."
     read_back = Trace.from_json(json.dumps(body)).failure
     assert read_back is not None
     assert (read_back.rule, read_back.reason) == ("3 is not 4.", "So {it} is.")
     assert read_back.violation is not None
     assert read_back.violation.code == ""
+    assert read_back.root is not None
+    assert read_back.root.why == "{It} is 3."
 
 
 def test_a_rule_is_told_in_formulas() -> None:

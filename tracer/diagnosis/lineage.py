@@ -2,38 +2,98 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tracer.document import Step, TensorNote, Trace
+from tracer.ops.bound import (
+    GROUPED,
+    JOINED,
+    MIXED,
+    NEW,
+    PIECE,
+    REDUCED,
+    RESIZED,
+    SAME,
+    Bound,
+    Dim,
+)
 from tracer.ops.names import op_name
-from tracer.ops.table import Bound, bound_step
+from tracer.ops.table import bound_step
 
 MAX_HOPS = 4000
+
+Sized = tuple[TensorNote, int]
+"""A dimension of a tensor."""
 
 
 @dataclass(frozen=True)
 class Hop:
-    """What `step` did to make dimension `dim` of `note`.
+    """Dimension `dim` of `note`, which `step` made.
 
-    `how` is `same` (the size was handed on), `changed` (worked out from the sources: a convolution
-    without padding, a slice, cat), `merged`, `split` and `regrouped` (by a view), `weight` (a
-    parameter's size), `new` (made by the step) or `unknown`.  `sources` are what it was made of.
+    `bound` is what the step's operation did and `made` what it did for this dimension, None where
+    the operation is not known.  `sources` are what it was made of: what a number of places is
+    worked out from besides, such as a kernel's size, is left out, and of what met in an addition
+    the parameters come last, since they were made to fit the other.
     """
 
     note: TensorNote
     dim: int
     step: Step
-    how: str
-    sources: tuple[tuple[TensorNote, int], ...]
+    bound: Bound | None
+    made: Dim | None
+    sources: tuple[Sized, ...]
+
+    @property
+    def how(self) -> str:
+        """One of `tracer.ops.bound.HOWS`, empty where it is not known."""
+        return self.made.how if self.made is not None else ""
+
+    @property
+    def size(self) -> int:
+        return self.note.shape[self.dim]
+
+    @property
+    def kept(self) -> bool:
+        """Whether the size was only handed on."""
+        if self.how in (RESIZED, PIECE, JOINED):
+            assert self.made is not None
+            alone = len(self.sources) == 1 and not self.made.moved
+            return alone and size_at(self.sources[0]) == self.size
+        return self.how == SAME
+
+    @property
+    def changed(self) -> bool:
+        """Whether it was worked out from the sources' size: by a window, a slice, a cat."""
+        given = self.made is not None and self.made.given
+        return self.how in (RESIZED, PIECE, JOINED) and not self.kept and not given
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the step chose the size itself."""
+        given = self.made is not None and self.made.given
+        return self.how in (NEW, REDUCED) or (self.how == RESIZED and given and not self.kept)
+
+    @property
+    def merged(self) -> bool:
+        """Whether several dimensions became this one."""
+        return self.made is not None and self.how == GROUPED and len(self.made.group) == 1
+
+    @property
+    def split(self) -> bool:
+        """Whether it is a part of one dimension."""
+        return self.how == GROUPED and not self.merged and len(self.sources) == 1
+
+
+def size_at(sized: Sized) -> int:
+    note, dim = sized
+    return note.shape[dim]
 
 
 @dataclass(frozen=True)
 class Birth:
-    """Where a size was born: at the last of `hops` when that is not `same`, else in `note`, which
-    no step made: an input, a parameter or a constant."""
+    """Where a size was born: at the last of `hops` when that did not only hand it on, else in
+    `note`, which no step made: an input, a parameter or a constant."""
 
     hops: tuple[Hop, ...]
     note: TensorNote
@@ -41,21 +101,17 @@ class Birth:
 
     @property
     def last(self) -> Hop | None:
-        return self.hops[-1] if self.hops and self.hops[-1].how != "same" else None
+        return self.hops[-1] if self.hops and not self.hops[-1].kept else None
 
 
 def birth(trace: Trace, note: TensorNote, dim: int) -> Birth:
     """Follow a size back for as long as it is only handed on."""
     hops: list[Hop] = []
-    for _ in range(MAX_HOPS):
-        step = made_by(trace, note)
-        if step is None:
-            break
-        how, sources = _made(step, note, dim)
-        hops.append(Hop(note, dim, step, how, tuple(sources)))
-        if how != "same" or not sources:
-            break
-        note, dim = sources[0]
+    for hop in back(trace, note, dim):
+        hops.append(hop)
+        if not hop.kept:
+            return Birth(tuple(hops), hop.note, hop.dim)
+        note, dim = hop.sources[0]
     return Birth(tuple(hops), note, dim)
 
 
@@ -65,62 +121,73 @@ def back(trace: Trace, note: TensorNote, dim: int) -> Iterator[Hop]:
         step = made_by(trace, note)
         if step is None:
             return
-        how, sources = _made(step, note, dim)
-        yield Hop(note, dim, step, how, tuple(sources))
-        if not sources or how == "weight":
+        hop = _hop(step, note, dim)
+        yield hop
+        if not hop.sources or hop.how == MIXED:
             return
-        note, dim = sources[0]
+        note, dim = hop.sources[0]
 
 
 def ancestors(trace: Trace, note: TensorNote) -> Iterator[tuple[Step, TensorNote, TensorNote]]:
     """(step, what it made, its main operand) back along the main operand of each step."""
     for _ in range(MAX_HOPS):
         step = made_by(trace, note)
-        if step is None:
+        main = _main(step) if step is not None else None
+        if step is None or main is None:
             return
-        inputs = [n for n in step.inputs if n.kind not in ("parameter", "buffer")]
-        if not inputs:
-            return
-        main = max(inputs, key=lambda n: len(n.shape)) if _joins(step) else inputs[0]
         yield step, note, main
         note = main
 
 
+def _main(step: Step) -> TensorNote | None:
+    """The first operand, or one that gives the result all dimensions that the first does, and
+    more; weights count for nothing."""
+    given = [n for n, note in enumerate(step.inputs) if note.kind not in ("parameter", "buffer")]
+    if not given:
+        return None
+    bound = bound_step(step)
+    shares: dict[int, set[int]] = {n: set() for n in given}
+    for place, dim in enumerate(bound.results[0] if bound is not None else ()):
+        for at in dim.sources:
+            shares.get(at.operand, set()).add(place)
+    first = shares[given[0]]
+    larger = [n for n in given if first and first < shares[n]]
+    return step.inputs[larger[0] if larger else given[0]]
+
+
 def made_by(trace: Trace, note: TensorNote) -> Step | None:
+    """The step that made a tensor; None for one that a step only wrote into."""
     if note.born is None or not 0 <= note.born < len(trace.steps):
         return None
     step = trace.steps[note.born]
     return None if any(n.id == note.id for n in step.inputs) else step
 
 
+def _hop(step: Step, note: TensorNote, dim: int) -> Hop:
+    bound = bound_step(step)
+    if bound is None:
+        return _unlisted(step, note, dim)
+    result = next((n for n, each in enumerate(step.outputs) if each.id == note.id), 0)
+    made = bound.results[result][dim]
+    sources = [(step.inputs[at.operand], at.dim) for at in made.sources]
+    if made.how == SAME:
+        sources.sort(key=lambda source: source[0].kind in ("parameter", "buffer"))
+    return Hop(note, dim, step, bound, made, tuple(sources[:1] if made.how == RESIZED else sources))
+
+
+_WORDS = {"same": SAME, "weight": MIXED, "new": NEW, "changed": RESIZED}
+
+
+def _unlisted(step: Step, note: TensorNote, dim: int) -> Hop:
+    """Of operations that the table has not yet."""
+    how, sources = _made(step, note, dim)
+    made = Dim(note.shape[dim], _WORDS[how]) if how in _WORDS else None
+    return Hop(note, dim, step, None, made, tuple(sources))
+
+
 def short_op(step: Step) -> str:
     """`conv2d` of `F.conv2d` and `nn.Conv2d`, `add` of `Tensor.__iadd__`."""
     return op_name(step.op).lower()
-
-
-def numbers(step: Step, *names: str) -> list[int]:
-    """The whole numbers among a step's arguments: those named so, and those without a name."""
-    found: list[int] = []
-    for text in step.arguments:
-        match = re.match(r"(\w+)=(.*)", text, re.DOTALL)
-        if match is not None and match[1] not in names:
-            continue
-        try:
-            value = ast.literal_eval(match[2] if match is not None else text)
-        except (ValueError, SyntaxError):
-            continue
-        found += _ints(value)
-    return found
-
-
-def _ints(value: object) -> list[int]:
-    if isinstance(value, bool):
-        return []
-    if isinstance(value, int):
-        return [value]
-    if isinstance(value, list | tuple):
-        return [number for item in value for number in _ints(item)]
-    return []
 
 
 def flag(step: Step, name: str) -> bool:
@@ -130,15 +197,8 @@ def flag(step: Step, name: str) -> bool:
 _Made = tuple[str, list[tuple[TensorNote, int]]]
 
 
-def _joins(step: Step) -> bool:
-    return short_op(step) in ("add", "sub", "mul", "div", "truediv", "where", "cat", "stack")
-
-
 def _made(step: Step, note: TensorNote, dim: int) -> _Made:
     """How `step` made dimension `dim` of `note`, and of what."""
-    bound = bound_step(step)
-    if bound is not None:
-        return _by_table(bound, step, note, dim)
     op = short_op(step)
     rank = len(note.shape)
     weights = [n for n in step.inputs if n.kind == "parameter"]
@@ -160,25 +220,6 @@ def _made(step: Step, note: TensorNote, dim: int) -> _Made:
             return "same", [(x, dim)]
         return "unknown", [(x, min(dim, len(x.shape) - 1))]
     return _elementwise(step, note, dim, given or list(step.inputs))
-
-
-def _by_table(bound: Bound, step: Step, note: TensorNote, dim: int) -> _Made:
-    result = next((n for n, each in enumerate(step.outputs) if each.id == note.id), 0)
-    made = bound.results[result][dim]
-    sources = [(step.inputs[at.operand], at.dim) for at in made.sources]
-    if made.how == "same":  # of what met, a parameter was made to fit the other
-        sources.sort(key=lambda source: source[0].kind in ("parameter", "buffer"))
-    if made.how == "resized":
-        sources = sources[:1]  # what follows is a kernel's size
-    if made.how in ("resized", "piece", "joined"):
-        kept = len(sources) == 1 and sources[0][0].shape[sources[0][1]] == made.size
-        if kept and not made.moved:
-            return "same", sources
-        return ("new" if made.given else "changed"), sources
-    if made.how == "grouped":
-        whole = "merged" if len(made.group) == 1 else "split"
-        return (whole if len(sources) == 1 or whole == "merged" else "regrouped"), sources
-    return {"same": "same", "mixed": "weight"}.get(made.how, "new"), sources
 
 
 def _recurrent(

@@ -32,7 +32,7 @@ from tracer.ops.space import (
     windowed,
 )
 from tracer.ops.spec import operation
-from tracer.ops.steps import layers
+from tracer.ops.steps import layer_sizes, layers
 
 # --- what comes out ------------------------------------------------------------------------------
 
@@ -517,9 +517,6 @@ operation(
     flops=_transposed_flops,
 )
 for _n in (1, 2, 3):
-    layers(
-        **{
-            f"conv{_n}d": f"Conv{_n}d LazyConv{_n}d",
-            f"conv_transpose{_n}d": f"ConvTranspose{_n}d LazyConvTranspose{_n}d",
-        }
-    )
+    _plain, _transposed = f"Conv{_n}d LazyConv{_n}d", f"ConvTranspose{_n}d LazyConvTranspose{_n}d"
+    layers(**{f"conv{_n}d": _plain, f"conv_transpose{_n}d": _transposed})
+    layer_sizes(f"{_plain} {_transposed}", reads="in_channels", makes="out_channels")

@@ -25,7 +25,7 @@ from tracer.ops.product import batch_report
 from tracer.ops.refusal import Count, Refusal, Report, Said, ShapeOf, SizeAt, said
 from tracer.ops.say import Spoken, Told, effect_text, many
 from tracer.ops.spec import Op, by_pattern, form, operation
-from tracer.ops.steps import layers
+from tracer.ops.steps import layer_sizes, layers
 
 # --- linear --------------------------------------------------------------------------------------
 
@@ -199,6 +199,7 @@ operation(
     flops=_linear_flops,
 )
 layers(linear="Linear LazyLinear NonDynamicallyQuantizableLinear")
+layer_sizes("Linear LazyLinear", reads="in_features", makes="out_features")
 
 
 # --- bilinear ------------------------------------------------------------------------------------
@@ -272,6 +273,7 @@ operation(
     flops=_bilinear_flops,
 )
 layers(bilinear="Bilinear")
+layer_sizes("Bilinear", makes="out_features")
 
 
 # --- distances -----------------------------------------------------------------------------------

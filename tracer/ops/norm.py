@@ -11,7 +11,7 @@ from tracer.ops.elementwise import alone
 from tracer.ops.refusal import Refusal, Report
 from tracer.ops.say import Spoken, Told, by_text
 from tracer.ops.spec import operation
-from tracer.ops.steps import layers
+from tracer.ops.steps import layer_sizes, layers
 from tracer.sentences import Count, Said, ShapeOf, said
 
 _OR_MORE = tuple(range(2, ANY_MORE + 1))
@@ -358,11 +358,11 @@ def _divide_report(refusal: Refusal) -> Report:
 operation("batch_norm", bind=_batch_norm, words=_batch_norm_words, report=_channel_report)
 operation("instance_norm", bind=_instance_norm, words=_instance_norm_words, report=_channel_report)
 operation("group_norm", bind=_group_norm, words=_group_norm_words, report=_channel_report)
-layers(
-    batch_norm="BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm",
-    instance_norm="InstanceNorm1d InstanceNorm2d InstanceNorm3d",
-    group_norm="GroupNorm",
-)
+_BATCH = "BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm"
+_INSTANCE = "InstanceNorm1d InstanceNorm2d InstanceNorm3d"
+layers(batch_norm=_BATCH, instance_norm=_INSTANCE, group_norm="GroupNorm")
+layer_sizes(f"{_BATCH} {_INSTANCE}", reads="num_features")
+layer_sizes("GroupNorm", reads="num_channels")
 
 # --- by the last dimensions ----------------------------------------------------------------------
 
@@ -463,6 +463,7 @@ operation(
     "layer_norm rms_norm", bind=_layer_norm, words=_layer_norm_words, report=_layer_norm_report
 )
 layers(layer_norm="LayerNorm", rms_norm="RMSNorm")
+layer_sizes("LayerNorm RMSNorm", reads="normalized_shape")
 
 # --- by neighbours -------------------------------------------------------------------------------
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from tracer.document import Step, TensorNote
 from tracer.ops.call import Call, Operand
 from tracer.ops.names import is_in_place, op_name
@@ -18,6 +21,31 @@ def layers(**names: str) -> None:
         for each in classes.split():
             assert each not in LAYERS, f"nn.{each} has an operation already"
             LAYERS[each] = operation
+
+
+@dataclass(frozen=True)
+class SizeArguments:
+    """The arguments of a layer's constructor that say how large its input must be, and how large
+    its result is; empty where it has none."""
+
+    reads: str = ""
+    makes: str = ""
+
+
+_SIZES: dict[str, SizeArguments] = {}
+
+
+def layer_sizes(classes: str, reads: str = "", makes: str = "") -> None:
+    """`layer_sizes("Linear LazyLinear", reads="in_features", makes="out_features")`"""
+    for each in classes.split():
+        assert each not in _SIZES, f"the sizes of nn.{each} are known already"
+        _SIZES[each] = SizeArguments(reads, makes)
+
+
+def sizes_of(classes: Iterable[str]) -> SizeArguments:
+    """Those of the first of these classes, a layer's own and those that it is made from, that is
+    known."""
+    return next((_SIZES[each] for each in classes if each in _SIZES), SizeArguments())
 
 
 def layer_op(layer: str) -> str:

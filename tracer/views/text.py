@@ -96,7 +96,10 @@ def failure_text(
     if failure.violation is not None and failure.violation.code:
         lines += ["", f"More: docs/errors/{_clean(failure.violation.code)}.md"]
     if failure.root is not None:
-        lines += ["", *_root_lines(failure.root, color, width)]
+        lines += [
+            "",
+            *_root_lines(failure.root, failure.root.told(translate, symbols), color, width),
+        ]
     for number, fix in enumerate(failure.fixes, 1):
         lines += ["", *_fix_lines(number, fix, known_lines(failure, sources), color, width)]
     return "\n".join(lines)
@@ -774,11 +777,11 @@ def _paragraph(head: str, text: str, width: int) -> list[str]:
     ]
 
 
-def _root_lines(root: Root, color: bool, width: int) -> Iterator[str]:
+def _root_lines(root: Root, why: str, color: bool, width: int) -> Iterator[str]:
     yield f"{'Root:':<6}{_whereabouts(root.place, root.module) or _clean(root.kind)}"
     yield from (f"      {line}" for line in _statement(root.place, color))
-    if root.why:
-        yield from _paragraph("", root.why, width)
+    if why:
+        yield from _paragraph("", why, width)
 
 
 def _fix_lines(number: int, fix: Fix, known: Lines, color: bool, width: int) -> Iterator[str]:

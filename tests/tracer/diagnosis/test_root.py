@@ -632,6 +632,28 @@ class TestBeyondSizes:
         assert "3 ≠ 4" in failure.rule
         assert failure.root is None or failure.root.kind == "input"
 
+    def test_a_root_speaks_of_tensors_of_the_run(self) -> None:
+        cell = run_cell(LENET.format(flatten="torch.flatten(x, 1)"))
+        found = trace(cell["Net"](), of(4, 1, 28, 28), dims={"x": "N C H W"})
+        assert found.failure is not None
+        root = found.failure.root
+        assert root is not None
+        notes = found.tensors()
+        assert root.tensors
+        assert all(notes[note.id] == note for note in root.tensors)
+        assert root.why.startswith("fc1 was made for 400 here, and gets 256:")
+        (flat,) = [note for note in root.tensors if note.shape == (4, 256)]
+        assert "H" in flat.dims[1].text
+        assert f"gets {flat.dims[1].text}:" in root.told(formulas=True)
+
+    def test_a_root_is_told_in_another_language(self) -> None:
+        cell = run_cell(LENET.format(flatten="x.view(16, -1)"))
+        found = root_of(cell["Net"](), of(4, 1, 32, 32))
+        assert found is not None
+        chinese = {found.because.text: "{op}: {batch}, {before} → {after}"}
+        told = found.told(lambda text: chinese.get(text, text))
+        assert told == "view: 4, (4, 16, 5, 5) → (16, 100)"
+
     def test_the_root_is_kept_in_a_file(self) -> None:
         from tracer import Trace
 
@@ -684,11 +706,11 @@ class TestLineage:
         found = trace(model, of(2, 3, 8, 8))
         last = birth(found, found.outputs[0], 1).last
         assert last is not None
-        assert (last.how, last.step.op) == ("weight", "nn.Linear")
+        assert (last.how, last.step.op) == ("mixed", "nn.Linear")
         assert birth(found, found.outputs[0], 0).note.kind == "input"
         flat = birth(found, found.steps[2].outputs[0], 1).last
         assert flat is not None
-        assert (flat.how, [d for _, d in flat.sources]) == ("merged", [1, 2, 3])
+        assert (flat.merged, [d for _, d in flat.sources]) == (True, [1, 2, 3])
 
 
 def test_the_diagnosis_is_quick() -> None:

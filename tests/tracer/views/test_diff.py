@@ -11,6 +11,7 @@ import pytest
 from tests.broken import CASES, Case
 from tracer import Trace, trace
 from tracer.document import Edit, Failure, Fix, Place, Root, Source, Span
+from tracer.sentences import said
 from tracer.views.diff import Change, changes, known_lines
 
 TEXT = """\
@@ -96,7 +97,9 @@ def test_the_statement_to_blame_is_known_too_and_a_source_is_believed_first() ->
         span = Span(line, 8, line + statement.count("\n"), end)
         return Place("net.py", line, "f", None, None, statement, statement, span)
 
-    root = Root("constructor", place(3, "self.fc = nn.Linear(\n            4, 5)"), "", None, "")
+    root = Root(
+        "constructor", place(3, "self.fc = nn.Linear(\n            4, 5)"), "", None, said("")
+    )
     failure = Failure("E", "", None, place(12, "wrong"), "", (), root=root)
     source = Source("net.py", "f", 11, "    def f():\n        right\n", ())
     run = Trace("", (), (), (), (), failure, (source,), (), True, True, 0, 0.0, "")

@@ -226,7 +226,7 @@ DIAGNOSED = Failure(
         at(12, "self.fc1 = nn.Linear(400, 120)", "400", "Net.__init__"),
         "body",
         None,
-        "The layer is made for 400 numbers for each sample, and 576 come.",
+        said("The layer is made for 400 numbers for each sample, and 576 come."),
     ),
     fixes=(
         Fix(

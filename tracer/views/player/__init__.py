@@ -118,7 +118,7 @@ def payload(
     `[tag, attributes, children]`.  A formula that cannot be read is left out and shown as written.
     `said` is `explanations` in formulas, where the trace has them.  `diffs`, in parallel to the
     first fixes of a failure, are the lines that each changes.  A failure's violation is put into
-    words: `rule` and `reason`, with its `code`.
+    words: `rule` and `reason`, with its `code`, and so is its root: `why`.
 
     `dims` names the inputs' dimensions, as `{"x": "B C H W"}`; `translate` gives the sentences in
     another language.
@@ -134,6 +134,10 @@ def payload(
         rule, reason = failure.told(translate)
         code = failure.violation.code if failure.violation is not None else ""
         body["trace"]["failure"] |= {"code": code, "rule": rule, "reason": reason}
+        if failure.root is not None:
+            root = body["trace"]["failure"]["root"]
+            del root["because"], root["tensors"]
+            root["why"] = failure.root.told(translate)
     if trace.failure is not None and trace.failure.fixes:
         body["diffs"] = _diffs(trace, trace.failure.fixes)
     return body
