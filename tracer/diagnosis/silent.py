@@ -21,7 +21,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from tracer.document import Step, TensorNote, Trace, Warning
+from tracer.ops.call import At
 from tracer.ops.names import op_name, shape_text
+from tracer.ops.steps import call_of
+from tracer.ops.table import bound_step
 from tracer.ops.texts import bound_of, index_of
 
 
@@ -95,10 +98,6 @@ def _shown(note: TensorNote) -> str:
 
 # --- a sum of a column and a row, a loss of two shapes ------------------------------------------
 
-_ELEMENTWISE = _words(
-    "add sub mul div truediv floordiv mod pow eq ne lt le gt ge maximum minimum and or xor "
-    "atan2 where masked_fill"
-)
 _LOSSES = _words("mse_loss l1_loss smooth_l1_loss huber_loss")
 _LOSS_LAYERS = _words("MSELoss L1Loss SmoothL1Loss HuberLoss")
 # Who writes one of these has thought of the shape.
@@ -108,10 +107,26 @@ _SHAPING = _words(
 )
 
 
+def _laid(step: Step) -> bool:
+    """Whether the step lays two tensors against each other from the right, as an addition does."""
+    bound = bound_step(step)
+    if bound is None or len(step.inputs) != 2 or len(bound.results) != 1:
+        return False
+
+    def back(at: At) -> int:
+        return len(step.inputs[at.operand].shape) - at.dim
+
+    (dims,) = bound.results
+    return all(
+        dim.how == "same" and all(back(at) == len(dims) - axis for at in dim.sources)
+        for axis, dim in enumerate(dims)
+    ) and all(back(one) == back(other) for one, other in bound.ties)
+
+
 def _outer_sums(run: _Run) -> Iterator[Warning]:
     """(B, 1) and (B,) make (B, B)."""
     for step in run.trace.steps:
-        if op_name(step.op) not in _ELEMENTWISE or len(step.inputs) != 2 or not step.outputs:
+        if not _laid(step):
             continue
         result = step.outputs[0]
         for column, row in (step.inputs, step.inputs[::-1]):
@@ -185,10 +200,9 @@ def _masks(run: _Run) -> Iterator[Warning]:
 
 
 def _softmax_dim(step: Step) -> int | None:
-    if op_name(step.op) not in ("softmax", "log_softmax", "Softmax", "LogSoftmax"):
-        return None
-    dim = bound_of(step).get("dim")
-    return dim if isinstance(dim, int) else None
+    call = call_of(step)
+    dim = call.get("dim") if call is not None and call.op in ("softmax", "log_softmax") else None
+    return dim if type(dim) is int else None
 
 
 def _masked(trace: Trace, note: TensorNote) -> Step | None:
@@ -289,7 +303,7 @@ def _single_statistics(run: _Run) -> Iterator[Warning]:
         if not step.op.startswith("nn.BatchNorm") or not _data(step):
             continue
         note = _data(step)[0]
-        if note.shape[0] == 1 and run.model.get_submodule(step.module).training:
+        if note.shape[0] == 1 and bound_of(step).get("training") is True:
             values = math.prod(note.shape[2:])
             yield Warning(
                 "batchnorm",
@@ -447,7 +461,7 @@ def _wide_and_narrow(step: Step) -> tuple[TensorNote, TensorNote]:
 
 def _meets_batch(run: _Run, step: Step, batch: int) -> bool:
     """A tensor of fewer axes, whose first one may be the batch, meets another axis of its size."""
-    if op_name(step.op) not in _ELEMENTWISE or len(step.inputs) != 2 or batch == 1:
+    if batch == 1 or not _laid(step):
         return False
     wide, narrow = _wide_and_narrow(step)
     axis = len(wide.shape) - len(narrow.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from tracer.ops.call import Shape, Size, need
+from tracer.ops.call import Shape, Size, is_size, need
 
 
 def known(size: Size) -> bool:
@@ -23,7 +23,12 @@ def differ(a: Size, b: Size) -> bool:
 
 def below(size: Size, least: Size) -> bool:
     """Whether a size is certainly less than another.  A symbol that is live in torch is asked, and
-    the answer becomes what the run demands of it; of other symbols nothing is certain."""
+    the answer becomes what the run demands of it; of other symbols nothing is certain.
+
+    Raises:
+        Unclear: one is no size, as in a damaged file.
+    """
+    need(is_size(size) and is_size(least))
     answer = size < least
     if isinstance(answer, bool) or hasattr(answer, "node"):
         return bool(answer)

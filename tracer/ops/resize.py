@@ -7,7 +7,7 @@ from typing import Any
 
 from tracer.ops.algebra import below, known
 from tracer.ops.bound import RESIZED, SAME, Bound, Dim, all_marks, kept, mark, refuse
-from tracer.ops.call import At, Call, Shape, Size, need
+from tracer.ops.call import At, Call, Shape, Size, is_size, need
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
 from tracer.ops.reports import setting_report
 from tracer.ops.say import Spoken, Told, dims_text, effect_text
@@ -313,6 +313,7 @@ def _pad(call: Call) -> Bound:
     need(bool(call.operands))
     rank, amounts, mode = call.operands[0].rank, _amounts(call), _pad_mode(call)
     pairs = [(rank - 1 - k, *amounts[2 * k : 2 * k + 2]) for k in range(len(amounts) // 2)]
+    need(all(map(is_size, amounts)))
     if len(amounts) % 2 or len(pairs) > rank:
         raise refuse("arguments", argument="pad", count=len(amounts))
     if mode != "constant":

@@ -56,6 +56,7 @@ MASK = torch.tensor([[True, True, False, False]]).repeat(4, 1)
         ("p = torch.sigmoid(self.fc(x))\nreturn ((p > 0.5) == (y > 0)).float().mean()", None),
         ("p = self.fc(x)\np = p * 2\nreturn torch.sub(p, y).sum()", "torch.sub(p, y)"),
         ("return (x[:, :1] * y).sum()", "x[:, :1] * y"),
+        ("return torch.hypot(self.fc(x), y).mean()", "torch.hypot(self.fc(x), y)"),
         ("return torch.where(self.fc(x) > 0, 1, 0) * y", None),
         ("return F.mse_loss(self.fc(x), y)", "F.mse_loss(self.fc(x), y)"),
         ("return F.smooth_l1_loss(y, self.fc(x))", "F.smooth_l1_loss(y, self.fc(x))"),

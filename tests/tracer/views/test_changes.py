@@ -22,6 +22,7 @@ from modules.lesson import run as run_lesson
 from modules.lesson import with_formulas
 from tests import models
 from tracer import Step, TensorNote, Trace, trace
+from tracer.document import Bound, Slice, TensorAt
 from tracer.views.changes import Explanation, explain, labels
 
 
@@ -673,6 +674,11 @@ def test_windows_are_told(
 
 NAMES = sorted({step.op for _, found, _ in TRACES for step in found.walk()})
 TEXTS = sorted({text for _, found, _ in TRACES for step in found.walk() for text in step.arguments})
+VALUES: list[Any] = [
+    *(value for _, found, _ in TRACES for step in found.walk() for value in step.bound.values()),
+    *(None, True, -7, 10**400, 0, math.nan, 2.5, "", "?", (), (None,), ((2, 3), "?"), (0, 0, True)),
+    *(..., TensorAt(None), TensorAt(9), (TensorAt(0), 3), Slice(None, "?", 0)),
+]
 HOSTILE = ["dim=", "dim=99", "-7", "(((", "[0", "'" * 9, "dim=[1, 1]", "\x1b[31m", "dim=None",
            "[...]", "[tensor, tensor]", "[:, ::-1]", "1" * 390, "dim=(0, True)", "=", "shape=()",
            "{1: 2}", "kernel_size=-1", "stride=0", "groups=0", "k=-1", "equation='...,...->...'",
@@ -706,9 +712,15 @@ def damaged(found: Trace, chance: random.Random) -> Trace:
         arguments = old.arguments
         if chance.random() < 0.4:
             arguments = tuple(chance.choices(TEXTS + HOSTILE, k=chance.randrange(4)))
+        bound = old.bound
+        if chance.random() < 0.4:
+            bound = Bound(
+                tuple((name, chance.choice([value, *VALUES])) for name, value in bound.pairs)
+            )
         return dataclasses.replace(
             old,
             op=chance.choice(NAMES) if chance.random() < 0.4 else old.op,
+            bound=bound,
             inputs=inputs,
             outputs=outputs,
             arguments=arguments,

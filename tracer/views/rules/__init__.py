@@ -6,7 +6,10 @@ speaks.  Where they do not determine what happened, the words only compare shape
 
 from __future__ import annotations
 
+import contextlib
+
 from tracer.document import Step
+from tracer.ops import call as ops_call
 from tracer.ops.names import is_reflected, op_name, shape_text
 from tracer.ops.say import Spoken
 from tracer.ops.table import TABLE, bound_step
@@ -37,9 +40,12 @@ def _by_table(step: Step, known: Known) -> Told | None:
     entry = TABLE[bound.call.op] if bound is not None else None
     if bound is None or entry is None:
         return None
-    spoken = Spoken(bound, step.op, is_reflected(step.op))
-    said = entry.words(spoken) if entry.words is not None else Told(_compared(step))
-    return Told(said.summary, said.changes, known.follow(bound, step.inputs))
+    told = Told(_compared(step))
+    if entry.words is not None:
+        # Words may read what the shapes do not depend on, which may be damaged on its own.
+        with contextlib.suppress(ops_call.Unclear):
+            told = Told(*entry.words(Spoken(bound, step.op, is_reflected(step.op))))
+    return Told(told.summary, told.changes, known.follow(bound, step.inputs))
 
 
 def _by_rule(step: Step, known: Known) -> Told | None:
