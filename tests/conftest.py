@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+
+from tracer.strict import SWITCH
+
+os.environ[SWITCH] = "1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

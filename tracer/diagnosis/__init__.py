@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Sequence
 
@@ -18,6 +17,7 @@ from tracer.document import Failure, Operand, Violation
 from tracer.record.crash import Crash
 from tracer.record.isolation import random_state, unobserved
 from tracer.sentences import Said, said
+from tracer.strict import tolerant
 
 
 def diagnose(crash: Crash) -> Failure:
@@ -25,11 +25,11 @@ def diagnose(crash: Crash) -> Failure:
     of the diagnosis cannot be had, the failure goes without it."""
     failure = crash.trace.failure
     assert failure is not None
-    with contextlib.suppress(Exception), random_state():
+    with tolerant(), random_state():
         with unobserved():
             finding = rules.explain(crash)
             failure = _with_finding(failure, finding)
-            with contextlib.suppress(Exception):
+            with tolerant():
                 failure = dataclasses.replace(failure, root=root.root(crash, finding, failure))
         mended, untried = fixes.find(crash, finding, failure)
         check = None if mended else finding.report.check

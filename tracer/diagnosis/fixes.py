@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Iterable, Iterator
@@ -38,6 +37,7 @@ from tracer.record.run import record
 from tracer.sentences import Said, said
 from tracer.source.edits import between
 from tracer.source.text import called, text_of
+from tracer.strict import tolerant
 
 # Each enters its repairs.
 SOURCES = (fixes_roots, fixes_layers, fixes_tensors, fixes_indices, fixes_calls)
@@ -99,11 +99,10 @@ def find(crash: Crash, finding: Finding, failure: Failure) -> tuple[tuple[Fix, .
 
     Raises nothing: what goes wrong here leaves the failure without fixes.
     """
-    try:
+    with tolerant():
         search = _Search(crash, finding, failure)
         return search.fixes(), search.untried()
-    except (Exception, OutOfBudget):  # noqa: BLE001 - the failure matters, not its repair
-        return (), None
+    return (), None
 
 
 def candidates(scene: Scene) -> list[Candidate]:
@@ -133,12 +132,12 @@ def _guarded(source: Iterable[Candidate]) -> Iterator[Candidate]:
     """One repair that cannot read what it finds does not end the others."""
     iterator = iter(source)
     while True:
-        try:
-            yield next(iterator)
-        except StopIteration:
+        each = None
+        with tolerant():
+            each = next(iterator, None)
+        if each is None:
             return
-        except Exception:  # noqa: BLE001 - anything may be wrong with a call that failed
-            return
+        yield each
 
 
 class _Search:
@@ -146,7 +145,7 @@ class _Search:
         self.budget = Budget()
         if not isinstance(crash.build, FunctionType | type | functools.partial):
             build = None
-            with contextlib.suppress(Exception), unobserved_output():
+            with tolerant(), unobserved_output():
                 build = recovered(crash.model)
             crash = dataclasses.replace(crash, build=build)
         self.crash = crash

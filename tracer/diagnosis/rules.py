@@ -23,6 +23,7 @@ from tracer.ops.names import op_name, shape_text
 from tracer.ops.refusal import Report
 from tracer.record.crash import Crash, Running
 from tracer.sentences import Said, ShapeOf, as_written, said
+from tracer.strict import tolerant
 
 Rule = Callable[..., Finding | None]
 
@@ -110,13 +111,19 @@ def _candidates(case: Case) -> Iterable[Finding | None]:
 def _tried(
     function: Rule, case: Case, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Finding | None:
-    """The arguments come from a call that failed, so anything may be wrong with them: a rule that
-    cannot read them has nothing to say."""
+    """The arguments come from a call that failed, so anything may be wrong with them: a rule has
+    nothing to say of others than it declares."""
+    signature = inspect.signature(function)
     try:
-        inspect.signature(function).bind(case, *args, **kwargs)
-        return function(case, *args, **kwargs)
-    except Exception:  # noqa: BLE001
+        given = signature.bind(case, *args, **kwargs).arguments
+    except TypeError:
         return None
+    for name, value in given.items():
+        if signature.parameters[name].annotation == "Tensor" and not isinstance(value, Tensor):
+            return None
+    with tolerant():
+        return function(case, *args, **kwargs)
+    return None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from tracer.ops.names import op_name, shape_text
 from tracer.ops.steps import call_of
 from tracer.ops.table import bound_step
 from tracer.ops.texts import bound_of, index_of
+from tracer.strict import tolerant
 
 
 def _words(text: str) -> frozenset[str]:
@@ -49,7 +50,8 @@ def warnings(
     """
     if trace.failure is not None:
         return ()
-    try:
+    found: list[Warning] = []
+    with tolerant():
         run = _Run(trace, model)
         found = [
             *_outer_sums(run),
@@ -59,8 +61,6 @@ def warnings(
             *_single_statistics(run),
             *(_with_other_batch(run, args, kwargs, rerun) if rerun is not None else ()),
         ]
-    except Exception:  # noqa: BLE001 - a warning that cannot be had must not cost the trace
-        return ()
     first = {(warning.kind, warning.step): warning for warning in reversed(found)}
     # A loop passes a line many times: it is said once.
     places = {(w.kind, trace.steps[w.step].place): w for w in reversed(list(first.values()))}

@@ -26,6 +26,7 @@ from tracer.record.isolation import (
     random_state,
 )
 from tracer.record.mode import Recorder
+from tracer.strict import tolerant
 
 
 class Cancelled(BaseException):
@@ -87,6 +88,6 @@ def record(
     trace = frozen(recorder, name or type(model).__name__)
     crash = None
     if recorder.error is not None:
-        with contextlib.suppress(Exception):  # then the failure stays as plain as it is
+        with tolerant():  # else the failure stays as plain as it is
             crash = crash_of(recorder, trace, recorder.error, args, kwargs, build)
     return Recording(trace, recorder.error, recorder.captured, crash)
