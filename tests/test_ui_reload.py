@@ -28,7 +28,7 @@ assert not app.exception, app.exception
 old = app.title[0].value
 lesson = Path("modules/eca.py")
 lesson.write_text(lesson.read_text().replace(f'"{old}"', '"Another title"'))
-page = Path("ui/work.py")
+page = Path("ui/push.py")
 page.write_text(page.read_text().replace("POLL = 0.3", "POLL = 0.4"))
 app.run()
 assert app.title[0].value == old
@@ -38,8 +38,8 @@ assert app.title[0].value == "Another title"
 assert app.number_input(key="eca-sequence/T").value == 9
 app.number_input(key="eca-sequence/T").set_value(11).run()
 assert not app.exception, app.exception
-from ui import work
-assert work.POLL == 0.4
+from ui import push
+assert push.POLL == 0.4
 """
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 
 from modules import LESSONS, lesson
 from modules.lesson import InputKind, Option, Size, known_solution
+from ui.held import held
 from ui.language import language, say
 from ui.text import escaped
 from ui.view import (
@@ -129,13 +130,7 @@ def _range(view: View, size: Size, solution: Solution | None) -> str:
     return say(" With the other sizes as they are: {values}.", values=text)
 
 
-# A widget is a picture of the view. It is given the view's value only when the two differ (after
-# a preset, another lesson, the back button), so that a fast hand is never overruled.
-
-
-def _hold(key: str, value: Any) -> None:
-    if key not in st.session_state or st.session_state[key] != value:
-        st.session_state[key] = value
+# A control is a picture of the view (`held`); what a reader chooses there changes the view.
 
 
 def _set(view: View) -> None:
@@ -144,18 +139,15 @@ def _set(view: View) -> None:
 
 
 def _number(label: str, name: str, value: int, low: int, high: int, help: str) -> None:
-    key = f"{st.session_state['view'].lesson}/{name}"
-
-    def changed() -> None:
+    def change(number: int | None) -> None:
         view: View = st.session_state["view"]
-        number = st.session_state[key]
         if number is not None:
             own = name == "seed"
             _set(replace(view, seed=number) if own else view.with_settings({name: number}))
 
-    _hold(key, value)
+    control = held(f"{st.session_state['view'].lesson}/{name}", value, change)
     help += say(" {low} to {high}.", low=f"{low:,}", high=f"{high:,}")
-    st.number_input(label, low, high, key=key, step=1, help=help, on_change=changed)
+    st.number_input(label, low, high, step=1, help=help, **control)
 
 
 def _select(
@@ -166,18 +158,14 @@ def _select(
     then: Callable[[View, Any], View],
     help: str | None = None,
 ) -> None:
+    def change(chosen: Any) -> None:
+        if chosen != CUSTOM:
+            _set(then(st.session_state["view"], chosen))
+
     scope = "" if name == "lesson" else f"{st.session_state['view'].lesson}/"
     # Its choices are known by their labels: in another language it is another control.
-    key = f"choose/{scope}{name}/{language()}"
-
-    def changed() -> None:
-        if st.session_state[key] != CUSTOM:
-            _set(then(st.session_state["view"], st.session_state[key]))
-
-    _hold(key, value)
-    st.selectbox(
-        label, list(choices), key=key, format_func=choices.__getitem__, help=help, on_change=changed
-    )
+    control = held(f"choose/{scope}{name}/{language()}", value, change)
+    st.selectbox(label, list(choices), format_func=choices.__getitem__, help=help, **control)
 
 
 def _option(option: Option, value: Any) -> None:
@@ -193,18 +181,15 @@ def _option(option: Option, value: Any) -> None:
 def _segments(
     label: str, name: str, value: Any, choices: dict[Any, str], help: str | None = None
 ) -> None:
-    key = f"{st.session_state['view'].lesson}/{name}/{language()}"
+    def change(chosen: Any) -> None:
+        _set(replace(st.session_state["view"], **{name: chosen}))
 
-    def changed() -> None:
-        _set(replace(st.session_state["view"], **{name: st.session_state[key]}))
-
-    _hold(key, value)
+    control = held(f"{st.session_state['view'].lesson}/{name}/{language()}", value, change)
     st.segmented_control(
         label,
         list(choices),
-        key=key,
         format_func=choices.__getitem__,
         help=help,
         required=True,
-        on_change=changed,
+        **control,
     )

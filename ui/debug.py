@@ -14,7 +14,7 @@ from tracer.document import Fix, Root
 from tracer.language import translator
 from tracer.views.graph import shape_text
 from tracer.worker import Answer, Job, Limits, Problem
-from ui import access, debug_form, player
+from ui import access, debug_form, player, push
 from ui.details import details
 from ui.examples import Example, examples
 from ui.language import language, say
@@ -24,7 +24,6 @@ from ui.text import code, escaped, prose
 PATIENCE = 1.2
 """Seconds that the page waits for a run before it shows that one is on its way."""
 
-POLL = 0.4
 LIMITS = Limits()
 AT_ONCE = 2
 """Runs at the same time, for all sessions together."""
@@ -203,11 +202,12 @@ def outcome() -> None:
     gallery()
 
 
-@st.fragment(run_every=POLL)
+@st.fragment
 def _progress(state: Desk) -> None:
     task = state.task
     if task is None or task.wait(0):
         st.rerun()
+    push.when(lambda: True)
     with st.container(key="progress", horizontal=True, vertical_alignment="center"):
         if task.began is None:
             st.progress(0.0, text=say("Waiting for the runs of others"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from tracer.views import colours
-from ui import language, reload
+from ui import language, push, reload
 from ui.language import say
 
 _HERE = Path(__file__).parent
@@ -18,12 +18,17 @@ _frozen = False
 
 def frame(title: str, page: str) -> bool:
     """Set up the page: its title, its look and the way to the others. Returns whether the reader
-    has just arrived here: the address is to be read then, and at no other time."""
+    has just arrived here, be it by the browser's back or forward button: the address is to be read
+    then, and at no other time."""
     _freeze()
+    push.nothing()
     arrived = st.session_state.get("page") != page
     st.session_state["page"] = page
-    went_back = _went_back()
+    context = st.runtime.scriptrunner.get_script_run_ctx()
+    went_back = context is not None and context.is_history_navigation
     if arrived or went_back:
+        count, _ = st.session_state.get("read", (0, ""))
+        st.session_state["read"] = (count + 1, "" if context is None else context.query_string)
         language.read_link(went_back)
     st.set_page_config(
         page_title=f"{say(title)} · Shapewalk",
@@ -52,12 +57,6 @@ def frame(title: str, page: str) -> bool:
 @cache
 def _style() -> str:
     return colours.style(":root") + (_HERE / "style.css").read_text(encoding="utf-8")
-
-
-def _went_back() -> bool:
-    """Whether this run was started by the browser's back or forward button."""
-    context = st.runtime.scriptrunner.get_script_run_ctx()
-    return context is not None and context.is_history_navigation
 
 
 def _freeze() -> None:

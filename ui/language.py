@@ -14,6 +14,7 @@ import streamlit as st
 
 from modules import chinese
 from tracer.language import extracted, read, translations, update
+from ui.held import held
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 
@@ -68,20 +69,16 @@ def link() -> dict[str, str]:
 def switch() -> None:
     """The control by which a reader chooses."""
 
-    def choose() -> None:
-        st.session_state[_CHOSEN] = st.session_state["choose/language"]
+    def choose(chosen: str) -> None:
+        st.session_state[_CHOSEN] = chosen
 
-    # Given its value only when that differs: see ui/controls.py.
-    if st.session_state.get("choose/language") != language():
-        st.session_state["choose/language"] = language()
     st.segmented_control(
         "Language · 语言",
         list(LANGUAGES),
-        key="choose/language",
         format_func=LANGUAGES.__getitem__,
         required=True,
-        on_change=choose,
         label_visibility="collapsed",
+        **held("choose/language", language(), choose),
     )
 
 

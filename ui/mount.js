@@ -8,10 +8,26 @@ import { mount } from "./player.js";
 
 const mounted = new WeakMap();
 let lastWrite = -Infinity;
-let wentBack = false;
+
+// Where the browser's back or forward button led, until the server has read that address: what
+// comes before this answer belongs to another entry of the history and must not be written here.
+let awaited = null;
+let timesRead = 0;
 window.addEventListener("popstate", () => {
-  wentBack = true;
+  awaited = { address: location.search, after: timesRead };
 });
+// What the reader does next counts, should the answer have been lost on the way.
+for (const hand of ["pointerdown", "keydown"]) {
+  window.addEventListener(hand, () => (awaited = null), { capture: true });
+}
+
+function isAnswer(count, address) {
+  const [left, right] = [new URLSearchParams(address), new URLSearchParams(awaited.address)];
+  left.sort();
+  right.sort();
+  return count > awaited.after && left.toString() === right.toString();
+}
+
 window.addEventListener("shapewalk:step", ({ detail }) => {
   window.shapewalkPath = detail.path;
 });
@@ -45,13 +61,15 @@ function writeAddress(query, arriving) {
 }
 
 export default function ({ data, parentElement, setTriggerValue }) {
-  const { query, height, start, fixes, payload } = parse(data);
+  const { query, height, start, fixes, read, payload } = parse(data);
   const options = { height, onFix: fixes ? (index) => setTriggerValue("fix", index) : null };
   const place = parentElement.querySelector(".place");
   const there = mounted.get(place);
-  const returned = wentBack;
-  wentBack = false;
-  if (query) writeAddress(query, there === undefined || returned);
+  timesRead = read[0];
+  const returned = awaited !== null && isAnswer(...read);
+  const early = awaited !== null && !returned;
+  if (returned) awaited = null;
+  if (query && !early) writeAddress(query, there === undefined || returned);
   if (there === undefined) {
     const player = mount(place, payload(), { url: query !== null, ...options });
     mounted.set(place, { player, works: true, start: start?.[1] });

@@ -73,6 +73,7 @@ def show(
 
     head: dict[str, Any] = {"query": query and dict(query), "height": HEIGHT, "start": start}
     head["fixes"] = on_fix is not None
+    head["read"] = st.session_state.get("read", (0, ""))  # how often the address was, and which
     data = json.dumps(head).encode() + b"\n" + run.payload
     _player(data=data, key="player", on_fix_change=fixed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from tracer import Failure
+from ui import push
 from ui import run as runs
 from ui.language import language, say
 from ui.run import FormulaJob, Job, Run
@@ -16,8 +17,6 @@ PATIENCE = 0.8
 
 AT_ONCE = 0.15
 """Seconds that a page waits for formulas that are known already."""
-
-POLL = 0.3
 
 
 def shown(view: View) -> Run | None:
@@ -108,22 +107,15 @@ def _with_formulas(view: View, run: Run) -> Run:
         job = st.session_state["formulas"] = FormulaJob(view, run)
     if job.wait(AT_ONCE):
         return runs.formulated(view, run) or run
-    _await_formulas(view, run)
+    push.when(lambda: job.wait(0))
     return run
 
 
-@st.fragment(run_every=POLL)
-def _await_formulas(view: View, run: Run) -> None:
-    """Is on the page as long as that is drawn without formulas, and asks until it is drawn anew:
-    a request may be lost when the reader does something at the same moment."""
-    if runs.formulated(view, run) is not None:
-        st.rerun()
-
-
-@st.fragment(run_every=POLL)
+@st.fragment
 def _progress(job: Job) -> None:
     if job.wait(0):
         st.rerun()
+    push.when(lambda: True)
     with st.container(key="progress", horizontal=True, vertical_alignment="center"):
         done, total = job.done, max(job.total, job.done, 1)
         text = say("Computing the values: {done} of {total} steps", done=done, total=total)

@@ -159,10 +159,6 @@ def test_a_changed_size_is_traced_again_at_the_same_step(open_page: Open, app: s
     assert shown(page) == "2"
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="going back while formulas are being found may leave the view half changed",
-)
 def test_back_and_forward_walk_through_the_views(open_page: Open, app: str) -> None:
     page = open_page()
     page.goto(app)

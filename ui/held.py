@@ -1,0 +1,38 @@
+"""Controls that show a value which the page owns, and which code may change as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+
+def held(name: str, value: Any, change: Callable[[Any], None]) -> dict[str, Any]:
+    """The `key` and `on_change` of the control `name`, which shows `value`; `change` is called with
+    what the reader chooses instead.
+
+    A control that code gives another value (a preset, another lesson, the back button) becomes
+    another control, with a key of its own.  For the browser sends the values of all its controls
+    with whatever it asks, and until it has drawn the new value it still sends the old one: of the
+    same control this would be a change by the reader's hand, and undo what code has chosen.  Where
+    the reader has chosen the value, nothing is assigned, so that a fast hand is never overruled.
+    """
+    key = _key(name)
+    if key in st.session_state and st.session_state[key] != value:
+        counts = st.session_state["renewed"]
+        counts[name] = counts.get(name, 0) + 1
+        key = _key(name)
+    if key not in st.session_state:
+        st.session_state[key] = value
+
+    def changed() -> None:
+        if key == _key(name):
+            change(st.session_state[key])
+
+    return {"key": key, "on_change": changed}
+
+
+def _key(name: str) -> str:
+    count = st.session_state.setdefault("renewed", {}).get(name, 0)
+    return name if count == 0 else f"{name}/{count}"
