@@ -24,7 +24,7 @@ ROOMS = {
     "record": ["record", "inputs"],
     "ops": ["ops"],
     "source": ["source"],
-    "document": ["document", "sentences", "language"],
+    "document": ["document", "sentences", "language", "strict"],
     "sandbox": ["sandbox", "outline"],
 }
 FLOOR = {name: floor for floor, names in enumerate(ROOMS.values()) for name in names}

@@ -120,9 +120,7 @@ def candidates(scene: Scene) -> list[Candidate]:
         for each in _guarded(source(scene)):
             if each.edits not in found or each.rank < found[each.edits].rank:
                 found[each.edits] = each
-    if not types and (
-        "dtype" in str(scene.crash.error) or "expected scalar type" in str(scene.crash.error)
-    ):
+    if not types and ("dtype" in scene.crash.words or "expected scalar type" in scene.crash.words):
         for each in _guarded(fixes_calls.casts(scene)):
             found.setdefault(each.edits, each)
     return sorted((beside_the_root(scene, c) for c in found.values()), key=lambda c: c.rank)
@@ -247,7 +245,7 @@ class _Search:
     def elsewhere(self, outcome: Outcome) -> bool:
         """A repair at the root may change what an earlier layer sees: that fails next."""
         words = " ".join(str(outcome.error).split())
-        return words != " ".join(str(self.crash.error).split())
+        return words != " ".join(self.crash.words.split())
 
     def enough(self, rank: int) -> bool:
         """Whether candidates of this rank can still matter."""

@@ -31,7 +31,7 @@ def casts(scene: Scene) -> Iterator[Candidate]:
     layer_input = scene.layer_input
     if layer_input is not None:
         tensors.setdefault(id(layer_input), layer_input)
-    words = str(scene.crash.error)
+    words = scene.crash.words
     weight = next(
         (t for t in tensors.values() if scene.kind(t) == "parameter" and t.is_floating_point()),
         next(iter(scene.layer.parameters()), None) if scene.layer is not None else None,

@@ -461,7 +461,7 @@ def kernel(scene: Scene) -> Iterator[Candidate]:
     layer, x = scene.layer, scene.layer_input
     if layer is None or x is None:
         return
-    words = str(scene.crash.error)
+    words = scene.crash.words
     if not any(word in words for word in ("larger than", "greater than", "too small")):
         return
     sizes = shape_of(x)
@@ -1054,7 +1054,7 @@ def pixel_shuffle(scene: Scene) -> Iterator[Candidate]:
 @repair("nn.ConvTranspose1d", "nn.ConvTranspose2d", "nn.ConvTranspose3d")
 def output_padding(scene: Scene) -> Iterator[Candidate]:
     layer = scene.layer
-    if layer is None or "output padding" not in str(scene.crash.error):
+    if layer is None or "output padding" not in scene.crash.words:
         return
     stride = getattr(layer, "stride", (1,))
     most = min(stride) - 1

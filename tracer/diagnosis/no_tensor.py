@@ -179,7 +179,7 @@ def a_class_was_called(case: Case) -> Finding | None:
 def float_sizes(case: Case) -> Finding | None:
     """`x.view(n, d / 2)`: torch refuses it while it reads the arguments."""
     error, failure = case.crash.error, case.crash.trace.failure
-    text = str(error)
+    text = case.crash.words
     if not isinstance(error, TypeError) or failure is None or "float" not in text:
         return None
     if "got float" not in text and "cannot be interpreted as an integer" not in text:
@@ -220,12 +220,10 @@ def refused_by_the_parser(case: Case) -> Finding | None:
     scope = crash.frames[-1].scope
     statement = statement_of(failure.expression)
     call = statement.value if isinstance(statement, ast.Expr) else None
-    element = re.search(
-        r"expected Tensor as element (\d+) in argument 0, but got", str(crash.error)
-    )
+    element = re.search(r"expected Tensor as element (\d+) in argument 0, but got", crash.words)
     if element is not None and isinstance(call, ast.Call) and call.args:
         return _element(case, call, scope, int(element[1]))
-    match = re.search(r"must be (?:a )?Tensor\w*,? not (\w+)", str(crash.error))
+    match = re.search(r"must be (?:a )?Tensor\w*,? not (\w+)", crash.words)
     if match is None:
         return None
     for arg in (
@@ -275,7 +273,7 @@ def _element(case: Case, call: ast.Call, scope: Mapping[str, Any], position: int
         value = scope[first.id][position]
         name += f" with `{first.id}[{position}]`"
     if value is None or isinstance(value, Tensor):
-        given = str(case.crash.error).rpartition("but got ")[2]
+        given = case.crash.words.rpartition("but got ")[2]
         return case.found(
             "type",
             said(

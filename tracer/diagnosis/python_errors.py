@@ -164,7 +164,7 @@ def unpacking(case: Case) -> Finding | None:
     failure = case.crash.trace.failure
     if not isinstance(case.crash.error, ValueError | TypeError) or failure is None:
         return None
-    if "unpack" not in str(case.crash.error):
+    if "unpack" not in case.crash.words:
         return None
     statement = statement_of(failure.statement)
     target = statement.targets[0] if isinstance(statement, ast.Assign) else None
@@ -196,7 +196,7 @@ def unpacking(case: Case) -> Finding | None:
             "{names} on the left for what {written} gives: {words}.",
             names=Count(names, "name"),
             written=written,
-            words=" ".join(str(case.crash.error).split()),
+            words=" ".join(case.crash.words.split()),
         ),
         said("The call gives back another number of things than the line takes apart."),
         names=names,
@@ -261,9 +261,11 @@ def attribute(case: Case) -> Finding | None:
                 check=found.report.check or "",
                 **found.facts,
             )
-    if isinstance(value, nn.Module) or (value is None and "object has no attribute" in str(error)):
+    if isinstance(value, nn.Module) or (
+        value is None and "object has no attribute" in case.crash.words
+    ):
         owner = type(value).__name__ if value is not None else "the module"
-        match = re.match(r"'(\w+)' object has no attribute '(\w+)'", str(error))
+        match = re.match(r"'(\w+)' object has no attribute '(\w+)'", case.crash.words)
         if match is not None:
             owner, name = match[1], match[2]
         near = _nearest(name, value)
@@ -302,7 +304,7 @@ def _nearest(name: str, value: Any) -> str:
 def not_implemented(case: Case) -> Finding | None:
     if not isinstance(case.crash.error, NotImplementedError):
         return None
-    if "forward" not in str(case.crash.error):
+    if "forward" not in case.crash.words:
         return None
     layer = case.crash.running[-1].layer if case.crash.running else case.crash.model
     what = type(layer).__name__

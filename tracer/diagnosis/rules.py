@@ -65,7 +65,7 @@ def explain(crash: Crash) -> Finding:
     for found in _candidates(case):
         if found is not None:
             return found
-    words = " ".join(str(crash.error).split())
+    words = " ".join(crash.words.split())
     first = words.split(". ")[0][:300].rstrip(".") or type(crash.error).__name__
     return Finding(
         "other",

@@ -28,7 +28,7 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 from tracer.diagnosis.budget import INITIALISED, MODULE, TRIAL, Budget, Meter, OutOfBudget, Watch
 from tracer.diagnosis.rebuild import recoverable, with_modules_of
 from tracer.document import Edit, with_edits
-from tracer.record.isolation import moved, random_state, unobserved
+from tracer.record.isolation import exclusive, moved, random_state, unobserved
 from tracer.source.built import of_user
 from tracer.source.text import Text, text_of
 
@@ -111,7 +111,8 @@ class Bench:
             if self.device is not None:
                 self.base, self.args, self.kwargs = moved(model, args, kwargs, self.device)
             else:
-                self.base = _copied(model)
+                with exclusive(model):  # of other threads' traces no hook is to be copied
+                    self.base = _copied(model)
                 self.args, self.kwargs = _cloned(args), _cloned(kwargs)
         if any(tensor.is_meta for tensor in _tensors((self.args, self.kwargs))):
             self.computed = False

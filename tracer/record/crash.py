@@ -64,3 +64,9 @@ class Crash:
     operands: tuple[Tensor, ...]
     frames: tuple[Frame, ...]
     build: Callable[[], nn.Module] | None = None
+
+    @property
+    def words(self) -> str:
+        """What the exception says; its own `__str__` may be the author's, and raise."""
+        failure = self.trace.failure
+        return "" if failure is None else failure.message

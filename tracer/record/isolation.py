@@ -162,18 +162,19 @@ def moved(
 ) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
     """Copies on `device`; the copy shares no tensor with the original and is made without
     duplicating the original's memory first."""
-    memo: dict[int, Any] = {}
-    for module in model.modules():
-        for parameter in module._parameters.values():
-            if parameter is not None and not isinstance(parameter, UninitializedTensorMixin):
-                memo[id(parameter)] = nn.Parameter(
-                    parameter.detach().to(device, copy=True), parameter.requires_grad
-                )
-        plain = (value for value in vars(module).values() if isinstance(value, Tensor))
-        for tensor in (*module._buffers.values(), *plain):
-            if tensor is not None and not isinstance(tensor, UninitializedTensorMixin):
-                memo[id(tensor)] = tensor.detach().to(device, copy=True)
-    copied = copy.deepcopy(model, memo)
+    with exclusive(model):  # the hooks of another thread's trace are not to be copied
+        memo: dict[int, Any] = {}
+        for module in model.modules():
+            for parameter in module._parameters.values():
+                if parameter is not None and not isinstance(parameter, UninitializedTensorMixin):
+                    memo[id(parameter)] = nn.Parameter(
+                        parameter.detach().to(device, copy=True), parameter.requires_grad
+                    )
+            plain = (value for value in vars(module).values() if isinstance(value, Tensor))
+            for tensor in (*module._buffers.values(), *plain):
+                if tensor is not None and not isinstance(tensor, UninitializedTensorMixin):
+                    memo[id(tensor)] = tensor.detach().to(device, copy=True)
+        copied = copy.deepcopy(model, memo)
 
     def move(tensor: Tensor) -> Tensor:
         return tensor.detach().to(device, copy=True)
