@@ -6,6 +6,7 @@ import difflib
 import threading
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import streamlit as st
 
@@ -20,6 +21,8 @@ from ui.examples import Example, examples
 from ui.language import language, say
 from ui.run import Run, in_bytes
 from ui.text import code, escaped, prose
+
+PAGES = Path(__file__).parents[1] / "docs" / "errors"
 
 PATIENCE = 1.2
 """Seconds that the page waits for a run before it shows that one is on its way."""
@@ -240,6 +243,7 @@ def _verdict(state: Desk, answer: Answer) -> None:
         if answer.problem is None:
             st.error(_stopped(trace.failure), icon=":material/report:")
         _root(trace, trace.failure.root)
+        _page(trace.failure)
         _fixes(state, trace.failure)
     elif trace is not None:
         made = ", ".join(map(shape_text, trace.outputs))
@@ -286,6 +290,15 @@ def _stopped(failure: Failure) -> str:
         line=failure.line,
     )
     return f"{where} {prose(rule)}"
+
+
+def _page(failure: Failure) -> None:
+    """What there is to read on the rule that is broken."""
+    rule = failure.violation.code if failure.violation is not None else ""
+    page = PAGES / f"{rule}.md"
+    if rule.removeprefix("SW-").isalpha() and page.is_file():
+        with st.popover(say("More on {rule}", rule=rule), icon=":material/menu_book:"):
+            st.markdown(page.read_text(encoding="utf-8"))
 
 
 def _notice(key: str, words: str, icon: str, step: Step | None) -> None:

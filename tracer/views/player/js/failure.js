@@ -51,12 +51,13 @@ export function failurePanel(scene) {
   if (!isIt) {
     return [panel(failing ? hop("Why the run failed", () => act.reach(failing)) : "")];
   }
-  const { rule, reason, root, fixes = [] } = failure;
+  const { rule, reason, root, fixes = [], code = "" } = failure;
   return [
     panel(
       operandRows(scene),
       rule ? el("p", { class: "rule" }, coded(rule)) : "",
       reason ? el("p", { class: "reason" }, coded(reason)) : "",
+      code ? el("p", { class: "more" }, `More on this rule: docs/errors/${clip(code, 40)}.md`) : "",
       root ? rootPanel(scene, root) : "",
       fixList(scene, fixes),
     ),
