@@ -207,12 +207,6 @@ def _made(step: Step, note: TensorNote, dim: int) -> _Made:
         return "new", []
     x = given[0] if given else step.inputs[0]
 
-    if op in ("embedding", "embeddingbag"):
-        table = next((n for n in step.inputs if len(n.shape) == 2 and n.kind == "parameter"), None)
-        index = next((n for n in step.inputs if n is not table), x)
-        if dim == rank - 1 and table is not None:
-            return "weight", [(table, 1)]
-        return ("same", [(index, dim)]) if dim < len(index.shape) else ("unknown", [])
     if op in ("lstm", "gru", "rnn"):
         return _recurrent(step, x, note, dim, weights)
     if op == "multiheadattention":

@@ -494,55 +494,6 @@ def attention(
 # --- embedding -----------------------------------------------------------------------------------
 
 
-@rule("embedding", "embedding_bag")
-def embedding(case: Case, weight: Tensor, indices: Tensor, *_: Any, **__: Any) -> Finding | None:
-    if case.crash.op == "embedding" and indices is case.crash.call_kwargs.get("weight"):
-        weight, indices = indices, weight
-    x, who = case.name(indices, "the input"), case.who("embedding")
-    rows = int(weight.shape[0])
-    if indices.dtype not in (torch.int32, torch.int64):
-        reason = (
-            f"{who} looks up rows of a table by their number, so its input must be int64 or int32. "
-        )
-        reason += f"{x} {shape_text(indices)} is {kind_of(indices.dtype)}: " + (
-            "`.long()` turns it into whole numbers, if it does hold tokens."
-            if _whole(indices)
-            else "its values are no whole numbers, so it does not hold tokens; a linear layer "
-            "takes such an input."
-        )
-        return case.found(
-            "dtype",
-            f"{who} needs whole numbers (int64 or int32): {x} is {kind_of(indices.dtype)}.",
-            reason,
-            check=f"See where {x} became {kind_of(indices.dtype)}.",
-            wanted_dtype="int64",
-            found_dtype=kind_of(indices.dtype),
-            whole=_whole(indices),
-        )
-    if indices.is_meta or not indices.numel():
-        return None
-    low, high = int(indices.min()), int(indices.max())
-    if low >= 0 and high < rows:
-        return None
-    bad = high if high >= rows else low
-    extra = ""
-    if high == rows:
-        extra = " It is one too high: tokens are counted from 0, or the table lacks a row."
-    elif low < 0:
-        extra = " A negative number is no row; -1 or -100 often marks padding."
-    return case.found(
-        "range",
-        f"{who} has rows 0 to {rows - 1}: {x} holds {bad}.",
-        f"{case.is_built(f'a table of {rows} rows')}, and {x} {shape_text(indices)} "
-        f"holds numbers from {low} to {high}.{extra}",
-        *(((weight, 0, high + 1),) if high >= rows else ()),
-        check=f"Make the table larger, or see where {bad} comes from.",
-        wanted=high + 1,
-        found=rows,
-        index=bad,
-    )
-
-
 def _whole(tensor: Tensor) -> bool:
     if tensor.is_meta or not tensor.is_floating_point():
         return True
@@ -820,32 +771,6 @@ def ctc(
             wanted=blank + 1,
             found=classes,
         )
-    return None
-
-
-@rule("one_hot")
-def one_hot(case: Case, tensor: Tensor, num_classes: int = -1) -> Finding | None:
-    x = case.name(tensor, "the input")
-    if tensor.dtype != torch.int64:
-        return case.found(
-            "dtype",
-            f"one_hot needs class numbers of int64: {x} is {kind_of(tensor.dtype)}.",
-            f"Each entry of {x} names a class; `.long()` makes whole numbers of them.",
-            wanted_dtype="int64",
-            found_dtype=kind_of(tensor.dtype),
-            whole=_whole(tensor),
-        )
-    if not tensor.is_meta and tensor.numel() and num_classes > 0:
-        high, low = int(tensor.max()), int(tensor.min())
-        if high >= num_classes or low < 0:
-            return case.found(
-                "range",
-                f"one_hot has classes 0 to {num_classes - 1}: {x} holds "
-                f"{high if high >= num_classes else low}.",
-                f"{x} holds numbers from {low} to {high}.",
-                wanted=high + 1,
-                found=num_classes,
-            )
     return None
 
 

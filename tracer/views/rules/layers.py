@@ -16,38 +16,6 @@ from tracer.views.rules.case import (
 # --- tables, recurrence, attention ---------------------------------------------------------------
 
 
-@tells("embedding")
-def _embedding(case: Case) -> Told:
-    index, out = case.x, case.out
-    need(out[:-1] == index and len(out) == len(index) + 1)
-    weight = next((i for i, s in enumerate(case.ins) if i and len(s) == 2), None)
-    dim = case.atoms.new(out[-1], kind="channel")
-    table = ""
-    if weight is not None:
-        rows, columns = case.ins[weight]
-        need(columns == out[-1])
-        known = case.dims(weight)
-        case.atoms.same(known[1], dim)
-        dim = known[1] or dim
-        table = f" of a table with {rows} rows"
-    return Told(
-        f"{case.arrow}: each index replaced by its row{table}",
-        [f"dim {len(index)}: new, the {out[-1]} values of a row"],
-        [(*case.dims(), dim)],
-    )
-
-
-@tells("one_hot", "num_classes")
-def _one_hot(case: Case) -> Told:
-    need(case.out[:-1] == case.x and len(case.out) == len(case.x) + 1)
-    size = case.out[-1]
-    return Told(
-        f"{case.arrow}: each index becomes {size} values, one of them 1",
-        [f"dim {len(case.x)}: new, {size} classes"],
-        [(*case.dims(), case.atoms.new(size))],
-    )
-
-
 @tells("nn.RNN nn.LSTM nn.GRU", "input_size hidden_size")
 @tells(
     "lstm gru rnn_tanh rnn_relu", "has_biases num_layers dropout train bidirectional batch_first"
@@ -174,7 +142,6 @@ def _transformer(case: Case) -> Told:
 # --- modules -------------------------------------------------------------------------------------
 
 MODULES: dict[str, str] = {
-    "Embedding": "embedding",
     "CrossEntropyLoss": "cross_entropy",
     "NLLLoss": "nll_loss",
     "MSELoss": "mse_loss",
@@ -186,6 +153,4 @@ MODULES: dict[str, str] = {
     "KLDivLoss": "kl_div",
 }
 # A module prints its positional settings in another order than its function takes them.
-MODULE_SIGNATURES: dict[str, tuple[str, ...]] = {
-    "embedding": ("num_embeddings", "embedding_dim"),
-}
+MODULE_SIGNATURES: dict[str, tuple[str, ...]] = {}
