@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import nn
 
 from tracer.document import Place, Span
-from tracer.source.text import Text, extent_of, text_of
+from tracer.source.built import constructor, parameters_of
+from tracer.source.text import Text, called, extent_of, text_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,14 @@ class Built:
 
 def built(model: nn.Module, path: str) -> Built | None:
     """The call that built `path`; None when it cannot be told which one it was."""
+    made = constructor(model, path)
+    if made is not None:
+        call = made.call
+        if made.via and made.text.around(call, ast.ClassDef) is None:
+            call = made.via[-1]  # built by a function: the call of that function
+        around = made.text.around(call, ast.ClassDef), made.text.function(call)
+        where = ".".join(node.name for node in around if node is not None)
+        return _described((made.text, call, where), path, made.owner, model.get_submodule(path))
     names = path.split(".") if path else []
     chain = [model]
     for name in names:
@@ -39,7 +47,7 @@ def built(model: nn.Module, path: str) -> Built | None:
     for depth in range(len(names) - 1, -1, -1):
         owner = chain[depth]
         if not type(owner).__module__.startswith("torch."):
-            found = _within(owner, names[depth:], chain[depth + 1 :], target)
+            found = _within(owner, names[depth:], target)
             if found is not None:
                 return _described(found, path, ".".join(names[:depth]), target)
             return None
@@ -149,9 +157,7 @@ def _assigned_to(statement: ast.stmt, name: str) -> ast.expr | None:
     return None
 
 
-def _within(
-    owner: nn.Module, names: list[str], chain: list[nn.Module], target: nn.Module
-) -> _Found | None:
+def _within(owner: nn.Module, names: list[str], target: nn.Module) -> _Found | None:
     """The call for `owner.<names>` in the owner's class."""
     kind = type(target).__name__
     for file, scope in _classes(owner):
@@ -162,7 +168,7 @@ def _within(
         ]
         for function, value in values:
             value = _spelled(value, function)
-            node = _stacked(value, names[1:], function) or _child(value, names[1:], chain, kind)
+            node = _stacked(value, names[1:], function)
             if node is not None:
                 return file, node, f"{scope.name}.{function.name}"
         # Appended to a list in a loop, or built by another method: by what it was built with.
@@ -171,7 +177,7 @@ def _within(
             for function in scope.body
             if isinstance(function, ast.FunctionDef)
             for node in ast.walk(function)
-            if isinstance(node, ast.Call) and _called(node) == kind
+            if isinstance(node, ast.Call) and called(node) == kind
         ]
         everywhere = [pair for pair in everywhere if _agrees(pair[1], target)]
         if len(everywhere) == 1:
@@ -179,7 +185,7 @@ def _within(
         # Built by a function: the call of that function.
         if len(values) == 1 and len(names) > 1:
             function, value = values[0]
-            if isinstance(value, ast.Call) and _called(value) not in _CONTAINERS:
+            if isinstance(value, ast.Call) and called(value) not in _CONTAINERS:
                 return file, value, f"{scope.name}.{function.name}"
     return None
 
@@ -203,76 +209,11 @@ def _spelled(value: ast.expr, function: _Function) -> ast.expr:
 
 def _stacked(value: ast.expr, names: list[str], function: _Function) -> ast.Call | None:
     """The layer that `nn.TransformerEncoder(layer, 6)` copies."""
-    if _called(value) not in _STACKS or names[:1] != ["layers"] or not isinstance(value, ast.Call):
+    if not isinstance(value, ast.Call) or called(value) not in _STACKS or names[:1] != ["layers"]:
         return None
     first = next(iter([*value.args, *(k.value for k in value.keywords)]), None)
     layer = _spelled(first, function) if first is not None else None
     return layer if isinstance(layer, ast.Call) else None
-
-
-def _called(node: ast.expr | None) -> str:
-    if not isinstance(node, ast.Call):
-        return ""
-    func = node.func
-    return func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
-
-
-def _child(value: ast.expr, names: list[str], chain: list[nn.Module], kind: str) -> ast.Call | None:
-    """The call for the descendant `names` of what `value` builds."""
-    if isinstance(value, ast.IfExp):
-        return _child(value.body, names, chain, kind) or _child(value.orelse, names, chain, kind)
-    if not names:
-        return value if isinstance(value, ast.Call) and _called(value) == kind else None
-    if isinstance(value, ast.Call) and _called(value) in _CONTAINERS:
-        part = _element(value, names[0])
-        if part is not None:
-            inner = _child(part, names[1:], chain[1:], kind)
-            plain = isinstance(part, ast.Call) and _called(part) not in _CONTAINERS
-            return inner or (part if plain and isinstance(part, ast.Call) else None)
-    calls = [n for n in ast.walk(value) if isinstance(n, ast.Call) and _called(n) == kind]
-    agreeing = [call for call in calls if _agrees(call, chain[-1])]
-    if len(agreeing) == 1:
-        return agreeing[0]
-    # As many calls as modules of this kind in the container: they stand in the same order.
-    alike = [m for m in chain[0].modules() if type(m).__name__ == kind] if chain else []
-    if len(alike) == len(calls):
-        for module, call in zip(alike, sorted(calls, key=lambda c: extent_of(c)), strict=True):
-            if module is chain[-1]:
-                return call
-    return None
-
-
-def _element(value: ast.Call, name: str) -> ast.expr | None:
-    args: list[ast.expr] = list(value.args)
-    if len(args) == 1 and isinstance(args[0], ast.List | ast.Tuple):
-        args = list(args[0].elts)
-    if len(args) == 1 and isinstance(args[0], ast.Dict):
-        for key, item in zip(args[0].keys, args[0].values, strict=True):
-            if isinstance(key, ast.Constant) and key.value == name:
-                return item
-        return None
-    if len(args) == 1 and isinstance(args[0], ast.Call) and _called(args[0]) == "OrderedDict":
-        for inner in ast.walk(args[0]):
-            if (
-                isinstance(inner, ast.Tuple)
-                and len(inner.elts) == 2
-                and isinstance(inner.elts[0], ast.Constant)
-                and inner.elts[0].value == name
-            ):
-                return inner.elts[1]
-        return None
-    if name.isdigit() and int(name) < len(args):
-        if any(isinstance(arg, ast.Starred) for arg in args[: int(name) + 1]):
-            return None
-        return args[int(name)]
-    return None
-
-
-def _signature(kind: type) -> list[str]:
-    try:
-        return list(inspect.signature(kind).parameters)
-    except (TypeError, ValueError):
-        return []
 
 
 def _agrees(call: ast.Call, module: nn.Module) -> bool:
@@ -287,9 +228,7 @@ def _agrees(call: ast.Call, module: nn.Module) -> bool:
 
 
 def _named(call: ast.Call, kind: type) -> dict[str, ast.expr]:
-    names = _signature(kind)
-    if names[:2] == ["args", "kwargs"]:
-        names = {"LSTM": _RNN, "GRU": _RNN, "RNN": _RNN}.get(kind.__name__, [])
+    names = parameters_of(kind)
     found: dict[str, ast.expr] = {}
     for name, arg in zip(names, call.args, strict=False):
         if isinstance(arg, ast.Starred):
@@ -297,9 +236,6 @@ def _named(call: ast.Call, kind: type) -> dict[str, ast.expr]:
         found[name] = arg
     found |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
     return found
-
-
-_RNN = ["input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout"]
 
 
 def _described(found: _Found, path: str, owner: str, target: nn.Module) -> Built:
@@ -369,7 +305,7 @@ def handed_on(model: nn.Module, path: str, value: Place, dim: int) -> tuple[Buil
     except SyntaxError:
         return None
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or _called(node) not in _SIZED:
+        if not isinstance(node, ast.Call) or called(node) not in _SIZED:
             continue
         sizes = list(node.args)
         if sizes and isinstance(sizes[0], ast.Tuple | ast.List):
