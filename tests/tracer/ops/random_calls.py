@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import random
 
 import torch
 from torch import Tensor
-
-ROUNDS = int(os.environ.get("SHAPEWALK_ROUNDS", "1"))
-"""How many times as many calls as usual: `make test-deep` sets it."""
 
 
 def sizes(draw: random.Random, most: int = 4, least: int = 0) -> list[int]:

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.tracer.ops.against_torch import check, check_permuted, check_resized
-from tests.tracer.ops.random_calls import ROUNDS, sizes, tensor, to_lay
+from tests.tracer.ops.against_torch import DEPTH, check, check_permuted, check_resized
+from tests.tracer.ops.random_calls import sizes, tensor, to_lay
 from tracer.ops.elementwise import PAIRS
 from tracer.ops.table import TABLE
 
@@ -103,7 +103,7 @@ def test_shapes_and_refusals(name: str) -> None:
     draw = random.Random(name)
     refused = 0
     for function in functions(name):
-        for _ in range(ROUNDS * (40 if name in PAIRED else 4)):
+        for _ in range(DEPTH * (40 if name in PAIRED else 4)):
             refused += check(function, *arguments(draw, name), on="cpu").violation is not None
     assert name not in PAIRED - {"type_as"} or refused
 
@@ -175,7 +175,7 @@ def test_calls_of_their_own(name: str) -> None:
     draw = random.Random(name)
     refused = 0
     for function, sample in SAMPLES[name]:
-        for _ in range(60 * ROUNDS):
+        for _ in range(60 * DEPTH):
             arguments = sample(draw)
             if name == "allclose":
                 arguments = arguments[:2]
