@@ -39,6 +39,11 @@ def is_one(size: Size) -> bool:
     return known(size) and size == 1
 
 
+def is_open(size: Size) -> bool:
+    """Whether a size is to be worked out from the others, or kept: it is given as -1."""
+    return known(size) and size == -1
+
+
 def product(sizes: Iterable[Size]) -> Size:
     return math.prod(sizes)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tracer.document import TensorAt
 from tracer.ops.algebra import differ, is_one
 from tracer.ops.call import At, Call, Shape, Size, need
 
@@ -94,6 +95,12 @@ def refuse(kind: str, *marks: Mark, **facts: Any) -> Refused:
 def too_small(argument: str, value: Size, least: int) -> Exception:
     """To be raised: a setting such as a stride means nothing below `least`."""
     return refuse("arguments", argument=argument, value=value, least=least)
+
+
+def other_dtype(call: Call, operand: int, wanted: str) -> Exception:
+    """To be raised: an operand has to be of another dtype."""
+    found = call.operands[operand].dtype
+    return refuse("dtype", operand=TensorAt(operand), found_dtype=found, wanted_dtype=wanted)
 
 
 def mark(call: Call, at: At, wanted: Size | None = None) -> Mark:

@@ -1,36 +1,32 @@
-"""The same elements in another shape or order: view and its kin, permutations, expand, flips."""
+"""The same elements in another shape: view and its kin."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tracer.document import TensorAt
-from tracer.ops.algebra import blocks, differ, is_one, known, leftover, product, quotient
+from tracer.ops.algebra import blocks, differ, is_one, is_open, known, leftover, product, quotient
 from tracer.ops.axes import axes_in, axis_in
 from tracer.ops.bound import (
-    ANY_MORE,
     GROUPED,
-    RESIZED,
     Bound,
     Dim,
     Dims,
-    all_marks,
     kept,
     mark,
-    moved,
     new,
+    other_dtype,
     refuse,
     same,
 )
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
-from tracer.ops.refusal import Count, Refusal, Report, Said, ShapeOf, said
+from tracer.ops.refusal import Refusal, Report, Said, ShapeOf, said
 from tracer.ops.say import Spoken, Told, by_text, capital, dims_text
 from tracer.ops.spec import operation
 from tracer.ops.steps import layers
 from tracer.sentences import listed
 
-# --- the same elements in another shape ----------------------------------------------------------
+# --- the same elements in another shape -----------------------------------------------------------
 
 
 def regrouped(call: Call, after: Shape, operand: int = 0) -> Dims:
@@ -128,8 +124,8 @@ def _inferred(call: Call, asked: Shape) -> Shape:
             short of it by a remainder.
     """
     number = product(call.first.shape)
-    fixed = product(size for size in asked if not _open(size))
-    holes = sum(map(_open, asked))
+    fixed = product(size for size in asked if not is_open(size))
+    holes = sum(map(is_open, asked))
     if holes > 1 or any(known(size) and size < -1 for size in asked):
         raise refuse("numel", shape=asked)
     if holes and known(number) and known(fixed):
@@ -138,11 +134,7 @@ def _inferred(call: Call, asked: Shape) -> Shape:
         fits = bool(holes) or not differ(number, fixed)
     if not fits:
         raise _other_number(call, asked, number, fixed)
-    return tuple(quotient(number, fixed) if _open(size) else size for size in asked)
-
-
-def _open(size: Size) -> bool:
-    return known(size) and size == -1
+    return tuple(quotient(number, fixed) if is_open(size) else size for size in asked)
 
 
 def _other_number(call: Call, asked: Shape, number: Size, fixed: Size) -> Exception:
@@ -379,8 +371,8 @@ def _unflatten(call: Call) -> Bound:
     sizes = call.sizes("sizes", "unflattened_size")
     if sizes is None:
         raise Unclear
-    size, fixed = shape[axis], product(part for part in sizes if not _open(part))
-    holes = sum(map(_open, sizes))
+    size, fixed = shape[axis], product(part for part in sizes if not is_open(part))
+    holes = sum(map(is_open, sizes))
     if holes and known(size) and known(fixed):
         fits = fixed != 0 and size % fixed == 0
     else:
@@ -388,7 +380,7 @@ def _unflatten(call: Call) -> Bound:
     if not sizes or holes > 1 or not fits or any(known(s) and s < -1 for s in sizes):
         wanted = fixed if call.layer and not holes else None
         raise refuse("numel", mark(call, At(0, axis), wanted), shape=sizes, product=fixed, dim=axis)
-    parts = tuple(quotient(size, fixed) if _open(part) else part for part in sizes)
+    parts = tuple(quotient(size, fixed) if is_open(part) else part for part in sizes)
     after = (*shape[:axis], *parts, *shape[axis + 1 :])
     return Bound(call, (regrouped(call, after),))
 
@@ -428,7 +420,7 @@ operation(
 )
 layers(flatten="Flatten", unflatten="Unflatten")
 
-# --- dimensions of size 1 ------------------------------------------------------------------------
+# --- dimensions of size 1 -------------------------------------------------------------------------
 
 
 def _unsqueeze(call: Call) -> Bound:
@@ -468,264 +460,15 @@ def _squeeze_words(step: Spoken) -> Told:
 
 operation("squeeze", bind=_squeeze, words=_squeeze_words, shares=True)
 
-# --- another order of the dimensions -------------------------------------------------------------
-
-
-def _order(call: Call) -> list[int]:
-    """For each dimension of the result the operand's."""
-    rank = len(call.first.shape)
-    order = list(range(rank))
-    if call.op == "permute":
-        return _permutation(call)
-    if call.op in ("movedim", "moveaxis"):
-        return _moved_order(call)
-    if call.op in ("transpose", "swapaxes", "swapdims"):
-        first, second = (axis_in(call, call.whole(name)) for name in ("dim0", "dim1"))
-        if rank:
-            order[first], order[second] = second, first
-        return order
-    if call.op == "T":
-        return order[::-1]
-    legal = {"t": (0, 1, 2), "H": (0, 2)}.get(call.op, (0, *range(2, max(rank, 2) + 1)))
-    if rank not in legal:
-        raise refuse("rank", *all_marks(call, 0), rank=2, at=0)
-    return [*order[:-2], *order[-2:][::-1]]
-
-
-def _permutation(call: Call) -> list[int]:
-    rank, asked = len(call.first.shape), call.sizes("dims")
-    if asked is None:
-        raise Unclear
-    if len(asked) != rank:
-        raise refuse("permute", *all_marks(call, 0), rank=len(asked), order=asked)
-    order = [axis_in(call, axis) for axis in asked]
-    if len(set(order)) != rank:
-        raise refuse("permute", order=asked)
-    return order
-
-
-def _moved_order(call: Call) -> list[int]:
-    rank = len(call.first.shape)
-    sources, targets = (call.sizes(name) for name in ("source", "destination"))
-    if sources is None or targets is None:
-        raise Unclear
-    if len(sources) != len(targets):
-        raise refuse("permute", *all_marks(call, 0), source=sources, destination=targets)
-    found, to = axes_in(call, sources), axes_in(call, targets)
-    if not rank:
-        return []
-    rest = iter(axis for axis in range(rank) if axis not in found)
-    places = dict(zip(to, found, strict=True))
-    return [places[axis] if axis in places else next(rest) for axis in range(rank)]
-
-
-def _permute(call: Call) -> Bound:
-    dims = kept(call)
-    return Bound(call, (tuple(dims[axis] for axis in _order(call)),))
-
-
-def _permute_words(step: Spoken) -> Told:
-    order = _order(step.call)
-    changed = [axis for axis, source in enumerate(order) if source != axis]
-    if not changed:
-        return Told("Shape kept: the dims stay in order")
-    if len(changed) == 2:
-        text = f"dims {changed[0]} and {changed[1]} swapped"
-        return Told(f"{capital(text)}: {step.arrow}", [text])
-    return Told(
-        f"Dims put in the order {', '.join(map(str, order))}: {step.arrow}",
-        [f"dim {axis}: was dim {order[axis]} ({step.x[order[axis]]})" for axis in changed],
-    )
-
-
-def _permute_report(refusal: Refusal) -> Report | None:
-    kind, facts = refusal.violation.kind, refusal.facts
-    rank = refusal.call.first.rank
-    values = {
-        "op": refusal.call.op,
-        "x": refusal.name(0),
-        "shape": refusal.shape(0),
-        "count": Count(rank, "dimension"),
-    }
-    if kind == "rank":
-        return Report(
-            said("{op} is for matrices: {x} {shape} has {count}.", **values),
-            (
-                said(
-                    "With {count} it is not clear which two to swap. `transpose(-2, -1)` swaps the "
-                    "last two.",
-                    **values,
-                ),
-            ),
-        )
-    if kind != "permute" or "order" not in facts:
-        return None
-    order = ShapeOf(facts["order"])
-    if "rank" not in facts:
-        return Report(
-            said("permute needs each dimension once: {order} names one twice.", order=order),
-            (said("Each of the {count} of {x} {shape} must be named exactly once.", **values),),
-        )
-    named = facts["rank"]
-    ending = (
-        "one was lost or never there." if named > rank else "one more is there than was thought of."
-    )
-    return Report(
-        said(
-            "permute needs each dimension once: {x} {shape} has {count}, and {order} names "
-            "{named}.",
-            order=order,
-            named=named,
-            **values,
-        ),
-        (
-            said(
-                "The order {order} is for a tensor with {wanted}; " + ending,
-                order=order,
-                wanted=Count(named, "dimension"),
-            ),
-        ),
-    )
-
-
-operation(
-    "permute transpose swapaxes swapdims movedim moveaxis T t mT H mH adjoint",
-    bind=_permute,
-    words=_permute_words,
-    report=_permute_report,
-    shares=True,
-)
-
-# --- the same elements seen again and again ------------------------------------------------------
-
-
-def _expand(call: Call) -> Bound:
-    before = call.first.shape
-    other = call.tensor("other")
-    after = call.operands[other].shape if other is not None else call.sizes("size")
-    if after is None:
-        raise Unclear
-    ahead = len(after) - len(before)
-    if ahead < 0:
-        marks = (mark(call, At(0, dim)) for dim in range(-ahead))
-        raise refuse("rank", *marks, rank=len(after), shape=after)
-    if any(_open(size) for size in after[:ahead]) or any(known(s) and s < -1 for s in after):
-        raise refuse("arguments", shape=after)
-    dims: list[Dim] = []
-    for axis in range(len(after) - 1, -1, -1):
-        at, size = At(0, axis - ahead), after[axis]
-        if axis >= ahead and (_open(size) or not differ(before[at.dim], size)):
-            dims.append(same(call, at))
-            continue
-        partner = At(other, axis) if other is not None else None
-        if axis >= ahead and not is_one(before[at.dim]):
-            have = before[at.dim]
-            met = (mark(call, partner, have),) if partner is not None else ()
-            raise refuse(
-                "broadcast", mark(call, at, size), *met, wanted=size, found=have, shape=after
-            )
-        sources = (at,) if axis >= ahead else ()
-        dims.append(same(call, partner) if partner is not None else new(size, sources=sources))
-    return Bound(call, (tuple(reversed(dims)),))
-
-
-def _expand_words(step: Spoken) -> Told:
-    ahead = len(step.out) - len(step.x)
-    lines = []
-    for axis, size in enumerate(step.out):
-        if axis < ahead:
-            lines.append(f"dim {axis}: new, {size} times the same values")
-        elif step.x[axis - ahead] != size:
-            lines.append(f"dim {axis}: 1 stretched to {size} (no copy)")
-    if not lines:
-        return Told("Shape kept: nothing to stretch")
-    return Told(f"{step.arrow}: the same values seen again and again, not copied", lines)
-
-
-def _expand_report(refusal: Refusal) -> Report | None:
-    facts, rank = refusal.facts, refusal.call.first.rank
-    if refusal.violation.kind not in ("rank", "broadcast", "arguments"):
-        return None
-    values: dict[str, Any] = {
-        "op": refusal.call.op,
-        "x": refusal.name(0),
-        "shape": refusal.shape(0),
-        "written": ShapeOf(facts["shape"]),
-        "rank": rank,
-        "given": len(facts["shape"]),
-        "count": Count(rank, "dimension"),
-    }
-    if refusal.violation.kind == "rank":
-        return Report(
-            said(
-                "{op} cannot take dimensions away: {x} has {rank} and {written} only {given}.",
-                **values,
-            ),
-            (
-                said(
-                    "{x} is {shape}. {op} repeats dimensions of size 1 and adds new ones on the "
-                    "left; it never drops one.",
-                    **values,
-                ),
-            ),
-        )
-    if refusal.violation.kind == "arguments":
-        return Report(
-            said("{op} needs sizes of 0 or more, or -1 for one that stays: {written}.", **values),
-            (
-                said(
-                    "-1 keeps a size of {x} {shape}; for a new dimension in front there is none to "
-                    "keep.",
-                    **values,
-                ),
-            ),
-        )
-    first = refusal.violation.marks[0]
-    values |= {
-        "have": refusal.size(At(0, first.dim)),
-        "want": facts["wanted"],
-        "dim": first.dim,
-    }
-    reason = (
-        "{x} {shape} is laid against {written} from the right, and there {have} meets {want}. Only "
-        "a size of 1 can be repeated"
-    )
-    reason += (
-        "; with {count} against {given}, a dimension of 1 may be missing on the right."
-        if rank < len(facts["shape"])
-        else "."
-    )
-    return Report(
-        said(
-            "{op} repeats dimensions of size 1 only: {have} cannot become {want} in dimension "
-            "{dim}.",
-            **values,
-        ),
-        (said(reason, **values),),
-    )
-
-
-operation(
-    "expand expand_as broadcast_to",
-    bind=_expand,
-    words=_expand_words,
-    report=_expand_report,
-    shares=True,
-)
-
-# --- numbers as pairs ----------------------------------------------------------------------------
+# --- numbers as pairs -----------------------------------------------------------------------------
 
 _PAIRS = ("float16", "float32", "float64")
-
-
-def _of_kind(found: str, wanted: str) -> Exception:
-    return refuse("dtype", operand=TensorAt(0), found_dtype=found, wanted_dtype=wanted)
 
 
 def _as_complex(call: Call) -> Bound:
     x = call.first
     if x.dtype not in _PAIRS:
-        raise _of_kind(x.dtype, "float32")
+        raise other_dtype(call, 0, "float32")
     if not x.shape or differ(x.shape[-1], 2):
         marks = (mark(call, At(0, x.rank - 1), 2),) if x.shape else ()
         raise refuse("width", *marks, wanted=2)
@@ -742,7 +485,7 @@ def _as_complex_words(step: Spoken) -> Told:
 
 def _as_real(call: Call) -> Bound:
     if not call.first.dtype.startswith("complex"):
-        raise _of_kind(call.first.dtype, "complex64")
+        raise other_dtype(call, 0, "complex64")
     return Bound(call, ((*kept(call), new(2)),))
 
 
@@ -754,138 +497,7 @@ def _as_real_words(step: Spoken) -> Told:
 operation("view_as_complex", bind=_as_complex, words=_as_complex_words, shares=True)
 operation("view_as_real", bind=_as_real, words=_as_real_words, shares=True)
 
-# --- entries in another order --------------------------------------------------------------------
-
-
-def _flip(call: Call) -> Bound:
-    rank = len(call.first.shape)
-    if call.op == "flip":
-        axes = axes_in(call, call.sizes("dims") or ())
-    else:
-        least = {"flipud": 1, "fliplr": 2}[call.op]
-        if rank < least:
-            raise refuse("rank", *all_marks(call, 0), rank=least, ranks=(least, ANY_MORE), at=0)
-        axes = (least - 1,)
-    dims = [moved(dim) if axis in axes else dim for axis, dim in enumerate(kept(call))]
-    return Bound(call, (tuple(dims),))
-
-
-def _flip_words(step: Spoken) -> Told:
-    return Told(f"Shape kept: {'reversed' if step.name == 'flip' else 'mirrored'}")
-
-
-operation("flip flipud fliplr", bind=_flip, words=_flip_words)
-
-
-def _roll(call: Call) -> Bound:
-    shifts, axes = call.sizes("shifts"), call.sizes("dims") or ()
-    if not shifts or (len(axes) != len(shifts) and (axes or len(shifts) > 1)):
-        raise refuse("arguments", shifts=shifts, dims=axes)
-    if not axes:  # all elements as one row
-        return Bound(call, (tuple(map(moved, kept(call))),))
-    if 0 in call.first.shape:
-        return Bound(call, (kept(call),))
-    if not call.first.shape:
-        raise refuse("rank", rank=1, ranks=(1, ANY_MORE), at=0)
-    found = {axis_in(call, axis) for axis in axes}
-    dims = [moved(dim) if axis in found else dim for axis, dim in enumerate(kept(call))]
-    return Bound(call, (tuple(dims),))
-
-
-def _roll_words(step: Spoken) -> Told:
-    return Told("Shape kept: shifted, what falls off comes back at the other end")
-
-
-def _roll_report(refusal: Refusal) -> Report | None:
-    if refusal.violation.kind != "arguments":
-        return None
-    values = {name: ShapeOf(refusal.facts[name] or ()) for name in ("shifts", "dims")}
-    return Report(
-        said("roll needs one shift for each dimension: {shifts} and {dims}.", **values),
-        (said("Without dimensions there is one shift, for all elements as one row."),),
-    )
-
-
-operation("roll", bind=_roll, words=_roll_words, report=_roll_report)
-
-
-def _rot90(call: Call) -> Bound:
-    turns, axes = call.whole("k", default=1), call.sizes("dims") or (0, 1)
-    rank = len(call.first.shape)
-    if len(axes) != 2:
-        raise refuse("arguments", dims=axes)
-    if rank < 2:
-        raise refuse("rank", *all_marks(call, 0), rank=2, ranks=(2, ANY_MORE), at=0)
-    first, second = (axis_in(call, axis) for axis in axes)
-    if first == second:
-        raise refuse("axis", *all_marks(call, 0), twice=first, at=0)
-    dims = list(kept(call))
-    need(known(turns))
-    turns = int(turns or 0) % 4
-    if turns % 2:
-        dims[first], dims[second] = dims[second], dims[first]
-    # A quarter turn puts one of the two in reverse, a half turn both.
-    for axis in {0: (), 1: (first,), 2: (first, second), 3: (second,)}[turns]:
-        dims[axis] = moved(dims[axis])
-    return Bound(call, (tuple(dims),))
-
-
-def _rot90_words(step: Spoken) -> Told:
-    axes = step.call.sizes("dims") or (0, 1)
-    turns = int(step.call.whole("k", default=1) or 0) % 4
-    if not turns:
-        return Told("Shape kept: no turn")
-    first, second = sorted(axis_in(step.call, axis) for axis in axes)
-    angle = 90 * turns
-    return Told(f"{step.arrow}: turned by {angle}° in the plane of dims {first} and {second}")
-
-
-def _rot90_report(refusal: Refusal) -> Report | None:
-    if refusal.violation.kind != "arguments":
-        return None
-    dims = refusal.facts["dims"]
-    return Report(
-        said("rot90 turns in a plane, of two dimensions: {dims}.", dims=ShapeOf(dims)),
-        (said("It names {count}.", count=Count(len(dims), "dimension")),),
-    )
-
-
-operation("rot90", bind=_rot90, words=_rot90_words, report=_rot90_report)
-
-
-def _diagonal(call: Call) -> Bound:
-    shape = call.first.shape
-    offset = call.whole("offset", default=0)
-    first = axis_in(call, call.whole("dim1", default=0))
-    second = axis_in(call, call.whole("dim2", default=1))
-    if first == second:
-        raise refuse("axis", *all_marks(call, 0), twice=first, at=0)
-    need(known(offset))
-    # Of the row or the column that comes to its end first.
-    rows = shape[first] + min(offset or 0, 0)
-    columns = shape[second] - max(offset or 0, 0)
-    shorter = known(rows) and known(columns) and columns < rows
-    ends = (second, first) if shorter else (first, second)
-    length = columns if shorter else rows
-    length = max(length, 0) if known(length) else length
-    rest = [dim for axis, dim in enumerate(kept(call)) if axis not in (first, second)]
-    made = Dim(length, RESIZED, tuple(At(0, axis) for axis in ends), kind="piece")
-    return Bound(call, ((*rest, made),))
-
-
-def _diagonal_words(step: Spoken) -> Told:
-    call = step.call
-    axes = sorted(axis_in(call, call.whole(n, default=d)) for d, n in enumerate(("dim1", "dim2")))
-    line = (
-        f"{dims_text(axes)}: {by_text(step.x[axis] for axis in axes)} → {step.out[-1]} values "
-        "of the diagonal, now the last dim"
-    )
-    return Told(capital(line), [line])
-
-
-operation("diagonal", bind=_diagonal, words=_diagonal_words, shares=True)
-
-# --- a question about the shape ------------------------------------------------------------------
+# --- a question about the shape -------------------------------------------------------------------
 
 
 def _size(call: Call) -> Bound:

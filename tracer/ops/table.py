@@ -10,17 +10,21 @@ from tracer.ops import (
     einsum,
     elementwise,
     embedding,
+    gather,
     grid_sample,
     index,
     join,
     linear,
     norm,
     patches,
+    permute,
     pool,
     product,
     reduce,
+    repeat,
     reshape,
     resize,
+    split,
 )
 from tracer.ops.bound import Bound, Violation
 from tracer.ops.call import Call, Operand
@@ -40,6 +44,7 @@ __all__ = [
     "Violation",
     "bind",
     "bound_step",
+    "report_on",
     "shares_memory",
 ]
 
@@ -50,17 +55,21 @@ FAMILIES = (
     einsum,
     elementwise,
     embedding,
+    gather,
     grid_sample,
     index,
     join,
     linear,
     norm,
     patches,
+    permute,
     pool,
     product,
     reduce,
+    repeat,
     reshape,
     resize,
+    split,
 )
 """Each enters its operations when it is imported."""
 

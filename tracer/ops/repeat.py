@@ -1,0 +1,346 @@
+"""The same elements several times: expand, repeat, meshgrid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracer.ops.algebra import (
+    differ,
+    is_one,
+    is_open,
+    known,
+    product,
+)
+from tracer.ops.axes import axis_in
+from tracer.ops.bound import (
+    JOINED,
+    Bound,
+    Dim,
+    all_marks,
+    kept,
+    mark,
+    new,
+    other_dtype,
+    refuse,
+    same,
+    too_small,
+)
+from tracer.ops.call import At, Call, Size, Unclear
+from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
+from tracer.ops.say import Spoken, Told, capital, ordinal, some_shapes
+from tracer.ops.spec import operation
+
+# --- the same elements seen again and again -------------------------------------------------------
+
+
+def _expand(call: Call) -> Bound:
+    before = call.first.shape
+    other = call.tensor("other")
+    after = call.operands[other].shape if other is not None else call.sizes("size")
+    if after is None:
+        raise Unclear
+    ahead = len(after) - len(before)
+    if ahead < 0:
+        marks = (mark(call, At(0, dim)) for dim in range(-ahead))
+        raise refuse("rank", *marks, rank=len(after), shape=after)
+    if any(is_open(size) for size in after[:ahead]) or any(known(s) and s < -1 for s in after):
+        raise refuse("arguments", shape=after)
+    dims: list[Dim] = []
+    for axis in range(len(after) - 1, -1, -1):
+        at, size = At(0, axis - ahead), after[axis]
+        if axis >= ahead and (is_open(size) or not differ(before[at.dim], size)):
+            dims.append(same(call, at))
+            continue
+        partner = At(other, axis) if other is not None else None
+        if axis >= ahead and not is_one(before[at.dim]):
+            have = before[at.dim]
+            met = (mark(call, partner, have),) if partner is not None else ()
+            raise refuse(
+                "broadcast", mark(call, at, size), *met, wanted=size, found=have, shape=after
+            )
+        sources = (at,) if axis >= ahead else ()
+        dims.append(same(call, partner) if partner is not None else new(size, sources=sources))
+    return Bound(call, (tuple(reversed(dims)),))
+
+
+def _expand_words(step: Spoken) -> Told:
+    ahead = len(step.out) - len(step.x)
+    lines = []
+    for axis, size in enumerate(step.out):
+        if axis < ahead:
+            lines.append(f"dim {axis}: new, {size} times the same values")
+        elif step.x[axis - ahead] != size:
+            lines.append(f"dim {axis}: 1 stretched to {size} (no copy)")
+    if not lines:
+        return Told("Shape kept: nothing to stretch")
+    return Told(f"{step.arrow}: the same values seen again and again, not copied", lines)
+
+
+def _expand_report(refusal: Refusal) -> Report | None:
+    facts, rank = refusal.facts, refusal.call.first.rank
+    if refusal.violation.kind not in ("rank", "broadcast", "arguments"):
+        return None
+    values: dict[str, Any] = {
+        "op": refusal.call.op,
+        "x": refusal.name(0),
+        "shape": refusal.shape(0),
+        "written": ShapeOf(facts["shape"]),
+        "rank": rank,
+        "given": len(facts["shape"]),
+        "count": Count(rank, "dimension"),
+    }
+    if refusal.violation.kind == "rank":
+        return Report(
+            said(
+                "{op} cannot take dimensions away: {x} has {rank} and {written} only {given}.",
+                **values,
+            ),
+            (
+                said(
+                    "{x} is {shape}. {op} repeats dimensions of size 1 and adds new ones on the "
+                    "left; it never drops one.",
+                    **values,
+                ),
+            ),
+        )
+    if refusal.violation.kind == "arguments":
+        return Report(
+            said("{op} needs sizes of 0 or more, or -1 for one that stays: {written}.", **values),
+            (
+                said(
+                    "-1 keeps a size of {x} {shape}; for a new dimension in front there is none to "
+                    "keep.",
+                    **values,
+                ),
+            ),
+        )
+    first = refusal.violation.marks[0]
+    values |= {
+        "have": refusal.size(At(0, first.dim)),
+        "want": facts["wanted"],
+        "dim": first.dim,
+    }
+    reason = (
+        "{x} {shape} is laid against {written} from the right, and there {have} meets {want}. Only "
+        "a size of 1 can be repeated"
+    )
+    reason += (
+        "; with {count} against {given}, a dimension of 1 may be missing on the right."
+        if rank < len(facts["shape"])
+        else "."
+    )
+    return Report(
+        said(
+            "{op} repeats dimensions of size 1 only: {have} cannot become {want} in dimension "
+            "{dim}.",
+            **values,
+        ),
+        (said(reason, **values),),
+    )
+
+
+operation(
+    "expand expand_as broadcast_to",
+    bind=_expand,
+    words=_expand_words,
+    report=_expand_report,
+    shares=True,
+)
+
+# --- repeated -------------------------------------------------------------------------------------
+
+_FEW = 4  # up to how many copies of a dimension are counted by its letter
+
+
+def _times(call: Call) -> tuple[Size, ...]:
+    """How often each dimension of the result is repeated."""
+    rank, times = len(call.first.shape), call.sizes("repeats", "dims")
+    if times is None:
+        raise Unclear
+    if call.op == "tile":
+        return (1,) * (rank - len(times)) + times
+    return times
+
+
+def _repeat(call: Call) -> Bound:
+    shape, times = call.first.shape, _times(call)
+    ahead = len(times) - len(shape)
+    if ahead < 0:
+        marks = (mark(call, At(0, dim)) for dim in range(-ahead))
+        raise refuse("rank", *marks, rank=len(times), times=times)
+    negative = next((count for count in times if known(count) and count < 0), None)
+    if negative is not None:
+        raise too_small("repeats", negative, 0)
+    dims = [new(count) for count in times[:ahead]]
+    for dim, (size, count) in enumerate(zip(shape, times[ahead:], strict=True)):
+        at = At(0, dim)
+        if is_one(count):
+            dims.append(same(call, at))
+        elif known(count) and 1 < count <= _FEW and not is_one(size):
+            dims.append(Dim(size * count, JOINED, (at,) * count))
+        else:
+            dims.append(new(size * count, sources=(at,)))
+    return Bound(call, (tuple(dims),))
+
+
+def _repeat_words(step: Spoken) -> Told:
+    times = _times(step.call)
+    ahead = len(times) - len(step.x)
+    lines = []
+    for dim, count in enumerate(times):
+        if dim < ahead:
+            lines.append(f"dim {dim}: new, {count} copies")
+        elif count != 1:
+            old = step.x[dim - ahead]
+            lines.append(f"dim {dim}: {old} repeated {count} times = {step.out[dim]}")
+    return Told(f"{step.arrow}: the whole tensor copied side by side", lines)
+
+
+def _repeat_report(refusal: Refusal) -> Report | None:
+    if refusal.violation.kind != "rank":
+        return None
+    times = refusal.facts["times"]
+    values = {
+        "times": ShapeOf(times),
+        "given": len(times),
+        "x": refusal.name(0),
+        "shape": refusal.shape(0),
+        "count": Count(refusal.call.first.rank, "dimension"),
+    }
+    return Report(
+        said(
+            "repeat needs a number for each dimension: {times} has {given} and {x} {shape} has "
+            "{count}.",
+            **values,
+        ),
+        (
+            said(
+                "Each number says how often to repeat one dimension of {x}; write 1 for those that "
+                "stay.",
+                **values,
+            ),
+        ),
+    )
+
+
+operation("repeat tile", bind=_repeat, words=_repeat_words, report=_repeat_report)
+
+
+def _repeat_interleave(call: Call) -> Bound:
+    shape, counts = call.first.shape, call.tensor("repeats")
+    dim = call.get("dim")
+    axis = None if dim is None else axis_in(call, call.whole("dim"))
+    size = product(shape) if axis is None else (shape[axis] if shape else 1)
+    if counts is None:
+        repeats = call.whole("repeats")
+        if repeats is None:
+            raise Unclear
+        if known(repeats) and repeats < 0:
+            raise too_small("repeats", repeats, 0)
+        grown = size * repeats
+    else:
+        grown = _sum_of(call, counts, axis, size)
+    output = call.whole("output_size")
+    if output is not None and counts is not None:
+        grown = output
+    sources = tuple(At(0, d) for d in range(len(shape)) if axis in (None, d))
+    if counts is not None and call.operands[counts].rank:
+        sources = (*sources, At(counts, 0))
+    dims = list(kept(call)) or [new(1)]
+    whole = new(grown, sources=sources)
+    return Bound(call, ((whole,) if axis is None else (*dims[:axis], whole, *dims[axis + 1 :]),))
+
+
+def _sum_of(call: Call, counts: int, axis: int | None, size: Size) -> Size:
+    """How many entries there are when each is repeated by its own number.
+
+    Raises:
+        Refused: there is not one number for each.
+        Unclear: nobody has looked at the numbers.
+    """
+    given = call.operands[counts]
+    if given.rank > 1:
+        raise refuse("rank", *all_marks(call, counts), rank=1, at=counts)
+    if given.dtype not in ("int32", "int64"):
+        raise other_dtype(call, counts, "int64")
+    number = given.shape[0] if given.rank else 1
+    if not is_one(number) and differ(number, size):
+        met = (mark(call, At(0, axis), number),) if axis is not None and call.first.shape else ()
+        raise refuse(
+            "index", mark(call, At(counts, 0), size), *met, wanted=size, found=number, at=counts
+        )
+    if call.results:
+        return call.results[0].shape[0 if axis is None else axis]
+    if given.values is None:
+        raise Unclear
+    total = given.values.total()
+    return total * size if is_one(number) else total
+
+
+def _repeat_interleave_words(step: Spoken) -> Told:
+    repeats = step.call.whole("repeats") if step.call.tensor("repeats") is None else None
+    how = "each entry repeated by its own number"
+    if repeats is not None:
+        how = f"each entry repeated {repeats} times in a row"
+    if step.call.get("dim") is None:
+        return Told(f"{step.arrow}: all values in one row, {how}")
+    axis = axis_in(step.call, step.call.whole("dim"))
+    line = f"dim {axis}: {step.x[axis] if step.x else 1} → {step.out[axis]}, {how}"
+    return Told(capital(line), [line])
+
+
+def _repeat_interleave_report(refusal: Refusal) -> Report | None:
+    if refusal.violation.kind != "index":
+        return None
+    at = refusal.facts["at"]
+    values = {
+        "size": refusal.facts["wanted"],
+        "number": refusal.facts["found"],
+        "r": refusal.name(at, "repeats"),
+        "x": refusal.name(0),
+        "shape": refusal.shape(0),
+        "shape_r": refusal.shape(at),
+    }
+    return Report(
+        said(
+            "repeat_interleave needs a number for each of the {size} entries: {number} ≠ {size}.",
+            **values,
+        ),
+        (said("{r} {shape_r} says how often to repeat each entry of {x} {shape}.", **values),),
+    )
+
+
+operation(
+    "repeat_interleave",
+    bind=_repeat_interleave,
+    words=_repeat_interleave_words,
+    report=_repeat_interleave_report,
+)
+
+
+def _meshgrid(call: Call) -> Bound:
+    found = call.tensors("tensors")
+    if not found:
+        raise refuse("join")
+    crossed = call.get("indexing", default="ij") == "xy" and len(found) > 1
+    order = [found[1], found[0], *found[2:]] if crossed else list(found)
+    for operand in found:
+        if call.operands[operand].rank > 1:
+            raise refuse("rank", *all_marks(call, operand), rank=1, ranks=(0, 1), at=operand)
+        if call.operands[operand].dtype != call.operands[found[0]].dtype:
+            raise other_dtype(call, operand, call.operands[found[0]].dtype)
+    dims = tuple(same(call, At(o, 0)) if call.operands[o].rank else new(1) for o in order)
+    return Bound(call, (dims,) * len(found))
+
+
+def _meshgrid_words(step: Spoken) -> Told:
+    names = list(map(ordinal, range(len(step.ins))))
+    if step.call.get("indexing") == "xy":
+        names[:2] = names[:2][::-1]
+    return Told(
+        f"{some_shapes(step.ins)} → {some_shapes(step.outs)}: every combination of the values",
+        [f"dim {axis}: the values of the {name}" for axis, name in enumerate(names)],
+    )
+
+
+operation("meshgrid", bind=_meshgrid, words=_meshgrid_words)

@@ -1,0 +1,187 @@
+"""A tensor taken apart: split, chunk, unbind."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from tracer.ops.algebra import ceil_div, differ, known
+from tracer.ops.axes import axis_in
+from tracer.ops.bound import (
+    PIECE,
+    Bound,
+    Dim,
+    kept,
+    mark,
+    refuse,
+    too_small,
+)
+from tracer.ops.call import At, Call, Size, need
+from tracer.ops.names import shape_text
+from tracer.ops.refusal import Refusal, Report, said
+from tracer.ops.say import Spoken, Told, many
+from tracer.ops.spec import operation
+
+# --- in pieces ------------------------------------------------------------------------------------
+
+
+_MOST = 100_000  # of more results than this nothing is said
+
+
+def _pieces(call: Call, axis: int, sizes: Sequence[Size]) -> Bound:
+    """The dimension `axis` in pieces of these sizes, one after the other."""
+    starts = itertools.accumulate(sizes, initial=0)
+    return _stretches(
+        call, axis, [(start, start + n) for start, n in zip(starts, sizes, strict=False)]
+    )
+
+
+def _stretches(call: Call, axis: int, stretches: Sequence[tuple[Size, Size]]) -> Bound:
+    dims = kept(call)
+    whole = dims[axis].size
+    results = []
+    for start, stop in stretches:
+        full = known(start) and start == 0 and not differ(stop, whole)
+        piece = Dim(stop - start, PIECE, (At(0, axis),), start=start, stop=stop)
+        results.append((*dims[:axis], dims[axis] if full else piece, *dims[axis + 1 :]))
+    return Bound(call, tuple(results))
+
+
+def _divided_axis(call: Call) -> int:
+    if not call.first.shape:
+        raise refuse("rank", rank=1, at=0)
+    return axis_in(call, call.whole("dim", default=0))
+
+
+def _split(call: Call) -> Bound:
+    axis = _divided_axis(call)
+    size = call.first.shape[axis]
+    asked = call.get("split_size", "split_sizes")
+    if isinstance(asked, tuple):
+        sizes = call.sizes("split_size", "split_sizes") or ()
+        total = sum(sizes)
+        negative = any(known(part) and part < 0 for part in sizes)
+        if negative or differ(total, size):
+            raise refuse(
+                "split",
+                mark(call, At(0, axis), total),
+                wanted=total,
+                found=size,
+                sizes=sizes,
+                dim=axis,
+            )
+        return _pieces(call, axis, sizes)
+    need(known(asked) and known(size) and size <= _MOST * max(asked, 1))
+    if asked < 0 or (asked == 0 and size):
+        raise too_small("split_size", asked, 0 if asked < 0 else 1)
+    return _pieces(call, axis, _by(size, asked) if asked else [0])
+
+
+def _by(size: int, part: int) -> list[int]:
+    """`size` in parts, the last one what is left."""
+    count = max(ceil_div(size, part), 1)
+    return [part] * (count - 1) + [size - part * (count - 1)]
+
+
+def _chunk(call: Call) -> Bound:
+    axis = _divided_axis(call)
+    size, count = call.first.shape[axis], call.size("chunks")
+    need(known(size) and known(count) and count <= _MOST)
+    if count < 1:
+        raise too_small("chunks", count, 1)
+    part = ceil_div(size, count)
+    return _pieces(call, axis, _by(size, part) if part else [0] * count)
+
+
+def _tensor_split(call: Call) -> Bound:
+    axis = _divided_axis(call)
+    size = call.first.shape[axis]
+    asked = call.get("sections", "indices", "tensor_indices_or_sections", "indices_or_sections")
+    need(known(size))
+    if isinstance(asked, tuple):
+        need(all(map(known, asked)))
+        cuts = [max(cut + size, 0) if cut < 0 else min(cut, size) for cut in asked]
+        ends = [0, *cuts, size]
+        pairs = itertools.pairwise(ends)
+        return _stretches(call, axis, [(start, max(start, stop)) for start, stop in pairs])
+    need(known(asked) and asked <= _MOST)
+    if asked < 1:
+        raise too_small("sections", asked, 1)
+    part, longer = divmod(size, asked)
+    return _pieces(call, axis, [part + (n < longer) for n in range(asked)])
+
+
+def _divided_words(step: Spoken) -> Told:
+    axis = axis_in(step.call, step.call.whole("dim", default=0))
+    sizes = [out[axis] for out in step.outs]
+    if len(sizes) == 1:
+        return Told("Shape kept: one piece, nothing to split")
+    if len(set(sizes)) == 1:
+        text = f"{len(sizes)} × {sizes[0]}"
+    else:
+        text = " + ".join(map(str, sizes)) if len(sizes) <= 6 else f"{len(sizes)} pieces"
+    whole = step.x[axis]
+    return Told(
+        f"Dim {axis} cut into {len(sizes)} pieces: {whole} = {text}",
+        [f"dim {axis}: {whole} → {text}"],
+    )
+
+
+def _divided_report(refusal: Refusal) -> Report | None:
+    kind, x = refusal.violation.kind, refusal.name(0)
+    if kind == "rank":
+        return Report(
+            said("{op} needs at least 1 dimension: {x} has none.", op=refusal.call.op, x=x),
+            (said("{x} is a single number and has no parts.", x=x),),
+        )
+    if kind != "split":
+        return None
+    facts = refusal.facts
+    values = {
+        "x": x,
+        "shape": refusal.shape(0),
+        "dim": facts["dim"],
+        "sizes": " + ".join(map(str, facts["sizes"])),
+        "total": facts["wanted"],
+        "size": refusal.size(At(0, facts["dim"])),
+        "off": abs(facts["wanted"] - facts["found"]),
+    }
+    reason = (
+        "Dimension {dim} of {x} {shape} is {size}, and the parts asked for take {total}: {off} "
+    )
+    reason += "too many." if facts["wanted"] > facts["found"] else "too few."
+    return Report(
+        said(
+            "split needs sizes that add up to dimension {dim}: {sizes} = {total} ≠ {size}.",
+            **values,
+        ),
+        (said(reason, **values),),
+    )
+
+
+for _names, _bind in (
+    ("split split_with_sizes unsafe_split unsafe_split_with_sizes", _split),
+    ("chunk unsafe_chunk", _chunk),
+    ("tensor_split", _tensor_split),
+):
+    operation(_names, bind=_bind, words=_divided_words, report=_divided_report, shares=True)
+
+
+def _unbind(call: Call) -> Bound:
+    axis = _divided_axis(call)
+    count = call.first.shape[axis]
+    need(known(count) and count <= _MOST)
+    dims = kept(call)
+    return Bound(call, ((*dims[:axis], *dims[axis + 1 :]),) * count)
+
+
+def _unbind_words(step: Spoken) -> Told:
+    axis = axis_in(step.call, step.call.whole("dim", default=0))
+    count, rest = step.x[axis], (*step.x[:axis], *step.x[axis + 1 :])
+    return Told(
+        f"Dim {axis} taken apart: {many(count, 'tensor')} of {shape_text(rest)}",
+        [f"dim {axis} ({count}) removed, one tensor for each entry"],
+    )
+
+
+operation("unbind iter", bind=_unbind, words=_unbind_words, report=_divided_report, shares=True)
