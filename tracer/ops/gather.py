@@ -392,8 +392,9 @@ operation("gather", bind=_gather, words=_gather_words, report=_gather_report)
 
 
 def _take_along_dim(call: Call) -> Bound:
-    at, index = _index_of(call, "indices", ("int64",))
-    if call.get("dim") is None:
+    flat = call.get("dim") is None
+    at, index = _index_of(call, "indices", ("int64", "int32") if flat else ("int64",))
+    if flat:
         _check_elements(call, index, least=0)
         row = new(product(index.shape), sources=tuple(At(at, dim) for dim in range(index.rank)))
         return Bound(call, ((row,),))

@@ -551,7 +551,7 @@ def _setitem(call: Call) -> Bound:
 def _check_assigned(call: Call, value: int, target: Shape) -> None:
     whole = call.operands[value].shape
     have = whole
-    while len(have) > len(target) and is_one(have[0]):
+    while call.op == "setitem" and len(have) > len(target) and is_one(have[0]):
         have = have[1:]
     cut = len(whole) - len(have)
     if len(have) > len(target):
