@@ -141,16 +141,6 @@ def _transformer(case: Case) -> Told:
 
 # --- modules -------------------------------------------------------------------------------------
 
-MODULES: dict[str, str] = {
-    "CrossEntropyLoss": "cross_entropy",
-    "NLLLoss": "nll_loss",
-    "MSELoss": "mse_loss",
-    "L1Loss": "l1_loss",
-    "SmoothL1Loss": "smooth_l1_loss",
-    "HuberLoss": "huber_loss",
-    "BCELoss": "binary_cross_entropy",
-    "BCEWithLogitsLoss": "binary_cross_entropy_with_logits",
-    "KLDivLoss": "kl_div",
-}
+MODULES: dict[str, str] = {}
 # A module prints its positional settings in another order than its function takes them.
 MODULE_SIGNATURES: dict[str, tuple[str, ...]] = {}
