@@ -7,13 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sympy
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from tests.tracer.ops.against_torch import DEPTH, check, check_permuted, check_resized
 from tests.tracer.ops.random_calls import axis, sizes, tensor, to_lay
-from tracer.ops.table import TABLE
+from tracer.document import TensorAt
+from tracer.ops.call import Call, Operand
+from tracer.ops.table import TABLE, bind
 
 NAMES = sorted(n for n, e in TABLE.items() if e.bind and e.bind.__module__.endswith("ops.reduce"))
 
@@ -257,3 +260,39 @@ def test_pairs_of_rows() -> None:
     a, b = torch.rand(2, 1, 4).double(), torch.rand(3, 4).double()
     assert check_permuted(F.cosine_similarity, a, b, dim=-1) == 3
     assert check_resized(F.pairwise_distance, a, b) >= 3
+
+
+# --- sizes that are symbols ----------------------------------------------------------------------
+
+B, C, H = sympy.symbols("B C H", positive=True, integer=True)
+
+
+@pytest.mark.parametrize(
+    ("op", "shapes", "arguments", "result"),
+    [
+        ("sum", [(B, C, H)], {"dim": (1,), "keepdim": True}, (B, 1, H)),
+        ("max", [(B, C)], {"dim": 1}, (B,)),
+        ("topk", [(B, C)], {"k": C // 2}, (B, C // 2)),
+        ("glu", [(B, 2 * C)], {"dim": 1}, (B, C)),
+        ("diff", [(B, C)], {}, (B, C - 1)),
+        ("add", [(B, 1, H), (C, H)], {"other": TensorAt(1)}, (B, C, H)),
+        ("prelu", [(B, C, H), (C,)], {"weight": TensorAt(1)}, (B, C, H)),
+        ("group_norm", [(B, 4 * C, H)], {"num_groups": C}, (B, 4 * C, H)),
+        ("layer_norm", [(B, H), (H,)], {"normalized_shape": (H,), "weight": TensorAt(1)}, (B, H)),
+    ],
+)
+def test_sizes_may_be_symbols(
+    op: str, shapes: list[tuple[Any, ...]], arguments: dict[str, Any], result: tuple[Any, ...]
+) -> None:
+    call = Call(op, tuple(map(Operand, shapes)), {"input": TensorAt(0), **arguments})
+    found = bind(call)
+    assert found is not None
+    assert found.shapes[0] == result
+
+
+def test_symbols_that_differ_for_sure_are_refused() -> None:
+    operands = (Operand((B, C)), Operand((B, C + 1)))
+    found = bind(Call("add", operands, {"input": TensorAt(0), "other": TensorAt(1)}))
+    assert found is not None
+    assert found.violation is not None
+    assert found.violation.facts["wanted"] == C + 1
