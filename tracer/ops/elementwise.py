@@ -131,10 +131,12 @@ def _channel_dropout(call: Call) -> Bound:
     Raises:
         Refused: kind `rank`, there is no such dimension.
     """
-    ranks = (2, 3) if call.op == "dropout1d" else tuple(range(2, ANY_MORE + 1))
+    # dropout3d puts a dimension in front of all but five.
+    least = 1 if call.op == "dropout3d" else 2
+    ranks = (2, 3) if call.op == "dropout1d" else tuple(range(least, ANY_MORE + 1))
     training = call.flag("train" if "train" in call.arguments else "training", default=True)
     if call.operands[0].rank not in ranks and (training or call.op == "dropout1d"):
-        raise refuse("rank", *all_marks(call, 0), rank=2, ranks=ranks, at=0)
+        raise refuse("rank", *all_marks(call, 0), rank=least, ranks=ranks, at=0)
     return alone(call)
 
 

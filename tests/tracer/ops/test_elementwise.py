@@ -103,7 +103,7 @@ def test_shapes_and_refusals(name: str) -> None:
     draw = random.Random(name)
     refused = 0
     for function in functions(name):
-        for _ in range(DEPTH * (40 if name in PAIRED else 4)):
+        for _ in range(DEPTH * (30 if name in PAIRED else 12 if "dropout" in name else 4)):
             refused += check(function, *arguments(draw, name), on="cpu").violation is not None
     assert name not in PAIRED - {"type_as"} or refused
 
