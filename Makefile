@@ -1,8 +1,9 @@
 # make run   starts the app           (PORT=9000 for a port of your own)
 # make edit  starts it for work on lessons: the key L reads them anew
 # make test  checks and tests everything
+# make test-deep  the same with many times as many examples; takes hours
 #
-# Both make .venv first; only Python 3.11 or newer is needed for that.
+# All make .venv first; only Python 3.11 or newer is needed for that.
 
 PORT ?=
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,\
@@ -13,10 +14,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run edit test clean
+.PHONY: help run edit test test-deep clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
 
 run: $(VENV)/installed
 	@exec $(BIN)/python -m ui.serve --port "$(PORT)"
@@ -29,8 +30,11 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --ignore=tests/browser --numprocesses=auto --dist=loadfile
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m tests.run
+
+test-deep: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.browser.chromium
+	$(BIN)/python -m tests.run --deep
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

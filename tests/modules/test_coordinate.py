@@ -21,8 +21,9 @@ from modules.coordinate import (
     HSwish,
 )
 from modules.lesson import Lesson, check_claims, run, tensor
+from tests.effort import TIMES
 
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25 * TIMES, deadline=None)
 Weights = dict[str, np.ndarray]
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from modules import lesson
 from modules.eca import ECA, ECALayer, adaptive_kernel_size
 from modules.lesson import run, tensor
+from tests.effort import TIMES
 
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25 * TIMES, deadline=None)
 
 
 def draw(*shape: int, seed: int = 1) -> Tensor:

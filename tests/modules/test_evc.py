@@ -27,9 +27,10 @@ from modules.evc import (
     LVCBlock,
 )
 from modules.lesson import Lesson, check_claims, run, tensor
+from tests.effort import TIMES
 
 LESSONS = (ENCODING, LVC, LIGHT_MLP, EVC)
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25 * TIMES, deadline=None)
 Weights = dict[str, np.ndarray]
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -18,8 +18,9 @@ from modules.fbkd import (
     spatial_mask,
 )
 from modules.lesson import run, tensor
+from tests.effort import TIMES
 
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25 * TIMES, deadline=None)
 
 
 def redraw(model: nn.Module, seed: int = 0) -> nn.Module:

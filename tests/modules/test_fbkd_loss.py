@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from modules.fbkd import LOSS, FBKDLoss, FBKDPair, FBKDStudentConnector, FBKDTeacherConnector
 from modules.lesson import check_claims, prepare, run, tensor
+from tests.effort import TIMES
 from tracer.source.notes import placeholders
 
-few = settings(max_examples=20, deadline=None)
+few = settings(max_examples=20 * TIMES, deadline=None)
 
 
 def draw(*shape: int, seed: int = 1) -> Tensor:

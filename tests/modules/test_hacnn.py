@@ -30,9 +30,10 @@ from modules.hacnn import (
 from modules.inputs import scene
 from modules.lesson import Lesson, check_claims, prepare, run, tensor
 from modules.train_hacnn import centres, horses
+from tests.effort import TIMES
 from tracer.source.notes import placeholders
 
-few = settings(max_examples=20, deadline=None)
+few = settings(max_examples=20 * TIMES, deadline=None)
 State = dict[str, Tensor]
 
 

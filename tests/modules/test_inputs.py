@@ -21,8 +21,9 @@ from modules.inputs import (
     sequence,
     signs,
 )
+from tests.effort import TIMES
 
-few = settings(max_examples=20, deadline=None)
+few = settings(max_examples=20 * TIMES, deadline=None)
 dimension = st.integers(1, 40)
 seeds = st.integers(0, 2**31 - 1)
 

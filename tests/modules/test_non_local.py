@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from modules.lesson import Lesson, check_claims, run, tensor
 from modules.non_local import MODES, NON_LOCAL, NON_LOCAL_1D, NON_LOCAL_3D, NonLocalBlock
+from tests.effort import TIMES
 from tracer.source.notes import placeholders
 
 LESSONS = (NON_LOCAL, NON_LOCAL_1D, NON_LOCAL_3D)
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25 * TIMES, deadline=None)
 Weights = dict[str, np.ndarray]
 
 

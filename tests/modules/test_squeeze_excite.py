@@ -15,9 +15,10 @@ from torch import Tensor
 from modules.eca import ECALayer
 from modules.lesson import check_claims, prepare, run, tensor
 from modules.squeeze_excite import LESSON, SEBesideECA, SELayer
+from tests.effort import TIMES
 from tracer.source.notes import placeholders
 
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25 * TIMES, deadline=None)
 
 
 def draw(*shape: int, seed: int = 1) -> Tensor:

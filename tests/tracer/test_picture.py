@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.effort import TIMES
 from tracer.record import picture
 
 SHAPES = st.lists(st.integers(1, 70), min_size=0, max_size=4)
@@ -104,7 +105,7 @@ def test_large_finite_values_do_not_turn_into_infinity():
         assert picture.stats(x).inf == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * TIMES, deadline=None)
 @given(shape=SHAPES, order=st.randoms(use_true_random=False))
 def test_any_shape_and_any_order_of_memory(shape, order):
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))

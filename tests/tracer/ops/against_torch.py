@@ -3,13 +3,13 @@ come from."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tests.effort import TIMES
 from tracer.ops.bound import Bound, Violation
 from tracer.ops.call import At, Call
 from tracer.ops.refusal import Refusal
@@ -19,7 +19,7 @@ from tracer.sentences import gaps, render
 
 Function = Callable[..., Any]
 
-DEPTH = int(os.environ.get("SHAPEWALK_DEEP", "1"))
+DEPTH = TIMES
 """How many times more random calls than in everyday tests."""
 
 

@@ -3,7 +3,6 @@ ones."""
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -11,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tests.effort import TIMES
 from tracer.ops.spec import TABLE
 
 Sample = Callable[["Draw"], tuple[Any, ...]]
 """Gives (function, *args); keyword arguments are a dictionary at the end."""
 
-DEEP = int(os.environ.get("SHAPEWALK_DEEP", "1"))
+DEEP = TIMES
 """How many times as many calls are tried."""
 
 

@@ -21,6 +21,7 @@ from modules import LESSONS, lesson
 from modules.lesson import run as run_lesson
 from modules.lesson import with_formulas
 from tests import models
+from tests.effort import TIMES
 from tracer import Step, TensorNote, Trace, trace
 from tracer.document import Bound, Slice, TensorAt
 from tracer.views.changes import Explanation, explain, labels
@@ -523,7 +524,7 @@ def rearrangements(draw: st.DrawFn) -> tuple[tuple[int, ...], list[str]]:
     return shape, steps
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150 * TIMES, deadline=None)
 @given(rearrangements())
 def test_letters_follow_the_elements(case: tuple[tuple[int, ...], list[str]]) -> None:
     """Every element holds its place in the input; where a letter of the input stands behind a
@@ -568,7 +569,7 @@ def test_letters_are_followed_through_most_rearrangements() -> None:
 SIZES = st.integers(1, 5)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100 * TIMES, deadline=None)
 @given(
     shape=st.lists(SIZES, min_size=1, max_size=4),
     name=st.sampled_from(["mean", "sum", "amax", "nansum", "argmax", "logsumexp"]),
@@ -601,7 +602,7 @@ def test_reductions_are_told_dimension_by_dimension(
     assert list(told.outputs[0]) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100 * TIMES, deadline=None)
 @given(shape=st.lists(SIZES, min_size=1, max_size=4), data=st.data())
 def test_broadcasting_is_told_operand_by_operand(shape: list[int], data: st.DataObject) -> None:
     other = [data.draw(st.sampled_from([size, 1])) for size in shape]
@@ -619,7 +620,7 @@ def test_broadcasting_is_told_operand_by_operand(shape: list[int], data: st.Data
     assert [line for line in told.changes if "stretched" in line] == stretched
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100 * TIMES, deadline=None)
 @given(shape=st.lists(st.integers(0, 5), min_size=1, max_size=4), data=st.data())
 def test_indexing_is_told(shape: list[int], data: st.DataObject) -> None:
     entries = []
@@ -640,7 +641,7 @@ def test_indexing_is_told(shape: list[int], data: st.DataObject) -> None:
     assert told[0].summary.count(":") == 1 or told[0].summary.startswith("Shape kept"), (text, out)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * TIMES, deadline=None)
 @given(
     size=st.integers(1, 12),
     kernel=st.integers(1, 4),
@@ -732,7 +733,7 @@ def damaged(found: Trace, chance: random.Random) -> Trace:
     )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20 * TIMES, deadline=None)
 @given(st.integers(0, 2**32))
 def test_nothing_that_a_trace_may_hold_makes_it_fail(seed: int) -> None:
     chance = random.Random(seed)

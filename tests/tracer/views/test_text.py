@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from modules import LESSONS
 from modules.lesson import Lesson
 from tests import models
+from tests.effort import TIMES
 from tests.tracer.views.small import Chains, Fails, Refuses, Repeats
 from tests.tracer.views.symbolic import formula, with_formulas
 from tracer import Trace, trace
@@ -448,7 +449,7 @@ def poisoned(value: Any, chance: random.Random) -> Any:
     return value
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15 * TIMES, deadline=None)
 @given(st.integers(0, 2**32))
 def test_no_text_of_a_trace_commands_the_terminal(seed: int) -> None:
     chance = random.Random(seed)
