@@ -31,6 +31,8 @@ def _two(call: Call) -> tuple[int, int]:
 
 
 _WORDS = {
+    "how far from right the order of the pairs is": "margin_ranking_loss",
+    "how much nearer the wrong one is than the right one": "triplet_margin_loss",
     "how badly the scores fit the classes": "cross_entropy nll_loss",
     "how large the squared differences are": "mse_loss",
     "how large the differences are": "l1_loss smooth_l1_loss huber_loss",
@@ -70,6 +72,43 @@ operation(
     bind=_compared,
     words=_words,
 )
+
+# --- pairs and triples ---------------------------------------------------------------------------
+
+
+def _ranked(call: Call) -> Bound:
+    """`margin_ranking_loss`: three tensors of one number of dimensions."""
+    three = _three(call, "input1", "input2", "target")
+    ranks = {call.operands[each].rank for each in three}
+    if len(ranks) > 1:
+        odd = next(n for n in three[1:] if call.operands[n].rank != call.operands[three[0]].rank)
+        rank = call.operands[three[0]].rank
+        raise refuse("rank", *all_marks(call, odd), rank=rank, ranks=(rank,), at=odd)
+    dims, ties = broadcast(call, three)
+    return Bound(call, _left(call, dims), ties)
+
+
+def _triple(call: Call) -> Bound:
+    """`triplet_margin_loss`: the distances go along the last dimension."""
+    three = _three(call, "anchor", "positive", "negative")
+    rank = call.operands[three[0]].rank
+    for each in three[1:]:
+        if call.operands[each].rank != rank:
+            raise refuse("rank", *all_marks(call, each), rank=rank, ranks=(rank,), at=each)
+    dims, ties = broadcast(call, three)
+    return Bound(call, _left(call, dims[:-1]), ties)
+
+
+def _three(call: Call, *names: str) -> tuple[int, int, int]:
+    first, second, third = (call.tensor(name) for name in names)
+    if first is None or second is None or third is None:
+        raise Unclear
+    return first, second, third
+
+
+operation("margin_ranking_loss", bind=_ranked, words=_words)
+operation("triplet_margin_loss", bind=_triple, words=_words)
+layers(margin_ranking_loss="MarginRankingLoss", triplet_margin_loss="TripletMarginLoss")
 
 # --- yes or no -----------------------------------------------------------------------------------
 

@@ -40,6 +40,12 @@ def yes_or_no(draw: Draw, name: str) -> Sample:
     return getattr(F, name), (x, target), reduction(draw)
 
 
+def triple(draw: Draw, name: str) -> Sample:
+    sizes = [draw.randint(1, 4) for _ in range(draw.randint(0, 3))]
+    three = (near(draw, *(1 if draw.random() < 0.1 else size for size in sizes)) for _ in range(3))
+    return getattr(F, name), tuple(three), reduction(draw)
+
+
 def classes(draw: Draw, name: str) -> Sample:
     count = draw.randint(1, 4)
     batch = [draw.randint(1, 3)] if draw.random() < 0.9 else []
@@ -67,6 +73,10 @@ SAMPLES: dict[str, Callable[[Draw], Sample]] = {
         name: lambda draw, name=name: yes_or_no(draw, name)
         for name in ("binary_cross_entropy", "binary_cross_entropy_with_logits")
     },
+    **{
+        name: lambda draw, name=name: triple(draw, name)
+        for name in ("margin_ranking_loss", "triplet_margin_loss")
+    },
     **{name: lambda draw, name=name: classes(draw, name) for name in ("cross_entropy", "nll_loss")},
 }
 # The same under the names that torch has for its inside.
@@ -90,6 +100,9 @@ def test_losses_flow() -> None:
     for function in (F.mse_loss, F.binary_cross_entropy):
         assert check_permuted(function, x, y, **apart) == 3
         assert check_resized(function, *(t.to("meta") for t in (x, y)), **apart) == 3
+    z = torch.rand(3, 4, 5).double()
+    assert check_permuted(F.margin_ranking_loss, x, y, z, **apart) == 3
+    assert check_permuted(F.triplet_margin_loss, x, y, z, **apart) == 3
     named = torch.randint(0, 4, (3, 5))
     assert check_permuted(F.cross_entropy, x, named, ordered=[At(0, 1)], **apart) == 2
     assert check_permuted(F.cross_entropy, x, y, **apart) == 3
