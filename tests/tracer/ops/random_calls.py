@@ -28,7 +28,7 @@ def spoiled(draw: random.Random, shape: list[int] | tuple[int, ...], chance: flo
 def to_lay(draw: random.Random, shape: list[int]) -> list[int]:
     """A shape that broadcasts to another, or nearly does."""
     mine = [1 if draw.random() < 0.2 else size for size in shape[draw.randint(0, len(shape)) :]]
-    return spoiled(draw, mine, 0.08)
+    return spoiled(draw, mine, 0.15)
 
 
 def axis(draw: random.Random, rank: int) -> int:
