@@ -1,4 +1,5 @@
-"""Runs all tests: `python -m tests.run`, or `python -m tests.run --deep` with many more examples.
+"""Runs all tests: `python -m tests.run`, or `python -m tests.run --deep` with many more examples
+and those marked `deep`.
 
 Those that compute and those in the browser, which wait more than they compute, run side by side.
 Both run to their end even when the other has failed; the status is 0 when both have passed.
@@ -14,8 +15,8 @@ import tempfile
 from typing import IO
 
 PARTS = {
-    "computed": ["--ignore=tests/browser", "--numprocesses=auto", "--dist=loadfile"],
-    "in the browser": ["tests/browser", "--numprocesses=2", "--dist=loadfile"],
+    "computed": ["--ignore=tests/browser", "--numprocesses=auto", "--dist=worksteal"],
+    "in the browser": ["tests/browser", "--numprocesses=2", "--dist=worksteal"],
 }
 DEEP = "40"
 """How many times as many examples `--deep` draws; more with SHAPEWALK_TIMES=..."""
@@ -24,7 +25,7 @@ DEEP = "40"
 def main(arguments: list[str]) -> int:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     if "--deep" in arguments:
-        arguments.remove("--deep")
+        arguments = [*(each for each in arguments if each != "--deep"), "-m", ""]
         environment.setdefault("SHAPEWALK_TIMES", DEEP)
     failed = []
     with contextlib.ExitStack() as files:

@@ -32,6 +32,14 @@ def checked_claims(key: str) -> tuple[CheckedClaim, ...]:
 
 
 def shapes_only(chosen: Lesson, preset: Preset) -> Trace:
+    """One run of each preset for all that look at it."""
+    return _shapes_only(chosen.key, preset.name)
+
+
+@functools.cache
+def _shapes_only(key: str, name: str) -> Trace:
+    chosen = lesson(key)
+    preset = chosen.preset(name)
     return run(chosen, chosen.settings(preset.name), values=False, training=preset.training)
 
 

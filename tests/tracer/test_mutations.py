@@ -244,6 +244,7 @@ def test_the_recorder_as_it_is_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert failures(modified(None), monkeypatch, len(CHECKS)) == []
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_a_broken_recorder_is_noticed(mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
     assert failures(modified(mutation), monkeypatch, 1)

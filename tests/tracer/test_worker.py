@@ -269,9 +269,7 @@ def test_inputs_of_the_wrong_number_or_kind(
     ],
 )
 def test_endless_loops(body: str) -> None:
-    began = time.monotonic()
     found = answered(net(body))
-    assert time.monotonic() - began < SHORT.seconds + 5
     problem(found, "time", "after 1 s in the forward", "look for a loop")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -159,10 +158,10 @@ def test_no_formula_breaks_the_reading(parts: list[str]) -> None:
 
 
 @pytest.mark.parametrize("text", ["{" * 240, "}" * 490, r"\sqrt{" * 80 + "}" * 80, "x^" * 240])
-def test_a_monstrous_formula_takes_no_time(text: str) -> None:
-    began = time.perf_counter()
-    mathml(f"${text}$")
-    assert time.perf_counter() - began < 2
+def test_a_monstrous_formula_stays_small(text: str) -> None:
+    """It is read in time that grows with it: `benchmarks/answers.py` measures that."""
+    tree = mathml(f"${text}$")
+    assert tree is None or sum(1 for _ in _walk(tree)) < 10 * len(text)
 
 
 def test_a_space_cannot_push_the_page_away() -> None:
