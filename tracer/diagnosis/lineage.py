@@ -199,34 +199,10 @@ _Made = tuple[str, list[tuple[TensorNote, int]]]
 
 def _made(step: Step, note: TensorNote, dim: int) -> _Made:
     """How `step` made dimension `dim` of `note`, and of what."""
-    op = short_op(step)
-    rank = len(note.shape)
-    weights = [n for n in step.inputs if n.kind == "parameter"]
     given = [n for n in step.inputs if n.kind not in ("parameter", "buffer")]
     if not step.inputs:
         return "new", []
-    x = given[0] if given else step.inputs[0]
-
-    if op in ("lstm", "gru", "rnn"):
-        return _recurrent(step, x, note, dim, weights)
-    if op == "multiheadattention":
-        if step.outputs and note.id == step.outputs[0].id and len(x.shape) == rank:
-            return "same", [(x, dim)]
-        return "unknown", [(x, min(dim, len(x.shape) - 1))]
     return _elementwise(step, note, dim, given or list(step.inputs))
-
-
-def _recurrent(
-    step: Step, x: TensorNote, note: TensorNote, dim: int, weights: list[TensorNote]
-) -> _Made:
-    if step.outputs and note.id == step.outputs[0].id and len(x.shape) == len(note.shape):
-        if dim == len(note.shape) - 1:
-            return "weight", [(w, 0) for w in weights[:1]]
-        return "same", [(x, dim)]
-    batch = 0 if flag(step, "batch_first") else 1
-    if len(note.shape) == 3 and dim == 1 and len(x.shape) == 3:
-        return "same", [(x, batch)]
-    return "weight", [(w, 0) for w in weights[:1]]
 
 
 def _elementwise(step: Step, note: TensorNote, dim: int, given: list[TensorNote]) -> _Made:

@@ -34,6 +34,8 @@ class Dim:
     - `reduced`: one value is left of the sources
     - `new`: made by the operation, whether copied, counted or given by an argument
 
+    Mixed dimensions that the same weight makes of the same dimension are one, each `times` times
+    over (a state in two directions).
     `hint` is a letter a reader would expect for a new dimension, `kind` whether it holds
     channels or places.  `moved` is true where the entries change places along the dimension (a
     flip, a roll, a sort), so that the size is handed on and the order is not; `given` where an
@@ -50,6 +52,7 @@ class Dim:
     start: Size = 0
     stop: Size = 0
     step: Size = 1
+    times: int = 1
     hint: str = ""
     kind: str = ""
     moved: bool = False
@@ -119,7 +122,8 @@ class Bound:
     `results` are the dimensions of each result, empty when `violation` says why there is none.
     `ties` are pairs of operands' dimensions that are one: contracted, added, indexed together.
     `roles` names dimensions of weights that are known by what they do, such as a kernel's height
-    (`kh`).  `letters` are the sizes by the letters of the entry's pattern.
+    (`kh`), `stacked` those that hold a made dimension several times over, as the gates of a
+    recurrent layer do.  `letters` are the sizes by the letters of the entry's pattern.
     """
 
     call: Call
@@ -128,6 +132,7 @@ class Bound:
     roles: Mapping[At, str] = field(default_factory=dict)
     letters: Mapping[str, Size] = field(default_factory=dict)
     violation: Violation | None = None
+    stacked: Mapping[At, tuple[Dim, int]] = field(default_factory=dict)
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -171,16 +176,21 @@ def reduced(*sources: At) -> Dim:
     return Dim(1, REDUCED, sources)
 
 
-def broadcast(call: Call, operands: Sequence[int]) -> tuple[Dims, tuple[tuple[At, At], ...]]:
+def broadcast(
+    call: Call, operands: Sequence[int], but: int = 0, kind: str = "broadcast"
+) -> tuple[Dims, tuple[tuple[At, At], ...]]:
     """The operands laid against each other from the right, as torch does; and what is tied.
 
+    Args:
+        but: how many dimensions, the last ones, are left out.
+
     Raises:
-        Refused: kind `broadcast`, with the two dimensions at odds.
+        Refused: of this kind, with the two dimensions at odds.
     """
     rank = max((call.operands[index].rank for index in operands), default=0)
     dims: list[Dim] = []
     ties: list[tuple[At, At]] = []
-    for back in range(1, rank + 1):
+    for back in range(1 + but, rank + 1):
         met = [
             At(index, call.operands[index].rank - back)
             for index in operands
@@ -192,9 +202,7 @@ def broadcast(call: Call, operands: Sequence[int]) -> tuple[Dims, tuple[tuple[At
             if differ(sizes[wide[0]], sizes[n]):
                 a, b = met[wide[0]], met[n]
                 one, two = sizes[wide[0]], sizes[n]
-                raise refuse(
-                    "broadcast", mark(call, a, two), mark(call, b, one), wanted=two, found=one
-                )
+                raise refuse(kind, mark(call, a, two), mark(call, b, one), wanted=two, found=one)
             ties.append((met[wide[0]], met[n]))
         dims.append(Dim(sizes[wide[0]], SAME, tuple(met[n] for n in wide)))
     return tuple(reversed(dims)), tuple(reversed(ties))

@@ -56,7 +56,6 @@ KINDS: dict[str, Kind] = {
         Kind("features", said("{who} needs the features it was made for"), _SIZES),
         Kind("width", said("{who} needs the last size that it was made for"), _SIZES),
         Kind("rank", said("{who} needs another number of dimensions"), _ORDER),
-        Kind("empty", said("{who} needs at least one entry along its dimensions"), _SHAPES),
         Kind("kernel", said("{who} needs its window to fit into its padded input"), _SHAPES),
         Kind("padding", said("{who} needs padding that its input allows"), _SHAPES),
         Kind("single", said("{who} needs several values for each channel in training"), _SHAPES),

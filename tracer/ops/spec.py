@@ -261,7 +261,7 @@ def bind(call: Call) -> Bound | None:
             facts = {**violation.facts, **entry.clues(call, violation)}
             violation = replace(violation, facts=facts)
         return Bound(call, violation=violation)
-    except Unclear:
+    except (Unclear, IndexError):  # an operand of a damaged file may lack a dimension
         return None
 
 

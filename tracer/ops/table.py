@@ -5,6 +5,7 @@ from __future__ import annotations
 from tracer.document import Step
 from tracer.ops import (
     affine_grid,
+    attention,
     convolution,
     create,
     einsum,
@@ -21,6 +22,7 @@ from tracer.ops import (
     permute,
     pool,
     product,
+    recurrent,
     reduce,
     repeat,
     reshape,
@@ -51,6 +53,7 @@ __all__ = [
 
 FAMILIES = (
     affine_grid,
+    attention,
     convolution,
     create,
     einsum,
@@ -67,6 +70,7 @@ FAMILIES = (
     permute,
     pool,
     product,
+    recurrent,
     reduce,
     repeat,
     reshape,

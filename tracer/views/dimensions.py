@@ -424,11 +424,14 @@ class _Follower:
         self.unseen = frozenset(n for n, note in enumerate(inputs) if note not in known)
         self.weights: dict[At, Dim] = {}
         self.groups: dict[tuple[tuple[At, ...], tuple[int, ...]], list[Dim] | None] = {}
+        self.mixes: dict[tuple[tuple[At, ...], At | None, int], Dim] = {}
 
     def results(self) -> list[Dims]:
         results = [tuple(self._made(dim) for dim in dims) for dims in self.bound.results]
         for at, letter in self.bound.roles.items():
             self.weights[at] = self.atoms.role(letter, self.inputs[at.operand].shape[at.dim])
+        for at, (made, times) in self.bound.stacked.items():
+            self.weights[at] = self._several(self._made(made), times)
         for first, second in self.bound.ties:
             if second.operand in self.unseen and first.operand not in self.unseen:
                 self.weights.setdefault(second, self._dim(first))
@@ -461,13 +464,7 @@ class _Follower:
                 self.atoms.same(found[0], other)
             return next((each for each in found if each), ())
         if dim.how == "mixed":
-            mixed = (
-                self.atoms.derive(self._dim(dim.replaces), size, "channel")
-                if dim.replaces is not None
-                else self.atoms.new(size, dim.hint, dim.kind or "channel")
-            )
-            self.weights |= dict.fromkeys(dim.sources, mixed)
-            return mixed
+            return self._mixed(dim)
         if dim.how == "resized":
             return self.atoms.derive(self._dim(dim.sources[0]), size, dim.kind or "place")
         if dim.how == "piece":
@@ -483,6 +480,21 @@ class _Follower:
 
     def _size(self, at: At) -> int:
         return self.inputs[at.operand].shape[at.dim]
+
+    def _mixed(self, dim: ops.Dim) -> Dim:
+        size = dim.size // dim.times
+        key = dim.sources, dim.replaces, size
+        if key not in self.mixes or not dim.sources:
+            self.mixes[key] = (
+                self.atoms.derive(self._dim(dim.replaces), size, "channel")
+                if dim.replaces is not None
+                else self.atoms.new(size, dim.hint, dim.kind or "channel")
+            )
+            self.weights |= dict.fromkeys(dim.sources, self.mixes[key])
+        return self._several(self.mixes[key], dim.times)
+
+    def _several(self, dim: Dim, times: int) -> Dim:
+        return self.atoms.total([dim] * times) if times > 1 else dim
 
     def _grouped(self, dim: ops.Dim) -> Dim:
         key = dim.sources, dim.group

@@ -14,10 +14,10 @@ from tracer.ops.names import is_reflected, op_name, shape_text
 from tracer.ops.say import Spoken
 from tracer.ops.table import TABLE, bound_step
 from tracer.views.dimensions import Known
-from tracer.views.rules import layers, products
+from tracer.views.rules import layers
 from tracer.views.rules.case import RULES, Case, Told, Unclear, dtype_of, some_shapes
 
-__all__ = ["Told", "layers", "products", "tell"]
+__all__ = ["Told", "layers", "tell"]
 
 _HEADS = frozenset(
     ["torch", "Tensor", "F", "nn", "torch.special", "torch.nn.functional", "torch.functional"]
