@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tracer.ops.algebra import clash, differ, known, product
+from tracer.ops.algebra import differ, is_one, known, product
 from tracer.ops.bound import (
     NEW,
     SAME,
@@ -94,11 +94,14 @@ def _masked(call: Call, scores: Dims) -> tuple[tuple[At, At], ...]:
     if call.flag("is_causal"):
         raise refuse("arguments", at=index)
     mask, wanted = call.operands[index], tuple(dim.size for dim in scores)
-    broken = clash(wanted, mask.shape)
-    if broken is not None or mask.rank > len(scores):
-        at = At(index, broken[1] if broken is not None else 0)
-        size = wanted[broken[0]] if broken is not None else None
-        raise refuse("mask", mark(call, at, size), wanted=wanted, found=mask.shape, at=index)
+    odd = [
+        (At(index, mask.rank - back), wanted[-back])
+        for back in range(1, min(mask.rank, len(wanted)) + 1)
+        if not is_one(mask.shape[-back]) and differ(mask.shape[-back], wanted[-back])
+    ]
+    if odd or mask.rank > len(scores):
+        marked = mark(call, *(odd[0] if odd else (At(index, 0),)))
+        raise refuse("mask", marked, wanted=wanted, found=mask.shape, at=index)
     query = call.operands[call.position("query")]
     if mask.dtype not in ("bool", query.dtype):
         raise refuse("dtype", at=index, query_dtype=query.dtype, mask_dtype=mask.dtype)

@@ -99,7 +99,15 @@ def bound_step(step: Step) -> Bound | None:
         return None
     made = found.shapes
     recorded = tuple(result.shape for result in call.results) if call is not None else ()
-    return found if recorded and made == recorded else None
+    return found if recorded and made == recorded and _is_whole(found) else None
+
+
+def _is_whole(found: Bound) -> bool:
+    """Whether all dimensions that it names are there: a file may be damaged."""
+    named = [at for dims in found.results for dim in dims for at in dim.sources]
+    named += [at for pair in found.ties for at in pair]
+    named += [*found.roles, *found.stacked]
+    return all(at.dim < found.call.operands[at.operand].rank for at in named)
 
 
 def shares_memory(step: Step) -> bool:
