@@ -190,10 +190,6 @@ def short_op(step: Step) -> str:
     return op_name(step.op).lower()
 
 
-def flag(step: Step, name: str) -> bool:
-    return f"{name}=True" in step.arguments
-
-
 _Made = tuple[str, list[tuple[TensorNote, int]]]
 
 

@@ -16,11 +16,6 @@ from tracer.diagnosis.rules import (
 )
 from tracer.ops.names import shape_text
 
-# --- pooling and resizing ------------------------------------------------------------------------
-
-
-# --- embedding -----------------------------------------------------------------------------------
-
 
 def _whole(tensor: Tensor) -> bool:
     if tensor.is_meta or not tensor.is_floating_point():
