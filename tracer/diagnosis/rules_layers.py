@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.rules import (
     Case,
     dims,
-    kind_of,
     rule,
 )
 from tracer.ops.names import shape_text

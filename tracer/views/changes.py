@@ -1,6 +1,6 @@
 """What each step did to the shapes, in words, with a letter for each dimension.
 
-The words come from `rules`, the letters from `dimensions`.
+The words come from `words`, the letters from `dimensions`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from tracer.document import Step, TensorNote, Trace, with_notes
 from tracer.views.dimensions import Dims, Known, Shape
-from tracer.views.rules import Told, tell
+from tracer.views.words import Told, tell
 
 
 @dataclass(frozen=True)
