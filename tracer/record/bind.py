@@ -96,7 +96,8 @@ class _Form:
     """How one way of calling a function names its arguments.
 
     `positional` are the names in order; the one at `rest` takes all that follow as one tuple.
-    `template` has every name in the order of the signature, with its default or `_MISSING`.
+    `template` has every name in the order of the signature, with its default or `_MISSING`;
+    `defaults` are those that have one.
     """
 
     positional: tuple[str, ...]
@@ -104,23 +105,36 @@ class _Form:
     template: Mapping[str, Any]
     aliases: Mapping[str, str]
     types: Mapping[str, str]
+    defaults: tuple[tuple[str, Any], ...]
     then: Callable[[dict[str, Any]], None] | None = None
 
     def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         names = self.positional
-        bound = dict(self.template)
         if self.rest is not None and len(args) > self.rest:
-            given: Any = tuple(args[self.rest :])
-            args = (*args[: self.rest], given)
-        bound.update(zip(names, args, strict=False))
-        for position, value in enumerate(args[len(names) :], start=len(names)):
-            bound[f"argument {position}"] = value
+            args = (*args[: self.rest], tuple(args[self.rest :]))
+        bound = dict(zip(names, args, strict=False))
+        for position in range(len(names), len(args)):
+            bound[f"argument {position}"] = args[position]
         for name, value in kwargs.items():
             bound[self.canonical(name)] = value
-        return {name: value for name, value in bound.items() if value is not _MISSING}
+        for name, value in self.defaults:
+            if name not in bound:
+                bound[name] = value
+        return bound
 
     def canonical(self, name: str) -> str:
         return self.aliases.get(name, _ALIASES.get(name, name))
+
+
+def _made(
+    positional: Sequence[str],
+    rest: int | None,
+    template: Mapping[str, Any],
+    aliases: Mapping[str, str],
+    types: Mapping[str, str],
+) -> _Form:
+    defaults = tuple([(name, each) for name, each in template.items() if each is not _MISSING])
+    return _Form(tuple(positional), rest, template, aliases, types, defaults)
 
 
 # --- finding the form ------------------------------------------------------------------------
@@ -251,9 +265,9 @@ def _schema_forms(schemas: Sequence[Any], method: bool, function: str) -> Iterat
         aliases = {**names, **_FUNCTION_ALIASES.get(function, {})}
         template = {names[each.name]: _default(each) for each in arguments}
         types = {names[each.name]: _type(each) for each in arguments}
-        yield _Form(positional, None, template, aliases, types)
+        yield _made(positional, None, template, aliases, types)
         if many or function == "einsum":
-            yield _Form(positional, own if many else 1, template, aliases, types)
+            yield _made(positional, own if many else 1, template, aliases, types)
 
 
 _LISTS = frozenset(["List[int]", "List[Tensor]"])
@@ -294,7 +308,7 @@ def _hand_form(text: str) -> _Form:
     literals = {"None": None, "False": False}
     pairs = [word.partition("=")[::2] for word in text.split()]
     template = {name: literals[value] if value else _MISSING for name, value in pairs}
-    return _Form(tuple(template), None, template, {}, {})
+    return _made(tuple(template), None, template, {}, {})
 
 
 def _signature(function: Any) -> inspect.Signature | None:
@@ -320,7 +334,7 @@ def _signature_form(signature: inspect.Signature, aliases: Mapping[str, str]) ->
         template[name] = parameter.default if given else _MISSING
         if parameter.kind is parameter.VAR_POSITIONAL:
             template[name] = ()
-    return _Form(tuple(positional), rest, template, aliases, {})
+    return _made(positional, rest, template, aliases, {})
 
 
 # --- which values torch takes for which type ---------------------------------------------------
@@ -460,7 +474,7 @@ def bind_layer(
         )
         _forms[forward] = form
     bound = form.named((None, *args), kwargs)
-    del bound["self"]
+    bound.pop("self", None)
     own = {**module.__dict__, **module._parameters, **module._buffers}
     # Its own last: an argument of the forward may be called as a setting is (`output_size`).
     for name in ("training", *_settings[kind], *module._parameters, *module._buffers):
