@@ -3,7 +3,6 @@ other dtypes."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from tracer.document import TensorAt
@@ -383,7 +382,8 @@ def pair_words(step: Spoken, texts: tuple[str, str, str]) -> Told:
 def _with_number(call: Call, template: str) -> str:
     number = call.get("other", "exponent", "value", "input")
     # No float is as large as some whole numbers.
-    if type(number) not in (int, float) or not template or abs(number) > sys.float_info.max:
+    huge = type(number) is int and abs(number) >= 2**63
+    if type(number) not in (int, float) or not template or huge:
         return "calculated value by value"
     if template == "every value raised to the power {}" and number == 2:
         return "every value squared"

@@ -236,7 +236,7 @@ def _one_hot(call: Call) -> Bound:
         if low < 0 or (not counted and not below(high, classes)):
             raise refuse("range", wanted=high + 1, found=classes, low=low, high=high)
     if counted:
-        need(span is not None or bool(call.results))
+        need(span is not None or (bool(call.results) and call.results[0].rank > 0))
         classes = high + 1 if span is not None else call.results[0].shape[-1]
     elif below(classes, 1):
         raise refuse("arguments", argument="num_classes", value=classes, least=1)

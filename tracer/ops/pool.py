@@ -6,7 +6,7 @@ from typing import Any
 
 from tracer.ops.algebra import below, known, product
 from tracer.ops.bound import RESIZED, Bound, Dim, Dims, all_marks, mark, refuse
-from tracer.ops.call import At, Call, Shape, Size, Unclear, need
+from tracer.ops.call import At, Call, Shape, Size, Unclear, is_size, need
 from tracer.ops.refusal import Count, Refusal, Report, Said, said
 from tracer.ops.reports import setting_report
 from tracer.ops.say import Spoken, Told, effect_text, times_text
@@ -108,6 +108,7 @@ def _adaptive(call: Call) -> Bound:
     value = call.get("output_size")
     each = value if isinstance(value, tuple | list) else (value,) * n
     need(len(each) in (1, n))
+    need(all(part is None or is_size(part) for part in each))
     each = tuple(each) * (n // len(each))
     sizes = call.operands[0].shape[first:]
     places = []

@@ -25,7 +25,7 @@ from tracer.ops.bound import (
     same,
     too_small,
 )
-from tracer.ops.call import At, Call, Size, Unclear
+from tracer.ops.call import At, Call, Size, Unclear, need
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
 from tracer.ops.say import Spoken, Told, capital, ordinal, some_shapes
 from tracer.ops.spec import operation
@@ -270,7 +270,8 @@ def _sum_of(call: Call, counts: int, axis: int | None, size: Size) -> Size:
             "index", mark(call, At(counts, 0), size), *met, wanted=size, found=number, at=counts
         )
     if call.results:
-        return call.results[0].shape[0 if axis is None else axis]
+        need(call.results[0].rank > (axis or 0))
+        return call.results[0].shape[axis or 0]
     if given.values is None:
         raise Unclear
     total = given.values.total()

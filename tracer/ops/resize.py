@@ -43,6 +43,7 @@ def _interpolate(call: Call) -> Bound:
         at = At(0, 2 + k)
         if size is not None:
             made = size[k] if isinstance(size, tuple | list) else size
+            need(is_size(made))
             places.append(placed(call, at, made))
         else:
             made = _scaled(own, factor[k] if isinstance(factor, tuple | list) else factor)
@@ -61,12 +62,16 @@ def _mode(call: Call) -> str:
     return mode or "nearest"
 
 
+_LARGE = 2**63  # what torch has no number for
+
+
 def _scaled(size: Size, factor: Any) -> Size:
     """⌊size · factor⌋, as torch works it out in floating point."""
     need(isinstance(factor, int | float) and not isinstance(factor, bool))
+    need(abs(factor) < _LARGE)
     if factor == int(factor):
         return size * int(factor)
-    need(known(size))
+    need(known(size) and size < _LARGE)
     return math.floor(float(size) * factor)
 
 
@@ -336,6 +341,7 @@ def _amounts(call: Call) -> Shape:
     """Pairs (before, after), from the last dimension on."""
     value = call.get("pad", "padding")
     if isinstance(value, tuple | list):
+        need(all(map(is_size, value)))
         return tuple(value)
     need(bool(call.layer))
     return (call.size("padding"),) * (2 * int(call.layer[-2]))

@@ -215,16 +215,19 @@ def _function(step: Step) -> Iterator[tuple[str, Value]]:
 def _layer(step: Step, kind: str) -> Iterator[tuple[str, Value]]:
     """The settings that a layer prints of itself, and its weights by the names they have in it."""
     plain, named = _read(step.arguments)
-    owned = [note.kind in ("parameter", "buffer") for note in step.inputs]
-    given = [position for position, is_owned in enumerate(owned) if not is_owned]
+    given: list[int] = []
     own: dict[str, Value] = {}
     for position, note in enumerate(step.inputs):
         path, _, name = note.name.rpartition(".")
-        if owned[position] and path == step.module:
+        if not f"{path}.".startswith(f"{step.module}."):
+            given.append(position)
+        elif path == step.module:
             own[name] = TensorAt(position)
     if "weight" in own and "bias" in named:
         named["bias"] = own.get("bias")
-    yield from zip(_FORWARDS.get(kind, ("input", "target")), map(TensorAt, given), strict=False)
+    if given[:1] == [0]:
+        names = _FORWARDS.get(kind, ("input", "target"))
+        yield from zip(names, map(TensorAt, given), strict=False)
     yield from _assigned(FORMS.get(kind, ()), plain, named, [])
     yield from own.items()
 
@@ -297,6 +300,8 @@ def _plain(value: Any) -> Value:
 
 def _indexing(step: Step) -> Iterator[tuple[str, Value]]:
     """`x[...]` and `x[...] = value`: tensors in the index are the operands behind the first."""
+    if not step.inputs or not step.arguments:
+        return
     yield "input", TensorAt(0)
     text, *rest = step.arguments
     index = _index(text, len(step.inputs))

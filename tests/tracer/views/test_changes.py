@@ -675,15 +675,39 @@ def test_windows_are_told(
 
 NAMES = sorted({step.op for _, found, _ in TRACES for step in found.walk()})
 TEXTS = sorted({text for _, found, _ in TRACES for step in found.walk() for text in step.arguments})
-VALUES: list[Any] = [
-    *(value for _, found, _ in TRACES for step in found.walk() for value in step.bound.values()),
-    *(None, True, -7, 10**400, 0, math.nan, 2.5, "", "?", (), (None,), ((2, 3), "?"), (0, 0, True)),
-    *(..., TensorAt(None), TensorAt(9), (TensorAt(0), 3), Slice(None, "?", 0)),
-]
 HOSTILE = ["dim=", "dim=99", "-7", "(((", "[0", "'" * 9, "dim=[1, 1]", "\x1b[31m", "dim=None",
            "[...]", "[tensor, tensor]", "[:, ::-1]", "1" * 390, "dim=(0, True)", "=", "shape=()",
            "{1: 2}", "kernel_size=-1", "stride=0", "groups=0", "k=-1", "equation='...,...->...'",
            "'i,j->k'", "dims=(0, 0)", "[None, None]", "size=0", "step=0", "\ud800"]  # fmt: skip
+
+BOUND = [pair for _, found, _ in TRACES for step in found.walk() for pair in step.bound.items()]
+HOSTILE_VALUES: list[Any] = [
+    None, True, 0, -1, 1, 7, 10**400, 1.5, math.inf, math.nan, "", "ij,jk->ik", "same", "...,->",
+    (), (1, 1), (0, -1), (2, None), ((1, 2), (3,)), (True,), ((((),),),), Ellipsis,
+    (Ellipsis, Ellipsis), (Slice(None, None, 0),), (Slice(9, 1, -1), None), (Slice("a", (), 1.5),),
+    TensorAt(None), (TensorAt(None),), TensorAt(0), (TensorAt(0),) * 3,
+]  # fmt: skip
+
+
+def rebound(old: Bound, tensors: int, chance: random.Random) -> Bound:
+    """Arguments exchanged at random; references to tensors stay inside, as in a file."""
+
+    def inside(value: Any) -> Any:
+        if isinstance(value, TensorAt):
+            given = value.index is not None and value.index < tensors
+            return value if given else TensorAt(None)
+        return tuple(map(inside, value)) if isinstance(value, tuple) else value
+
+    pairs = list(old.items())
+    if chance.random() < 0.5:
+        pairs += chance.choices(BOUND, k=3)
+    changed = {}
+    for name, value in pairs:
+        if chance.random() < 0.3:
+            value = chance.choice(HOSTILE_VALUES)
+        if chance.random() < 0.8:
+            changed[name] = inside(value)
+    return Bound(tuple(changed.items()))
 
 
 def damaged(found: Trace, chance: random.Random) -> Trace:
@@ -713,18 +737,15 @@ def damaged(found: Trace, chance: random.Random) -> Trace:
         arguments = old.arguments
         if chance.random() < 0.4:
             arguments = tuple(chance.choices(TEXTS + HOSTILE, k=chance.randrange(4)))
-        bound = old.bound
-        if chance.random() < 0.4:
-            bound = Bound(
-                tuple((name, chance.choice([value, *VALUES])) for name, value in bound.pairs)
-            )
+        # Without names, as in an old file, the texts are read.
+        named = chance.random() < 0.6
         return dataclasses.replace(
             old,
             op=chance.choice(NAMES) if chance.random() < 0.4 else old.op,
-            bound=bound,
             inputs=inputs,
             outputs=outputs,
             arguments=arguments,
+            bound=rebound(old.bound, len(inputs), chance) if named else Bound(),
             children=tuple(map(step, old.children)),
         )
 
