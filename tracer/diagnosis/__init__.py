@@ -10,7 +10,6 @@ from tracer.diagnosis import (  # noqa: F401 - the rules enter themselves
     python_errors,
     root,
     rules,
-    rules_layers,
 )
 from tracer.diagnosis.finding import Finding
 from tracer.document import Failure, Operand, Violation
