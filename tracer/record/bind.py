@@ -475,11 +475,15 @@ def bind_layer(
         _forms[forward] = form
     bound = form.named((None, *args), kwargs)
     bound.pop("self", None)
-    own = {**module.__dict__, **module._parameters, **module._buffers}
     # Its own last: an argument of the forward may be called as a setting is (`output_size`).
-    for name in ("training", *_settings[kind], *module._parameters, *module._buffers):
-        if name in own:
-            bound.setdefault(name, own[name])
+    bound.setdefault("training", module.training)
+    for own in (module._parameters, module._buffers):
+        for name, tensor in own.items():
+            bound.setdefault(name, tensor)
+    settings = module.__dict__
+    for name in _settings[kind]:
+        if name in settings:
+            bound.setdefault(name, settings[name])
     return bound
 
 
@@ -530,10 +534,11 @@ def plain(
     pairs: list[tuple[str, Value]] = []
     for name, value in bound.items():
         kind = type(value)
-        if name[0] == "_" or (value is None and name == "out"):
+        if name[0] == "_":
             continue
         if kind in _AS_THEY_ARE:
-            pairs.append((name, value))
+            if value is not None or name != "out":
+                pairs.append((name, value))
         elif kind in _MOSTLY:
             pairs.append((name, maker.value(value)))
         elif isinstance(value, type) and value in _PYTHON_TYPES:
@@ -557,10 +562,12 @@ def moved_operands(bound: Bound, positions: Sequence[int], own: Mapping[str, int
     def moved(name: str, value: Value) -> Value:
         if isinstance(value, TensorAt):
             return _at(own.get(name) if value.index is None else positions[value.index])
-        if type(value) is tuple:
-            return tuple([i if type(i) is int else moved(name, i) for i in value])
+        if type(value) is tuple and not _AS_THEY_ARE.issuperset(map(type, value)):
+            return tuple([moved(name, item) for item in value])
         return value
 
+    if not own and all(map(operator.eq, positions, range(len(positions)))):
+        return bound
     return Bound(tuple([(name, moved(name, value)) for name, value in bound.pairs]))
 
 
@@ -569,15 +576,17 @@ class _Plain:
 
     def __init__(self, tensors: Sequence[Tensor], number: Callable[[Any], int | float]) -> None:
         self.number = number
-        self.positions: dict[int, list[int]] = {}
-        for position, tensor in enumerate(tensors):
-            self.positions.setdefault(id(tensor), []).append(position)
+        self.tensors = tensors
+        self.positions = {id(tensor): position for position, tensor in enumerate(tensors)}
+        self.twice: dict[int, int] = {}
 
     def value(self, value: Any, depth: int = 0) -> Value:
         kind = type(value)
-        if kind in _AS_THEY_ARE or value is Ellipsis:
-            same: Value = value
-            return same
+        as_it_is: Value = value
+        if kind in _AS_THEY_ARE or (kind is float and value == value):
+            return as_it_is
+        if kind is tuple and len(value) <= _LONGEST and _AS_THEY_ARE.issuperset(map(type, value)):
+            return as_it_is
         if isinstance(value, Tensor):
             return self.tensor(value)
         if isinstance(value, str):
@@ -585,9 +594,10 @@ class _Plain:
         if isinstance(value, list | tuple):
             if depth > _DEEPEST or len(value) > _LONGEST:
                 return f"<{len(value)} values>"
-            return tuple(
-                [i if type(i) in _AS_THEY_ARE else self.value(i, depth + 1) for i in value]
-            )
+            return tuple([self.value(item, depth + 1) for item in value])
+        return as_it_is if value is Ellipsis else self.other(value, depth)
+
+    def other(self, value: Any, depth: int) -> Value:
         if isinstance(value, slice):
             return Slice(*(self.value(p, depth + 1) for p in (value.start, value.stop, value.step)))
         if isinstance(value, _NAMED):
@@ -598,11 +608,14 @@ class _Plain:
             return _text(value)
 
     def tensor(self, tensor: Tensor) -> TensorAt:
-        places = self.positions.get(id(tensor))
-        if not places:
-            return _at(None)
-        # One that is given twice stands in the operands twice.
-        return _at(places.pop(0) if len(places) > 1 else places[0])
+        position = self.positions.get(id(tensor))
+        if len(self.positions) < len(self.tensors) and position is not None:
+            # One that is given twice stands in the operands twice.
+            places = [place for place, each in enumerate(self.tensors) if each is tensor]
+            time = self.twice.get(position, 0)
+            self.twice[position] = time + 1
+            position = places[min(time, len(places) - 1)]
+        return _at(position)
 
 
 def _text(value: Any) -> str:
