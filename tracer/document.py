@@ -939,7 +939,7 @@ class _Reader:
             if kind == "size" and types == [int, int, int]:
                 return SizeAt(*parts)
             if kind == "count" and types == [int, str]:
-                return Count(*parts)
+                return Count(number=parts[0], thing=parts[1])
             whole = bool(types) and set(types[1:]) <= {int} and types[0] in (int, type(None))
             if kind == "shape" and whole:
                 return ShapeOf(tuple(parts[1:]), parts[0])

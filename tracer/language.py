@@ -6,8 +6,9 @@ calls of `said` in this package.
 
 from __future__ import annotations
 
+import ast
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,8 +96,39 @@ def extracted(paths: Iterable[Path], functions: Iterable[str], root: Path) -> di
 
 
 def texts() -> dict[str, str]:
-    """Every sentence of this package: {text: where it is}."""
-    return extracted(sorted(HERE.rglob("*.py")), ["said"], HERE)
+    """Every sentence of this package, and what is counted and listed in one: {text: where it is}.
+
+    Raises:
+        ValueError: a call's text or noun cannot be read off its place.
+    """
+    found = dict.fromkeys((", ", " and "), "sentences.py")
+    for path in sorted(HERE.rglob("*.py")):
+        where = path.relative_to(HERE).as_posix()
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call):
+                for text in _told_by(node, where):
+                    found.setdefault(text, where)
+    return found
+
+
+def _told_by(call: ast.Call, where: str) -> Iterator[str]:
+    name = call.func.id if isinstance(call.func, ast.Name) else ""
+    if name == "said":
+        yield from _read_off(call.args[0] if call.args else call, where)
+    elif name == "Count" and call.args:  # one that is read from a file gives names
+        for noun in _read_off(call.args[-1], where):
+            yield from (noun, f"{noun}s")
+
+
+def _read_off(node: ast.expr, where: str) -> Iterator[str]:
+    """A literal, or those of a choice."""
+    if isinstance(node, ast.IfExp):
+        yield from _read_off(node.body, where)
+        yield from _read_off(node.orelse, where)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    else:
+        raise ValueError(f"{where}:{node.lineno}: the text cannot be read off its place.")
 
 
 if __name__ == "__main__":

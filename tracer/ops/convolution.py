@@ -308,7 +308,7 @@ def _transposed_words(step: Spoken) -> Told:
 def _report(refusal: Refusal) -> Report | None:
     kind, facts = refusal.violation.kind, refusal.facts
     if kind == "kernel":
-        return _nothing_report(refusal) if "size" in facts else kernel_report(refusal, "kernel")
+        return _nothing_report(refusal) if "size" in facts else kernel_report(refusal, kernel=True)
     if kind == "rank":
         weight = facts["at"] == refusal.call.tensor("weight")
         return _weight_report(refusal) if weight else _rank_report(refusal)
@@ -358,28 +358,36 @@ def _rank_report(refusal: Refusal) -> Report:
         "least": n + 1,
         "over": Count(rank - n - 2, "dimension"),
     }
-    reason = "{x} is {shape}, with {has}. "
     if rank == 2 and n == 2:
-        reason = (
+        reason = said(
             "{x} is {shape}, with 2 dimensions, as after flattening or as a single picture. {who} "
-            "looks at neighbours in height and width and wants {layout}."
+            "looks at neighbours in height and width and wants {layout}.",
+            **values,
         )
     elif rank == n:
-        reason += (
-            "It lacks the channel dimension, and the batch dimension before it may be left out: "
-            "{who} wants {layout}."
+        reason = said(
+            "{x} is {shape}, with {has}. It lacks the channel dimension, and the batch dimension "
+            "before it may be left out: {who} wants {layout}.",
+            **values,
         )
     elif rank < n:
-        reason += "It lacks the channel dimension: {who} wants {layout}."
+        reason = said(
+            "{x} is {shape}, with {has}. It lacks the channel dimension: {who} wants {layout}.",
+            **values,
+        )
     else:
-        reason += "{who} wants {layout}: {over} too many. Fold or choose before it."
+        reason = said(
+            "{x} is {shape}, with {has}. {who} wants {layout}: {over} too many. Fold or choose "
+            "before it.",
+            **values,
+        )
     return Report(
         said(
             "{op} needs {wanted} dimensions {layout}, or {least} without the batch: {x} has "
             "{rank}.",
             **values,
         ),
-        (said(reason, **values),),
+        (reason,),
         said("Bring {x} to {layout} before {who}.", **values),
     )
 
@@ -401,14 +409,13 @@ def _channels_report(refusal: Refusal) -> Report:
         "is_built": refusal.is_built(),
         "has": Count(len(shape), "dimension"),
     }
-    made = (
-        "{is_built}, made for {wanted}"
-        if refusal.built
-        else "The weight {weight} is made for {wanted}"
-    )
     reason: list[Said] = [
         said(
-            made + ", and dimension {axis} of {x} {shape}, where channels are, is {found}.",
+            "{is_built}, made for {wanted}, and dimension {axis} of {x} {shape}, where channels "
+            "are, is {found}."
+            if refusal.built
+            else "The weight {weight} is made for {wanted}, and dimension {axis} of {x} {shape}, "
+            "where channels are, is {found}.",
             **values,
         )
     ]

@@ -114,12 +114,6 @@ def _dtype_report(refusal: Refusal) -> Report:
         "shape": refusal.shape(at),
         "dtype": facts["found_dtype"],
     }
-    reason = (
-        "{x} {shape} is {dtype}: `.long()` turns it into whole numbers, if it does hold tokens."
-        if facts["whole"]
-        else "{x} {shape} is {dtype}: its values are no whole numbers, so it does not hold tokens; "
-        "a linear layer takes such an input."
-    )
     return Report(
         said("{who} needs whole numbers (int64 or int32): {x} is {dtype}.", **values),
         (
@@ -128,7 +122,14 @@ def _dtype_report(refusal: Refusal) -> Report:
                 "int32.",
                 **values,
             ),
-            said(reason, **values),
+            said(
+                "{x} {shape} is {dtype}: `.long()` turns it into whole numbers, if it does hold "
+                "tokens."
+                if facts["whole"]
+                else "{x} {shape} is {dtype}: its values are no whole numbers, so it does not hold "
+                "tokens; a linear layer takes such an input.",
+                **values,
+            ),
         ),
         said("See where {x} became {dtype}.", **values),
     )
@@ -145,9 +146,13 @@ def _range_report(refusal: Refusal) -> Report:
         "bad": facts["index"],
         "is_built": refusal.is_built(),
     }
-    table = "{is_built}" if refusal.built else "The table has {found} rows"
     reason: list[Said] = [
-        said(table + ", and {x} {shape} holds numbers from {low} to {high}.", **values)
+        said(
+            "{is_built}, and {x} {shape} holds numbers from {low} to {high}."
+            if refusal.built
+            else "The table has {found} rows, and {x} {shape} holds numbers from {low} to {high}.",
+            **values,
+        )
     ]
     if facts["high"] == facts["found"]:
         reason.append(
@@ -272,13 +277,14 @@ def _one_hot_report(refusal: Refusal) -> Report | None:
         "last": facts["found"] - 1,
         "bad": facts["high"] if facts["high"] >= facts["found"] else facts["low"],
     }
-    rule = (
-        "one_hot has classes from 0 on: {x} holds {low}."
-        if facts["found"] == -1
-        else "one_hot has classes 0 to {last}: {x} holds {bad}."
-    )
     return Report(
-        said(rule, **values), (said("{x} holds numbers from {low} to {high}.", **values),)
+        said(
+            "one_hot has classes from 0 on: {x} holds {low}."
+            if facts["found"] == -1
+            else "one_hot has classes 0 to {last}: {x} holds {bad}.",
+            **values,
+        ),
+        (said("{x} holds numbers from {low} to {high}.", **values),),
     )
 
 

@@ -199,13 +199,23 @@ def _source_report(refusal: Refusal) -> Report:
         "shape": refusal.shape(0),
     }
     if "dim" in facts:
-        rule = "{op} needs the other sizes of its source as they are in the input: {have} ≠ {want} "
-        rule += "in dimension {dim}."
-        reason = "{s} {shape_s} is written into {x} {shape} slice by slice."
-    else:
-        rule = "{op} needs as much to write as there are positions: {have} ≠ {want}."
-        reason = "For each position that the index names, {s} {shape_s} has one entry to write."
-    return Report(said(rule, **values), (said(reason, **values),))
+        return Report(
+            said(
+                "{op} needs the other sizes of its source as they are in the input: {have} ≠ "
+                "{want} in dimension {dim}.",
+                **values,
+            ),
+            (said("{s} {shape_s} is written into {x} {shape} slice by slice.", **values),),
+        )
+    return Report(
+        said("{op} needs as much to write as there are positions: {have} ≠ {want}.", **values),
+        (
+            said(
+                "For each position that the index names, {s} {shape_s} has one entry to write.",
+                **values,
+            ),
+        ),
+    )
 
 
 def _row_report(refusal: Refusal) -> Report | None:
@@ -217,11 +227,15 @@ def _row_report(refusal: Refusal) -> Report | None:
     if kind == "dtype" and "wanted" in facts:
         at = facts["operand"].index
         i = refusal.name(at, "the index")
-        rule = "{op} needs an index of int64: {i} is {dtype}."
-        if "int32" in facts["wanted"]:
-            rule = "{op} needs an index of int64 or int32: {i} is {dtype}."
         return Report(
-            said(rule, op=refusal.call.op, i=i, dtype=facts["found_dtype"]),
+            said(
+                "{op} needs an index of int64 or int32: {i} is {dtype}."
+                if "int32" in facts["wanted"]
+                else "{op} needs an index of int64: {i} is {dtype}.",
+                op=refusal.call.op,
+                i=i,
+                dtype=facts["found_dtype"],
+            ),
             (
                 said(
                     "{i} holds positions, which are whole numbers; `.long()` makes them so.",
@@ -318,9 +332,14 @@ def _gather_report(refusal: Refusal) -> Report | None:
         return range_report(refusal)
     if kind == "dtype" and "wanted" in facts:
         at = facts["operand"].index
-        i, rule = refusal.name(at, "the index"), "{op} needs an index of int64: {i} is {dtype}."
+        i = refusal.name(at, "the index")
         return Report(
-            said(rule, op=refusal.call.op, i=i, dtype=facts["found_dtype"]),
+            said(
+                "{op} needs an index of int64: {i} is {dtype}.",
+                op=refusal.call.op,
+                i=i,
+                dtype=facts["found_dtype"],
+            ),
             (
                 said(
                     "{i} says which entries to take, so it must hold whole numbers; `.long()` "

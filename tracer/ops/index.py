@@ -407,10 +407,13 @@ def range_report(refusal: Refusal) -> Report | None:
         "least": -size,
         "last": size - 1,
     }
-    rule = "Index {index} is outside dimension {dim} of {x} {shape}: legal are "
     if "low" not in facts:
         return Report(
-            said(rule + "{least} to {last}.", **values),
+            said(
+                "Index {index} is outside dimension {dim} of {x} {shape}: legal are {least} to "
+                "{last}.",
+                **values,
+            ),
             (said("Dimension {dim} has {size} entries, counted from 0.", **values),),
         )
     at = facts["at"]
@@ -420,7 +423,10 @@ def range_report(refusal: Refusal) -> Report | None:
         "high": facts["high"],
     }
     return Report(
-        said(rule + "0 to {last}.", **values),
+        said(
+            "Index {index} is outside dimension {dim} of {x} {shape}: legal are 0 to {last}.",
+            **values,
+        ),
         (
             said(
                 "{i} holds numbers from {low} to {high}, and dimension {dim} of {x} has {size} "
@@ -491,15 +497,20 @@ def _mask_report(refusal: Refusal) -> Report:
         "shape": refusal.shape(0),
         "mask_shape": refusal.shape(at) if at is not None else "",
     }
-    text = "{mask} {mask_shape} chooses among the entries of {x} {shape}, and does not broadcast."
-    if at is None:
-        text = "{mask} chooses among the entries of {x} {shape}, and does not broadcast."
     return Report(
         said(
             "A mask must have the sizes of what it is laid on: {have} ≠ {want} in dimension {dim}.",
             **values,
         ),
-        (said(text, **values),),
+        (
+            said(
+                "{mask} chooses among the entries of {x} {shape}, and does not broadcast."
+                if at is None
+                else "{mask} {mask_shape} chooses among the entries of {x} {shape}, and does not "
+                "broadcast.",
+                **values,
+            ),
+        ),
     )
 
 
@@ -581,15 +592,29 @@ def _assigned_report(refusal: Refusal) -> Report:
         "have": facts.get("found"),
         "want": facts.get("wanted"),
     }
-    rule = "What is assigned must fit the place {target}: "
-    reason = "The index chooses {target} of {x} {shape}, and {v} "
     if "wanted" not in facts:
-        rule += "{v} {given} has {count}."
-        reason += "{given} has more dimensions than that."
-    else:
-        rule += "{have} ≠ {want}."
-        reason += "is {given}. Sizes must be equal, or 1 in what is assigned."
-    return Report(said(rule, **values), (said(reason, **values),))
+        return Report(
+            said(
+                "What is assigned must fit the place {target}: {v} {given} has {count}.", **values
+            ),
+            (
+                said(
+                    "The index chooses {target} of {x} {shape}, and {v} {given} has more "
+                    "dimensions than that.",
+                    **values,
+                ),
+            ),
+        )
+    return Report(
+        said("What is assigned must fit the place {target}: {have} ≠ {want}.", **values),
+        (
+            said(
+                "The index chooses {target} of {x} {shape}, and {v} is {given}. Sizes must be "
+                "equal, or 1 in what is assigned.",
+                **values,
+            ),
+        ),
+    )
 
 
 operation(

@@ -239,19 +239,29 @@ def _mended(refusal: Refusal) -> tuple[Said, ...]:
     fits = _would_join(parts, facts["dim"])
     if fits is None:
         small = abs(facts["wanted"] - facts["found"]) <= 2 and len(parts[0]) > 3
-        text = (
+        often = said(
             "A difference this small comes from an odd size that was halved and doubled again, or "
             "from a convolution without padding."
         )
-        return (said(text),) if small else ()
+        return (often,) if small else ()
     if len(fits) == 1:
-        text = "They differ in dimension {dim} alone: along that one they can be joined."
-        return (said(text, dim=fits[0]),)
+        return (
+            said(
+                "They differ in dimension {dim} alone: along that one they can be joined.",
+                dim=fits[0],
+            ),
+        )
     turned = [side.size for side in parts[1]]
     a, b = fits
     turned[a], turned[b] = turned[b], turned[a]
-    text = "With its dimensions {a} and {b} exchanged the second would be {turned}, which fits."
-    return (said(text, a=a, b=b, turned=ShapeOf(tuple(turned))),)
+    return (
+        said(
+            "With its dimensions {a} and {b} exchanged the second would be {turned}, which fits.",
+            a=a,
+            b=b,
+            turned=ShapeOf(tuple(turned)),
+        ),
+    )
 
 
 def _empty_report(op: str) -> Report:

@@ -95,7 +95,7 @@ def general_report(refusal: Refusal) -> Report:
     kind = KINDS[refusal.violation.kind]
     marks = refusal.violation.marks
     at_odds = next((mark for mark in marks if mark.wanted is not None), None)
-    needs = said(kind.rule.text, who=refusal.who)
+    needs = Said(kind.rule.text, (("who", refusal.who),))
     if at_odds is None:
         rule = said("{needs}.", needs=needs)
     else:

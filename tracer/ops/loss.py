@@ -424,13 +424,16 @@ def _target_report(refusal: Refusal, values: dict[str, Any]) -> Report:
         )
     ]
     more = {
-        "classes_last": "Without the last dimension of {x}, {last}, it fits: the classes are last, "
-        "as in (N, T, C), and torch wants them second.",
-        "extra": "A dimension of 1 is too many.",
-        "one_hot": "It has the shape of the scores, as one-hot vectors have.",
+        "classes_last": said(
+            "Without the last dimension of {x}, {last}, it fits: the classes are last, as in "
+            "(N, T, C), and torch wants them second.",
+            **values,
+        ),
+        "extra": said("A dimension of 1 is too many."),
+        "one_hot": said("It has the shape of the scores, as one-hot vectors have."),
     }.get(facts["layout"])
     if more is not None:
-        reason.append(said(more, **values))
+        reason.append(more)
     elif have[:1] != wanted[:1] and have and wanted:
         reason.append(
             said("They do not count the same samples: {one} and {two}.", one=wanted[0], two=have[0])

@@ -223,11 +223,13 @@ def _rank_report(refusal: Refusal) -> Report | None:
     if other is not None:
         reason.append(said("For {count} there is {other}.", other=f"nn.{other}", **values))
     reason.append(said("{who} is {kind} and wants {layout}.", **values))
-    needs = "{kind} needs {few} dimensions {layout}: {x} has {have}."
-    if len(ranks) > 1:
-        needs = "{kind} needs {few} or {many} dimensions {layout}: {x} has {have}."
     return Report(
-        said(needs, **values),
+        said(
+            "{kind} needs {few} or {many} dimensions {layout}: {x} has {have}."
+            if len(ranks) > 1
+            else "{kind} needs {few} dimensions {layout}: {x} has {have}.",
+            **values,
+        ),
         tuple(reason),
         said(
             "Choose the kind of {family} for {count}, or keep the dimension that {x} lost.",
@@ -265,20 +267,26 @@ def _features_report(refusal: Refusal) -> Report:
         "path": refusal.path or "the layer",
         "built": refusal.built or "a layer",
     }
-    made = "{path} is {built}, with one mean and variance for each of {channels}, and dimension "
-    made += "{dim} of {x} {shape}, where channels are, is {found}."
-    if refusal.call.op == "group_norm":
-        made = "{path} is {built}, made for {channels}, and dimension {dim} of {x}, where channels "
-        made += "are, is {found}."
-    reason: list[Said] = [said(made, **values)]
-    if refusal.facts["layout"] and refusal.call.op != "group_norm":
-        there = "The size {wanted} is there, as the last one."
-        if len(shape) == 3:
-            there = "The size {wanted} is there, as the last one: (N, L, C) is not (N, C, L)."
-        reason.append(said(there, **values))
-    check = "See whether {x} should have {channels}, or {who} should be made for {found}."
-    if refusal.call.op == "group_norm":
-        check = "See whether {x} should have {channels}, or {who} should take {found}."
+    grouped = refusal.call.op == "group_norm"
+    reason: list[Said] = [
+        said(
+            "{path} is {built}, made for {channels}, and dimension {dim} of {x}, where channels "
+            "are, is {found}."
+            if grouped
+            else "{path} is {built}, with one mean and variance for each of {channels}, and "
+            "dimension {dim} of {x} {shape}, where channels are, is {found}.",
+            **values,
+        )
+    ]
+    if refusal.facts["layout"] and not grouped:
+        reason.append(
+            said(
+                "The size {wanted} is there, as the last one: (N, L, C) is not (N, C, L)."
+                if len(shape) == 3
+                else "The size {wanted} is there, as the last one.",
+                **values,
+            )
+        )
     return Report(
         said(
             "{who} needs {channels} in dimension {dim} of its input: {found} ≠ {wanted} "
@@ -286,7 +294,12 @@ def _features_report(refusal: Refusal) -> Report:
             **values,
         ),
         tuple(reason),
-        said(check, **values),
+        said(
+            "See whether {x} should have {channels}, or {who} should take {found}."
+            if grouped
+            else "See whether {x} should have {channels}, or {who} should be made for {found}.",
+            **values,
+        ),
     )
 
 
@@ -438,11 +451,16 @@ def _layer_norm_report(refusal: Refusal) -> Report | None:
             ),
             (said("{who} is made for inputs that end in {wanted}.", **values),),
         )
-    works = "{family} works on the last {count}; {who} was made for {wanted}, and {x} {shape} ends "
-    works += "in {have}."
-    if len(wanted) == 1:
-        works = works.replace("{count}", "dimension")
-    reason = [said(works, **values)]
+    reason = [
+        said(
+            "{family} works on the last dimension; {who} was made for {wanted}, and {x} {shape} "
+            "ends in {have}."
+            if len(wanted) == 1
+            else "{family} works on the last {count}; {who} was made for {wanted}, and {x} {shape} "
+            "ends in {have}.",
+            **values,
+        )
+    ]
     if refusal.facts["layout"]:
         at = max(n for n, size in enumerate(shape[:-1]) if size == wanted[0])
         reason.append(

@@ -179,7 +179,7 @@ def _unfold_report(refusal: Refusal) -> Report | None:
     if kind == "kernel" and "dim" in facts:
         return _short_report(refusal)
     if kind == "kernel":
-        return kernel_report(refusal, "window")
+        return kernel_report(refusal)
     if kind == "rank":
         return _rank_report(refusal, "(N, C, H, W)")
     return setting_report(refusal) if kind == "arguments" else None
@@ -187,19 +187,25 @@ def _unfold_report(refusal: Refusal) -> Report | None:
 
 def _short_report(refusal: Refusal) -> Report:
     at, rank = refusal.facts["dim"], refusal.call.operands[0].rank
+    room = refusal.facts["room"]
     values: dict[str, Any] = {
         "dim": at,
         "span": refusal.facts["span"],
-        "room": refusal.facts["room"],
+        "room": room,
+        "entries": said("1 entry") if room == 1 else said("{room} entries", room=room),
         "x": refusal.name(0),
         "shape": refusal.shape(0),
     }
-    has = "{x} {shape} has only {room} entries along "
-    if refusal.facts["room"] == 1:
-        has = "{x} {shape} has only 1 entry along "
     return Report(
         said("unfold needs a window no larger than dimension {dim}: {span} > {room}.", **values),
-        (said(has + ("the last dimension." if at == rank - 1 else "dimension {dim}."), **values),),
+        (
+            said(
+                "{x} {shape} has only {entries} along the last dimension."
+                if at == rank - 1
+                else "{x} {shape} has only {entries} along dimension {dim}.",
+                **values,
+            ),
+        ),
     )
 
 
@@ -222,7 +228,7 @@ def _fold_report(refusal: Refusal) -> Report | None:
     if kind == "rank":
         return _rank_report(refusal, "(N, C·window, L)")
     if kind == "kernel":
-        return kernel_report(refusal, "window")
+        return kernel_report(refusal)
     if kind not in ("split", "divide"):
         return setting_report(refusal) if kind == "arguments" else None
     call = refusal.call

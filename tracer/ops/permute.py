@@ -118,9 +118,6 @@ def _permute_report(refusal: Refusal) -> Report | None:
             (said("Each of the {count} of {x} {shape} must be named exactly once.", **values),),
         )
     named = facts["rank"]
-    ending = (
-        "one was lost or never there." if named > rank else "one more is there than was thought of."
-    )
     return Report(
         said(
             "permute needs each dimension once: {x} {shape} has {count}, and {order} names "
@@ -131,7 +128,10 @@ def _permute_report(refusal: Refusal) -> Report | None:
         ),
         (
             said(
-                "The order {order} is for a tensor with {wanted}; " + ending,
+                "The order {order} is for a tensor with {wanted}; one was lost or never there."
+                if named > rank
+                else "The order {order} is for a tensor with {wanted}; one more is there than was "
+                "thought of.",
                 order=order,
                 wanted=Count(named, "dimension"),
             ),

@@ -239,7 +239,7 @@ def _unpool_words(step: Spoken) -> Told:
 def _report(refusal: Refusal) -> Report | None:
     kind, facts = refusal.violation.kind, refusal.facts
     if kind == "kernel":
-        return _fraction_report(refusal) if "made" in facts else kernel_report(refusal, "window")
+        return _fraction_report(refusal) if "made" in facts else kernel_report(refusal)
     if kind == "arguments":
         return _output_report(refusal) if "made" in facts else setting_report(refusal)
     report = {"rank": _rank_report, "padding": _padding_report}.get(kind)

@@ -120,22 +120,23 @@ def _expand_report(refusal: Refusal) -> Report | None:
         "want": facts["wanted"],
         "dim": first.dim,
     }
-    reason = (
-        "{x} {shape} is laid against {written} from the right, and there {have} meets {want}. Only "
-        "a size of 1 can be repeated"
-    )
-    reason += (
-        "; with {count} against {given}, a dimension of 1 may be missing on the right."
-        if rank < len(facts["shape"])
-        else "."
-    )
     return Report(
         said(
             "{op} repeats dimensions of size 1 only: {have} cannot become {want} in dimension "
             "{dim}.",
             **values,
         ),
-        (said(reason, **values),),
+        (
+            said(
+                "{x} {shape} is laid against {written} from the right, and there {have} meets "
+                "{want}. Only a size of 1 can be repeated; with {count} against {given}, a "
+                "dimension of 1 may be missing on the right."
+                if rank < len(facts["shape"])
+                else "{x} {shape} is laid against {written} from the right, and there {have} meets "
+                "{want}. Only a size of 1 can be repeated.",
+                **values,
+            ),
+        ),
     )
 
 

@@ -102,10 +102,13 @@ def axis_report(refusal: Refusal) -> Report:
         "low": -rank,
         "high": rank - 1,
     }
-    rule = "{op} asks for dimension {dim}, and {x} {shape} has {count}: "
-    rule += "legal are {low} to {high}." if rank else "legal are none."
     return Report(
-        said(rule, **values),
+        said(
+            "{op} asks for dimension {dim}, and {x} {shape} has {count}: legal are {low} to {high}."
+            if rank
+            else "{op} asks for dimension {dim}, and {x} {shape} has {count}: legal are none.",
+            **values,
+        ),
         (
             said(
                 "Dimensions are counted from 0, so the last one of {x} is {high} (or -1). A "
@@ -130,18 +133,24 @@ def rank_report(refusal: Refusal) -> Report:
         "few": min(ranks),
         "many": max(ranks),
     }
-    if len(ranks) == 1:
-        rule = "{who} needs {least} in {x} {shape}, which has {have}."
-    elif max(ranks) == ANY_MORE:
-        rule = "{who} needs at least {least}: {x} {shape} has {have}."
-    else:
-        rule = "{who} needs {few} to {many} dimensions: {x} {shape} has {have}."
-        rule = rule.replace("{few} to", "{few} or") if len(ranks) == 2 else rule
-    lost = "A dimension is missing that was there when this line was thought of."
-    more = "There is a dimension more than this line was thought for."
     return Report(
-        said(rule, **values),
-        (said(lost if values["have"] < min(ranks) else more),),
+        said(
+            "{who} needs {least} in {x} {shape}, which has {have}."
+            if len(ranks) == 1
+            else "{who} needs at least {least}: {x} {shape} has {have}."
+            if max(ranks) == ANY_MORE
+            else "{who} needs {few} or {many} dimensions: {x} {shape} has {have}."
+            if len(ranks) == 2
+            else "{who} needs {few} to {many} dimensions: {x} {shape} has {have}.",
+            **values,
+        ),
+        (
+            said(
+                "A dimension is missing that was there when this line was thought of."
+                if values["have"] < min(ranks)
+                else "There is a dimension more than this line was thought for."
+            ),
+        ),
         said("See where {x} got its {have} dimensions.", **values),
     )
 

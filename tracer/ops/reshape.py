@@ -232,13 +232,15 @@ def _numel_report(refusal: Refusal) -> Report:
         "written": ShapeOf(asked),
         "times": _times([size for size in asked if size != -1], fixed),
     }
-    rule = "{op} keeps the number of elements: {x} {shape} has {number}, "
-    if -1 in asked:
-        rule += "which is no multiple of {times}."
-    else:
-        rule += "and {written} holds {times}: {number} ≠ {product}."
     return Report(
-        said(rule, **values),
+        said(
+            "{op} keeps the number of elements: {x} {shape} has {number}, which is no multiple of "
+            "{times}."
+            if -1 in asked
+            else "{op} keeps the number of elements: {x} {shape} has {number}, and {written} holds "
+            "{times}: {number} ≠ {product}.",
+            **values,
+        ),
         _numel_reason(refusal, asked, values),
         said(
             "See what shape {x} really has before this {op}, and which of the sizes in {written} "
@@ -270,29 +272,54 @@ def _numel_reason(refusal: Refusal, asked: Shape, values: dict[str, Any]) -> tup
             said("The sizes {written} are for {product} elements, and {x} has {number}.", **values)
         ]
         if shape[0] and number % shape[0] == 0 and fixed == number // shape[0]:
-            text = "That is one sample: the first dimension of {x}, {batch}, is not among them."
-            reason.append(said(text, batch=refusal.size(At(0, 0)), **values))
+            reason.append(
+                said(
+                    "That is one sample: the first dimension of {x}, {batch}, is not among them.",
+                    batch=refusal.size(At(0, 0)),
+                    **values,
+                )
+            )
         elif fixed and number % fixed == 0:
             reason.append(said("It has {times} times as many.", times=number // fixed))
         return tuple(reason)
     left, right = leftover(shape, asked)
     rest = [shape[axis] for axis in left]
     wanted = [asked[axis] for axis in right if asked[axis] != -1]
+    none_agrees = len(rest) == len(shape)
     if not rest or not wanted:
-        text = "The sizes {written} do not use up the {number} elements of {x}."
-        text = text if len(rest) == len(shape) else "Beside the sizes that agree, t" + text[1:]
-        return (said(text, **values),)
-    text = "{x} {shape} has {left}, and "
-    text = text if len(rest) == len(shape) else "Beside the sizes that agree, " + text
-    text += (
-        "{whole} does not go into that without a remainder."
-        if -1 in asked
-        else "{written} asks for {whole}."
-    )
-    values = {**values, "left": _times(rest, product(rest))}
-    reason = [said(text, whole=_times(wanted, product(wanted)), **values)]
+        return (
+            said(
+                "The sizes {written} do not use up the {number} elements of {x}."
+                if none_agrees
+                else "Beside the sizes that agree, the sizes {written} do not use up the {number} "
+                "elements of {x}.",
+                **values,
+            ),
+        )
+    values = {
+        **values,
+        "left": _times(rest, product(rest)),
+        "whole": _times(wanted, product(wanted)),
+    }
+    if -1 in asked:
+        compared = said(
+            "{x} {shape} has {left}, and {whole} does not go into that without a remainder."
+            if none_agrees
+            else "Beside the sizes that agree, {x} {shape} has {left}, and {whole} does not go "
+            "into that without a remainder.",
+            **values,
+        )
+    else:
+        compared = said(
+            "{x} {shape} has {left}, and {written} asks for {whole}."
+            if none_agrees
+            else "Beside the sizes that agree, {x} {shape} has {left}, and {written} asks for "
+            "{whole}.",
+            **values,
+        )
+    reason = [compared]
     one_each = asked[0] == -1 and shape[0] > 1 and number % shape[0] == 0
-    if -1 in asked and one_each and len(rest) == len(shape):
+    if -1 in asked and one_each and none_agrees:
         reason.append(
             said(
                 "Each of the {batch} samples has {each} numbers.",
@@ -398,10 +425,14 @@ def _unflatten_report(refusal: Refusal) -> Report | None:
         "shape": refusal.shape(0),
         "written": ShapeOf(sizes),
     }
-    rule = "{op} needs sizes whose product is the size of dimension {dim}: "
-    rule += "{times} and {size} do not match." if -1 in sizes else "{times} ≠ {size}."
     return Report(
-        said(rule, **values),
+        said(
+            "{op} needs sizes whose product is the size of dimension {dim}: {times} and {size} do "
+            "not match."
+            if -1 in sizes
+            else "{op} needs sizes whose product is the size of dimension {dim}: {times} ≠ {size}.",
+            **values,
+        ),
         (
             said(
                 "Dimension {dim} of {x} {shape} is {size}; it was to be cut into {written}.",

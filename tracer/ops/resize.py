@@ -125,7 +125,7 @@ def _interpolate_report(refusal: Refusal) -> Report | None:
             (said("Batch and channels come first; only what follows them is resized."),),
         )
     if refusal.violation.kind == "kernel":
-        return kernel_report(refusal, "window")
+        return kernel_report(refusal)
     if "given" in facts:
         values |= {
             "argument": facts["argument"],
@@ -424,7 +424,7 @@ def _pad_report(refusal: Refusal) -> Report | None:
             ),
         )
     if refusal.violation.kind == "kernel":
-        return kernel_report(refusal, "window")
+        return kernel_report(refusal)
     if refusal.violation.kind != "padding":
         return None
     at = At(0, refusal.violation.marks[0].dim)

@@ -124,8 +124,8 @@ def full(call: Call, operand: int, start: int) -> None:
 # --- reports -------------------------------------------------------------------------------------
 
 
-def kernel_report(refusal: Refusal, what: str) -> Report:
-    """A window (`what` is `kernel` or `window`) larger than what it has to fit into."""
+def kernel_report(refusal: Refusal, *, kernel: bool = False) -> Report:
+    """A window, or the kernel of a convolution, larger than what it has to fit into."""
     facts = refusal.facts
     if facts.get("empty"):
         return _empty_report(refusal)
@@ -141,16 +141,24 @@ def kernel_report(refusal: Refusal, what: str) -> Report:
         "shape": refusal.shape(at.operand),
         "more": ceil_div(facts["span"] - refusal.size(at).size, 2),
     }
-    offered = "{size} + 2·{padding} = {room}" if facts["padding"] else "{room}"
+    values["offered"] = (
+        said("{size} + 2·{padding} = {room}", **values) if facts["padding"] else facts["room"]
+    )
     return Report(
         said(
-            f"{{who}} needs its {what} to fit into its (padded) input: {{span}} > {offered}.",
+            "{who} needs its kernel to fit into its (padded) input: {span} > {offered}."
+            if kernel
+            else "{who} needs its window to fit into its (padded) input: {span} > {offered}.",
             **values,
         ),
         (
             said(
-                f"The {what} covers {{span}} and dimension {{dim}} of {{x}} {{shape}} offers "
-                f"{offered}, so there is no place where it fits. The picture has become too small "
+                "The kernel covers {span} and dimension {dim} of {x} {shape} offers {offered}, so "
+                "there is no place where it fits. The picture has become too small by here, or was "
+                "too small from the start."
+                if kernel
+                else "The window covers {span} and dimension {dim} of {x} {shape} offers "
+                "{offered}, so there is no place where it fits. The picture has become too small "
                 "by here, or was too small from the start.",
                 **values,
             ),

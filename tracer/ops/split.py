@@ -146,16 +146,21 @@ def _divided_report(refusal: Refusal) -> Report | None:
         "size": refusal.size(At(0, facts["dim"])),
         "off": abs(facts["wanted"] - facts["found"]),
     }
-    reason = (
-        "Dimension {dim} of {x} {shape} is {size}, and the parts asked for take {total}: {off} "
-    )
-    reason += "too many." if facts["wanted"] > facts["found"] else "too few."
     return Report(
         said(
             "split needs sizes that add up to dimension {dim}: {sizes} = {total} ≠ {size}.",
             **values,
         ),
-        (said(reason, **values),),
+        (
+            said(
+                "Dimension {dim} of {x} {shape} is {size}, and the parts asked for take {total}: "
+                "{off} too many."
+                if facts["wanted"] > facts["found"]
+                else "Dimension {dim} of {x} {shape} is {size}, and the parts asked for take "
+                "{total}: {off} too few.",
+                **values,
+            ),
+        ),
     )
 
 
