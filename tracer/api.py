@@ -97,7 +97,7 @@ def _diagnosed(crash: Crash) -> Trace:
 
 
 def _warned(found: Trace, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
-    from tracer.diagnosis import silent
+    from tracer.diagnosis import suspicions
 
     def again(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
         meta = torch.device("meta")
@@ -108,7 +108,7 @@ def _warned(found: Trace, model: nn.Module, args: tuple[Any, ...], kwargs: dict[
             module._forward_pre_hooks.clear()
         return record(copied, args, kwargs, restore=False, device=meta).trace
 
-    warnings = silent.warnings(found, model, args, kwargs, again)
+    warnings = suspicions.warnings(found, model, args, kwargs, again)
     return dataclasses.replace(found, warnings=warnings)
 
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from tracer.diagnosis import (  # noqa: F401 - the rules enter themselves
     fixes,
     python_errors,
-    root,
     rules,
 )
 from tracer.diagnosis.finding import Finding
+from tracer.diagnosis.roots import root
 from tracer.document import Failure, Operand, Violation
 from tracer.record.crash import Crash
 from tracer.record.isolation import random_state, unobserved
@@ -29,7 +29,7 @@ def diagnose(crash: Crash) -> Failure:
             finding = rules.explain(crash)
             failure = _with_finding(failure, finding)
             with tolerant():
-                failure = dataclasses.replace(failure, root=root.root(crash, finding, failure))
+                failure = dataclasses.replace(failure, root=root(crash, finding, failure))
         mended, untried = fixes.find(crash, finding, failure)
         check = None if mended else finding.report.check
         more = [sentence for sentence in (check, *_in_formulas(failure), untried) if sentence]

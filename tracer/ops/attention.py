@@ -25,7 +25,7 @@ from tracer.ops.call import At, Call, Shape, Size, need
 from tracer.ops.refusal import Refusal, Report, said
 from tracer.ops.say import Spoken, Told
 from tracer.ops.spec import operation
-from tracer.ops.steps import layers
+from tracer.ops.steps import layer_sizes, layers
 from tracer.sentences import Count, ShapeOf, SizeAt, shape_text
 
 _NAMES = ("query", "key", "value")
@@ -630,6 +630,7 @@ operation(
     flops=_heads_flops,
 )
 layers(multihead_attention="MultiheadAttention")
+layer_sizes("MultiheadAttention", reads="embed_dim", makes="embed_dim")
 
 
 # --- transformers --------------------------------------------------------------------------------
@@ -743,4 +744,7 @@ layers(
     transformer="Transformer",
     transformer_encoder="TransformerEncoder TransformerEncoderLayer",
     transformer_decoder="TransformerDecoder TransformerDecoderLayer",
+)
+layer_sizes(
+    "Transformer TransformerEncoderLayer TransformerDecoderLayer", reads="d_model", makes="d_model"
 )

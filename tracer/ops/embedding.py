@@ -11,7 +11,7 @@ from tracer.ops.refusal import Refusal, Report, Said, said
 from tracer.ops.reports import setting_report
 from tracer.ops.say import Spoken, Told
 from tracer.ops.spec import operation
-from tracer.ops.steps import layers
+from tracer.ops.steps import layer_sizes, layers
 from tracer.sentences import shape_text
 
 # --- embedding -----------------------------------------------------------------------------------
@@ -218,6 +218,7 @@ def _bag_words(step: Spoken) -> Told:
 
 operation("embedding_bag", bind=_embedding_bag, words=_bag_words, report=_embedding_report)
 layers(embedding_bag="EmbeddingBag")
+layer_sizes("Embedding EmbeddingBag", reads="num_embeddings", makes="embedding_dim")
 
 # --- one-hot vectors -----------------------------------------------------------------------------
 
@@ -288,4 +289,4 @@ def _one_hot_report(refusal: Refusal) -> Report | None:
     )
 
 
-operation("one_hot", bind=_one_hot, words=_one_hot_words, report=_one_hot_report)
+operation("one_hot", bind=_one_hot, words=_one_hot_words, report=_one_hot_report, whole=True)

@@ -691,4 +691,4 @@ def _nonzero_words(step: Spoken) -> Told:
     )
 
 
-operation("nonzero argwhere", bind=_nonzero, words=_nonzero_words)
+operation("nonzero argwhere", bind=_nonzero, words=_nonzero_words, whole=True)

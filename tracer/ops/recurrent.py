@@ -23,7 +23,7 @@ from tracer.ops.call import At, Call, Shape, Size, Unclear, need
 from tracer.ops.refusal import Refusal, Report, said
 from tracer.ops.say import Spoken, Told, effect_text, many
 from tracer.ops.spec import operation
-from tracer.ops.steps import layers
+from tracer.ops.steps import layer_sizes, layers
 from tracer.sentences import Count, Said, ShapeOf, SizeAt, shape_text
 
 _GATES = {"lstm": 4, "gru": 3, "rnn": 1}
@@ -441,6 +441,7 @@ def _state_reason(given: _Sequence, wanted: Shape, values: dict[str, Any]) -> Sa
 
 operation(
     "lstm gru rnn rnn_tanh rnn_relu",
+    returns="output, state",
     bind=_recurrent,
     words=_words,
     clues=_clues,
@@ -448,6 +449,7 @@ operation(
     flops=_flops,
 )
 layers(lstm="LSTM", gru="GRU", rnn="RNN")
+layer_sizes("LSTM GRU RNN", reads="input_size", makes="hidden_size")
 
 
 # --- one step ------------------------------------------------------------------------------------
@@ -576,6 +578,7 @@ operation(
     flops=_cell_flops,
 )
 layers(lstm_cell="LSTMCell", gru_cell="GRUCell", rnn_cell="RNNCell")
+layer_sizes("LSTMCell GRUCell RNNCell", reads="input_size", makes="hidden_size")
 
 
 # --- packed sequences ----------------------------------------------------------------------------

@@ -44,6 +44,7 @@ _OF_SOMETHING = frozenset(
 )
 _ONE_OF_ALL = frozenset(["median", "nanmedian"])  # NaN where there is none
 _WITH_POSITION = frozenset(["max", "min", "median", "nanmedian", "mode"])
+_WHOLE = frozenset(["argmax", "argmin", "count_nonzero", "argsort"])
 _TWO = frozenset(["aminmax", "std_mean", "var_mean"])
 # They take the last dimension where none is named.
 _LAST = frozenset(["mode", "kthvalue"])
@@ -168,7 +169,13 @@ _REDUCTIONS: dict[str, tuple[str, str]] = {
     "count_nonzero": ("the non-zero ones of {} counted", "non-zeros counted"),
 }
 for _names, _texts in _REDUCTIONS.items():
-    operation(_names, bind=_reduce, words=_reduce_words(*_texts), report=_reduce_report)
+    operation(
+        _names,
+        bind=_reduce,
+        words=_reduce_words(*_texts),
+        report=_reduce_report,
+        whole=_names in _WHOLE,
+    )
 
 # --- the k-th, and the first k -------------------------------------------------------------------
 
@@ -302,7 +309,7 @@ def _ordered_words(text: str) -> Words:
 
 
 for _names, _text in _ORDERED.items():
-    operation(_names, bind=_ordered, words=_ordered_words(_text))
+    operation(_names, bind=_ordered, words=_ordered_words(_text), whole=_names in _WHOLE)
 
 
 def _triangle(call: Call) -> Bound:

@@ -189,6 +189,8 @@ class Op:
             gives None, what is said of its kind anyway (`tracer.ops.reports`, `tracer.ops.kinds`).
         flops: floating-point operations of a call, a multiplication with its addition being two.
         shares: the result is (nearly always) another look at the operand's memory.
+        whole: the result holds positions, classes or counts: whole numbers, whatever is given.
+        returns: the parts of what a call hands back, where that is no tensor: `output, state`.
     """
 
     names: tuple[str, ...]
@@ -204,6 +206,8 @@ class Op:
     report: Reports | None = None
     flops: Callable[[Bound], Size] | None = None
     shares: bool = False
+    whole: bool = False
+    returns: str = ""
 
 
 TABLE: dict[str, Op] = {}
@@ -224,6 +228,8 @@ def operation(
     report: Reports | None = None,
     flops: Callable[[Bound], Size] | None = None,
     shares: bool = False,
+    whole: bool = False,
+    returns: str = "",
 ) -> Op:
     """Enter an operation under each of its `names`, separated by blanks (see `Op`)."""
     entry = Op(
@@ -240,6 +246,8 @@ def operation(
         report,
         flops,
         shares,
+        whole,
+        returns,
     )
     for name in entry.names:
         assert name not in TABLE, f"{name} has an entry already"

@@ -92,6 +92,12 @@ def report_on(refusal: Refusal) -> Report:
     return general_report(refusal)
 
 
+def entry_of(step: Step) -> Op | None:
+    """The entry of a recorded step's operation."""
+    call = call_of(step)
+    return TABLE.get(call.op) if call is not None else None
+
+
 def bound_step(step: Step) -> Bound | None:
     """What a recorded step's operation makes of its operands; None where the table has no entry,
     or where its shapes are not those that were recorded."""

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from tests.cells import run_cell
 from tracer import trace
-from tracer.diagnosis.lineage import birth
-from tracer.diagnosis.root import root
+from tracer.diagnosis.roots import root
 from tracer.diagnosis.rules import explain
 from tracer.document import Root
 from tracer.record.run import record
@@ -665,52 +664,6 @@ class TestBeyondSizes:
         assert found.steps[found.failure.root.step].expression == "x.view(16, -1)"
         again = Trace.from_json(found.to_json())
         assert again == found
-
-
-class TestLineage:
-    @pytest.mark.parametrize(
-        ("expression", "dim", "source"),
-        [
-            ("x.permute(2, 0, 1)", 0, 2),
-            ("x.transpose(0, 2)", 0, 2),
-            ("x.mT", 1, 2),
-            ("x.movedim(0, 2)", 2, 0),
-            ("x.unsqueeze(1)", 2, 1),
-            ("x[:, None]", 3, 2),
-            ("x[0]", 0, 1),
-            ("x[..., 0]", 1, 1),
-            ("x.sum(1)", 1, 2),
-            ("x.flatten(0, 1)", 1, 2),
-            ("torch.stack([x, x], 1)", 2, 1),
-            ("F.relu(x + 1)", 2, 2),
-            ("x.unbind(0)[0]", 1, 2),
-            ("torch.einsum('abc->cab', x)", 0, 2),
-            ("x @ x.transpose(1, 2)", 1, 1),
-        ],
-    )
-    def test_a_size_is_followed_to_its_input(self, expression: str, dim: int, source: int) -> None:
-        cell = run_cell(f"""
-            class Net(nn.Module):
-                def forward(self, x):
-                    y = {expression}
-                    return y
-        """)
-        found = trace(cell["Net"](), of(2, 3, 5))
-        born = birth(found, found.outputs[0], dim)
-        assert (born.note.kind, born.dim) == ("input", source)
-
-    def test_sizes_that_layers_make(self) -> None:
-        model = nn.Sequential(
-            nn.Conv2d(3, 8, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8 * 9, 5), nn.ReLU()
-        )
-        found = trace(model, of(2, 3, 8, 8))
-        last = birth(found, found.outputs[0], 1).last
-        assert last is not None
-        assert (last.how, last.step.op) == ("mixed", "nn.Linear")
-        assert birth(found, found.outputs[0], 0).note.kind == "input"
-        flat = birth(found, found.steps[2].outputs[0], 1).last
-        assert flat is not None
-        assert (flat.merged, [d for _, d in flat.sources]) == (True, [1, 2, 3])
 
 
 _ = F

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from tracer.diagnosis import built
 from tracer.diagnosis.finding import Finding, Mark
-from tracer.diagnosis.lineage import Sized, birth
+from tracer.diagnosis.roots import constructors
+from tracer.diagnosis.roots.lineage import Sized, birth, made_by
 from tracer.diagnosis.rules import called
 from tracer.document import Failure, Operand, Place, Root, Step, TensorNote, Trace
 from tracer.ops.names import op_name
-from tracer.ops.steps import SizeArguments, layer_sizes, sizes_of
+from tracer.ops.steps import SizeArguments, sizes_of
 from tracer.record.crash import Crash
 from tracer.sentences import Count, Filling, Said, ShapeOf, SizeAt, at_operands, operands_of, said
 from tracer.source.text import first_line
@@ -98,13 +98,6 @@ def _with_source(trace: Trace, place: Place) -> Place:
     return place
 
 
-layer_sizes("RNN LSTM GRU RNNCell LSTMCell GRUCell", reads="input_size", makes="hidden_size")
-layer_sizes("MultiheadAttention", reads="embed_dim", makes="embed_dim")
-layer_sizes("Embedding EmbeddingBag", reads="num_embeddings", makes="embedding_dim")
-for _part in ("Transformer", "TransformerEncoderLayer", "TransformerDecoderLayer"):
-    layer_sizes(_part, reads="d_model", makes="d_model")
-
-
 # --- places ---------------------------------------------------------------------------------------
 
 
@@ -159,6 +152,16 @@ class Search:
     def input(self, note: TensorNote, because: Said) -> Root:
         return Root("input", self._forward(note.name), "", None, because)
 
+    def given(self, note: TensorNote) -> Root:
+        because = said("The input {x} is {shape}.", x=note.name, shape=shape(note))
+        return self.input(note, because)
+
+    def made_here(self, note: TensorNote) -> Root | None:
+        """The step that made the tensor."""
+        made = made_by(self.trace, note)
+        because = said("{shape} is made here.", shape=shape(note))
+        return self.step(made, because) if made is not None else None
+
     def inputs(self, because: Said) -> Root:
         return Root("input", self._forward(""), "", None, because)
 
@@ -176,7 +179,7 @@ class Search:
     ) -> Root | None:
         """Where a layer was built, or its argument was written that was handed on to there;
         `inside` is the path of the module that made the other size."""
-        found = built.followed(self.crash.model, path, argument, inside)
+        found = constructors.followed(self.crash.model, path, argument, inside)
         if found is None:
             return None
         call, name = found
@@ -203,10 +206,12 @@ class Search:
             return None
         if type(owner).__module__.startswith("torch.nn"):
             return self.constructor(path, size_arguments(owner).makes, because)
-        place = built.attribute(owner, leaf)
+        place = constructors.attribute(owner, leaf)
         if place is None:
             return None
-        handed = built.handed_on(self.crash.model, path, place, dim) if dim is not None else None
+        handed = (
+            constructors.handed_on(self.crash.model, path, place, dim) if dim is not None else None
+        )
         if handed is None:
             return Root("constructor", place, path, None, because)
         call, name = handed
@@ -226,6 +231,6 @@ class Search:
         owner = self.crash.frames[-1].scope.get("self") if self.crash.frames else None
         if match is None or not isinstance(owner, nn.Module):
             return None
-        place = built.attribute(owner, match[1])
+        place = constructors.attribute(owner, match[1])
         path = self.crash.frames[-1].module or ""
         return Root("constructor", place, path, None, because) if place is not None else None

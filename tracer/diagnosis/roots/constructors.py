@@ -14,7 +14,7 @@ from tracer.source.text import Text, called, extent_of, text_of
 
 
 @dataclass(frozen=True)
-class Built:
+class ConstructorCall:
     """The call that built the module at `path`, in `owner.__init__` or what that calls.
 
     `arguments` maps the names of the built class's arguments to the text and span of what was
@@ -28,7 +28,7 @@ class Built:
     owner: str
 
 
-def built(model: nn.Module, path: str) -> Built | None:
+def constructor_call(model: nn.Module, path: str) -> ConstructorCall | None:
     """The call that built `path`; None when it cannot be told which one it was."""
     made = constructor(model, path)
     if made is not None:
@@ -52,16 +52,6 @@ def built(model: nn.Module, path: str) -> Built | None:
                 return _described(found, path, ".".join(names[:depth]), target)
             return None
     return None
-
-
-def parameter(model: nn.Module, path: str) -> Place | None:
-    """Where `self.name = nn.Parameter(...)` or `register_buffer` stands."""
-    owner_path, _, name = path.rpartition(".")
-    try:
-        owner = model.get_submodule(owner_path) if owner_path else model
-    except AttributeError:
-        return None
-    return attribute(owner, name)
 
 
 def attribute(owner: nn.Module, name: str) -> Place | None:
@@ -238,7 +228,7 @@ def _named(call: ast.Call, kind: type) -> dict[str, ast.expr]:
     return found
 
 
-def _described(found: _Found, path: str, owner: str, target: nn.Module) -> Built:
+def _described(found: _Found, path: str, owner: str, target: nn.Module) -> ConstructorCall:
     file, node, function = found
     statement = file.statement_at(extent_of(node)) or file.tree.body[0]
     enclosing = [
@@ -253,7 +243,7 @@ def _described(found: _Found, path: str, owner: str, target: nn.Module) -> Built
         taken = tuple(
             a.arg for a in (*inner.args.posonlyargs, *inner.args.args, *inner.args.kwonlyargs)
         )
-    return Built(
+    return ConstructorCall(
         path=path,
         place=file.place(node, statement, function),
         arguments={
@@ -267,11 +257,11 @@ def _described(found: _Found, path: str, owner: str, target: nn.Module) -> Built
 
 def followed(
     model: nn.Module, path: str, argument: str, inside: str | None = None
-) -> tuple[Built, str] | None:
+) -> tuple[ConstructorCall, str] | None:
     """The call where the size was written, and its argument: from `nn.Linear(dim, 10)` on to
     `Block(64)` when `dim` is only handed on, unless the module `inside`, which it is at odds with,
     was built in the same place."""
-    here = built(model, path)
+    here = constructor_call(model, path)
     if here is None:
         return None
     for _ in range(8):
@@ -284,7 +274,7 @@ def followed(
             break
         if inside is not None and inside.startswith(f"{here.owner}."):
             break
-        above = built(model, here.owner)
+        above = constructor_call(model, here.owner)
         if above is None or text not in above.arguments:
             break
         here, argument = above, text
@@ -294,10 +284,12 @@ def followed(
 _SIZED = ("randn", "rand", "zeros", "ones", "empty", "full", "Tensor", "FloatTensor")
 
 
-def handed_on(model: nn.Module, path: str, value: Place, dim: int) -> tuple[Built, str] | None:
+def handed_on(
+    model: nn.Module, path: str, value: Place, dim: int
+) -> tuple[ConstructorCall, str] | None:
     """The call that built the module at `path`, and its argument, when size `dim` of the parameter
     that `value` makes is just that argument: `nn.Parameter(torch.randn(d_in, d_out))`."""
-    above = built(model, path) if path else None
+    above = constructor_call(model, path) if path else None
     if above is None:
         return None
     try:

@@ -14,7 +14,7 @@ from modules.lesson import Lesson, Preset, prepare
 from tests.cells import run_cell
 from tests.models import MODELS, Model
 from tracer import Trace, trace
-from tracer.diagnosis import silent
+from tracer.diagnosis import suspicions
 from tracer.document import Warning
 
 
@@ -28,7 +28,7 @@ def warned(
     def rerun(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
         return trace(model, *args, values=False, device="meta", diagnose=False, **kwargs)
 
-    warnings = silent.warnings(found, model, args, kwargs, rerun)
+    warnings = suspicions.warnings(found, model, args, kwargs, rerun)
     return found, warnings, [found.steps[warning.step].expression for warning in warnings]
 
 
@@ -332,7 +332,7 @@ def test_the_model_runs_again_only_for_a_reason() -> None:
             calls += 1
             return trace(model, *args, values=False, device="meta", diagnose=False, **kwargs)
 
-        silent.warnings(trace(model, *args, diagnose=False), model, args, {}, rerun)
+        suspicions.warnings(trace(model, *args, diagnose=False), model, args, {}, rerun)
         return calls
 
     assert runs("return self.fc(self.conv(x).view(x.size(0), -1))") == 0
@@ -349,7 +349,7 @@ def test_a_failed_run_has_no_warnings() -> None:
     model = cell("y = x.view(-1, 400)\nreturn y.view(7)")
     found = trace(model, torch.randn(4, 16, 10, 10), diagnose=False)
     assert found.failure is not None
-    assert silent.warnings(found, model, (), {}) == ()
+    assert suspicions.warnings(found, model, (), {}) == ()
 
 
 def test_keyword_and_nested_inputs() -> None:

@@ -18,7 +18,6 @@ from tracer.ops.bound import (
     Bound,
     Dim,
 )
-from tracer.ops.names import op_name
 from tracer.ops.table import bound_step
 
 MAX_HOPS = 4000
@@ -166,52 +165,10 @@ def made_by(trace: Trace, note: TensorNote) -> Step | None:
 def _hop(step: Step, note: TensorNote, dim: int) -> Hop:
     bound = bound_step(step)
     if bound is None:
-        return _unlisted(step, note, dim)
+        return Hop(note, dim, step, None, None, ())
     result = next((n for n, each in enumerate(step.outputs) if each.id == note.id), 0)
     made = bound.results[result][dim]
     sources = [(step.inputs[at.operand], at.dim) for at in made.sources]
     if made.how == SAME:
         sources.sort(key=lambda source: source[0].kind in ("parameter", "buffer"))
     return Hop(note, dim, step, bound, made, tuple(sources[:1] if made.how == RESIZED else sources))
-
-
-_WORDS = {"same": SAME, "weight": MIXED, "new": NEW, "changed": RESIZED}
-
-
-def _unlisted(step: Step, note: TensorNote, dim: int) -> Hop:
-    """Of operations that the table has not yet."""
-    how, sources = _made(step, note, dim)
-    made = Dim(note.shape[dim], _WORDS[how]) if how in _WORDS else None
-    return Hop(note, dim, step, None, made, tuple(sources))
-
-
-def short_op(step: Step) -> str:
-    """`conv2d` of `F.conv2d` and `nn.Conv2d`, `add` of `Tensor.__iadd__`."""
-    return op_name(step.op).lower()
-
-
-_Made = tuple[str, list[tuple[TensorNote, int]]]
-
-
-def _made(step: Step, note: TensorNote, dim: int) -> _Made:
-    """How `step` made dimension `dim` of `note`, and of what."""
-    given = [n for n in step.inputs if n.kind not in ("parameter", "buffer")]
-    if not step.inputs:
-        return "new", []
-    return _elementwise(step, note, dim, given or list(step.inputs))
-
-
-def _elementwise(step: Step, note: TensorNote, dim: int, given: list[TensorNote]) -> _Made:
-    """Shapes laid against each other from the right: add, norms, activations, and what is not known
-    better."""
-    backwards = len(note.shape) - dim
-    stretched: list[tuple[TensorNote, int]] = []
-    for n in [*given, *step.inputs]:
-        at = len(n.shape) - backwards
-        if at >= 0:
-            if n.shape[at] == note.shape[dim]:
-                return "same", [(n, at)]
-            stretched.append((n, at))
-    if stretched and any(len(n.shape) == len(note.shape) for n, _ in stretched):
-        return "changed", stretched[:1]
-    return "unknown", []

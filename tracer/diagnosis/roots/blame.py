@@ -6,19 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracer.diagnosis.finding import Mark
-from tracer.diagnosis.lineage import Birth, Hop, ancestors, back, birth, size_at
-from tracer.diagnosis.places import (
-    Search,
-    deed,
-    dims,
-    made_with,
-    maker,
-    shape,
-    size,
-)
+from tracer.diagnosis.roots.lineage import Birth, Hop, ancestors, back, birth, size_at
+from tracer.diagnosis.roots.places import Search, deed, dims, made_with, maker, shape, size
 from tracer.diagnosis.rules import broadcast_break
 from tracer.document import Root, Step, TensorNote
-from tracer.ops.bound import MIXED, SAME
+from tracer.ops.bound import MIXED, NEW, SAME
 from tracer.ops.flow import adds_dimension, contracts, joins, kernel, looks_up, permutes, strides
 from tracer.ops.table import bound_step
 from tracer.sentences import Said, ShapeOf, said
@@ -79,8 +71,8 @@ def _unmade(s: Search, mark: Mark, found: Birth) -> Suspect | None:
 
 
 def _made(s: Search, mark: Mark, found: Birth, last: Hop) -> Suspect | None:
-    if last.how == MIXED:
-        return _scored(40, _by_weight(s, mark, last))
+    if last.how == MIXED or (last.how == NEW and not last.sources and _is_layer(last.step)):
+        return _scored(40, _by_layer(s, mark, last))
     if last.changed:
         return _shrunk(s, mark)
     if last.fresh:
@@ -102,14 +94,16 @@ def _made(s: Search, mark: Mark, found: Birth, last: Hop) -> Suspect | None:
     return Suspect(45 if last.merged else 55, s.step(last.step, because))
 
 
-def _by_weight(s: Search, mark: Mark, last: Hop) -> Root:
-    """The layer that gives this size, where it was built."""
+def _by_layer(s: Search, mark: Mark, last: Hop) -> Root:
+    """The layer that gives this size, or the weight, where it was built."""
     values = {"maker": maker(last.step), "size": size(s.note(mark), mark.dim)}
     because = said("{maker} gives {size} here.", **values)
     if s.finding.kind == "hidden" and mark.dim == 0:
         because = said("{maker} gives {size} here: its layers times its directions.", **values)
-    weight = last.sources[0][0] if last.sources else None
-    made = s.parameter(weight, because=because) if weight is not None else None
+    if last.sources:
+        made = s.parameter(last.sources[0][0], because=because)
+    else:
+        made = s.constructor(last.step.module, "", because) if _is_layer(last.step) else None
     return made or s.step(last.step, said("The size {size} comes from here.", **values))
 
 
@@ -301,7 +295,7 @@ def elsewhere(s: Search, note: TensorNote, mark: Mark) -> Root | None:
             return s.step(last.step, because)
     if s.finding.facts.get("layout") == "unbatched":
         for step, _, _ in ancestors(s.trace, note):
-            if looks_up(bound_step(step)) or step.op == "nn.Embedding":
+            if looks_up(bound_step(step)):
                 because = said("{shape} has no channel dimension.", shape=shape(step.outputs[0]))
                 return s.step(step, because)
     return None
