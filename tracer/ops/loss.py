@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tracer.document import TensorAt
@@ -95,8 +96,13 @@ def _triple(call: Call) -> Bound:
     for each in three[1:]:
         if call.operands[each].rank != rank:
             raise refuse("rank", *all_marks(call, each), rank=rank, ranks=(rank,), at=each)
-    dims, ties = broadcast(call, three)
-    return Bound(call, _left(call, dims[:-1]), ties)
+    for each in three[1:]:
+        broadcast(call, (three[0], each))
+    cut = tuple(replace(operand, shape=operand.shape[:-1]) for operand in call.operands)
+    dims, ties = broadcast(replace(call, operands=cut), three)
+    along = At(three[0], rank - 1)
+    ties += tuple((along, At(each, rank - 1)) for each in three[1:] if rank)
+    return Bound(call, _left(call, dims), ties)
 
 
 def _three(call: Call, *names: str) -> tuple[int, int, int]:
@@ -287,7 +293,9 @@ def _check_target(call: Call, x: int, target: int, others: list[int]) -> None:
     wanted = tuple(scores[dim] for dim in others)
     same = len(have) == len(wanted)
     odd = [n for n in range(len(have)) if not same or differ(have[n], wanted[n])]
-    if same and not odd:
+    # One sample may have its class in a list, unless that has the shape of probabilities.
+    alone = len(scores) == 1 and have == (1,) and ("nll" in call.op or have != scores)
+    if alone or (same and not odd):
         return
     marks = [mark(call, At(target, n), wanted[n] if same else None) for n in odd]
     marks += [mark(call, At(x, others[n]), have[n]) for n in odd if same]

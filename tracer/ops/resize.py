@@ -329,7 +329,8 @@ def _pad(call: Call) -> Bound:
         for amount in (before, after):
             _check_amount(call, At(0, dim), amount, mode)
         made = size + before + after
-        if below(made, 0 if mode == "constant" else 1):
+        cut = sum(amount for amount in (before, after) if known(amount) and amount < 0)
+        if below(size + cut, 0) or below(made, 0 if mode == "constant" else 1):
             raise refuse("padding", mark(call, At(0, dim)), amount=min(before, after), mode=mode)
         if not (known(before) and known(after)) or before or after:
             moved = not known(made) or made == size

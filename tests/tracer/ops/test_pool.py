@@ -100,7 +100,14 @@ def test_every_operation_of_the_family_is_tried() -> None:
 def test_against_torch(name: str) -> None:
     for seed in range(60 * DEPTH):
         function, args, named = SAMPLES[name](Draw(f"{name} {seed}"))
-        check(function, *args, on="cpu", **named)
+        if not _a_mean(name, *args):
+            check(function, *args, on="cpu", **named)
+
+
+def _a_mean(name: str, x: torch.Tensor, *_: Any) -> bool:
+    """Asked for one place, `adaptive_avg_pool2d` takes a mean of the last two dimensions, whatever
+    stands before them."""
+    return name == "adaptive_avg_pool2d" and x.dim() not in (3, 4)
 
 
 def test_pools_flow() -> None:
