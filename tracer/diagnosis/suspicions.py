@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_map_only
 from tracer.document import Step, TensorNote, Trace, Warning
 from tracer.ops.call import At
 from tracer.ops.names import op_name, shape_text
-from tracer.ops.steps import call_of
+from tracer.ops.steps import operation_of
 from tracer.ops.table import bound_step
 from tracer.ops.texts import bound_of, index_of
 from tracer.strict import tolerant
@@ -109,8 +109,8 @@ _SHAPING = _words(
 
 def _laid(step: Step) -> bool:
     """Whether the step lays two tensors against each other from the right, as an addition does."""
-    bound = bound_step(step)
-    if bound is None or len(step.inputs) != 2 or len(bound.results) != 1:
+    bound = bound_step(step) if len(step.inputs) == 2 else None
+    if bound is None or len(bound.results) != 1:
         return False
 
     def back(at: At) -> int:
@@ -126,14 +126,15 @@ def _laid(step: Step) -> bool:
 def _outer_sums(run: _Run) -> Iterator[Warning]:
     """(B, 1) and (B,) make (B, B)."""
     for step in run.trace.steps:
-        if not _laid(step):
+        if len(step.inputs) != 2 or len(step.outputs) != 1:
             continue
-        result = step.outputs[0]
+        (result,) = step.outputs
         for column, row in (step.inputs, step.inputs[::-1]):
             if (
                 column.shape == (*row.shape, 1)
                 and math.prod(result.shape) > math.prod(column.shape)
                 and {column.id, row.id} <= run.from_inputs
+                and _laid(step)
                 and not _was_shaped(run.trace, column)
             ):
                 yield Warning(
@@ -200,8 +201,9 @@ def _masks(run: _Run) -> Iterator[Warning]:
 
 
 def _softmax_dim(step: Step) -> int | None:
-    call = call_of(step)
-    dim = call.get("dim") if call is not None and call.op in ("softmax", "log_softmax") else None
+    if operation_of(step.op) not in ("softmax", "log_softmax"):
+        return None
+    dim = bound_of(step).get("dim")
     return dim if type(dim) is int else None
 
 
@@ -461,7 +463,7 @@ def _wide_and_narrow(step: Step) -> tuple[TensorNote, TensorNote]:
 
 def _meets_batch(run: _Run, step: Step, batch: int) -> bool:
     """A tensor of fewer axes, whose first one may be the batch, meets another axis of its size."""
-    if batch == 1 or not _laid(step):
+    if batch == 1 or len(step.inputs) != 2:
         return False
     wide, narrow = _wide_and_narrow(step)
     axis = len(wide.shape) - len(narrow.shape)
@@ -470,6 +472,7 @@ def _meets_batch(run: _Run, step: Step, batch: int) -> bool:
         and narrow.shape[:1] == (batch,)
         and wide.shape[axis] == batch
         and narrow.id in run.from_inputs
+        and _laid(step)
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from tracer.sentences import shape_text as shape_text
 
 # They have forms in place (`__iadd__`) and reflected (`__radd__`).
@@ -28,6 +30,7 @@ BY_RANK = {0: "", 1: "N", 2: "B C", 3: "B N C", 4: "B C H W", 5: "B C T H W"}
 """What the dimensions of an input are usually called, by how many there are."""
 
 
+@functools.lru_cache(maxsize=4096)
 def op_name(op: str) -> str:
     """The operation's own name: `add` of `torch.add`, `Tensor.add_`, `Tensor.__iadd__` and
     `Tensor.__radd__`, `Conv2d` of `nn.Conv2d`."""

@@ -60,18 +60,27 @@ _HEADS = frozenset(
 )
 
 
-def call_of(step: Step) -> Call | None:
-    """The call that a step recorded, its results with it; None when it is no operation of torch."""
-    head, _, name = step.op.rpartition(".")
+def operation_of(op: str) -> str | None:
+    """The entry of the table that a recorded `Step.op` goes by: `add` of `Tensor.add_`, `conv2d` of
+    `nn.Conv2d`; None when it is no operation of torch."""
+    head, _, name = op.rpartition(".")
     if head not in _HEADS:
         return None
-    layer = name if head == "nn" else ""
+    return layer_op(name) if head == "nn" else op_name(op)
+
+
+def call_of(step: Step) -> Call | None:
+    """The call that a step recorded, its results with it; None when it is no operation of torch."""
+    operation = operation_of(step.op)
+    if operation is None:
+        return None
+    head, _, name = step.op.rpartition(".")
     return Call(
-        layer_op(layer) if layer else op_name(step.op),
+        operation,
         tuple(map(_operand, step.inputs)),
         bound_of(step),
         tuple(map(_operand, step.outputs)),
-        layer,
+        name if head == "nn" else "",
         is_in_place(step.op),
     )
 
