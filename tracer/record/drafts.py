@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
@@ -93,8 +93,8 @@ class Noted:
         )
 
 
-def unique(notes: Iterable[Noted]) -> list[Noted]:
-    return list({noted.id: noted for noted in notes}.values())
+def unique(notes: list[Noted]) -> list[Noted]:
+    return notes if len(notes) < 2 else list({noted.id: noted for noted in notes}.values())
 
 
 def leaves(draft: Draft) -> Iterator[Draft]:

@@ -6,7 +6,6 @@ import functools
 import inspect
 import itertools
 import types
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -188,16 +187,19 @@ def short_name(function: Any) -> str:
     return op_name(full_name(function) if name in ("__get__", "__set__") else name)
 
 
-def split_text(text: str) -> Iterator[str]:
+@functools.lru_cache(maxsize=4096)
+def split_text(text: str) -> tuple[str, ...]:
     """`3, 64, kernel_size=(3, 3)` at its outer commas."""
+    parts: list[str] = []
     depth, start = 0, 0
     for position, letter in enumerate(text):
         depth += (letter in "([{") - (letter in ")]}")
         if letter == "," and depth == 0:
-            yield text[start:position].strip()
+            parts.append(text[start:position].strip())
             start = position + 1
     if text[start:].strip():
-        yield text[start:].strip()
+        parts.append(text[start:].strip())
+    return tuple(parts)
 
 
 def short_text(text: str, limit: int = 200) -> str:

@@ -93,6 +93,7 @@ class State:
     """What a forward may change in a module, to be put back."""
 
     HOOKS = frozenset(key for key in nn.Module().__dict__ if "hooks" in key)
+    CONTAINERS = frozenset([list, dict, set, collections.deque, collections.OrderedDict])
 
     def __init__(self, model: nn.Module) -> None:
         # A lazy module turns into another class in its first forward: that cannot be undone.
@@ -102,17 +103,14 @@ class State:
             if not isinstance(module, nn.modules.lazy.LazyModuleMixin)
             and not isinstance(module, torch.jit.ScriptModule)
         ]
-        self.attributes = [
-            {k: v for k, v in vars(module).items() if k not in self.HOOKS}
-            for module in self.modules
-        ]
+        self.attributes = [self._attributes(module) for module in self.modules]
         # A cache that the forward fills, and the tables of parameters, buffers and submodules, are
         # the same object before and after: their content is put back.
         self.contents: list[tuple[Any, Any]] = [
             (value, copy.copy(value))
             for attributes in self.attributes
             for value in attributes.values()
-            if type(value) in (list, dict, set, collections.deque, collections.OrderedDict)
+            if type(value) in self.CONTAINERS
         ]
         self.tensors: dict[int, tuple[Tensor, Tensor]] = {}
         self.parameters: dict[int, Tensor] = {}
@@ -123,6 +121,12 @@ class State:
             for parameter in module._parameters.values():
                 if parameter is not None and not parameter.is_meta:
                     self.parameters[storage(parameter)] = parameter
+
+    def _attributes(self, module: nn.Module) -> dict[str, Any]:
+        found = dict(vars(module))
+        for name in self.HOOKS:
+            found.pop(name, None)
+        return found
 
     def _keep(self, tensor: Tensor) -> None:
         if not tensor.is_meta and id(tensor) not in self.tensors:
@@ -137,7 +141,7 @@ class State:
     def restore(self) -> None:
         for module, attributes in zip(self.modules, self.attributes, strict=True):
             own = vars(module)
-            for key in [k for k in own if k not in attributes and k not in self.HOOKS]:
+            for key in own.keys() - attributes.keys() - self.HOOKS:
                 del own[key]
             own.update(attributes)
         for container, was in self.contents:

@@ -17,7 +17,8 @@ from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-def
 from torch.overrides import TorchFunctionMode
 
 from tracer import document
-from tracer.record.bind import bind, bind_layer, moved_operands, plain
+from tracer.record.bind import bind_layer, moved_operands, plain
+from tracer.record.calls import call_text
 from tracer.record.drafts import Draft, Noted, Operation, leaves, unique
 from tracer.record.frames import (
     HAND_OVER,
@@ -30,8 +31,6 @@ from tracer.record.frames import (
 )
 from tracer.record.functions import (
     FACTS,
-    arguments_text,
-    full_name,
     opened,
     short_text,
     split_text,
@@ -172,7 +171,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
             first_note=self.next_note,
         )
         if is_step:
-            draft.arguments = tuple(split_text(module.extra_repr()))
+            draft.arguments = split_text(module.extra_repr())
             draft.bound = plain(bind_layer(module, args, kwargs), operands, self.number)
             self.tick()
             self._siblings().append(draft)
@@ -204,7 +203,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
             if error is None:
                 frame, _ = self._frame(inner=self.inside_step(but=draft))
                 draft.outputs = unique(
-                    self._note_output(draft, tensor) for tensor in tensors_in(result)
+                    [self._note_output(draft, tensor) for tensor in tensors_in(result)]
                 )
                 self._assign(draft, result, frame)
                 self._made_by(draft)
@@ -329,16 +328,17 @@ class Recorder(TensorNotes, TorchFunctionMode):
             self.state.about_to_write(operands[0])
         site = self._site(frame)
         scope = FrameScope(frame)
+        text = call_text(func, args, kwargs, operands, self.number)
         draft = Draft(
-            op=full_name(func),
+            op=text.op,
             module=self.stack[-1].module if self.stack else "",
             site=site,
             frame=id(frame),
             call=self._call(),
             inputs=[],
             names=self._named_in(site, scope),
-            arguments=arguments_text(func, args, kwargs),
-            bound=plain(bind(func, args, kwargs), operands, self.number),
+            arguments=text.arguments,
+            bound=text.bound,
             fill=self._fill(site, scope),
             first_note=self.next_note,
         )
@@ -377,17 +377,19 @@ class Recorder(TensorNotes, TorchFunctionMode):
         if not outputs:
             operation.siblings.remove(draft)
             return
-        draft.writes = any(out is tensor for out in outputs for tensor in changed)
-        draft.outputs = unique(self.result_of(draft, out, operands, index) for out in outputs)
+        if changed:
+            draft.writes = any(out is tensor for out in outputs for tensor in changed)
+        draft.outputs = unique([self.result_of(draft, out, operands, index) for out in outputs])
         self._assign(draft, result, frame)
         self._made_by(draft)
 
     def result_of(
         self, draft: Draft, tensor: Tensor, operands: list[Tensor], index: int | None
     ) -> Noted:
-        if any(tensor is operand for operand in operands):
-            # Written in place, or returned as it was (dropout in eval, contiguous of contiguous).
-            return self.note(tensor)
+        for operand in operands:
+            if tensor is operand:
+                # Written in place, or returned as it was (dropout in eval, contiguous of such).
+                return self.note(tensor)
         known = self.known(tensor)
         if known is not None:
             return known
@@ -418,12 +420,18 @@ class Recorder(TensorNotes, TorchFunctionMode):
         return self.steps
 
     def inside_step(self, but: Draft | None = None) -> bool:
-        return any(not draft.type and draft is not but for draft in self.stack)
+        for draft in self.stack:  # noqa: SIM110 - no generator: asked several times for each step
+            if not draft.type and draft is not but:
+                return True
+        return False
 
     def _opened_at(self) -> int:
         """The first note made inside the author's step that is open: torch's own names are not
         given to what was there before."""
-        return next((draft.first_note for draft in self.stack if not draft.type), 0)
+        for draft in self.stack:
+            if not draft.type:
+                return draft.first_note
+        return 0
 
     def current_step(self) -> int | None:
         """The author's step that is running: the last one begun."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
@@ -17,24 +17,17 @@ from tracer.record.functions import (
 Scope = Mapping[str, Any]
 
 
-class FrameScope(Mapping[str, Any]):
-    """The names a frame sees.  Its locals are copied once, not at each look."""
+class FrameScope(dict[str, Any]):
+    """The names a frame sees: its own, copied once, and behind them those of its module."""
 
-    __slots__ = ("frames_own", "of_module")
+    __slots__ = ("of_module",)
 
     def __init__(self, frame: FrameType) -> None:
-        self.frames_own = frame.f_locals
+        super().__init__(frame.f_locals)
         self.of_module = frame.f_globals
 
-    def __getitem__(self, name: str) -> Any:
-        own = self.frames_own
-        return own[name] if name in own else self.of_module[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter({**self.of_module, **self.frames_own})
-
-    def __len__(self) -> int:
-        return len({**self.of_module, **self.frames_own})
+    def __missing__(self, name: str) -> Any:
+        return self.of_module[name]
 
 
 def resolve(chain: tuple[str, ...], scope: Scope) -> tuple[str, Any] | None:
