@@ -114,9 +114,11 @@ def _recurrent(call: Call) -> Bound:
     middle = (Dim(count, SAME, (At(given.input, given.batch),)),) if given.batched else ()
     if given.packed:
         middle = (new(count),)
+    # How many states there are is the layer's own, as its width is.
+    count_of_states = Dim(given.layers * given.ways, MIXED, rows, kind="layers")
     cell = state if not differ(hidden, shown) else Dim(hidden, MIXED, rows, replaces=last)
     for inner in (state, cell)[: 1 + (given.kind == "lstm")]:
-        results.append((new(given.layers * given.ways), *middle, inner))
+        results.append((count_of_states, *middle, inner))
     ties, stacked = _operands(given, state, whole, cell)
     return Bound(call, tuple(results), ties, stacked=stacked)
 
