@@ -24,6 +24,8 @@ from tracer.sentences import (
     render,
     said,
 )
+from tracer.views.player import payload
+from tracer.views.text import failure_text
 
 SENTENCE = said(
     "{x} {shape} has {count}, not {size}: {parts}; {why}",
@@ -155,6 +157,23 @@ def test_a_rule_is_told_in_formulas() -> None:
     assert failure is not None
     assert "12 ≠ 5" in failure.told()[0]
     assert "H·W ≠ 5" in failure.told(formulas=True)[0]
+
+
+def test_a_root_is_told_in_the_readers_language_wherever_it_is_shown() -> None:
+    found = failed()
+    assert found.failure is not None
+    root = found.failure.root
+    assert root is not None
+    chinese = {root.because.text: "输入 {x} {shape}"}
+
+    def translate(text: str) -> str:
+        return chinese.get(text, text)
+
+    assert root.told(translate) == "输入 b (4, 5)"
+    assert "输入 b (4, 5)" in failure_text(found.failure, translate=translate)
+    assert payload(found, translate=translate)["trace"]["failure"]["root"]["why"] == (
+        "输入 b (4, 5)"
+    )
 
 
 def test_an_unknown_language_is_refused() -> None:

@@ -124,13 +124,22 @@ def _report(refusal: Refusal) -> Report | None:
         )
     if "need" in facts:
         padded = call.operands[targets].rank == 2
-        held = "for each sample." if padded else "in all."
-        rule = "ctc_loss needs targets for the lengths that are given: {need} > {have}."
-        if below(facts["need"], facts["have"]):
-            rule = "ctc_loss needs as many targets as the lengths add up to: {have} ≠ {need}."
+        few = not below(facts["need"], facts["have"])
         return Report(
-            said(rule, **values),
-            (said("{y} {shape_y} holds {have} numbers " + held, **values),),
+            said(
+                "ctc_loss needs targets for the lengths that are given: {need} > {have}."
+                if few
+                else "ctc_loss needs as many targets as the lengths add up to: {have} ≠ {need}.",
+                **values,
+            ),
+            (
+                said(
+                    "{y} {shape_y} holds {have} numbers for each sample."
+                    if padded
+                    else "{y} {shape_y} holds {have} numbers in all.",
+                    **values,
+                ),
+            ),
         )
     return Report(
         said(
