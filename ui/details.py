@@ -172,7 +172,7 @@ def _table(trace: Trace) -> None:
         table,
         key="table",
         hide_index=True,
-        on_select="rerun",
+        on_select=_chosen,
         selection_mode="single-row",
         height=min(600, 38 + 35 * max(1, len(trace.steps))),
         column_config={
@@ -186,11 +186,13 @@ def _table(trace: Trace) -> None:
     st.caption(say("Choose a row to go to its step. Click a heading to sort."))
     rows = chosen.selection.rows
     if rows:
-        count = st.session_state.get("gone", 0)
-        if st.session_state.get("gone-to") != (rows[0], id(trace)):
-            count += 1
-            st.session_state["gone"], st.session_state["gone-to"] = count, (rows[0], id(trace))
-        player.go_to(str(rows[0]), count)
+        player.go_to(str(rows[0]), st.session_state["chosen-rows"])
+
+
+def _chosen() -> None:
+    """A row was chosen, and the player goes there once: when the page is drawn anew, with formulas
+    perhaps, the reader may be elsewhere."""
+    st.session_state["chosen-rows"] = st.session_state.get("chosen-rows", 0) + 1
 
 
 # --- claims -----------------------------------------------------------------------------------
