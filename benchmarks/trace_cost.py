@@ -12,6 +12,10 @@ of trace the ratio of its median and of its minimum to these:
     bare      the same without diagnosis: what recording alone costs
     values    with statistics and heatmaps
     meta      shapes without computing
+
+The plain forward of an encoder layer takes torch's fused path, which torch leaves whenever a mode
+or a hook is there; what tracing alone adds is the row `encoder_unfused`, whose plain forward is
+kept off that path too.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,6 +78,7 @@ class Case:
     model: nn.Module
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    fused: bool = True
 
 
 def cases() -> Iterator[tuple[str, Callable[[], Case]]]:
@@ -85,6 +90,7 @@ def cases() -> Iterator[tuple[str, Callable[[], Case]]]:
     yield of(
         "encoder_layer", lambda: nn.TransformerEncoderLayer(256, 8, batch_first=True), 4, 128, 256
     )
+    yield "encoder_unfused", lambda: replace(dict(cases())["encoder_layer"](), fused=False)
     yield of("cbam_tiny", lambda: CBAM(32), 1, 32, 8, 8)
     for lesson in LESSONS:
 
@@ -136,6 +142,7 @@ def main() -> None:
         }
         for kind, how in KINDS.items():
             runs[kind] = partial(trace, case.model, *case.args, **how, **case.kwargs)
+        torch.backends.mha.set_fastpath_enabled(case.fused)
         with torch.no_grad():
             steps = len(trace(case.model, *case.args, values=False, **case.kwargs).steps)
             found = measured(runs, options.repeat, clock)

@@ -550,6 +550,9 @@ def plain(
     return Bound(tuple(pairs))
 
 
+_WITH_TENSORS = frozenset([TensorAt, tuple])
+
+
 @functools.cache
 def _at(index: int | None) -> TensorAt:
     return TensorAt(index)
@@ -568,7 +571,9 @@ def moved_operands(bound: Bound, positions: Sequence[int], own: Mapping[str, int
 
     if not own and all(map(operator.eq, positions, range(len(positions)))):
         return bound
-    return Bound(tuple([(name, moved(name, value)) for name, value in bound.pairs]))
+    return Bound(
+        tuple([(p[0], moved(*p)) if type(p[1]) in _WITH_TENSORS else p for p in bound.pairs])
+    )
 
 
 class _Plain:

@@ -50,7 +50,6 @@ from tracer.record.tensors import (
     flatten,
     flatten_arguments,
     named_by,
-    names_in,
     tensors_in,
 )
 from tracer.source.sites import Site, SourceReader
@@ -491,7 +490,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         if draft.indirect:
             return
         inner = self.inside_step(but=draft)
-        draft.targets = tuple(dict.fromkeys(n for p in site.patterns for n in names_in(p)))
+        draft.targets = site.targets
         while site.returned and frame is not None and frame.f_back is not None:
             frame = frame.f_back
             file = frame.f_code.co_filename

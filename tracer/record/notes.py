@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import weakref
@@ -95,24 +94,20 @@ class TensorNotes:
         figures: document.Stats | None = None,
     ) -> Noted:
         number, self.next_note = self.next_note, self.next_note + 1
-        looks = self.values or number == self.capture or torch._C._len_torch_dispatch_stack()
-        with unobserved() if looks else contextlib.nullcontext():
-            stats, heatmap = self._looked_at(tensor, number, figures) if looks else (None, None)
-            noted = Noted(
-                id=number,
-                name=name,
-                shape=self.shape_of(tensor),
-                dtype=_dtype_text(tensor.dtype),
-                device=_device_text(tensor.device),
-                kind=kind,
-                stats=stats,
-                heatmap=heatmap,
-                born=born,
-                site=site,
-                inner=not name,
-            )
-            self.notes[id(tensor)] = (weakref.ref(tensor), self._moment(tensor), noted)
+        noted = Noted(number, name, (), "", "", kind, None, None, born, site, not name)
+        if self.values or number == self.capture or torch._C._len_torch_dispatch_stack():
+            with unobserved():
+                noted.stats, noted.heatmap = self._looked_at(tensor, number, figures)
+                self._describe(noted, tensor)
+        else:
+            self._describe(noted, tensor)
         return noted
+
+    def _describe(self, noted: Noted, tensor: Tensor) -> None:
+        noted.shape = self.shape_of(tensor)
+        noted.dtype = _dtype_text(tensor.dtype)
+        noted.device = _device_text(tensor.device)
+        self.notes[id(tensor)] = (weakref.ref(tensor), self._moment(tensor), noted)
 
     def _looked_at(
         self, tensor: Tensor, number: int, figures: document.Stats | None
@@ -136,7 +131,7 @@ class TensorNotes:
         if tensor.is_nested:
             self.remarks["A nested tensor has no one shape: its number of tensors is shown."] = None
             return (tensor.size(0),)
-        return tuple(int(size) for size in tensor.shape)
+        return tuple([int(size) for size in tensor.shape])
 
     def same_elements(self, view: Tensor, base: Tensor) -> document.Stats | None:
         """The figures of `base` if `view` shows exactly the same elements in another shape."""

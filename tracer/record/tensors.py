@@ -84,14 +84,6 @@ def named_by(pattern: Pattern, value: Any) -> Iterator[tuple[str, Tensor]]:
             yield from named_by(part, item)
 
 
-def names_in(pattern: Pattern) -> Iterator[str]:
-    if isinstance(pattern, str):
-        yield pattern.removeprefix("*")
-    else:
-        for part in pattern:
-            yield from names_in(part)
-
-
 def count_parameters(module: nn.Module) -> int:
     return sum(
         parameter.numel()

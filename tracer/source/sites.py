@@ -7,6 +7,7 @@ import ast
 import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import CodeType
 from typing import Any
 
@@ -37,6 +38,19 @@ class Site:
     names: tuple[tuple[str, ...], ...]
     used: tuple[tuple[str, ...], ...]
     asks: Mapping[str, tuple[tuple[str, ...], int | None]] = field(default_factory=dict)
+
+    @cached_property
+    def targets(self) -> tuple[str, ...]:
+        """The names in the patterns, each once."""
+        return tuple(dict.fromkeys(name for each in self.patterns for name in _names_in(each)))
+
+
+def _names_in(pattern: Pattern) -> Iterator[str]:
+    if isinstance(pattern, str):
+        yield pattern.removeprefix("*")
+    else:
+        for part in pattern:
+            yield from _names_in(part)
 
 
 class SourceReader:
