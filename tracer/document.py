@@ -508,7 +508,7 @@ class Failure(_Placed):
             render(each, translate, known)
             for each in (self.violation.says, *self.violation.because)
         )
-        return rule, " ".join(reason)
+        return rule, " ".join(reason).replace("。 ", "。")  # that stop has its own space
 
 
 @dataclass(frozen=True)
