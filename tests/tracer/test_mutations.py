@@ -57,9 +57,9 @@ MUTATIONS = [
     Mutation(
         "inputs and outputs are swapped",
         "record/freezing.py",
-        "inputs=notes(draft.inputs),\n            outputs=notes(draft.outputs),\n"
+        "inputs=self.notes(draft.inputs),\n            outputs=self.notes(draft.outputs),\n"
         "            arguments",
-        "inputs=notes(draft.outputs),\n            outputs=notes(draft.inputs),\n"
+        "inputs=self.notes(draft.outputs),\n            outputs=self.notes(draft.inputs),\n"
         "            arguments",
     ),
     Mutation(

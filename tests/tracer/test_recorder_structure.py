@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import itertools
 import linecache
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -1161,3 +1163,15 @@ def test_the_name_of_a_trace() -> None:
 def test_what_is_no_module_is_refused(model: Any) -> None:
     with pytest.raises(TypeError, match=r"Module"):
         trace(model, torch.ones(2))
+
+
+def test_a_trace_that_is_dropped_is_gone_at_once() -> None:
+    """Its pictures do not wait in a circle for the collector."""
+    gc.disable()
+    try:
+        found = trace(nn.Sequential(nn.Linear(3, 4), nn.ReLU()), torch.zeros(2, 3))
+        note = weakref.ref(found.outputs[0])
+        del found
+        assert note() is None
+    finally:
+        gc.enable()

@@ -19,73 +19,19 @@ from tracer.source.notes import filled
 
 def frozen(recorder: Recorder, name: str) -> document.Trace:
     """The trace of what was recorded."""
-    frozen: dict[int, document.TensorNote] = {}
-
-    drafts = [draft for each in recorder.steps for draft in (each, *leaves(each))]
-    noted = itertools.chain.from_iterable(
-        (*draft.inputs, *draft.outputs) for draft in (*drafts, *recorder.calls)
-    )
-    seen = {each.id for each in (*noted, *recorder.inputs, *recorder.outputs)}
-
-    def notes(items: list[Noted]) -> tuple[document.TensorNote, ...]:
-        for item in items:
-            if item.id not in frozen:
-                frozen[item.id] = item.frozen()
-        return tuple(frozen[item.id] for item in items)
-
-    def step(index: int, draft: Draft) -> document.Step:
-        return document.Step(
-            index=index,
-            op=draft.op,
-            module=draft.module,
-            place=draft.site.place,
-            targets=draft.targets,
-            note=filled(draft.site.note, draft.fill),
-            inputs=notes(draft.inputs),
-            outputs=notes(draft.outputs),
-            arguments=draft.arguments,
-            bound=draft.bound,
-            # A name may stand for a tensor at a moment that no step saw.
-            names=tuple((text, n.id) for text, n in draft.names.items() if n.id in seen),
-            children=freeze(draft.children),
-            call=draft.call,
-            writes=draft.writes,
-            seconds=draft.seconds,
-            error=error_text(draft.raised) if draft.raised is not None else None,
-        )
-
-    def freeze(drafts: list[Draft]) -> tuple[document.Step, ...]:
-        share_fill(drafts)
-        return tuple(step(index, draft) for index, draft in enumerate(drafts))
-
-    def call(index: int, draft: Draft) -> document.Call:
-        return document.Call(
-            index=index,
-            parent=draft.parent,
-            module=draft.module,
-            type=draft.type,
-            settings=draft.settings,
-            place=draft.site.place,
-            targets=draft.targets,
-            note=filled(draft.site.note, draft.fill),
-            inputs=notes(draft.inputs),
-            outputs=notes(draft.outputs),
-            start=draft.start,
-            stop=draft.stop,
-            parameters=draft.parameters,
-            seconds=draft.seconds,
-        )
-
-    steps = freeze(recorder.steps)
+    freezing = _Freezing(recorder)
+    steps = freezing.steps(recorder.steps)
     # A module that cannot be called at all (wrong number of inputs) still has its root call.
     calls = recorder.calls or [recorder.begin_module(recorder.model, (), {})]
-    failure = failure_of(recorder, steps, notes) if recorder.error is not None else None
+    failure = None
+    if recorder.error is not None:
+        failure = failure_of(recorder, steps, freezing.notes)
     return document.Trace(
         name=name,
         steps=steps,
-        calls=tuple(call(index, draft) for index, draft in enumerate(calls)),
-        inputs=notes(recorder.inputs),
-        outputs=notes(recorder.outputs),
+        calls=tuple([freezing.call(index, draft) for index, draft in enumerate(calls)]),
+        inputs=freezing.notes(recorder.inputs),
+        outputs=freezing.notes(recorder.outputs),
         failure=failure,
         sources=tuple(recorder.reader.sources),
         remarks=tuple(recorder.remarks),
@@ -95,3 +41,66 @@ def frozen(recorder: Recorder, name: str) -> document.Trace:
         seconds=recorder.seconds,
         torch=torch.__version__,
     )
+
+
+class _Freezing:
+    """Each note is frozen once; `seen` are those that steps, calls, inputs or outputs have."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        drafts = [draft for each in recorder.steps for draft in (each, *leaves(each))]
+        noted = itertools.chain.from_iterable(
+            (*draft.inputs, *draft.outputs) for draft in (*drafts, *recorder.calls)
+        )
+        self.seen = {each.id for each in (*noted, *recorder.inputs, *recorder.outputs)}
+        self.frozen: dict[int, document.TensorNote] = {}
+
+    def notes(self, items: list[Noted]) -> tuple[document.TensorNote, ...]:
+        for item in items:
+            if item.id not in self.frozen:
+                self.frozen[item.id] = item.frozen()
+        return tuple([self.frozen[item.id] for item in items])
+
+    def steps(self, drafts: list[Draft]) -> tuple[document.Step, ...]:
+        if not drafts:
+            return ()
+        share_fill(drafts)
+        return tuple([self.step(index, draft) for index, draft in enumerate(drafts)])
+
+    def step(self, index: int, draft: Draft) -> document.Step:
+        return document.Step(
+            index=index,
+            op=draft.op,
+            module=draft.module,
+            place=draft.site.place,
+            targets=draft.targets,
+            note=filled(draft.site.note, draft.fill),
+            inputs=self.notes(draft.inputs),
+            outputs=self.notes(draft.outputs),
+            arguments=draft.arguments,
+            bound=draft.bound,
+            # A name may stand for a tensor at a moment that no step saw.
+            names=tuple([(text, n.id) for text, n in draft.names.items() if n.id in self.seen]),
+            children=self.steps(draft.children),
+            call=draft.call,
+            writes=draft.writes,
+            seconds=draft.seconds,
+            error=error_text(draft.raised) if draft.raised is not None else None,
+        )
+
+    def call(self, index: int, draft: Draft) -> document.Call:
+        return document.Call(
+            index=index,
+            parent=draft.parent,
+            module=draft.module,
+            type=draft.type,
+            settings=draft.settings,
+            place=draft.site.place,
+            targets=draft.targets,
+            note=filled(draft.site.note, draft.fill),
+            inputs=self.notes(draft.inputs),
+            outputs=self.notes(draft.outputs),
+            start=draft.start,
+            stop=draft.stop,
+            parameters=draft.parameters,
+            seconds=draft.seconds,
+        )
