@@ -23,8 +23,16 @@ from torch.utils._sympy.functions import (
     TruncToInt,
 )
 
-from tracer import formulas
-from tracer.formulas.writing import demand, evaluate, growth, said, simplified, symbol, written
+from tracer.formulas.writing import (
+    demand,
+    divisions,
+    evaluate,
+    growth,
+    said,
+    simplified,
+    symbol,
+    written,
+)
 
 B, C, H, W, r, k, D, heads, T, ws, N, M = map(
     symbol, ["B", "C", "H", "W", "r", "k", "D", "heads", "T", "ws", "N", "M"]
@@ -34,8 +42,8 @@ SIZES = (1, 2, 3, 4, 5, 7, 8, 12, 16, 30)
 
 
 def text(expression: Any, *conditions: Any) -> str:
-    divisions = formulas.divisions(demand(simplified(each)) for each in conditions)
-    return written(simplified(expression, divisions), ORDER).text
+    known = divisions(demand(simplified(each)) for each in conditions)
+    return written(simplified(expression, known), ORDER).text
 
 
 @pytest.mark.parametrize(
