@@ -20,6 +20,7 @@ from tracer.record.run import record
 from tracer.source.edits import with_edited_lines
 
 
+# long: most of it says what the arguments mean
 def trace(
     model: nn.Module,
     *args: Any,

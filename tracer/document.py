@@ -1001,6 +1001,7 @@ class _Reader:
                 f"{heatmap.rows} × {heatmap.columns} cells."
             )
 
+    # long: one check for each kind of reference that a file may hold
     def check_references(self, trace: Trace) -> None:
         def inside(number: int | None, count: int, where: str) -> None:
             if number is not None and not 0 <= number < count:

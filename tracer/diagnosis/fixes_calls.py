@@ -25,6 +25,7 @@ def dtype(scene: Scene) -> Iterator[Candidate]:
     yield from casts(scene)
 
 
+# long: one branch for each way in which the call goes wrong
 def casts(scene: Scene) -> Iterator[Candidate]:
     """Floats of two kinds, or whole numbers where floats are needed, or the other way."""
     tensors = {id(t): t for t in scene.operands}

@@ -131,6 +131,7 @@ def split(scene: Scene) -> Iterator[Candidate]:
     yield from maker_width(scene, x, sum(values), 13)
 
 
+# long: one branch for each way in which the call goes wrong
 @repair(*LOSSES)
 def loss(scene: Scene) -> Iterator[Candidate]:
     tensors = scene.operands
@@ -494,6 +495,7 @@ def assigned(scene: Scene) -> Iterator[Candidate]:
                 )
 
 
+# long: one branch for each way in which the call goes wrong
 @repair("einsum")
 def einsum(scene: Scene) -> Iterator[Candidate]:
     node, text = scene.call_node(), scene.text

@@ -70,6 +70,7 @@ def _square(number: int) -> int | None:
     return root if root * root == number and root > 1 else None
 
 
+# long: one branch for each way in which the call goes wrong
 @repair("nn.Linear", "linear")
 def linear(scene: Scene) -> Iterator[Candidate]:
     """The last dimension is not in_features."""
@@ -316,6 +317,7 @@ def _swallowed(scene: Scene, x: Tensor) -> Iterator[Candidate]:
         return
 
 
+# long: one branch for each way in which the call goes wrong
 @repair("nn.Conv1d", "nn.Conv2d", "nn.Conv3d", "kind:channels", "kind:rank", "conv1d", "conv2d")
 @repair("nn.ConvTranspose1d", "nn.ConvTranspose2d", "nn.ConvTranspose3d", "conv3d")
 def convolution(scene: Scene) -> Iterator[Candidate]:
@@ -616,6 +618,7 @@ def layer_norm(scene: Scene) -> Iterator[Candidate]:
         )
 
 
+# long: one branch for each way in which the call goes wrong
 @repair("nn.RNN", "nn.LSTM", "nn.GRU", "nn.RNNCell", "nn.LSTMCell", "nn.GRUCell")
 def recurrent(scene: Scene) -> Iterator[Candidate]:
     """Input size, rank, and the initial state."""
@@ -853,6 +856,7 @@ def _size_text(
     return str(size)
 
 
+# long: one branch for each way in which the call goes wrong
 @repair("nn.MultiheadAttention", "nn.TransformerEncoderLayer", "nn.TransformerDecoderLayer")
 @repair("nn.Transformer", "nn.TransformerEncoder", "nn.TransformerDecoder")
 def attention(scene: Scene) -> Iterator[Candidate]:

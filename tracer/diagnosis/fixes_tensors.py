@@ -74,6 +74,7 @@ LOSSES = (
 # --- products ----------------------------------------------------------------------------------
 
 
+# long: one branch for each way in which the call goes wrong
 @repair("matmul", "bmm", "mm", "baddbmm", "rmatmul", "mv", "dot", "addmm", "addbmm")
 def product(scene: Scene) -> Iterator[Candidate]:
     tensors = scene.operands[-2:] if scene.op.startswith("add") else scene.operands[:2]
@@ -745,6 +746,7 @@ def _counted(scene: Scene, tensor: Tensor, other: Tensor) -> Iterator[Candidate]
         return
 
 
+# long: one branch for each way in which the call goes wrong
 def resampled(scene: Scene, small: Tensor, skip: Tensor) -> Iterator[Candidate]:
     """Something was enlarged by a factor, and the other has an odd size."""
     a, b = shape_of(small), shape_of(skip)
@@ -943,6 +945,7 @@ def _strided(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candidate]:
                     break
 
 
+# long: one branch for each way in which the call goes wrong
 def _projection(
     scene: Scene, tensor: Tensor, inner: int, outer: int, stride: int
 ) -> Iterator[Candidate]:
@@ -1063,6 +1066,7 @@ def sizes_of(node: ast.Call, method: bool) -> list[ast.expr]:
     return items
 
 
+# long: one branch for each way in which the call goes wrong
 @repair("view", "reshape", "unflatten", "resize")
 def view(scene: Scene) -> Iterator[Candidate]:
     node, text = scene.call_node(), scene.text

@@ -82,6 +82,7 @@ class Solution:
         )
 
 
+# long: the order of the questions is the proof
 def solve(
     build: Build,
     inputs: Inputs,
@@ -457,6 +458,7 @@ class _Search:
 
     # --- formulas that hold at every run ---
 
+    # long: the order of the attempts is the proof
     def repaired(
         self, first: Symbolic
     ) -> tuple[

@@ -93,6 +93,7 @@ class Symbolic:
     error: Exception | None
 
 
+# long: one run, from its symbols to what it gives
 def run_with_symbols(
     build: Build,
     inputs: Inputs,

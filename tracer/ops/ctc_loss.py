@@ -83,6 +83,7 @@ def _words(step: Spoken) -> Told:
     return Told(f"One number left: {what}")
 
 
+# long: one text for each way in which the call is wrong
 def _report(refusal: Refusal) -> Report | None:
     call, facts = refusal.call, refusal.facts
     x, targets = call.tensor("log_probs") or 0, call.tensor("targets") or 0

@@ -326,6 +326,7 @@ def _gather_words(step: Spoken) -> Told:
     return Told(f"{step.arrow}: each place {how} along dim {axis}", lines)
 
 
+# long: one text for each way in which the call is wrong
 def _gather_report(refusal: Refusal) -> Report | None:
     kind, facts = refusal.violation.kind, refusal.facts
     if kind == "range":

@@ -86,6 +86,7 @@ def _linear_report(refusal: Refusal) -> Report | None:
     return _bias_report(refusal) if kind == "broadcast" else None
 
 
+# long: one text for each way in which the call is wrong
 def _width_report(refusal: Refusal) -> Report:
     input, weight = (refusal.call.tensor(name) or 0 for name in ("input", "weight"))
     shape = refusal.call.operands[input].shape

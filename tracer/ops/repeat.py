@@ -76,6 +76,7 @@ def _expand_words(step: Spoken) -> Told:
     return Told(f"{step.arrow}: the same values seen again and again, not copied", lines)
 
 
+# long: one text for each way in which the call is wrong
 def _expand_report(refusal: Refusal) -> Report | None:
     facts, rank = refusal.facts, refusal.call.first.rank
     if refusal.violation.kind not in ("rank", "broadcast", "arguments"):

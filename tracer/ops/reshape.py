@@ -255,6 +255,7 @@ def _times(sizes: Sequence[int], total: int) -> str:
     return "·".join(map(str, sizes)) + f" = {total}" if len(sizes) > 1 else str(total)
 
 
+# long: one text for each way in which the call is wrong
 def _numel_reason(refusal: Refusal, asked: Shape, values: dict[str, Any]) -> tuple[Said, ...]:
     facts, shape = refusal.facts, refusal.call.first.shape
     number, fixed = facts["numel"], facts["product"]

@@ -89,6 +89,7 @@ def _interpolate_words(step: Spoken) -> Told:
     )
 
 
+# long: one text for each way in which the call is wrong
 def _interpolate_report(refusal: Refusal) -> Report | None:
     facts, rank = refusal.facts, refusal.call.operands[0].rank
     values: dict[str, Any] = {

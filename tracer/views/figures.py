@@ -19,6 +19,7 @@ _ODD_VALUES = (
 """How values that no scale can hold are shown: by a colour and a name of their own."""
 
 
+# long: one figure, its settings written out
 def slice_figure(
     values: npt.ArrayLike,
     *,
