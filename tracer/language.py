@@ -95,15 +95,15 @@ def extracted(paths: Iterable[Path], functions: Iterable[str], root: Path) -> di
     return found
 
 
-def texts() -> dict[str, str]:
-    """Every sentence of this package, and what is counted and listed in one: {text: where it is}.
+def texts(folder: Path = HERE) -> dict[str, str]:
+    """Every sentence of the package, and what is counted and listed in one: {text: where it is}.
 
     Raises:
         ValueError: a call's text or noun cannot be read off its place.
     """
     found = dict.fromkeys((", ", " and "), "sentences.py")
-    for path in sorted(HERE.rglob("*.py")):
-        where = path.relative_to(HERE).as_posix()
+    for path in sorted(folder.rglob("*.py")):
+        where = path.relative_to(folder).as_posix()
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call):
                 for text in _told_by(node, where):

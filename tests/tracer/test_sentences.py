@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch import nn
 
 from tests.cells import forward_cell
 from tracer import Trace, TraceFileError, trace
-from tracer.language import translator
+from tracer.language import FILE, read, texts, translations, translator
 from tracer.sentences import (
     Count,
     Said,
@@ -19,6 +21,7 @@ from tracer.sentences import (
     SizeAt,
     as_written,
     at_operands,
+    gaps,
     listed,
     operands_of,
     render,
@@ -26,6 +29,8 @@ from tracer.sentences import (
 )
 from tracer.views.player import payload
 from tracer.views.text import failure_text
+
+CHINESE = re.compile("[\u4e00-\u9fff]")
 
 SENTENCE = said(
     "{x} {shape} has {count}, not {size}: {parts}; {why}",
@@ -179,3 +184,84 @@ def test_a_root_is_told_in_the_readers_language_wherever_it_is_shown() -> None:
 def test_an_unknown_language_is_refused() -> None:
     with pytest.raises(ValueError, match="'fr' is none of the languages en, zh"):
         translator("fr")
+
+
+# --- in Chinese ----------------------------------------------------------------------------------
+
+
+def test_every_text_is_translated_with_its_gaps_and_code() -> None:
+    translated = translations(read(FILE))
+    assert sorted(translated) == sorted(texts())
+    for text, translation in translated.items():
+        assert gaps(text) == gaps(translation), translation
+        assert text.count("`") == translation.count("`"), translation
+        words = re.sub(r"`[^`]*`|\{\w+\}", "", text)
+        if re.search("[a-z]{2}", words):
+            assert CHINESE.search(translation), translation
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "said(text)",
+        'said(f"{n} rows")',
+        'said("a " + "b")',
+        'said("a" if n else text)',
+        "said()",
+        "Count(3, noun)",
+    ],
+)
+def test_a_text_that_cannot_be_read_off_its_place_is_refused(tmp_path: Path, call: str) -> None:
+    (tmp_path / "a.py").write_text(f"x = 1\ny = {call}\n")
+    with pytest.raises(ValueError, match=r"a\.py:2: the text cannot be read off its place"):
+        texts(tmp_path)
+
+
+def test_the_texts_of_choices_and_counts_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text('said("{n} one" if n else "b", n=Count(n, "row"))\n')
+    assert set(texts(tmp_path)) == {", ", " and ", "{n} one", "b", "row", "rows"}
+
+
+FAILURES = {
+    "product": ("a @ b", [(2, 3), (4, 5)], "3 ≠ 4"),
+    "elementwise": ("a + b", [(2, 3), (4,)], "3 ≠ 4"),
+    "reshape": ("a.view(5, 2)", [(2, 3)], "6 ≠ 10"),
+    "permute": ("a.permute(0, 1)", [(2, 3, 4)], "(2, 3, 4)"),
+    "join": ("torch.cat([a, b])", [(2, 3), (2, 4)], "3 ≠ 4"),
+    "split": ("a.split([1, 2])", [(4, 3)], "1 + 2 = 3 ≠ 4"),
+    "repeat": ("a.expand(4, 3)", [(2, 3)], "2"),
+    "index": ("a[5]", [(2, 3)], "(2, 3)"),
+    "gather": ("torch.gather(a, 1, b.long())", [(2, 3), (4, 1)], "4 > 2"),
+    "axis": ("a.sum(dim=4)", [(2, 3)], "4"),
+    "reduce": ("a.topk(5)", [(2, 3)], "5 > 3"),
+    "einsum": ("torch.einsum('ij,jk->ik', a, b)", [(2, 3), (4, 5)], "3 ≠ 4"),
+    "linear": ("F.linear(a, b)", [(2, 3), (5, 4)], "3 ≠ 4"),
+    "convolution": ("F.conv2d(a, b)", [(1, 3, 8, 8), (2, 4, 3, 3)], "3 ≠ 4"),
+    "window": ("F.max_pool2d(a, 5)", [(1, 3, 4, 4)], "5 > 4"),
+    "resize": ("F.pixel_shuffle(a, 2)", [(1, 3, 4, 4)], "3 % 4 = 3"),
+    "patches": ("a.unfold(1, 5, 1)", [(2, 3)], "5 > 3"),
+    "norm": ("F.group_norm(a, 2)", [(2, 3, 4)], "3 % 2 = 1"),
+    "loss": ("F.cross_entropy(a, b)", [(2, 3), (2, 4)], "(2, 4)"),
+    "embedding": ("F.embedding(a, b)", [(2, 3), (4, 5)], "int64"),
+    "recurrent": ("self.rnn(a)", [(2, 6, 3)], "3 ≠ 4"),
+    "attention": ("F.scaled_dot_product_attention(a, b, b)", [(2, 6, 3), (2, 6, 4)], "3 ≠ 4"),
+    "dtype": ("a @ b.double()", [(2, 3), (3, 5)], "float64"),
+    "no tensor": ("torch.cat([a, None])", [(2, 3)], "None"),
+}
+
+
+@pytest.mark.parametrize("family", FAILURES)
+def test_a_failure_of_each_family_is_told_in_chinese(family: str) -> None:
+    body, shapes, numbers = FAILURES[family]
+    names = "a b"[: 2 * len(shapes) - 1]
+    net = forward_cell(names, f"return {body}")
+    net.rnn = nn.LSTM(4, 5)
+    found = trace(net, *map(torch.ones, shapes)).failure
+    assert found is not None
+    english, chinese = found.told(), found.told(translator("zh"))
+    assert numbers in " ".join(chinese)
+    for told, translated in zip(english, chinese, strict=True):
+        assert CHINESE.search(translated), translated
+        assert sorted(re.findall(r"\d+", told)) == sorted(re.findall(r"\d+", translated))
+        prose = re.sub(r"`[^`]*`|\([^)]*\)|[\w.]*[._]\w+|[a-z]\w*=\w+", "", translated)
+        assert not re.search(r"\b(the|is|has|and|needs|of|in)\b", prose), translated

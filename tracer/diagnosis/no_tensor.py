@@ -16,7 +16,7 @@ from tracer.diagnosis.rules import (
     any_rule,
 )
 from tracer.ops.names import shape_text
-from tracer.sentences import said
+from tracer.sentences import Said, said
 
 
 @any_rule
@@ -50,9 +50,9 @@ _ONE_TENSOR_TEXT = """
 _ONE_TENSOR = frozenset(_ONE_TENSOR_TEXT.split())
 
 
-def not_a_tensor(case: Case, value: Any, who: str = "") -> Finding | None:
+def not_a_tensor(case: Case, value: Any, who: str | Said = "") -> Finding | None:
     """What a value is that stands where a tensor is meant, None if it may stand there."""
-    who = who or case.who(case.crash.op or "the operation")
+    who = who or case.who() or said("the operation")
     if value is None:
         return case.found(
             "type",
@@ -91,9 +91,17 @@ def not_a_tensor(case: Case, value: Any, who: str = "") -> Finding | None:
     return None
 
 
-def _several(case: Case, value: tuple[Any, ...] | list[Any], who: str) -> Finding:
+def _collection(value: tuple[Any, ...] | list[Any]) -> str | Said:
+    if type(value).__module__ != "torch.return_types":
+        return type(value).__name__
+    return said("pair") if len(value) == 2 else "tuple"
+
+
+def _several(case: Case, value: tuple[Any, ...] | list[Any], who: str | Said) -> Finding:
     parts = [
-        f"a tensor {shape_text(part)}" if isinstance(part, Tensor) else type(part).__name__
+        said("a tensor {shape}", shape=shape_text(part))
+        if isinstance(part, Tensor)
+        else type(part).__name__
         for part in value
     ]
     kind = type(value).__name__
@@ -111,15 +119,14 @@ def _several(case: Case, value: tuple[Any, ...] | list[Any], who: str) -> Findin
             fields=fields,
             first=fields.split(",")[0],
         )
-        kind = "pair" if len(value) == 2 else "tuple"
     return case.found(
         "type",
         said(
             "{who} needs a tensor: it is given a {kind} of {count} ({listed}).",
             who=who,
-            kind=kind,
+            kind=_collection(value),
             count=len(value),
-            listed=", ".join(parts[:4]),
+            listed=tuple(parts[:4]),
         ),
         reason,
         check=said("See which of the parts is meant."),
@@ -235,13 +242,15 @@ def refused_by_the_parser(case: Case) -> Finding | None:
             if found is not None:
                 return found
     given = "None" if match[1] == "NoneType" else match[1]
-    name = ast.unparse(call.func) if isinstance(call, ast.Call) else "the operation"
+    name = ast.unparse(call.func) if isinstance(call, ast.Call) else said("the operation")
     return case.found(
         "type",
         said(
-            "{name} needs a tensor: it is given {value}.",
-            name=name,
-            value=given if given == "None" else "a " + given,
+            "{who} needs a tensor: it is given None."
+            if given == "None"
+            else "{who} needs a tensor: it is given a {given}.",
+            who=name,
+            given=given,
         ),
         said(
             "One of the arguments of `{expression}` is no tensor but a {given}. A {given} of "
@@ -263,15 +272,16 @@ def refused_by_the_parser(case: Case) -> Finding | None:
 
 def _element(case: Case, call: ast.Call, scope: Mapping[str, Any], position: int) -> Finding | None:
     """What stands at `position` in the list that `torch.cat` or `torch.stack` was given."""
-    first, name = call.args[0], ast.unparse(call.func)
+    first, op = call.args[0], ast.unparse(call.func)
     value: Any = None
+    name = said("{op}", op=op)
     if isinstance(first, ast.List | ast.Tuple) and position < len(first.elts):
         item = first.elts[position]
         value = scope.get(item.id) if isinstance(item, ast.Name) else None
-        name += f" with `{ast.unparse(item)}`"
+        name = said("{op} with `{code}`", op=op, code=ast.unparse(item))
     elif isinstance(first, ast.Name) and isinstance(scope.get(first.id), list | tuple):
         value = scope[first.id][position]
-        name += f" with `{first.id}[{position}]`"
+        name = said("{op} with `{code}`", op=op, code=f"{first.id}[{position}]")
     if value is None or isinstance(value, Tensor):
         given = case.crash.words.rpartition("but got ")[2]
         return case.found(

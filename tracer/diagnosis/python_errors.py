@@ -136,7 +136,7 @@ def size_of_no_dimension(case: Case) -> Finding | None:
     tensor, dim = case.crash.operands[0], int(match[1])
     if -tensor.dim() <= dim < tensor.dim():
         return None
-    x = case.name(tensor, "the tensor")
+    x = case.name(tensor, said("the tensor"))
     return case.found(
         "axis",
         said(
@@ -185,7 +185,7 @@ def unpacking(case: Case) -> Finding | None:
             said(
                 "Taking a tensor apart goes along its first dimension; {x} is {shape}. A layer "
                 "that gives one tensor is not a pair.",
-                x=case.name(tensor, "the tensor"),
+                x=case.name(tensor, said("the tensor")),
                 shape=case.shape(tensor),
             ),
             names=names,
@@ -204,7 +204,7 @@ def unpacking(case: Case) -> Finding | None:
 
 
 def _shape_unpacked(case: Case, tensor: Tensor, target: ast.Tuple | ast.List) -> Finding:
-    x, names = case.name(tensor, "the tensor"), len(target.elts)
+    x, names = case.name(tensor, said("the tensor")), len(target.elts)
     less = names > tensor.dim()
     reason = [
         said(
@@ -249,7 +249,11 @@ def attribute(case: Case) -> Finding | None:
     if isinstance(value, tuple | list | dict | type(None)) and hasattr(Tensor, name):
         found = not_a_tensor(case, value)
         if found is not None:
-            what = "None" if value is None else f"a {type(value).__name__} of {len(value)}"
+            what = (
+                said("a {kind} of {count}", kind=type(value).__name__, count=len(value))
+                if value is not None
+                else "None"
+            )
             return case.found(
                 "type",
                 said(
@@ -264,7 +268,7 @@ def attribute(case: Case) -> Finding | None:
     if isinstance(value, nn.Module) or (
         value is None and "object has no attribute" in case.crash.words
     ):
-        owner = type(value).__name__ if value is not None else "the module"
+        owner: str | Said = type(value).__name__ if value is not None else said("the module")
         match = re.match(r"'(\w+)' object has no attribute '(\w+)'", case.crash.words)
         if match is not None:
             owner, name = match[1], match[2]

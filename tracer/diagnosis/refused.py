@@ -43,7 +43,7 @@ def _found(case: Case, call: Call, tensors: list[Tensor]) -> Finding | None:
     call = replace(
         call,
         operands=tuple(
-            replace(operand, name=case.name(tensor, ""))
+            replace(operand, name=case.own_name(tensor))
             for operand, tensor in zip(call.operands, tensors, strict=True)
         ),
     )

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from tracer.diagnosis.finding import Finding, Mark
 from tracer.diagnosis.refused import by_table, layer_by_table
 from tracer.document import Trace
-from tracer.ops.names import op_name, shape_text
-from tracer.ops.refusal import Report
+from tracer.ops.names import op_name
+from tracer.ops.refusal import THE_TENSOR, Report
 from tracer.record.crash import Crash, Running
 from tracer.sentences import Said, ShapeOf, as_written, said
 from tracer.strict import tolerant
@@ -169,18 +169,18 @@ class Case:
                 return alike[0]
         return None
 
-    def name(self, tensor: Any, otherwise: str = "the tensor") -> str:
-        """What the author calls this tensor."""
+    def name(self, tensor: Any, otherwise: str | Said = THE_TENSOR) -> str | Said:
+        """What the author calls this tensor, or words for it."""
+        return self.own_name(tensor) or otherwise
+
+    def own_name(self, tensor: Any) -> str:
+        """What the author calls this tensor, empty where he does not."""
         for index, operand in enumerate(self.crash.operands):
             if operand is tensor and self.crash.trace.failure is not None:
                 name = called(self.crash.trace, index)
                 if name and len(name) <= 40:
                     return name
-        return otherwise
-
-    def sized(self, tensor: Tensor, otherwise: str = "the tensor") -> str:
-        """`x (4, 784)`."""
-        return f"{self.name(tensor, otherwise)} {shape_text(tensor)}"
+        return ""
 
     def shape(self, tensor: Tensor) -> ShapeOf:
         """The tensor's shape in a sentence, with formulas where its sizes have them."""
@@ -208,11 +208,6 @@ class Case:
                 break
             shown.append(value if name in ("in_features", "out_features") else part)
         return f"nn.{type(layer).__name__}({', '.join(shown)})"
-
-    def is_built(self, otherwise: str = "a layer") -> str:
-        """`fc1 is nn.Linear(400, 120)`."""
-        path = self.running.path if self.running is not None else ""
-        return f"{path or 'the layer'} is {self.built() or otherwise}"
 
     def found(
         self,

@@ -30,12 +30,12 @@ def devices(case: Case) -> Finding | None:
     if len(placed) < 2:
         return None
     (first, a), (second, b) = list(placed.items())[:2]
-    x, y = case.name(a, "one tensor"), case.name(b, "the other")
+    x, y = case.name(a, said("one tensor")), case.name(b, said("the other"))
     return case.found(
         "device",
         said(
             "{who} needs all tensors on one device: {x} is on {first}, {y} on {second}.",
-            who=case.who(case.crash.op or "the operation"),
+            who=case.who() or said("the operation"),
             x=x,
             first=first,
             y=y,
@@ -94,7 +94,7 @@ def _two_dtypes(case: Case, tensors: list[Tensor]) -> Finding:
     ranked = sorted(tensors, key=lambda t: (id(t) not in owned, t.dtype not in usual))
     want, have = ranked[0], ranked[-1]
     names = {
-        "x": case.name(have, "one tensor"),
+        "x": case.name(have, said("one tensor")),
         "w": case.name(want, "the weight" if id(want) in owned else "the other"),
         "have": kind_of(have.dtype),
         "want": kind_of(want.dtype),
@@ -109,7 +109,7 @@ def _two_dtypes(case: Case, tensors: list[Tensor]) -> Finding:
         "dtype",
         said(
             "{who} needs one dtype: {x} is {have}, {w} is {want}.",
-            who=case.who(case.crash.op or "the operation"),
+            who=case.who() or said("the operation"),
             **names,
         ),
         (
@@ -130,7 +130,7 @@ def _two_dtypes(case: Case, tensors: list[Tensor]) -> Finding:
 
 def _in_place(case: Case, left: Tensor, right: Tensor) -> Finding:
     names = {
-        "x": case.name(left, "the left side"),
+        "x": case.name(left, said("the left side")),
         "have": kind_of(left.dtype),
         "given": kind_of(right.dtype),
     }
@@ -142,7 +142,7 @@ def _in_place(case: Case, left: Tensor, right: Tensor) -> Finding:
         ),
         said(
             "{x} holds {have} and {y} {given}; the result would be {both}.",
-            y=case.name(right, "the right side"),
+            y=case.name(right, said("the right side")),
             both=kind_of(torch.result_type(left, right)),
             **names,
         ),
@@ -153,7 +153,7 @@ def _in_place(case: Case, left: Tensor, right: Tensor) -> Finding:
 
 
 def _no_floats(case: Case, have: Tensor) -> Finding:
-    x, kind = case.name(have, "the input"), kind_of(have.dtype)
+    x, kind = case.name(have, said("the input")), kind_of(have.dtype)
     return case.found(
         "dtype",
         said(
@@ -205,7 +205,7 @@ def leaf_in_place(case: Case) -> Finding | None:
     in_place = name in ("__setitem__",) or name.startswith("__i") or name.endswith("_")
     target = next(iter(tensors_of(list(case.crash.call_args))), None)
     if in_place and target is not None and target.is_leaf and target.requires_grad:
-        x = case.name(target, "it")
+        x = case.name(target, said("it"))
         return case.found(
             "other",
             said("{x} is a leaf that requires grad: it cannot be changed in place.", x=x),
@@ -225,7 +225,7 @@ def one_number(case: Case) -> Finding | None:
     tensor = next(iter(tensors_of(list(case.crash.call_args))), None)
     if tensor is None:
         return None
-    x = case.name(tensor, "the tensor")
+    x = case.name(tensor, said("the tensor"))
     if op in ("item", "bool", "int", "float", "index", "tolist") and tensor.numel() != 1:
         return case.found(
             "item",

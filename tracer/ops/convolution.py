@@ -326,7 +326,7 @@ def _weight_report(refusal: Refusal) -> Report:
     values: dict[str, Any] = {
         "op": refusal.call.op,
         "wanted": Count(n + 2, "dimension"),
-        "weight": refusal.name(at, "the weight"),
+        "weight": refusal.name(at, said("the weight")),
         "shape": refusal.shape(at),
         "rank": refusal.call.operands[at].rank,
         "n": n,
@@ -350,7 +350,7 @@ def _rank_report(refusal: Refusal) -> Report:
         "op": refusal.call.op,
         "who": refusal.who,
         "layout": LAYOUTS[n],
-        "x": refusal.name(at, "the input"),
+        "x": refusal.name(at, said("the input")),
         "shape": refusal.shape(at),
         "rank": rank,
         "has": Count(rank, "dimension"),
@@ -403,7 +403,7 @@ def _channels_report(refusal: Refusal) -> Report:
         "number": facts["wanted"],
         "found": refusal.size(at),
         "axis": at.dim,
-        "x": refusal.name(at.operand, "the input"),
+        "x": refusal.name(at.operand, said("the input")),
         "shape": refusal.shape(at.operand),
         "weight": refusal.shape(weight) if weight is not None else "",
         "is_built": refusal.is_built(),
@@ -475,7 +475,7 @@ def _nothing_report(refusal: Refusal) -> Report:
         **refusal.facts,
         "who": refusal.who,
         "dim": at.dim,
-        "x": refusal.name(at.operand, "the input"),
+        "x": refusal.name(at.operand, said("the input")),
         "shape": refusal.shape(at.operand),
     }
     return Report(

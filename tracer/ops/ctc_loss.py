@@ -90,7 +90,7 @@ def _report(refusal: Refusal) -> Report | None:
     scores = call.operands[x]
     values: dict[str, Any] = {
         "x": refusal.name(x, "log_probs"),
-        "y": refusal.name(targets, "the targets"),
+        "y": refusal.name(targets, said("the targets")),
         "shape": refusal.shape(x),
         "shape_y": refusal.shape(targets),
         **{name: value for name, value in facts.items() if name not in ("wanted", "found")},

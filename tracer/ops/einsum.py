@@ -421,8 +421,8 @@ def _tensordot_report(refusal: Refusal) -> Report | None:
         "j": two.dim,
         "one": one,
         "two": two,
-        "x": refusal.name(one.operand, "the first"),
-        "y": refusal.name(two.operand, "the second"),
+        "x": refusal.name(one.operand, said("the first")),
+        "y": refusal.name(two.operand, said("the second")),
         "shape_x": refusal.shape(one.operand),
         "shape_y": refusal.shape(two.operand),
     }

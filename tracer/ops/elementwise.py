@@ -488,8 +488,8 @@ def masked_report(refusal: Refusal) -> Report | None:
     assert m is not None
     values = {
         "op": refusal.call.op,
-        "x": refusal.name(x, "the input"),
-        "m": refusal.name(m, "the mask"),
+        "x": refusal.name(x, said("the input")),
+        "m": refusal.name(m, said("the mask")),
         "shape_x": refusal.shape(x),
         "shape_m": refusal.shape(m),
     }
@@ -593,7 +593,7 @@ def _prelu_report(refusal: Refusal) -> Report | None:
         (
             said(
                 "Dimension 1 of {x} {shape}, where channels are, is {found}.",
-                x=refusal.name(x, "the input"),
+                x=refusal.name(x, said("the input")),
                 shape=refusal.shape(x or 0),
                 found=channels,
             ),

@@ -110,7 +110,7 @@ def _dtype_report(refusal: Refusal) -> Report:
     facts, at = refusal.facts, refusal.facts["at"]
     values: dict[str, Any] = {
         "who": refusal.who,
-        "x": refusal.name(at, "the input"),
+        "x": refusal.name(at, said("the input")),
         "shape": refusal.shape(at),
         "dtype": facts["found_dtype"],
     }
@@ -141,7 +141,7 @@ def _range_report(refusal: Refusal) -> Report:
         **facts,
         "who": refusal.who,
         "last": facts["found"] - 1,
-        "x": refusal.name(at, "the input"),
+        "x": refusal.name(at, said("the input")),
         "shape": refusal.shape(at),
         "bad": facts["index"],
         "is_built": refusal.is_built(),
@@ -259,7 +259,7 @@ def _one_hot_words(step: Spoken) -> Told:
 
 def _one_hot_report(refusal: Refusal) -> Report | None:
     kind, facts = refusal.violation.kind, refusal.facts
-    values: dict[str, Any] = {"x": refusal.name(0, "the input"), **facts}
+    values: dict[str, Any] = {"x": refusal.name(0, said("the input")), **facts}
     if kind == "arguments":
         return setting_report(refusal)
     if kind == "dtype":

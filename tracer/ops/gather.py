@@ -193,7 +193,7 @@ def _source_report(refusal: Refusal) -> Report:
         "have": facts["found"],
         "want": facts["wanted"],
         "dim": facts.get("dim"),
-        "s": refusal.name(source, "the source"),
+        "s": refusal.name(source, said("the source")),
         "shape_s": refusal.shape(source),
         "x": refusal.name(0),
         "shape": refusal.shape(0),
@@ -226,7 +226,7 @@ def _row_report(refusal: Refusal) -> Report | None:
         return _source_report(refusal)
     if kind == "dtype" and "wanted" in facts:
         at = facts["operand"].index
-        i = refusal.name(at, "the index")
+        i = refusal.name(at, said("the index"))
         return Report(
             said(
                 "{op} needs an index of int64 or int32: {i} is {dtype}."
@@ -248,7 +248,7 @@ def _row_report(refusal: Refusal) -> Report | None:
     at = facts["at"]
     values: dict[str, Any] = {
         "op": refusal.call.op,
-        "i": refusal.name(at, "the index"),
+        "i": refusal.name(at, said("the index")),
         "shape": refusal.shape(at),
         "rank": refusal.call.operands[at].rank,
         "dim": facts["dim"],
@@ -333,7 +333,7 @@ def _gather_report(refusal: Refusal) -> Report | None:
         return range_report(refusal)
     if kind == "dtype" and "wanted" in facts:
         at = facts["operand"].index
-        i = refusal.name(at, "the index")
+        i = refusal.name(at, said("the index"))
         return Report(
             said(
                 "{op} needs an index of int64: {i} is {dtype}.",
@@ -355,8 +355,8 @@ def _gather_report(refusal: Refusal) -> Report | None:
     values: dict[str, Any] = {
         "op": refusal.call.op,
         "dim": facts["dim"],
-        "i": refusal.name(at, "the index"),
-        "x": refusal.name(0, "the input"),
+        "i": refusal.name(at, said("the index")),
+        "x": refusal.name(0, said("the input")),
         "shape_i": refusal.shape(at),
         "shape": refusal.shape(0),
         "one": refusal.call.operands[at].rank,
@@ -383,7 +383,7 @@ def _gather_report(refusal: Refusal) -> Report | None:
         )
     if "source" in facts:
         source = facts["source"]
-        values |= {"s": refusal.name(source, "the source"), "shape_s": refusal.shape(source)}
+        values |= {"s": refusal.name(source, said("the source")), "shape_s": refusal.shape(source)}
         return Report(
             said(
                 "{op} needs a source at least as large as the index: {have} < {most} in dimension "

@@ -25,8 +25,8 @@ def _words(step: Spoken) -> Told:
 def _report(refusal: Refusal) -> Report | None:
     x, grid = refusal.call.tensor("input") or 0, refusal.call.tensor("grid") or 1
     values = {
-        "x": refusal.name(x, "the input"),
-        "g": refusal.name(grid, "the grid"),
+        "x": refusal.name(x, said("the input")),
+        "g": refusal.name(grid, said("the grid")),
         "shape": refusal.shape(x),
         "grid": refusal.shape(grid),
     }

@@ -418,7 +418,7 @@ def range_report(refusal: Refusal) -> Report | None:
         )
     at = facts["at"]
     values |= {
-        "i": refusal.name(at, "The index"),
+        "i": refusal.name(at, said("The index")),
         "low": facts["low"],
         "high": facts["high"],
     }
@@ -446,7 +446,7 @@ def _getitem_report(refusal: Refusal) -> Report | None:
     if kind == "mask":
         return _mask_report(refusal)
     if kind == "dtype" and "index" in refusal.facts:
-        i = refusal.name(refusal.facts["operand"].index, "the index")
+        i = refusal.name(refusal.facts["operand"].index, said("the index"))
         return Report(
             said(
                 "An index must be whole numbers or a mask: {i} is {dtype}.",
@@ -492,7 +492,7 @@ def _mask_report(refusal: Refusal) -> Report:
         "have": facts["found"],
         "want": refusal.size(At(0, facts["dim"])),
         "dim": facts["dim"],
-        "mask": refusal.name(at, "the mask"),
+        "mask": refusal.name(at, said("the mask")),
         "x": refusal.name(0),
         "shape": refusal.shape(0),
         "mask_shape": refusal.shape(at) if at is not None else "",
@@ -519,11 +519,11 @@ def _unpaired_report(refusal: Refusal) -> Report:
     values: dict[str, Any] = {
         "one": refusal.facts["wanted"],
         "two": refusal.facts["found"],
-        "first": refusal.name(first, "one index"),
-        "second": refusal.name(second, "the other"),
+        "first": refusal.name(first, said("one index")),
+        "second": refusal.name(second, said("the other")),
     }
     for name, operand in (("shape_first", first), ("shape_second", second)):
-        values[name] = refusal.shape(operand) if operand is not None else "(a list)"
+        values[name] = refusal.shape(operand) if operand is not None else said("(a list)")
     return Report(
         said("Index tensors are paired element by element: {one} ≠ {two}.", **values),
         (
@@ -584,7 +584,7 @@ def _assigned_report(refusal: Refusal) -> Report:
     value, facts = refusal.facts["value"], refusal.facts
     values = {
         "target": ShapeOf(facts["target"]),
-        "v": refusal.name(value, "the value"),
+        "v": refusal.name(value, said("the value")),
         "given": refusal.shape(value),
         "count": Count(refusal.call.operands[value].rank, "dimension"),
         "x": refusal.name(0),

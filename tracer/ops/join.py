@@ -207,8 +207,8 @@ def _joined_report(refusal: Refusal) -> Report | None:
         "axis": facts["axis"],
         "x": facts["wanted"],
         "y": facts["found"],
-        "a": refusal.name(first, "the first"),
-        "name": refusal.name(other, f"tensor {place}"),
+        "a": refusal.name(first, said("the first")),
+        "name": refusal.name(other, said("tensor {number}", number=place)),
         "shape_a": refusal.shape(first),
         "shape_b": refusal.shape(other),
     }
@@ -274,7 +274,9 @@ def _empty_report(op: str) -> Report:
 def _rank_report(refusal: Refusal) -> Report:
     at, op = refusal.facts["at"], refusal.call.op
     if "rank" not in refusal.facts:
-        a = refusal.name(at, "the first" if at == 0 else f"tensor {at + 1}")
+        a = refusal.name(
+            at, said("the first") if at == 0 else said("tensor {number}", number=at + 1)
+        )
         return Report(
             said("{op} needs at least 1 dimension in each tensor: {a} has none.", op=op, a=a),
             (said("Single numbers are joined with `torch.stack`, which makes a new dimension."),),
@@ -287,9 +289,9 @@ def _rank_report(refusal: Refusal) -> Report:
         "op": op,
         "one": one,
         "two": two,
-        "a": refusal.name(first, "the first"),
-        "name": refusal.name(at, f"tensor {place}"),
-        "few": refusal.name(few, "The smaller one"),
+        "a": refusal.name(first, said("the first")),
+        "name": refusal.name(at, said("tensor {number}", number=place)),
+        "few": refusal.name(few, said("The smaller one")),
         "shape_a": refusal.shape(first),
         "shape_b": refusal.shape(at),
         "count": Count(one, "dimension"),
@@ -363,8 +365,8 @@ def _stack_report(refusal: Refusal) -> Report | None:
     first, other = refusal.facts["first"], refusal.facts["at"]
     place = refusal.call.tensors("tensors").index(other) + 1
     values = {
-        "a": refusal.name(first, "the first"),
-        "name": refusal.name(other, f"tensor {place}"),
+        "a": refusal.name(first, said("the first")),
+        "name": refusal.name(other, said("tensor {number}", number=place)),
         "shape_a": refusal.shape(first),
         "shape_b": refusal.shape(other),
     }

@@ -93,7 +93,7 @@ def _width_report(refusal: Refusal) -> Report:
     wanted, found = (refusal.facts[name] for name in ("wanted", "found"))
     values: dict[str, Any] = {
         "who": refusal.who,
-        "x": refusal.name(input, "the input"),
+        "x": refusal.name(input, said("the input")),
         "shape": refusal.shape(input),
         "weight": refusal.shape(weight),
         "wanted": SizeAt(weight, refusal.call.operands[weight].rank - 1, wanted),
@@ -154,7 +154,7 @@ def _linear_rank_report(refusal: Refusal) -> Report | None:
     index = refusal.facts["at"]
     if index != refusal.call.tensor("input"):
         return None
-    values = {"who": refusal.who, "x": refusal.name(index, "the input")}
+    values = {"who": refusal.who, "x": refusal.name(index, said("the input"))}
     return Report(
         said("{who} needs an input with at least 1 dimension: {x} has none.", **values),
         (
@@ -244,7 +244,9 @@ def _bilinear_report(refusal: Refusal) -> Report | None:
         "number": number,
         "wanted": refusal.facts["wanted"],
         "found": SizeAt(at.operand, at.dim, at.size),
-        "name": refusal.name(at.operand, "the first input" if number == 1 else "the second input"),
+        "name": refusal.name(
+            at.operand, said("the first input" if number == 1 else "the second input")
+        ),
         "shape": refusal.shape(at.operand),
     }
     return Report(
@@ -295,7 +297,7 @@ def _cdist_report(refusal: Refusal) -> Report | None:
         index = refusal.facts["at"]
         first = index == refusal.call.tensor("x1")
         values: dict[str, Any] = {
-            "name": refusal.name(index, "the first" if first else "the second"),
+            "name": refusal.name(index, said("the first" if first else "the second")),
             "shape": refusal.shape(index),
             "found": refusal.call.operands[index].rank,
         }
@@ -309,8 +311,8 @@ def _cdist_report(refusal: Refusal) -> Report | None:
     values = {
         "one": one,
         "two": two,
-        "a": refusal.name(one.operand, "the first"),
-        "b": refusal.name(two.operand, "the second"),
+        "a": refusal.name(one.operand, said("the first")),
+        "b": refusal.name(two.operand, said("the second")),
         "shape_a": refusal.shape(one.operand),
         "shape_b": refusal.shape(two.operand),
     }

@@ -175,8 +175,8 @@ def _yes_or_no_report(refusal: Refusal) -> Report | None:
     x, target = _two(refusal.call)
     values: dict[str, Any] = {
         "op": refusal.call.op,
-        "x": refusal.name(x, "the input"),
-        "y": refusal.name(target, "the target"),
+        "x": refusal.name(x, said("the input")),
+        "y": refusal.name(target, said("the target")),
         "shape": refusal.shape(x),
         "have": refusal.shape(target),
     }
@@ -353,8 +353,8 @@ def _classes_report(refusal: Refusal) -> Report | None:
     at = 1 if call.operands[x].rank > 1 else 0
     values: dict[str, Any] = {
         "op": "nll_loss" if "nll" in call.op else "cross_entropy",
-        "x": refusal.name(x, "the input"),
-        "y": refusal.name(target, "the target"),
+        "x": refusal.name(x, said("the input")),
+        "y": refusal.name(target, said("the target")),
         "shape": refusal.shape(x),
         "have": refusal.shape(target),
         "at": at,

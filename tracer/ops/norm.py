@@ -203,8 +203,13 @@ def _channel_report(refusal: Refusal) -> Report | None:
 
 
 def _rank_report(refusal: Refusal) -> Report | None:
-    x, rank = refusal.name(0, "the input"), refusal.call.operands[0].rank
-    values = {"who": refusal.who, "x": x, "shape": refusal.shape(0), "have": rank}
+    x, rank = refusal.name(0, said("the input")), refusal.call.operands[0].rank
+    values: dict[str, object] = {
+        "who": refusal.who,
+        "x": x,
+        "shape": refusal.shape(0),
+        "have": rank,
+    }
     layer = refusal.facts.get("layer")
     if layer is None:
         return _too_few_report(refusal, values)
@@ -258,14 +263,14 @@ def _features_report(refusal: Refusal) -> Report:
     shape = refusal.call.operands[0].shape
     values = {
         "who": refusal.who,
-        "x": refusal.name(0, "the input"),
+        "x": refusal.name(0, said("the input")),
         "shape": refusal.shape(0),
         "channels": Count(wanted, "channel"),
         "wanted": wanted,
         "found": found,
         "dim": channel,
-        "path": refusal.path or "the layer",
-        "built": refusal.built or "a layer",
+        "path": refusal.path or said("the layer"),
+        "built": refusal.built or said("a layer"),
     }
     grouped = refusal.call.op == "group_norm"
     reason: list[Said] = [
@@ -306,7 +311,7 @@ def _features_report(refusal: Refusal) -> Report:
 def _single_report(refusal: Refusal) -> Report:
     values = {
         "who": refusal.who,
-        "x": refusal.name(0, "the input"),
+        "x": refusal.name(0, said("the input")),
         "shape": refusal.shape(0),
         "samples": Count(refusal.call.operands[0].shape[0], "sample"),
     }
@@ -346,7 +351,7 @@ def _divide_report(refusal: Refusal) -> Report:
     size, parts = refusal.facts["size"], refusal.facts["parts"]
     values = {
         "who": refusal.who,
-        "x": refusal.name(0, "the input"),
+        "x": refusal.name(0, said("the input")),
         "shape": refusal.shape(0),
         "channels": Count(size, "channel"),
         "size": size,
@@ -436,7 +441,7 @@ def _layer_norm_report(refusal: Refusal) -> Report | None:
     values = {
         "who": refusal.who,
         "family": "RMSNorm" if refusal.call.op == "rms_norm" else "LayerNorm",
-        "x": refusal.name(0, "the input"),
+        "x": refusal.name(0, said("the input")),
         "shape": refusal.shape(0),
         "rank": len(shape),
         "count": Count(len(wanted), "dimension"),

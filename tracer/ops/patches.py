@@ -213,7 +213,7 @@ def _rank_report(refusal: Refusal, layout: str) -> Report:
     values: dict[str, Any] = {
         "who": refusal.who,
         "layout": layout,
-        "x": refusal.name(0, "the input"),
+        "x": refusal.name(0, said("the input")),
         "shape": refusal.shape(0),
         "has": Count(refusal.call.operands[0].rank, "dimension"),
     }
@@ -235,7 +235,7 @@ def _fold_report(refusal: Refusal) -> Report | None:
     size, kernel = whole_each(call, "output_size", 2), whole_each(call, "kernel_size", 2)
     values: dict[str, Any] = {
         "who": refusal.who,
-        "x": refusal.name(0, "the input"),
+        "x": refusal.name(0, said("the input")),
         "shape": refusal.shape(0),
         "size": times_text(size),
         "kernel": times_text(kernel),

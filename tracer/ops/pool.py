@@ -251,7 +251,7 @@ def _rank_report(refusal: Refusal) -> Report:
     values: dict[str, Any] = {
         "who": refusal.who,
         "layout": LAYOUTS[n],
-        "x": refusal.name(0, "the input"),
+        "x": refusal.name(0, said("the input")),
         "shape": refusal.shape(0),
         "rank": rank,
         "has": Count(rank, "dimension"),
@@ -302,7 +302,7 @@ def _fraction_report(refusal: Refusal) -> Report:
         "who": refusal.who,
         "size": refusal.size(At(at.operand, at.dim)),
         "dim": at.dim,
-        "x": refusal.name(0, "the input"),
+        "x": refusal.name(0, said("the input")),
         "shape": refusal.shape(0),
     }
     return Report(
@@ -323,7 +323,7 @@ def _output_report(refusal: Refusal) -> Report:
         "least": facts["usual"] - facts["stride"] + 1,
         "most": facts["usual"] + facts["stride"] - 1,
         "dim": refusal.violation.marks[0].dim,
-        "x": refusal.name(0, "the input"),
+        "x": refusal.name(0, said("the input")),
     }
     return Report(
         said(

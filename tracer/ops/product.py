@@ -101,8 +101,8 @@ def _pair(refusal: Refusal) -> dict[str, Any]:
     i, j = one.operand, two.operand
     return {
         "op": refusal.call.op,
-        "a": refusal.name(i, "the first"),
-        "b": refusal.name(j, "the second"),
+        "a": refusal.name(i, said("the first")),
+        "b": refusal.name(j, said("the second")),
         "shape_a": refusal.shape(i),
         "shape_b": refusal.shape(j),
         "one": one,
@@ -202,7 +202,7 @@ def _rank_report(refusal: Refusal) -> Report:
     second = index != _factors(refusal.call)[0]
     values = {
         "op": refusal.call.op,
-        "name": refusal.name(index, "the second" if second else "the first"),
+        "name": refusal.name(index, said("the second" if second else "the first")),
         "shape": refusal.shape(index),
         "wanted": Count(refusal.facts["rank"], "dimension"),
         "found": few.rank,
@@ -291,13 +291,13 @@ def _added_report(refusal: Refusal) -> Report | None:
             said(
                 "{op} needs the last size of the first matrix to equal the last but one of the "
                 "second: {one} ≠ {two}.",
-                **values | {"a": refusal.name(values["one"].operand, "the first matrix")},
+                **values | {"a": refusal.name(values["one"].operand, said("the first matrix"))},
             ),
             (
                 said(
                     "Each row of {a} {shape_a} has {one} numbers, and each column of {b} {shape_b} "
                     "has {two}.",
-                    **values | {"a": refusal.name(values["one"].operand, "the first matrix")},
+                    **values | {"a": refusal.name(values["one"].operand, said("the first matrix"))},
                 ),
             ),
         )
@@ -329,9 +329,9 @@ def _added_report(refusal: Refusal) -> Report | None:
 
 def _addend_report(refusal: Refusal) -> Report:
     index = refusal.violation.marks[0].operand
-    values = {
+    values: dict[str, Any] = {
         "op": refusal.call.op,
-        "name": refusal.name(index, "the first argument"),
+        "name": refusal.name(index, said("the first argument")),
         "shape": refusal.shape(index),
         "onto": ShapeOf(refusal.facts["onto"]),
     }

@@ -253,7 +253,7 @@ def _report(refusal: Refusal) -> Report | None:
     values: dict[str, Any] = {
         "who": refusal.who,
         "layer": f"nn.{refusal.call.layer}" if refusal.call.layer else refusal.call.op,
-        "x": refusal.name(given.input, "the input"),
+        "x": refusal.name(given.input, said("the input")),
         "shape": refusal.shape(given.input),
         "order": "(N, T, features)" if given.first else "(T, N, features)",
         "batch_first": given.first,
@@ -527,7 +527,7 @@ def _cell_report(refusal: Refusal) -> Report | None:
         "who": refusal.who,
         "layer": layer,
         "whole": layer.removesuffix("Cell"),
-        "x": refusal.name(x, "the input"),
+        "x": refusal.name(x, said("the input")),
         "shape": refusal.shape(x),
         "rank": refusal.call.operands[x].rank,
         "built": refusal.is_built(),
@@ -562,7 +562,7 @@ def _cell_report(refusal: Refusal) -> Report | None:
     index = refusal.facts["at"]
     values |= {
         "wanted": ShapeOf(refusal.facts["wanted"]),
-        "name": refusal.name(index, "the state"),
+        "name": refusal.name(index, said("the state")),
         "state": refusal.shape(index),
         "width": refusal.facts["wanted"][-1],
     }
@@ -632,7 +632,7 @@ def _pack_report(refusal: Refusal) -> Report | None:
         "batch": SizeAt(x, 0 if first else 1, wanted),
         "batch_first": first,
         "other_order": not first,
-        "x": refusal.name(x, "the input"),
+        "x": refusal.name(x, said("the input")),
         "shape": refusal.shape(x),
         "order": "(N, T, ...)" if first else "(T, N, ...)",
     }

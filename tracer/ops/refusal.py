@@ -14,6 +14,8 @@ from tracer.ops.bound import Violation
 from tracer.ops.call import At, Call, Operand
 from tracer.sentences import Count, Said, ShapeOf, SizeAt, said
 
+THE_TENSOR = said("the tensor")
+
 
 @dataclass(frozen=True)
 class Report:
@@ -50,7 +52,8 @@ class Refusal:
         index = self.call.tensor(*names)
         return self.call.operands[index if index is not None else 0]
 
-    def name(self, index: int | None, otherwise: str = "the tensor") -> str:
+    def name(self, index: int | None, otherwise: str | Said = THE_TENSOR) -> str | Said:
+        """What the reader calls an operand, or words for it."""
         return (self.call.operands[index].name if index is not None else "") or otherwise
 
     def shape(self, index: int) -> ShapeOf:

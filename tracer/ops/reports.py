@@ -17,8 +17,8 @@ def broadcast_report(refusal: Refusal) -> Report:
     first, second = refusal.call.operands[i], refusal.call.operands[j]
     values = {
         "op": refusal.written or refusal.call.op,
-        "a": refusal.name(i, "the first"),
-        "b": refusal.name(j, "the second"),
+        "a": refusal.name(i, said("the first")),
+        "b": refusal.name(j, said("the second")),
         "shape_a": refusal.shape(i),
         "shape_b": refusal.shape(j),
         "one": one,
@@ -39,8 +39,8 @@ def broadcast_report(refusal: Refusal) -> Report:
         reason.append(
             said(
                 "{few} has {count} and {many} {more}: torch puts the missing ones on the left.",
-                few=refusal.name(few, "one"),
-                many=refusal.name(many, "the other"),
+                few=refusal.name(few, said("one")),
+                many=refusal.name(many, said("the other")),
                 count=Count(refusal.call.operands[few].rank, "dimension"),
                 more=refusal.call.operands[many].rank,
             )
@@ -60,8 +60,8 @@ def broadcast_report(refusal: Refusal) -> Report:
 def _cannot_grow_report(refusal: Refusal) -> Report:
     target, other = refusal.facts["target"], refusal.facts["other"]
     values = {
-        "name": refusal.name(target, "the left side"),
-        "value": refusal.name(other, "the right side"),
+        "name": refusal.name(target, said("the left side")),
+        "value": refusal.name(other, said("the right side")),
         "have": refusal.shape(target),
         "given": refusal.shape(other),
         "grown": ShapeOf(refusal.facts["grown"]),

@@ -93,7 +93,7 @@ def _interpolate_words(step: Spoken) -> Told:
 def _interpolate_report(refusal: Refusal) -> Report | None:
     facts, rank = refusal.facts, refusal.call.operands[0].rank
     values: dict[str, Any] = {
-        "x": refusal.name(0, "the input"),
+        "x": refusal.name(0, said("the input")),
         "shape": refusal.shape(0),
         "rank": rank,
         "has": Count(rank, "dimension"),
@@ -397,7 +397,7 @@ def _pad_report(refusal: Refusal) -> Report | None:
     facts, rank = refusal.facts, refusal.call.operands[0].rank
     values: dict[str, Any] = {
         **facts,
-        "x": refusal.name(0, "the input"),
+        "x": refusal.name(0, said("the input")),
         "shape": refusal.shape(0),
         "has": Count(rank, "dimension"),
     }

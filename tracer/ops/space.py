@@ -137,7 +137,7 @@ def kernel_report(refusal: Refusal, *, kernel: bool = False) -> Report:
         "room": facts["room"],
         "padding": facts["padding"],
         "dim": at.dim,
-        "x": refusal.name(at.operand, "the input"),
+        "x": refusal.name(at.operand, said("the input")),
         "shape": refusal.shape(at.operand),
         "more": ceil_div(facts["span"] - refusal.size(at).size, 2),
     }
@@ -178,12 +178,12 @@ def _empty_report(refusal: Refusal) -> Report:
             "none.",
             who=refusal.who,
             dim=at.dim,
-            x=refusal.name(at.operand, "the input"),
+            x=refusal.name(at.operand, said("the input")),
         ),
         (
             said(
                 "{x} is {shape}. See which step made a dimension of size 0.",
-                x=refusal.name(at.operand, "the input"),
+                x=refusal.name(at.operand, said("the input")),
                 shape=refusal.shape(at.operand),
             ),
         ),
