@@ -297,14 +297,11 @@ def test_hostile_code_gets_one_sentence_and_the_page_lives_on(kind: str) -> None
 
 
 def test_a_verdict_in_chinese() -> None:
-    app = AppTest.from_file("../app.py", default_timeout=120)
-    app.query_params["lang"] = "zh"
-    app.switch_page("pages/3_Debug.py").run()
-    paste(app, LINEAR)
-    app.text_input(key="debug/input/Net/x").set_value("B,8").run()
-    press(app, "debug-run")
-    told = "\n".join(str(box.value) for box in (*app.error, *app.markdown, *app.info))
-    assert "要求输入的最后一维是 20：16 ≠ 20" in told
+    app = run(LINEAR, x="B,8")
+    app.session_state["choose/language"] = "zh"
+    app.session_state["language"] = "zh"
+    app.run()
+    assert "head 要求输入的最后一维是 20：16 ≠ 20" in said(app)
 
 
 def test_a_run_without_end_can_be_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
