@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from modules import LESSONS, lesson
 from modules.lesson import run
+from tracer.document import SCHEMA
 from ui.run import forecast, formulated, outline, values
 from ui.view import default_view, preset_view, to_query
 
@@ -256,7 +257,7 @@ def hostile() -> bytes:
 
 
 def newer() -> bytes:
-    return small_trace().replace(b'"schema":3', b'"schema":99', 1)
+    return small_trace().replace(f'"schema":{SCHEMA}'.encode(), b'"schema":99', 1)
 
 
 def wrong_types() -> bytes:
