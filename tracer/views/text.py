@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import textwrap
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -145,6 +144,12 @@ def _clean(text: str) -> str:
         else letter.encode("unicode_escape", "backslashreplace").decode("ascii")
         for letter in text.expandtabs(_TAB)
     )
+
+
+_WIDE = "\u2e80-\u9fff\uff00-\uff60"
+_STOPS = "、。，；：！？）"
+_PIECE = re.compile(rf"（?(?:[^ {_WIDE}]+|[{_WIDE}])[{_STOPS}]* *")
+"""What stays in one line: a word, or a wide letter, with the stops behind it."""
 
 
 def _columns(text: str) -> int:
@@ -649,12 +654,17 @@ def _row_lines(row: _Row, column: int, color: bool, width: int) -> list[str]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """Lines that break at the spaces, and at the fixed ones of what is itself too long."""
+    """Lines that break at the spaces and beside wide letters, and at the fixed spaces of what is
+    itself too long."""
     words = [
         word if _columns(word) <= width else word.replace(_FIXED, " ") for word in text.split(" ")
     ]
-    lines = textwrap.wrap(" ".join(words), width, break_long_words=False, break_on_hyphens=False)
-    return [line.replace(_FIXED, " ") for line in lines]
+    lines = [""]
+    for piece in _PIECE.findall(" ".join(words)):
+        if lines[-1] and _columns(lines[-1] + piece.rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+    return [line.rstrip().replace(_FIXED, " ") for line in lines if line.strip()]
 
 
 # --- failures ---------------------------------------------------------------------------------

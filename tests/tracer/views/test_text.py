@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Callable
 from typing import Any
+from unicodedata import east_asian_width
 
 import pytest
 import torch
@@ -34,6 +35,7 @@ from tracer.document import (
     TensorNote,
     Violation,
 )
+from tracer.language import translator
 from tracer.sentences import said
 from tracer.views.text import annotated, failure_text, markdown
 
@@ -495,3 +497,17 @@ def test_a_failure_may_point_nowhere() -> None:
         "    z = 1 - (y @ self.weights).exp()\n"
         "RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x3 and 5x2)\n"
     )
+
+
+def test_chinese_is_wrapped_by_the_columns_that_it_takes() -> None:
+    net = nn.Sequential(nn.BatchNorm2d(3))
+    failure = trace(net, torch.ones(1, 3, 1, 1)).failure
+    assert failure is not None
+    told = failure_text(failure, width=60, translate=translator("zh"))
+    lines = told[told.index("Why:") : told.index("More:")].strip().splitlines()
+    assert len(lines) > 3
+    wide = [sum(1 + (east_asian_width(letter) in "WF") for letter in line) for line in lines]
+    assert all(40 < columns <= 60 for columns in wide[:-1]), lines
+    assert not any(line.strip()[0] in "，。；：、）" for line in lines)
+    reason = failure.told(translator("zh"))[1]
+    assert "".join(line[6:] for line in lines).replace(" ", "") == reason.replace(" ", "")
