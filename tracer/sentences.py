@@ -3,6 +3,7 @@ reads them, in his language and with numbers or formulas."""
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -72,9 +73,13 @@ def render(sentence: Said, translate: Translate = str, formulas: Formulas | None
     """The sentence with its gaps filled."""
     values = {name: _written(value, translate, formulas or {}) for name, value in sentence.values}
     try:
-        return translate(sentence.text).format(**values)
+        return _SPACE_AT_STOPS.sub("", translate(sentence.text).format(**values))
     except (LookupError, ValueError):  # a damaged file, or a translation with another gap
         return sentence.text
+
+
+_SPACE_AT_STOPS = re.compile("(?<=[，。：；、（）]) | (?=[，。：；、（）])")
+"""Chinese stops have their own space."""
 
 
 def gaps(text: str) -> set[str]:

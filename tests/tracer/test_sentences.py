@@ -265,3 +265,18 @@ def test_a_failure_of_each_family_is_told_in_chinese(family: str) -> None:
         assert sorted(re.findall(r"\d+", told)) == sorted(re.findall(r"\d+", translated))
         prose = re.sub(r"`[^`]*`|\([^)]*\)|[\w.]*[._]\w+|[a-z]\w*=\w+", "", translated)
         assert not re.search(r"\b(the|is|has|and|needs|of|in)\b", prose), translated
+
+
+def test_no_space_stands_beside_a_chinese_stop() -> None:
+    chinese = {"{a} is {b}, {c}": "{a} ，{b}。 {c}"}
+    told = render(said("{a} is {b}, {c}", a="（1）", b="x", c="y"), lambda t: chinese.get(t, t))
+    assert told == "（1），x。y"
+
+
+def test_what_a_layer_in_a_container_gives_is_told_in_chinese() -> None:
+    net = forward_cell("a", "return self.body(a)")
+    net.body = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Conv2d(8, 4, 3))
+    failure = trace(net, torch.ones(2, 3, 9, 9)).failure
+    assert failure is not None
+    assert "what body.0 gives (2, 6, 7, 7)" in failure.told()[0]
+    assert "body.0 的输出 (2, 6, 7, 7)" in failure.told(translator("zh"))[0]

@@ -173,12 +173,12 @@ class Case:
         """What the author calls this tensor, or words for it."""
         return self.own_name(tensor) or otherwise
 
-    def own_name(self, tensor: Any) -> str:
+    def own_name(self, tensor: Any) -> str | Said:
         """What the author calls this tensor, empty where he does not."""
         for index, operand in enumerate(self.crash.operands):
             if operand is tensor and self.crash.trace.failure is not None:
                 name = called(self.crash.trace, index)
-                if name and len(name) <= 40:
+                if name and len(str(name)) <= 40:
                     return name
         return ""
 
@@ -237,7 +237,7 @@ class Case:
         return Finding(kind, report(rule, reason, check), tuple(made), facts)
 
 
-def called(trace: Trace, operand: int) -> str:
+def called(trace: Trace, operand: int) -> str | Said:
     """What a reader calls an operand of the failure: its name in the failing line, its own, or the
     expression that made it; inside a container it is what the layer before gave."""
     failure = trace.failure
@@ -256,27 +256,11 @@ def called(trace: Trace, operand: int) -> str:
         step = trace.steps[made]
         here_too = (step.place.file, step.place.span) == (failure.place.file, failure.place.span)
         if here_too and step.module.rpartition(".")[2].isdigit() and step is not failure.step:
-            return f"what {step.module} gives"
+            return said("what {module} gives", module=step.module)
     return found.note.name or " ".join(found.expression.split())
 
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-
-
-def counted(number: int, thing: str) -> str:
-    """`1 channel`, `3 channels`."""
-    return f"{number} {thing}{'s' * (number != 1)}"
-
-
-def dims(number: int) -> str:
-    return counted(number, "dimension")
-
-
-def axis_name(dim: int, rank: int) -> str:
-    """How a person counts dimensions: the last ones from the end."""
-    if dim == rank - 1:
-        return "the last dimension"
-    return f"dimension {dim}"
 
 
 def tensors_of(value: Any) -> list[Tensor]:

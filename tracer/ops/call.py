@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from tracer.document import TensorAt
+from tracer.sentences import Said
 
 Size = Any
 """A whole number, or an expression that takes `+ - * //`: sizes are never compared but by
@@ -51,7 +52,7 @@ class Operand:
     dtype: str = "float32"
     kind: str = "made"
     strides: tuple[int, ...] | None = None
-    name: str = ""
+    name: str | Said = ""
     device: str = ""
     values: Values | None = field(default=None, compare=False, repr=False)
 

@@ -119,7 +119,7 @@ class Search:
 
     def name(self, operand: int) -> Filling:
         text = called(self.trace, operand)
-        return text if text and len(text) <= _LONGEST_NAME else said("the tensor")
+        return text if text and len(str(text)) <= _LONGEST_NAME else said("the tensor")
 
     @property
     def made(self) -> list[Mark]:
