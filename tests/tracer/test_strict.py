@@ -26,7 +26,6 @@ def failure() -> Failure:
 def test_a_rule_that_fails_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     told = failure().rule
     monkeypatch.setattr(rules, "LAST", [broken, *rules.LAST])
-    monkeypatch.setattr(rules, "LAYER_RULES", [((nn.Linear,), broken), *rules.LAYER_RULES])
     monkeypatch.setattr(rules, "by_table", broken)
     monkeypatch.setenv(SWITCH, "0")
     assert failure().rule == told

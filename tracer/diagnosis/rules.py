@@ -1,17 +1,16 @@
-"""Which rule of an operation is broken: from the operation and its live operands.
+"""Which rule is broken: what the operation table says of the failed call, else what Python's own
+errors come from.
 
-A rule is a function that takes a `Case` and the operation's own arguments, and returns a `Finding`,
-or None when its rule holds.  `rule("conv2d")` enters it for an operation's short name,
-`layer_rule(nn.LSTM)` for modules of torch that check their arguments in Python.  A new explanation
-is one new function.  The exception's text is the last resort, and the finding then says so.
+A rule beside the table is a function that takes a `Case` and returns a `Finding`, or None when it
+has nothing to say; `any_rule` enters it.  The exception's text is the last resort, and the finding
+then says so.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -25,36 +24,13 @@ from tracer.record.crash import Crash, Running
 from tracer.sentences import Said, ShapeOf, as_written, said
 from tracer.strict import tolerant
 
-Rule = Callable[..., Finding | None]
+Rule: TypeAlias = "Callable[[Case], Finding | None]"
 
-RULES: dict[str, list[Rule]] = {}
-LAYER_RULES: list[tuple[tuple[type[nn.Module], ...], Rule]] = []
-LAST: list[Callable[[Case], Finding | None]] = []
+LAST: list[Rule] = []
 
 
-def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Enter a rule for operations: `rule(case, *args, **kwargs)` as the operation was called."""
-
-    def enter(function: Rule) -> Rule:
-        for name in names:
-            RULES.setdefault(name, []).append(function)
-        return function
-
-    return enter
-
-
-def layer_rule(*types: type[nn.Module]) -> Callable[[Rule], Rule]:
-    """Enter a rule for modules of torch: `rule(case, layer, *args, **kwargs)`."""
-
-    def enter(function: Rule) -> Rule:
-        LAYER_RULES.append((types, function))
-        return function
-
-    return enter
-
-
-def any_rule(function: Callable[[Case], Finding | None]) -> Callable[[Case], Finding | None]:
-    """Enter a rule that looks at every crash that no other rule explains, in order of entry."""
+def any_rule(function: Rule) -> Rule:
+    """Enter a rule that looks at every crash that the table does not explain, in order of entry."""
     LAST.append(function)
     return function
 
@@ -96,33 +72,15 @@ def _candidates(case: Case) -> Iterable[Finding | None]:
     for running in reversed(crash.running):
         if not type(running.layer).__module__.startswith("torch.nn"):
             break
-        inner = Case(crash, running)
-        yield _tried(layer_by_table, inner, (), {})
-        for types, function in LAYER_RULES:
-            if isinstance(running.layer, types):
-                yield _tried(function, inner, (running.layer, *running.args), running.kwargs)
-    yield _tried(by_table, case, (), {})
-    for function in RULES.get(crash.op, ()):
-        yield _tried(function, case, crash.call_args, crash.call_kwargs)
+        yield _tried(layer_by_table, Case(crash, running))
+    yield _tried(by_table, case)
     for last in LAST:
-        yield _tried(last, case, (), {})
+        yield _tried(last, case)
 
 
-def _tried(
-    function: Rule, case: Case, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Finding | None:
-    """The arguments come from a call that failed, so anything may be wrong with them: a rule has
-    nothing to say of others than it declares."""
-    signature = inspect.signature(function)
-    try:
-        given = signature.bind(case, *args, **kwargs).arguments
-    except TypeError:
-        return None
-    for name, value in given.items():
-        if signature.parameters[name].annotation == "Tensor" and not isinstance(value, Tensor):
-            return None
+def _tried(rule: Rule, case: Case) -> Finding | None:
     with tolerant():
-        return function(case, *args, **kwargs)
+        return rule(case)
     return None
 
 
