@@ -17,7 +17,6 @@ from tracer.record.tensors import (
 from tracer.source.notes import filled
 
 
-# long: every field of the document in one place
 def frozen(recorder: Recorder, name: str) -> document.Trace:
     """The trace of what was recorded."""
     freezing = _Freezing(recorder)
