@@ -648,7 +648,7 @@ def with_notes(trace: Trace, notes: Mapping[int, TensorNote]) -> Trace:
         if isinstance(value, tuple):
             return tuple(renewed(item) for item in value)
         if isinstance(value, Trace | Step | Call | Failure | Operand | Root):
-            holders = (tuple, TensorNote, Step, Failure)
+            holders = (tuple, TensorNote, Step, Failure, Root)
             fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
             return dataclasses.replace(
                 value,
