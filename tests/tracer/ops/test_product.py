@@ -98,12 +98,13 @@ def test_every_entry_has_samples() -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_as_torch(name: str) -> None:
-    refused = 0
+    refused, tried = 0, 0
     for function, args, kwargs in calls(SAMPLES[name], 100):
         found = check(function, *args, on=_ON.get(name, "meta"), **kwargs)
         refused += found.violation is not None
+        tried += 1
         assert found.call.op == name
-    assert 5 <= refused <= 70 * max(refused, 100) / 100
+    assert 0.05 <= refused / tried <= 0.7
 
 
 @pytest.mark.parametrize("name", SAMPLES)
