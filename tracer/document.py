@@ -445,6 +445,11 @@ def with_edits(text: str, edits: Iterable[Edit]) -> str:
     return text
 
 
+def code_of(kind: str) -> str:
+    """The stable code of a kind of violation: `SW-matmul`."""
+    return f"SW-{kind}"
+
+
 @dataclass(frozen=True)
 class Violation:
     """The rule that is broken.  `kind` is one of `tracer.ops.kinds`, empty in what is read from a
@@ -461,7 +466,7 @@ class Violation:
     @property
     def code(self) -> str:
         """The kind's stable code, `SW-matmul`, under which `docs/errors` explains the rule."""
-        return f"SW-{self.kind}" if self.kind else ""
+        return code_of(self.kind) if self.kind else ""
 
 
 @dataclass(frozen=True)

@@ -66,17 +66,6 @@ def window(
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
-def axis_of(value: Size, rank: int) -> int:
-    """A dimension counted from either end, as one from the front; a scalar has one to name.
-
-    Raises:
-        Unclear: there is no such dimension.
-    """
-    rank = max(rank, 1)
-    need(known(value) and -rank <= value < rank)
-    return int(value) % rank
-
-
 Block = tuple[list[int], list[int]]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tracer.document import code_of
 from tracer.ops.bound import Mark
 from tracer.ops.refusal import Refusal, Report, Said, SizeAt, said
 
@@ -24,7 +25,7 @@ class Kind:
 
     @property
     def code(self) -> str:
-        return f"SW-{self.name}"
+        return code_of(self.name)
 
 
 _SHAPES = said("Compare the shapes of the operands with what the call expects.")
@@ -79,15 +80,6 @@ KINDS: dict[str, Kind] = {
         Kind("other", said("{who} refuses this call"), _CALL),
     )
 }
-
-
-def code_of(kind: str) -> str:
-    """The stable code of a kind of violation: `SW-matmul`.
-
-    Raises:
-        KeyError: there is no such kind.
-    """
-    return KINDS[kind].code
 
 
 def general_report(refusal: Refusal) -> Report:

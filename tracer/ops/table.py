@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracer.document import Step
-from tracer.ops import (
+from tracer.ops import (  # noqa: F401 - each enters its operations
     affine_grid,
     attention,
     convolution,
@@ -39,7 +39,6 @@ from tracer.ops.spec import TABLE, Op, bind
 from tracer.ops.steps import call_of
 
 __all__ = [
-    "FAMILIES",
     "TABLE",
     "Bound",
     "Call",
@@ -51,35 +50,6 @@ __all__ = [
     "report_on",
     "shares_memory",
 ]
-
-FAMILIES = (
-    affine_grid,
-    attention,
-    convolution,
-    create,
-    ctc_loss,
-    einsum,
-    elementwise,
-    embedding,
-    gather,
-    grid_sample,
-    index,
-    join,
-    linear,
-    loss,
-    norm,
-    patches,
-    permute,
-    pool,
-    product,
-    recurrent,
-    reduce,
-    repeat,
-    reshape,
-    resize,
-    split,
-)
-"""Each enters its operations when it is imported."""
 
 
 def report_on(refusal: Refusal) -> Report:

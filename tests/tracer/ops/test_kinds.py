@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 import tracer
+from tracer.document import code_of
 from tracer.ops.bound import Mark, Violation
 from tracer.ops.call import Call, Operand
-from tracer.ops.kinds import KINDS, code_of, general_report
+from tracer.ops.kinds import KINDS, general_report
 from tracer.ops.refusal import Refusal
 from tracer.sentences import render
 
