@@ -46,7 +46,8 @@ def test_the_whole_card_leads_to_the_walkthrough(open_page: Open, app: str) -> N
     page = open_page()
     page.goto(app)
     card = page.locator(f".st-key-card-{LESSONS[-1].key}")
-    # Pictures that still come move the cards: the click waits until this one stands.
+    # A card's frame is drawn before what stands in it.
+    expect(card.get_by_role("link")).to_be_visible()
     card.click(position={"x": 20, "y": 20})
     expect(page.get_by_role("heading", level=1)).to_have_text(LESSONS[-1].title)
     page.wait_for_function("() => location.search.includes('lesson=')")
