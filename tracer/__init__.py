@@ -22,6 +22,7 @@ from tracer.document import (
     load,
 )
 from tracer.explain import explain
+from tracer.record.construction import recording_construction
 from tracer.record.run import Cancelled
 
 __all__ = [
@@ -38,5 +39,6 @@ __all__ = [
     "compute",
     "explain",
     "load",
+    "recording_construction",
     "trace",
 ]

@@ -38,6 +38,7 @@ from tracer.api import trace
 from tracer.document import Fix, Place, Trace
 from tracer.explain import explain, explained, note, traced
 from tracer.language import LANGUAGES, translator
+from tracer.record.construction import recording_construction
 from tracer.views.text import annotated
 
 
@@ -53,7 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(own)
     options.rest = rest
     try:
-        return _run(options) if running else _trace(options)
+        with recording_construction():
+            return _run(options) if running else _trace(options)
     except UsageError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         # A constructor may try its layers, a file may call its module while it is imported.

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 
 from tracer.explain import explained, told
+from tracer.record.construction import recording_construction
 from tracer.views.text import failure_text
+
+
+def pytest_configure(config: Any) -> None:
+    """Note how the modules of the tests are constructed: an explanation reads it."""
+    recording = contextlib.ExitStack()
+    recording.enter_context(recording_construction())
+    config.add_cleanup(recording.close)
 
 
 @pytest.hookimpl(hookwrapper=True)

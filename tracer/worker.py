@@ -636,9 +636,11 @@ def _run(job: Job, limits: Limits) -> None:
 
 def _outcome(job: Job, limits: Limits, stage: _Stage) -> tuple[Trace | None, Problem | None]:
     from tracer.explain import explained
+    from tracer.record.construction import recording_construction
 
     try:
-        trace = _traced(job, stage)
+        with recording_construction():
+            trace = _traced(job, stage)
     except _Stopped as stopped:
         return None, stopped.problem
     except Exception as error:  # noqa: BLE001 - the code's own

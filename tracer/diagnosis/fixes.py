@@ -144,7 +144,11 @@ class _Search:
         if not isinstance(crash.build, FunctionType | type | functools.partial):
             build = None
             with tolerant(), unobserved_output():
-                build = recovered(crash.model)
+                known = crash.constructions.get("")
+                if known is not None and known.exact:
+                    build = functools.partial(known.cls, *known.args, **known.kwargs)
+                else:
+                    build = recovered(crash.model)
             crash = dataclasses.replace(crash, build=build)
         self.crash = crash
         self.scene = Scene(crash, finding, failure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
@@ -17,13 +17,56 @@ class Frame:
     """One frame outside torch that the exception passed.
 
     `scope` is a copy of its local names, `module` the qualified path of its `self` when that is a
-    module of the model, None otherwise.
+    module of the model, None otherwise.  `globals` are the names of its file, empty where they are
+    not known.
     """
 
     code: CodeType
     place: Place
     scope: Mapping[str, Any]
     module: str | None
+    globals: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _Gone:
+    def __repr__(self) -> str:
+        return "GONE"
+
+
+GONE = _Gone()
+"""Stands in arguments for what was not kept alive."""
+
+
+@dataclass(frozen=True)
+class Construction:
+    """The call that constructed the module at `path`: `cls(*args, **kwargs)`.
+
+    Arguments that were left to their default are left out.  `frames` are the author's that led to
+    the call, outermost first (`build()` or a script's own line); the last one holds the call, its
+    `scope` the names as they were then.  A frame in another module's constructor has that one's
+    path as `module`.  `direct` is false where torch's own code made the module, inside the one that
+    the last frame constructs.  `exact` is false where `build()` would not make the same: something
+    in the arguments is `GONE`, or one of those in `uncertain` may have been changed by the
+    constructor before it was noted.
+    """
+
+    path: str
+    cls: type
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    frames: tuple[Frame, ...]
+    direct: bool = True
+    exact: bool = True
+    uncertain: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> Place | None:
+        """Where the call is written; `place.span` is that of the call expression."""
+        return self.frames[-1].place if self.frames else None
+
+    def build(self) -> Any:
+        """The module made anew, by the same call."""
+        return self.cls(*self.args, **self.kwargs)
 
 
 @dataclass(frozen=True)
@@ -48,7 +91,8 @@ class Crash:
     that were running, outermost first: torch.nn's own checks in Python raise in the last of them.
     `operands` are the live tensors of `trace.failure.operands`, in that order.  `frames` are the
     author's, outermost first; the last one holds the failing expression.  `build` makes the model
-    anew, None where nobody knows how.
+    anew, None where nobody knows how.  `constructions` say how its modules were constructed, by
+    path, as far as they were constructed under `recording_construction`, or `build` is known.
     """
 
     model: nn.Module
@@ -64,6 +108,7 @@ class Crash:
     operands: tuple[Tensor, ...]
     frames: tuple[Frame, ...]
     build: Callable[[], nn.Module] | None = None
+    constructions: Mapping[str, Construction] = field(default_factory=dict)
 
     @property
     def words(self) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tracer import document
+from tracer.record.construction import Constructions
 from tracer.record.crash import Crash, Frame, Running
 from tracer.record.drafts import Noted, unique
 from tracer.record.frames import (
@@ -132,6 +133,7 @@ def crash_of(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     build: Callable[[], nn.Module] | None,
+    constructions: Constructions,
 ) -> Crash:
     """What a diagnosis needs of a failed run, beside the trace: its live objects."""
     assert trace.failure is not None
@@ -163,6 +165,7 @@ def crash_of(
         ),
         frames=tuple(_frames(recorder, error.__traceback__)),
         build=build,
+        constructions=constructions,
     )
 
 
@@ -173,7 +176,8 @@ def _frames(recorder: Recorder, traceback: TracebackType | None) -> Iterator[Fra
             scope = dict(frame.f_locals)
             path = recorder.paths.get(id(scope.get("self")))
             site = recorder.reader.site(frame.f_code, traceback.tb_lasti, traceback.tb_lineno)
-            yield Frame(frame.f_code, site.place, scope, path[0] if path else None)
+            module = path[0] if path else None
+            yield Frame(frame.f_code, site.place, scope, module, frame.f_globals)
         traceback = traceback.tb_next
 
 

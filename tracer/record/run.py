@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tracer import document
+from tracer.record.construction import Constructions
 from tracer.record.crash import Crash
 from tracer.record.failing import crash_of
 from tracer.record.freezing import frozen
@@ -70,6 +71,7 @@ def record(
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"trace needs a torch.nn.Module, not {type(model).__name__}.")
+    constructions = Constructions(model, build)  # a copy has none
     if device is not None:
         model, args, kwargs = moved(model, args, kwargs, torch.device(device))
     with contextlib.ExitStack() as stack:
@@ -89,5 +91,5 @@ def record(
     crash = None
     if recorder.error is not None:
         with tolerant():  # else the failure stays as plain as it is
-            crash = crash_of(recorder, trace, recorder.error, args, kwargs, build)
+            crash = crash_of(recorder, trace, recorder.error, args, kwargs, build, constructions)
     return Recording(trace, recorder.error, recorder.captured, crash)

@@ -75,7 +75,7 @@ def initialisers(module: nn.Module) -> Iterator[tuple[Text, ast.FunctionDef]]:
     """The `__init__` functions that made a module, its own class first, where their text is known.
     Those of torch are left out."""
     for cls in type(module).__mro__:
-        function = vars(cls).get("__init__")
+        function = inspect.unwrap(vars(cls).get("__init__", cls))
         if isinstance(function, FunctionType) and of_user(function.__code__.co_filename):
             found = definition(function)
             if found is not None and isinstance(found[1], ast.FunctionDef):
