@@ -163,9 +163,9 @@ class _Reading:
                 raise Unknown(node.func.id)
             return function(*arguments, **keywords)
         if isinstance(node.func, ast.Attribute):
-            if isinstance(node.func.value, ast.Name) and node.func.value.id in ("math", "np"):
-                if node.func.attr in FUNCTIONS:
-                    return FUNCTIONS[node.func.attr](*arguments, **keywords)
+            home = node.func.value.id if isinstance(node.func.value, ast.Name) else ""
+            if home in ("math", "np") and node.func.attr in FUNCTIONS:
+                return FUNCTIONS[node.func.attr](*arguments, **keywords)
             owner = self.value(node.func.value)
             for kind, methods in _METHODS.items():
                 if isinstance(owner, kind) and node.func.attr in methods:
