@@ -19,6 +19,7 @@ from tracer.diagnosis.rebuild import local_numbers
 from tracer.diagnosis.verify import CannotRunError, Change
 from tracer.document import Edit, Failure, Place, Step
 from tracer.record.crash import Crash
+from tracer.record.tensors import tensors_in
 from tracer.source.built import Built, assigned_to_self, constructor, default_of, parameters_of
 from tracer.source.text import Text, called, given, text_of
 
@@ -93,7 +94,7 @@ class Scene:
                     break
             self.running = running
             self.layer, self.path = running.layer, running.path
-        self.inputs = _tensors((crash.args, crash.kwargs))
+        self.inputs = tensors_in((crash.args, crash.kwargs))
         first = next((tensor for tensor in self.inputs if tensor.dim()), None)
         self.batch = int(first.shape[0]) if first is not None else None
 
@@ -102,7 +103,7 @@ class Scene:
     @property
     def operands(self) -> list[Tensor]:
         """The tensors that the operation was called with, in order."""
-        found = _tensors((self.crash.call_args, self.crash.call_kwargs))
+        found = tensors_in((self.crash.call_args, self.crash.call_kwargs))
         return found or list(self.crash.operands)
 
     @property
@@ -116,7 +117,7 @@ class Scene:
     def layer_input(self) -> Tensor | None:
         if self.running is None:
             return None
-        found = _tensors((self.running.args, self.running.kwargs))
+        found = tensors_in((self.running.args, self.running.kwargs))
         return found[0] if found else None
 
     def value(self, node: ast.AST | None) -> Any:
@@ -638,16 +639,6 @@ def _number(node: ast.AST | None) -> int | None:
 
 def _stored(node: ast.AST) -> bool:
     return isinstance(getattr(node, "ctx", None), ast.Store)
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return [tensor for item in value for tensor in _tensors(item)]
-    return []
 
 
 def _indent(text: Text, node: ast.AST) -> int:

@@ -221,17 +221,6 @@ def called(trace: Trace, operand: int) -> str | Said:
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
-def tensors_of(value: Any) -> list[Tensor]:
-    """The tensors of a call's arguments, in order, lists and dicts opened."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return [tensor for item in value for tensor in tensors_of(item)]
-    return []
-
-
 def broadcast_break(
     first: tuple[int, ...], second: tuple[int, ...]
 ) -> tuple[int, int, int, int] | None:

@@ -13,14 +13,14 @@ from tracer.diagnosis.rules import (
     Case,
     any_rule,
     kind_of,
-    tensors_of,
 )
+from tracer.record.tensors import tensors_in
 from tracer.sentences import said
 
 
 @any_rule
 def devices(case: Case) -> Finding | None:
-    tensors = tensors_of([*case.crash.call_args, case.crash.call_kwargs]) or list(
+    tensors = tensors_in([*case.crash.call_args, case.crash.call_kwargs]) or list(
         case.crash.operands
     )
     placed: dict[str, Tensor] = {}
@@ -67,7 +67,7 @@ def dtypes(case: Case) -> Finding | None:
     crash = case.crash
     if crash.function is None and case.running is None:
         return None
-    tensors = tensors_of([*crash.call_args, crash.call_kwargs]) or list(crash.operands)
+    tensors = tensors_in([*crash.call_args, crash.call_kwargs]) or list(crash.operands)
     if not tensors:
         return None
     kinds: dict[torch.dtype, Tensor] = {}
@@ -179,7 +179,7 @@ def _no_floats(case: Case, have: Tensor) -> Finding:
 def _runs_on_floats(case: Case) -> bool:
     """Tried, since torch has no table of which operation takes which dtype."""
     crash = case.crash
-    if crash.function is None or sum(t.numel() for t in tensors_of([*crash.call_args])) > 1_000_000:
+    if crash.function is None or sum(t.numel() for t in tensors_in([*crash.call_args])) > 1_000_000:
         return False
 
     def cast(value: Any) -> Any:
@@ -203,7 +203,7 @@ def _runs_on_floats(case: Case) -> bool:
 def leaf_in_place(case: Case) -> Finding | None:
     name = getattr(case.crash.function, "__name__", "")
     in_place = name in ("__setitem__",) or name.startswith("__i") or name.endswith("_")
-    target = next(iter(tensors_of(list(case.crash.call_args))), None)
+    target = next(iter(tensors_in(list(case.crash.call_args))), None)
     if in_place and target is not None and target.is_leaf and target.requires_grad:
         x = case.name(target, said("it"))
         return case.found(
@@ -222,7 +222,7 @@ def leaf_in_place(case: Case) -> Finding | None:
 def one_number(case: Case) -> Finding | None:
     """`if x > 0`, `int(x)`, `x.item()` of many elements, and `.numpy()` with a gradient."""
     op = case.crash.op
-    tensor = next(iter(tensors_of(list(case.crash.call_args))), None)
+    tensor = next(iter(tensors_in(list(case.crash.call_args))), None)
     if tensor is None:
         return None
     x = case.name(tensor, said("the tensor"))

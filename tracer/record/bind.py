@@ -507,6 +507,8 @@ _NAMED = (torch.dtype, torch.device, torch.layout, torch.memory_format)
 _PYTHON_TYPES = {float: "float64", int: "int64", bool: "bool", complex: "complex128"}
 _LONGEST = 1000
 _DEEPEST = 8
+_MOST = 10_000
+"""So many values of one call are kept."""
 
 
 def number(value: Any) -> int | float:
@@ -584,6 +586,7 @@ class _Plain:
         self.tensors = tensors
         self.positions = {id(tensor): position for position, tensor in enumerate(tensors)}
         self.twice: dict[int, int] = {}
+        self.left = _MOST
 
     def value(self, value: Any, depth: int = 0) -> Value:
         kind = type(value)
@@ -597,8 +600,9 @@ class _Plain:
         if isinstance(value, str):
             return value if len(value) <= _LONGEST else value[: _LONGEST - 3] + "..."
         if isinstance(value, list | tuple):
-            if depth > _DEEPEST or len(value) > _LONGEST:
+            if depth > _DEEPEST or len(value) > min(_LONGEST, self.left):
                 return f"<{len(value)} values>"
+            self.left -= len(value)
             return tuple([self.value(item, depth + 1) for item in value])
         return as_it_is if value is Ellipsis else self.other(value, depth)
 

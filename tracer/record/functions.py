@@ -6,6 +6,7 @@ import functools
 import inspect
 import itertools
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -125,26 +126,54 @@ def _signature(function: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
     return _signatures[function]
 
 
+_LONGEST = 80
+
+
 def text_of_value(value: Any) -> str:
     """A non-tensor argument as one would write it, in at most 80 characters."""
-    if isinstance(value, torch.Size):
-        value = tuple(value)
+    text = ""
+    for piece in _pieces(value, ()):
+        text += piece
+        if len(text) > _LONGEST:  # what holds itself, or a million numbers, is not read to its end
+            return text[: _LONGEST - 3] + "..."
+    return text
+
+
+def _pieces(value: Any, around: tuple[int, ...]) -> Iterator[str]:
+    """The text of a value from its beginning, a piece at a time; `around` are the ids of what it
+    is within."""
     if isinstance(value, slice):
-        parts = ["" if v is None else text_of_value(v) for v in (value.start, value.stop)]
-        return ":".join(parts) + (f":{text_of_value(value.step)}" if value.step is not None else "")
-    if value is Ellipsis:
-        return "..."
-    if isinstance(value, Tensor):
-        return "tensor"
-    if isinstance(value, list | tuple):
-        inner = ", ".join(text_of_value(item) for item in value)
-        text = f"[{inner}]" if isinstance(value, list) else f"({inner}{',' * (len(value) == 1)})"
+        parts = [value.start, value.stop, value.step]
+        for position, part in enumerate(parts if value.step is not None else parts[:2]):
+            yield ":" if position else ""
+            yield from () if part is None else _pieces(part, around)
+    elif value is Ellipsis:
+        yield "..."
+    elif isinstance(value, Tensor):
+        yield "tensor"
+    elif isinstance(value, list | tuple) or type(value) is dict:
+        left, right = "{}" if type(value) is dict else "[]" if isinstance(value, list) else "()"
+        yield left
+        if id(value) in around:
+            yield "..."
+        else:
+            yield from _items(value, (*around, id(value)))
+        yield f",{right}" if len(value) == 1 and right == ")" else right
     else:
         try:
-            text = repr(value)
+            yield repr(value)
         except Exception:  # noqa: BLE001 - a user's __repr__ must not end the trace
-            text = f"<{type(value).__name__}>"
-    return text if len(text) <= 80 else text[:77] + "..."
+            yield f"<{type(value).__name__}>"
+
+
+def _items(value: Any, around: tuple[int, ...]) -> Iterator[str]:
+    for position, item in enumerate(value):
+        if position:
+            yield ", "
+        yield from _pieces(item, around)
+        if type(value) is dict:
+            yield ": "
+            yield from _pieces(value[item], around)
 
 
 def arguments_text(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from tracer.ops.call import Call, Operand
 from tracer.ops.names import is_in_place, op_name
 from tracer.ops.steps import layer_op
 from tracer.record.bind import bind, bind_layer, number, plain
+from tracer.record.tensors import tensors_in
 
 
 def live_call(
@@ -86,14 +87,3 @@ class LiveValues:
         if not self.tensor.is_floating_point():
             return True
         return bool((self.tensor == self.tensor.round()).all())
-
-
-def tensors_in(value: Any) -> list[Tensor]:
-    """The tensors of a nest of tuples, lists and mappings, in order."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return [tensor for item in value for tensor in tensors_in(item)]
-    return []

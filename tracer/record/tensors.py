@@ -32,7 +32,9 @@ def flatten(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, T
             yield from flatten(item, f"{path}[{key!r}]", depth + 1)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for member in dataclasses.fields(value):
-            yield from flatten(getattr(value, member.name, None), f"{path}.{member.name}", depth)
+            yield from flatten(
+                getattr(value, member.name, None), f"{path}.{member.name}", depth + 1
+            )
 
 
 # Most arguments are one of these; an exact type is told faster than by asking for each class.

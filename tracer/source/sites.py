@@ -27,7 +27,8 @@ class Site:
     `patterns` are the assignment targets if the expression is the statement's whole value,
     `returned` is true if it is a return statement's whole value, `each` if the statement is a loop
     over the expression.  `names` are the attribute chains in the statement, `used` those within
-    the expression; `asks` is what the note asks of the run (see `placeholders`).
+    the expression, both in the order of the text; `asks` is what the note asks of the run (see
+    `placeholders`).
     """
 
     place: Place
@@ -171,9 +172,8 @@ def _described(text: Text, code: CodeType, statement: ast.stmt, node: ast.AST) -
         statement_span=text.span(header),
     )
     patterns, returned, each = _assigned(statement, node)
-    chains = tuple(_chains(statement))
-    within = [(extent_of(inner), chain) for inner, chain in chains]
-    used = dict.fromkeys(chain for at, chain in sorted(within) if inside(at, extent))
+    written = sorted((extent_of(inner), chain) for inner, chain in _chains(statement))
+    used = dict.fromkeys(chain for at, chain in written if inside(at, extent))
     note = text.note_above(statement)
     return Site(
         place=place,
@@ -181,7 +181,7 @@ def _described(text: Text, code: CodeType, statement: ast.stmt, node: ast.AST) -
         returned=returned,
         each=each,
         note=note,
-        names=tuple({chain for _, chain in chains}),
+        names=tuple(dict.fromkeys(chain for _, chain in written)),
         used=tuple(used),
         asks=placeholders(note),
     )

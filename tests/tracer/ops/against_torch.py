@@ -14,7 +14,8 @@ from tracer.ops.bound import Bound, Violation
 from tracer.ops.call import At, Call
 from tracer.ops.refusal import Refusal
 from tracer.ops.table import TABLE, Op, bind, report_on
-from tracer.record.live import live_call, live_layer_call, tensors_in
+from tracer.record.live import live_call, live_layer_call
+from tracer.record.tensors import tensors_in
 from tracer.sentences import gaps, render
 
 Function = Callable[..., Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import gc
 import importlib.util
 import weakref
@@ -99,3 +100,35 @@ def test_nothing_keeps_code_alive(tmp_path: Path) -> None:
     gc.collect()
     assert code() is None
     assert key not in sites._codes
+
+
+def test_the_names_of_a_statement_stand_in_its_order() -> None:
+    cell = run_cell(
+        """
+        class Net(torch.nn.Module):
+            def forward(self, delta, alpha, gamma, beta):
+                return torch.cat([gamma, beta, alpha, gamma + delta])
+        """
+    )
+    found = sites.SourceReader()
+    code = cell["Net"].forward.__code__
+    lasti = max(
+        i.offset for i in dis.get_instructions(code) if i.opname.startswith("CALL") and i.offset
+    )
+    names = found.site(code, lasti, None).names
+    assert names == (("torch", "cat"), ("gamma",), ("beta",), ("alpha",), ("delta",))
+
+
+def test_a_tensor_of_two_names_is_called_by_the_first_that_is_written() -> None:
+    cell = run_cell(
+        """
+        class Net(torch.nn.Module):
+            def forward(self, x):
+                pair = [x * 2]
+                for zeta in pair:
+                    alpha = zeta
+                return zeta + alpha
+        """
+    )
+    step = run(cell["Net"]()).steps[-1]
+    assert [name for name, _ in step.names] == ["zeta", "alpha"]
