@@ -229,3 +229,20 @@ def laid_on(call: Call, operand: int, dims: Dims) -> tuple[tuple[At, At], ...]:
             raise refuse("broadcast", found, wanted=target.size, found=found.size, onto=onto)
         ties += [(source, at) for source in target.sources[:1] if target.how in (SAME, MIXED)]
     return tuple(ties)
+
+
+def added(call: Call, dims: Dims, operand: int) -> tuple[Dims, tuple[tuple[At, At], ...]]:
+    """The dimensions of a sum of a result and an operand, either of which may be stretched; and
+    what is tied.
+
+    Raises:
+        Refused: kind `broadcast`, with the operand's dimension that does not fit.
+    """
+    shape = call.operands[operand].shape
+    grown = list(dims)
+    for back in range(1, min(len(shape), len(dims)) + 1):
+        if is_one(dims[-back].size) and not is_one(shape[-back]):
+            grown[-back] = same(call, At(operand, len(shape) - back))
+    grown[:0] = [same(call, At(operand, dim)) for dim in range(len(shape) - len(dims))]
+    ties = laid_on(call, operand, tuple(grown))
+    return tuple(grown), tuple((one, two) for one, two in ties if one != two)

@@ -9,8 +9,10 @@ from typing import Any
 from tracer.ops.algebra import differ, is_one, product
 from tracer.ops.axes import axis_in
 from tracer.ops.bound import (
+    ANY_MORE,
     Bound,
     Violation,
+    added,
     all_marks,
     broadcast,
     laid_on,
@@ -19,7 +21,7 @@ from tracer.ops.bound import (
     new,
     refuse,
 )
-from tracer.ops.call import At, Call, Size, need
+from tracer.ops.call import At, Call, Size
 from tracer.ops.names import shape_text
 from tracer.ops.product import batch_report
 from tracer.ops.refusal import Count, Refusal, Report, Said, ShapeOf, SizeAt, said
@@ -46,8 +48,8 @@ def _linear(call: Call) -> Bound:
     if bias is None:
         return found
     weight = call.position("weight")
-    if call.operands[weight].rank < 2:  # a bias needs a matrix before it
-        need(call.operands[bias].rank > 0)
+    alone = call.operands[bias].rank == 0 and call.operands[call.position("input")].rank != 2
+    if call.operands[weight].rank < 2 and not alone:  # torch adds a single number, but to no matrix
         raise refuse("rank", *all_marks(call, weight), rank=2, at=weight)
     ties = laid_on(call, bias, found.results[0])
     return Bound(call, found.results, found.ties + ties, letters=found.letters)
@@ -207,7 +209,7 @@ layer_sizes("Linear LazyLinear", reads="in_features", makes="out_features")
 
 _BILINEAR = Op(
     ("bilinear",),
-    forms=(form("input1: *b i", "input2: *b j", "weight: o i j", "bias?: o", gives="*b o"),),
+    forms=(form("input1: *b i", "input2: *b j", "weight: o i j", gives="*b o"),),
     mixed={"o": "i"},
     kinds={"i": "width", "j": "width", "o": "channels"},
 )
@@ -223,7 +225,19 @@ def _bilinear(call: Call) -> Bound:
         if differ(one, two):
             marks = mark(call, At(first, dim), two), mark(call, At(second, dim), one)
             raise refuse("batch", *marks, wanted=two, found=one)
-    return by_pattern(_BILINEAR, call)
+    found = by_pattern(_BILINEAR, call)
+    bias = call.tensor("bias")
+    if bias is None:
+        return found
+    if not call.operands[bias].rank:
+        raise refuse("rank", rank=1, ranks=(1,), at=bias)
+    have, made = call.operands[bias].shape[0], found.results[0][-1]
+    if differ(have, made.size):
+        weight = At(call.position("weight"), 0)
+        marks = mark(call, At(bias, 0), made.size), mark(call, weight, have)
+        raise refuse("channels", *marks, wanted=made.size, found=have)
+    dims, ties = added(call, found.results[0], bias)
+    return Bound(call, (dims,), found.ties + ties, letters=found.letters)
 
 
 def _bilinear_words(step: Spoken) -> Told:
@@ -407,6 +421,8 @@ def _cross(call: Call) -> Bound:
     a, b = call.operands[first], call.operands[second]
     if a.rank != b.rank:
         raise refuse("rank", *all_marks(call, second), rank=a.rank, at=second)
+    if not a.rank:
+        raise refuse("rank", rank=1, ranks=(1, ANY_MORE), at=first)
     given = call.get("dim")
     if given is None:
         pairs = list(zip(a.shape, b.shape, strict=True))
@@ -436,12 +452,13 @@ operation("cross", bind=_cross, words=_cross_words)
 def _vecdot(call: Call) -> Bound:
     first, second = call.position("x"), call.position("y")
     a, b = call.operands[first].shape, call.operands[second].shape
-    if len(a) == len(b) == 1 and differ(a[0], b[0]):  # of two vectors none is stretched
+    alone = len(a) == len(b) == 1  # of two vectors none is stretched, and no dimension is asked for
+    if alone and differ(a[0], b[0]):
         marks = mark(call, At(first, 0), b[0]), mark(call, At(second, 0), a[0])
         raise refuse("matmul", *marks, wanted=b[0], found=a[0])
     dims, ties = broadcast(call, (first, second))
     fuller = first if len(a) >= len(b) else second
-    axis = axis_in(call, call.get("dim", default=-1), fuller)
+    axis = 0 if alone else axis_in(call, call.get("dim", default=-1), fuller)
     inner = dims[axis].size if dims else 1
     return Bound(call, (dims[:axis] + dims[axis + 1 :],), ties, letters={"k": inner})
 

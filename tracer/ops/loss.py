@@ -276,7 +276,7 @@ def _classes(call: Call) -> Bound:
     if not likely:
         _check_target(call, x, target, others)
         _check_names(call, x, target, at)
-    _check_weight(call, At(x, at))
+    _check_weight(call, At(x, at), any_shape=scores.rank > 2 and not likely)
     dims = tuple(
         Dim(scores.shape[d], SAME, (At(x, d), At(target, d if likely else n)))
         for n, d in enumerate(others)
@@ -336,11 +336,18 @@ def _check_names(call: Call, x: int, target: int, at: int) -> None:
         )
 
 
-def _check_weight(call: Call, classes: At) -> None:
+def _check_weight(call: Call, classes: At, any_shape: bool) -> None:
+    """Whether there is one weight for each class; for pictures of classes torch counts them alone.
+
+    Raises:
+        Refused: kind `features`.
+    """
     weight = call.tensor("weight")
     if weight is None:
         return
     shape, count = call.operands[weight].shape, call.operands[classes.operand].shape[classes.dim]
+    if any_shape and not differ(product(shape), count):
+        return
     if len(shape) != 1 or differ(shape[0], count):
         marks = (mark(call, At(weight, 0), count),) if len(shape) == 1 else ()
         found = shape[0] if len(shape) == 1 else None

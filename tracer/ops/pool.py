@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracer.ops.algebra import below, known, product
-from tracer.ops.bound import RESIZED, Bound, Dim, Dims, all_marks, mark, refuse
+from tracer.ops.algebra import below, is_one, known, product
+from tracer.ops.bound import ANY_MORE, RESIZED, Bound, Dim, Dims, all_marks, mark, refuse
 from tracer.ops.call import At, Call, Shape, Size, Unclear, is_size, need
 from tracer.ops.refusal import Count, Refusal, Report, Said, said
 from tracer.ops.reports import setting_report
@@ -103,9 +103,11 @@ def _part(size: Size, ratio: Any, place: int) -> Size:
 
 
 def _adaptive(call: Call) -> Bound:
+    value = call.get("output_size")
+    if call.op in ("adaptive_avg_pool2d", "adaptive_avg_pool3d") and _is_one_bin(value):
+        return _whole_average(call, several=not is_size(value))
     n, first = _start(call)
     full(call, 0, first - 1)
-    value = call.get("output_size")
     each = value if isinstance(value, tuple | list) else (value,) * n
     need(len(each) in (1, n))
     need(all(part is None or is_size(part) for part in each))
@@ -118,6 +120,21 @@ def _adaptive(call: Call) -> Bound:
             raise refuse("arguments", argument="output_size", value=made, least=0)
         places.append(placed(call, At(0, first + k), made))
     return _bound(call, tuple(places))
+
+
+def _is_one_bin(value: Any) -> bool:
+    return all(map(is_one, value)) if isinstance(value, tuple | list) else is_one(value)
+
+
+def _whole_average(call: Call, several: bool) -> Bound:
+    """One bin is a mean over the last dimensions, for which torch asks how many there are in front
+    only where the bins are given one by one."""
+    n, rank = spatial(call.op), call.operands[0].rank
+    least = n + several
+    if rank < least:
+        raise refuse("rank", *all_marks(call, 0), rank=least, ranks=(least, ANY_MORE), at=0)
+    places = tuple(placed(call, At(0, dim), 1) for dim in range(rank - n, rank))
+    return _bound(call, places)
 
 
 # --- back ----------------------------------------------------------------------------------------

@@ -8,10 +8,12 @@ from tracer.ops.bound import ANY_MORE
 from tracer.ops.refusal import Count, Refusal, Report, Reports, Said, ShapeOf, SizeAt, said
 
 
-def broadcast_report(refusal: Refusal) -> Report:
-    """Of violations of kind `broadcast`."""
+def broadcast_report(refusal: Refusal) -> Report | None:
+    """Of violations of kind `broadcast`; nothing where no two operands are at odds."""
     if refusal.facts.get("in_place"):
         return _cannot_grow_report(refusal)
+    if len(refusal.violation.marks) < 2 or "onto" in refusal.facts:
+        return None
     one, two = (SizeAt(m.operand, m.dim, m.size) for m in refusal.violation.marks[:2])
     i, j = one.operand, two.operand
     first, second = refusal.call.operands[i], refusal.call.operands[j]

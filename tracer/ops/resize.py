@@ -331,7 +331,7 @@ def _pad(call: Call) -> Bound:
             _check_amount(call, At(0, dim), amount, mode)
         made = size + before + after
         cut = sum(amount for amount in (before, after) if known(amount) and amount < 0)
-        if below(size + cut, 0) or below(made, 0 if mode == "constant" else 1):
+        if below(size + cut, 0) or below(made, 0 if mode in ("constant", "circular") else 1):
             raise refuse("padding", mark(call, At(0, dim)), amount=min(before, after), mode=mode)
         if not (known(before) and known(after)) or before or after:
             moved = not known(made) or made == size
@@ -365,7 +365,8 @@ def _check_border(call: Call, pairs: int, mode: str) -> None:
         raise refuse("arguments", argument="mode", mode=mode)
     if rank not in (pairs + 1, pairs + 2) or not 1 <= pairs <= 3:
         raise refuse("arguments", argument="pad", border=mode, count=2 * pairs)
-    full(call, 0, rank - pairs - (mode != "circular"))
+    if mode != "circular":
+        full(call, 0, rank - pairs - 1)
 
 
 def _check_amount(call: Call, at: At, amount: Size, mode: str) -> None:

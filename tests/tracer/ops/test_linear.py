@@ -93,6 +93,37 @@ def test_as_torch(name: str) -> None:
     assert refused >= 5 or name == "kron"
 
 
+def zeros(*sizes: int) -> torch.Tensor:
+    return torch.zeros(sizes, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("function", "args"),
+    [
+        *[
+            (F.linear, (zeros(*x), zeros(3), zeros(*bias)))
+            for x in ((3,), (2, 3), (4, 2, 3))
+            for bias in ((), (1,), (2,))
+        ],
+        *[
+            (F.bilinear, (zeros(*front, 3), zeros(*front, 4), zeros(o, 3, 4), zeros(*bias)))
+            for front in ((), (1,), (5,))
+            for o in (1, 2, 5)
+            for bias in ((), (o,), (o, o), (o, 1), (o, 3), (3,), (o, 1, o))
+        ],
+        *[(torch.linalg.cross, (zeros(), zeros(), dim)) for dim in (-1, 0, 2)],
+        *[
+            (torch.linalg.vecdot, (zeros(*x), zeros(*y), dim))
+            for x, y in (((3,), (3,)), ((), ()), ((2, 3), (3,)), ((3,), ()), ((3,), (1,)))
+            for dim in (-3, -2, -1, 0, 1)
+        ],
+    ],
+)
+def test_corners(function: Any, args: tuple[Any, ...]) -> None:
+    settings = {"dim": args[2]} if function in (torch.linalg.cross, torch.linalg.vecdot) else {}
+    check(function, *args[: 2 if settings else None], on="cpu", **settings)
+
+
 @pytest.mark.filterwarnings("ignore:Using torch.cross")
 @pytest.mark.parametrize("name", SAMPLES)
 def test_flows(name: str) -> None:

@@ -95,6 +95,17 @@ def test_against_torch(name: str) -> None:
         check(function, *args, on="cpu", **named)
 
 
+@pytest.mark.parametrize("function", [F.cross_entropy, F.nll_loss])
+@pytest.mark.parametrize("weight", [(), (1,), (3,), (1, 1), (3, 1), (1, 3), (2, 2)])
+@pytest.mark.parametrize("scores", [(2, 1), (2, 1, 4), (2, 1, 4, 4), (2, 3, 4, 4), (3,), (1,)])
+def test_weights_of_any_shape(function: Any, weight: Any, scores: tuple[int, ...]) -> None:
+    x = torch.rand(scores)
+    target = torch.zeros(scores[:1] * (len(scores) > 1) + scores[2:]).long()
+    check(function, x, target, torch.ones(weight), on="cpu")
+    if function is F.cross_entropy:
+        check(function, x, torch.full(scores, 0.5), torch.ones(weight), on="cpu")
+
+
 def test_losses_flow() -> None:
     x, y, apart = torch.rand(3, 4, 5).double(), torch.rand(3, 4, 5).double(), {"reduction": "none"}
     for function in (F.mse_loss, F.binary_cross_entropy):

@@ -100,14 +100,15 @@ def test_every_operation_of_the_family_is_tried() -> None:
 def test_against_torch(name: str) -> None:
     for seed in range(60 * DEPTH):
         function, args, named = SAMPLES[name](Draw(f"{name} {seed}"))
-        if not _a_mean(name, *args):
-            check(function, *args, on="cpu", **named)
+        check(function, *args, on="cpu", **named)
 
 
-def _a_mean(name: str, x: torch.Tensor, *_: Any) -> bool:
-    """Asked for one place, `adaptive_avg_pool2d` takes a mean of the last two dimensions, whatever
-    stands before them."""
-    return name == "adaptive_avg_pool2d" and x.dim() not in (3, 4)
+@pytest.mark.parametrize("shape", [(3,), (3, 3), (2, 0, 3), (2, 3, 0), (1, 2, 3, 4, 5, 6)])
+@pytest.mark.parametrize("size", [1, (1, 1), (None, 1), 2])
+def test_one_bin_is_a_mean_of_any_number_of_dimensions(shape: tuple[int, ...], size: Any) -> None:
+    found = check(F.adaptive_avg_pool2d, torch.ones(shape), size, on="cpu")
+    assert (found.violation is None) == (len(shape) > 1) or size != 1
+    check(F.adaptive_avg_pool3d, torch.ones(shape), 1 if size == 1 else (1, 1, 1), on="cpu")
 
 
 def test_pools_flow() -> None:

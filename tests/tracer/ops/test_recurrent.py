@@ -122,10 +122,19 @@ def test_every_entry_has_samples() -> None:
     assert set(entries("recurrent")) == SAMPLES.keys()
 
 
+def _passes_by_accident(x: Any, state: Any = ()) -> bool:
+    """A cell given one sample puts a dimension of 1 before each state and then compares the first
+    two: a state of as many rows as columns passes, and stretches the result."""
+    states = state if isinstance(state, tuple) else (state,)
+    return x.dim() == 1 and any(s.dim() == 2 and s.shape[0] == s.shape[1] for s in states)
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 def test_as_torch(name: str) -> None:
     refused = 0
     for function, args, kwargs in calls(SAMPLES[name], 100):
+        if name in CELLS and _passes_by_accident(*args):
+            continue
         # Lengths are read: there is no meta kernel for packing.
         found = check(function, *args, on="cpu", **kwargs)
         refused += found.violation is not None

@@ -81,6 +81,12 @@ def test_against_torch(name: str) -> None:
         check(function, *args, on="cpu", **named)
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 0), (0, 3, 4), (2, 0, 4), (2, 0, 0), (3, 0)])
+@pytest.mark.parametrize("amounts", [(0, 0), (1, 0), (0, 2)])
+def test_a_circle_of_nothing(shape: tuple[int, ...], amounts: tuple[int, int]) -> None:
+    check(F.pad, torch.zeros(shape), amounts, "circular", on="cpu")
+
+
 def test_they_flow() -> None:
     x = torch.randn(2, 8, 4, 6).double()
     for function, args, named in (
