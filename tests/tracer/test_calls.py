@@ -1,8 +1,10 @@
-"""Calls that are looked up are told as they would be if each were the first."""
+"""Calls that are looked up are told as they would be if each were the first, layers as they are."""
 
 from __future__ import annotations
 
+import gc
 import itertools
+import weakref
 from typing import Any
 
 import pytest
@@ -10,9 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tracer.record.bind import bind, number, plain
-from tracer.record.calls import CallText, call_text
-from tracer.record.functions import arguments_text, full_name
+from tracer.record.bind import bind, bind_layer, number, plain
+from tracer.record.calls import CallText, call_text, layer_text
+from tracer.record.functions import arguments_text, full_name, split_text
 from tracer.record.tensors import tensors_in
 
 X, Y, W = torch.zeros(2, 3), torch.ones(2, 3), nn.Parameter(torch.ones(2, 3))
@@ -83,3 +85,73 @@ def test_a_value_whose_text_may_change_is_read_each_time() -> None:
         "a",
         "b",
     ]
+
+
+# --- layers ------------------------------------------------------------------------------------
+
+
+def told(layer: nn.Module, *args: Any, **kwargs: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+    text = layer_text(layer, args, kwargs, tensors_in((args, kwargs)), number)
+    return text.arguments, dict(text.bound)
+
+
+def told_anew(
+    layer: nn.Module, *args: Any, **kwargs: Any
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    bound = plain(bind_layer(layer, args, kwargs), tensors_in((args, kwargs)))
+    return split_text(layer.extra_repr()), dict(bound)
+
+
+def _other_stride(layer: nn.Module) -> None:
+    layer.stride = (2, 2)  # type: ignore[assignment]
+
+
+def _other_kind_of_number(layer: nn.Module) -> None:
+    layer.groups = True  # type: ignore[assignment]
+
+
+def _no_bias(layer: nn.Module) -> None:
+    layer.bias = None
+
+
+def _evaluating(layer: nn.Module) -> None:
+    layer.eval()
+
+
+def _own_words(layer: nn.Module) -> None:
+    layer.extra_repr = lambda: "mine"  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    "change", [_other_stride, _other_kind_of_number, _no_bias, _evaluating, _own_words]
+)
+def test_a_layer_that_was_changed_is_told_anew(change: Any) -> None:
+    layer, image = nn.Conv2d(2, 2, 3), torch.zeros(1, 2, 5, 5)
+    before = told(layer, image)
+    assert before == told_anew(layer, image)
+    change(layer)
+    after = told(layer, image)
+    assert repr(after) == repr(told_anew(layer, image)) != repr(before)
+
+
+def test_a_setting_that_changes_in_place_is_read_each_time() -> None:
+    layer, image = nn.AdaptiveAvgPool2d([1, 2]), torch.zeros(1, 2, 5, 5)  # type: ignore[arg-type]
+    assert told(layer, image)[1]["output_size"] == (1, 2)
+    layer.output_size[0] = 3  # type: ignore[index]
+    assert told(layer, image)[1]["output_size"] == (3, 2)
+
+
+def test_a_layer_called_with_its_own_weight_is_told_so() -> None:
+    layer = nn.Linear(3, 3)
+    assert told(layer, torch.zeros(3, 3)) == told_anew(layer, torch.zeros(3, 3))
+    assert told(layer, layer.weight) == told_anew(layer, layer.weight)
+
+
+def test_a_layer_that_was_told_is_not_kept() -> None:
+    layer = nn.Linear(3, 3)
+    layer.register_forward_hook(lambda *_, kept=layer: None)  # what it holds may hold it
+    told(layer, X)
+    alive = weakref.ref(layer)
+    del layer
+    gc.collect()
+    assert alive() is None

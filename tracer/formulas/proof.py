@@ -727,7 +727,7 @@ def _place(error: Exception) -> str:
         traceback = traceback.tb_next
     if found is None:
         return "the module"
-    site = SourceReader().site(found.tb_frame.f_code, found.tb_lasti, found.tb_lineno)
+    site = SourceReader().site(found.tb_frame.f_code, found.tb_lasti)
     return f"`{site.place.expression or site.place.statement}` (line {site.place.line})"
 
 

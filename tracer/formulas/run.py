@@ -258,7 +258,7 @@ class _Environment(ShapeEnv):
             if orig_expr not in self.numbers:
                 frame = _author()
                 if frame is not None:
-                    site = self.reader.site(frame.f_code, frame.f_lasti, frame.f_lineno)
+                    site = self.reader.site(frame.f_code, frame.f_lasti)
                     self.numbers[orig_expr] = Number(orig_expr, answer, site.place)
         return answer
 

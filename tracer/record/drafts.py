@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 from torch import Tensor, nn
 
 from tracer import document
+from tracer.record.calls import UNTOLD, CallText
 from tracer.source.sites import Site
-
-_UNBOUND = document.Bound()
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -25,8 +25,8 @@ class Draft:
     call: int
     inputs: list[Noted]
     names: dict[str, Noted]
-    arguments: tuple[str, ...] = ()
-    bound: document.Bound = _UNBOUND
+    text: CallText = UNTOLD
+    bound: document.Bound = UNTOLD.bound
     outputs: list[Noted] = dataclasses.field(default_factory=list)
     targets: tuple[str, ...] = ()
     children: list[Draft] = dataclasses.field(default_factory=list)
@@ -47,6 +47,7 @@ class Draft:
     indirect: bool = False  # run by torch's own Python code on behalf of what is written
     of: nn.Module | None = None
     given: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+    caller: FrameType | None = None  # the frame that wrote it
     pending: BaseException | None = None
 
 
@@ -79,19 +80,6 @@ class Noted:
     site: Site | None
     inner: bool = True  # named by code inside torch: the author's name replaces it
 
-    def frozen(self) -> document.TensorNote:
-        return document.TensorNote(
-            self.id,
-            self.name,
-            self.shape,
-            self.dtype,
-            self.device,
-            self.kind,
-            self.stats,
-            self.heatmap,
-            self.born,
-        )
-
 
 def unique(notes: list[Noted]) -> list[Noted]:
     return notes if len(notes) < 2 else list({noted.id: noted for noted in notes}.values())
@@ -106,6 +94,8 @@ def leaves(draft: Draft) -> Iterator[Draft]:
 def share_fill(drafts: list[Draft]) -> None:
     """The steps of one pass over a statement share what its note could be filled with: only the
     last of a chain knows what the statement assigned."""
+    if not any(draft.fill for draft in drafts):
+        return
     shared: dict[str, str] = {}
     statement: Any = None
     seen: set[Any] = set()

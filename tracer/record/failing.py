@@ -105,7 +105,7 @@ def _raised_at(recorder: Recorder, traceback: TracebackType | None) -> tuple[Sit
     found = own or torchs
     if found is None:
         return _forward_site(recorder), []
-    site = recorder.reader.site(found.tb_frame.f_code, found.tb_lasti, found.tb_lineno)
+    site = recorder.reader.site(found.tb_frame.f_code, found.tb_lasti)
     scope = FrameScope(found.tb_frame)
     operands: list[Noted] = []
     for chain in site.used:
@@ -144,7 +144,7 @@ def crash_of(
     running = (
         recorder.running[1] if recorder.running is not None and recorder.running[0] is error else []
     )
-    alive = {noted.id: tensor() for tensor, _, noted in recorder.notes.values()}
+    alive = {noted.id: tensor() for tensor, *_, noted in recorder.notes.values()}
     return Crash(
         model=recorder.model,
         args=args,
@@ -175,7 +175,7 @@ def _frames(recorder: Recorder, traceback: TracebackType | None) -> Iterator[Fra
         if whose(frame.f_code.co_filename) is Whose.AUTHOR:
             scope = dict(frame.f_locals)
             path = recorder.paths.get(id(scope.get("self")))
-            site = recorder.reader.site(frame.f_code, traceback.tb_lasti, traceback.tb_lineno)
+            site = recorder.reader.site(frame.f_code, traceback.tb_lasti)
             module = path[0] if path else None
             yield Frame(frame.f_code, site.place, scope, module, frame.f_globals)
         traceback = traceback.tb_next

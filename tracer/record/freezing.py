@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
+from typing import Any, TypeVar
 
 import torch
 
 from tracer import document
-from tracer.record.drafts import Draft, Noted, leaves, share_fill
+from tracer.record.drafts import Draft, Noted, share_fill
 from tracer.record.failing import failure_of
 from tracer.record.functions import error_text
 from tracer.record.mode import Recorder
-from tracer.record.tensors import (
-    count_parameters,
-)
+from tracer.record.tensors import count_parameters
 from tracer.source.notes import filled
 
 
@@ -43,21 +41,47 @@ def frozen(recorder: Recorder, name: str) -> document.Trace:
     )
 
 
+_Data = TypeVar("_Data", document.Step, document.Call, document.TensorNote)
+
+
+def _made(kind: type[_Data], /, **fields: Any) -> _Data:
+    """`kind(**fields)`, every field given.  What a frozen dataclass writes for itself sets each
+    field through `object.__setattr__`: half of what freezing a trace would cost."""
+    made = object.__new__(kind)
+    vars(made).update(fields)
+    return made
+
+
 class _Freezing:
     """Each note is frozen once; `seen` are those that steps, calls, inputs or outputs have."""
 
     def __init__(self, recorder: Recorder) -> None:
-        drafts = [draft for each in recorder.steps for draft in (each, *leaves(each))]
-        noted = itertools.chain.from_iterable(
-            (*draft.inputs, *draft.outputs) for draft in (*drafts, *recorder.calls)
-        )
-        self.seen = {each.id for each in (*noted, *recorder.inputs, *recorder.outputs)}
+        self.seen = {each.id for each in (*recorder.inputs, *recorder.outputs)}
+        pending = [*recorder.steps, *recorder.calls]
+        for draft in pending:  # which grows by the steps within
+            pending += draft.children
+            for noted in (*draft.inputs, *draft.outputs):
+                self.seen.add(noted.id)
         self.frozen: dict[int, document.TensorNote] = {}
 
     def notes(self, items: list[Noted]) -> tuple[document.TensorNote, ...]:
+        if not items:
+            return ()
         for item in items:
             if item.id not in self.frozen:
-                self.frozen[item.id] = item.frozen()
+                self.frozen[item.id] = _made(
+                    document.TensorNote,
+                    id=item.id,
+                    name=item.name,
+                    shape=item.shape,
+                    dtype=item.dtype,
+                    device=item.device,
+                    kind=item.kind,
+                    stats=item.stats,
+                    heatmap=item.heatmap,
+                    born=item.born,
+                    dims=(),
+                )
         return tuple([self.frozen[item.id] for item in items])
 
     def steps(self, drafts: list[Draft]) -> tuple[document.Step, ...]:
@@ -67,7 +91,8 @@ class _Freezing:
         return tuple([self.step(index, draft) for index, draft in enumerate(drafts)])
 
     def step(self, index: int, draft: Draft) -> document.Step:
-        return document.Step(
+        return _made(
+            document.Step,
             index=index,
             op=draft.op,
             module=draft.module,
@@ -76,7 +101,7 @@ class _Freezing:
             note=filled(draft.site.note, draft.fill),
             inputs=self.notes(draft.inputs),
             outputs=self.notes(draft.outputs),
-            arguments=draft.arguments,
+            arguments=draft.text.arguments,
             bound=draft.bound,
             # A name may stand for a tensor at a moment that no step saw.
             names=tuple([(text, n.id) for text, n in draft.names.items() if n.id in self.seen]),
@@ -88,7 +113,8 @@ class _Freezing:
         )
 
     def call(self, index: int, draft: Draft) -> document.Call:
-        return document.Call(
+        return _made(
+            document.Call,
             index=index,
             parent=draft.parent,
             module=draft.module,

@@ -44,20 +44,32 @@ _QUIET: dict[str, Any] = {
 }
 
 
-def opened(function: Any) -> Any:
-    """A copy of a Python function of torch.nn.functional that does not hand itself to the mode
-    again, so that the operations inside it are seen; None if `function` is no such function."""
-    if not (
-        isinstance(function, types.FunctionType)
-        and function.__globals__ is F.__dict__
-        and function.__closure__ is None
-    ):
-        return None
-    twin = types.FunctionType(
-        function.__code__, {**F.__dict__, **_QUIET}, function.__name__, function.__defaults__
-    )
-    twin.__kwdefaults__ = function.__kwdefaults__
-    return twin
+class Opened:
+    """The Python functions of torch.nn.functional, opened: as they are when one is first asked for."""
+
+    def __init__(self) -> None:
+        self._twins: dict[Any, Any] = {}
+
+    def twin(self, function: Any) -> Any:
+        """A copy of the function that does not hand itself to the mode again, so that the
+        operations inside it are seen; None if it is no Python function of torch.nn.functional."""
+        if (
+            type(function) is not types.FunctionType
+            or function.__globals__ is not F.__dict__
+            or function.__closure__ is not None
+        ):
+            return None
+        found = self._twins.get(function)
+        if found is None:
+            found = self._twins[function] = types.FunctionType(
+                function.__code__, self._quiet, function.__name__, function.__defaults__
+            )
+            found.__kwdefaults__ = function.__kwdefaults__
+        return found
+
+    @functools.cached_property
+    def _quiet(self) -> dict[str, Any]:
+        return {**F.__dict__, **_QUIET}
 
 
 _op_names: dict[Any, str] = {}
@@ -86,7 +98,9 @@ def full_name(function: Any) -> str:
 
 
 def writes_in_place(function: Any, kwargs: dict[str, Any]) -> bool:
-    return kwargs.get("out") is not None or _named_in_place(getattr(function, "__name__", ""))
+    if kwargs and kwargs.get("out") is not None:
+        return True
+    return _named_in_place(getattr(function, "__name__", ""))
 
 
 @functools.cache
@@ -102,7 +116,7 @@ def _named_in_place(name: str) -> bool:
 def written_silently(function: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Operands written without a raised version: by normalisation in training (input, weight,
     bias, running_mean, running_var, training, ...), and by `x.data = ...`."""
-    if function in _NORMALISING and len(args) > 5 and args[5]:
+    if len(args) > 5 and function in _NORMALISING and args[5]:
         return args[3:5]
     return args[:1] if getattr(function, "__name__", "") == "__set__" else ()
 

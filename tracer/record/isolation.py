@@ -6,6 +6,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import copy
+import operator
 import random
 import sys
 import threading
@@ -21,7 +22,7 @@ from torch.utils._pytree import tree_map_only
 
 
 def version(tensor: Tensor) -> int:
-    return 0 if tensor.is_inference() else int(tensor._version)
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def storage(tensor: Tensor) -> int:
@@ -42,13 +43,18 @@ def exclusive(model: nn.Module) -> Iterator[None]:
     other's hooks and buffers.  Locks are taken in one order everywhere: no deadlock."""
     with _locks_guard:
         locks = [
-            _locks.setdefault(module, threading.RLock())
+            _locks.get(module) or _locks.setdefault(module, threading.RLock())
             for module in sorted(model.modules(), key=id)
         ]
-    with contextlib.ExitStack() as stack:
+    held = []
+    try:
         for lock in locks:
-            stack.enter_context(lock)
+            lock.acquire()
+            held.append(lock)
         yield
+    finally:
+        for lock in reversed(held):
+            lock.release()
 
 
 _random_guard = threading.Lock()
@@ -64,9 +70,9 @@ def random_state() -> Iterator[None]:
     with _random_guard:
         if _random_users == 0:
             _random_saved.callback(random.setstate, random.getstate())
-            numpy = sys.modules.get("numpy")
-            if numpy is not None:
-                _random_saved.callback(numpy.random.set_state, numpy.random.get_state())
+            numpy = sys.modules.get("numpy.random")
+            if numpy is not None:  # torch loads numpy without it: then there is no state
+                _random_saved.callback(numpy.set_state, numpy.get_state())
             _random_saved.enter_context(torch.random.fork_rng())
         _random_users += 1
     try:
@@ -103,14 +109,14 @@ class State:
             if not isinstance(module, nn.modules.lazy.LazyModuleMixin)
             and not isinstance(module, torch.jit.ScriptModule)
         ]
-        self.attributes = [self._attributes(module) for module in self.modules]
+        self.attributes = [vars(module).copy() for module in self.modules]
         # A cache that the forward fills, and the tables of parameters, buffers and submodules, are
         # the same object before and after: their content is put back.
         self.contents: list[tuple[Any, Any]] = [
-            (value, copy.copy(value))
+            (value, value.copy())
             for attributes in self.attributes
-            for value in attributes.values()
-            if type(value) in self.CONTAINERS
+            for name, value in attributes.items()
+            if type(value) in self.CONTAINERS and name not in self.HOOKS
         ]
         self.tensors: dict[int, tuple[Tensor, Tensor]] = {}
         self.parameters: dict[int, Tensor] = {}
@@ -121,12 +127,6 @@ class State:
             for parameter in module._parameters.values():
                 if parameter is not None and not parameter.is_meta:
                     self.parameters[storage(parameter)] = parameter
-
-    def _attributes(self, module: nn.Module) -> dict[str, Any]:
-        found = dict(vars(module))
-        for name in self.HOOKS:
-            found.pop(name, None)
-        return found
 
     def _keep(self, tensor: Tensor) -> None:
         if not tensor.is_meta and id(tensor) not in self.tensors:
@@ -141,11 +141,12 @@ class State:
     def restore(self) -> None:
         for module, attributes in zip(self.modules, self.attributes, strict=True):
             own = vars(module)
-            for key in own.keys() - attributes.keys() - self.HOOKS:
-                del own[key]
-            own.update(attributes)
+            if not _same_items(own, attributes):
+                for key in own.keys() - attributes.keys() - self.HOOKS:
+                    del own[key]
+                own.update((k, v) for k, v in attributes.items() if k not in self.HOOKS)
         for container, was in self.contents:
-            if list(map(id, _items(container))) != list(map(id, _items(was))):
+            if not _same_items(container, was):
                 container.clear()
                 (container.extend if hasattr(container, "extend") else container.update)(was)
         with torch.no_grad():
@@ -155,10 +156,16 @@ class State:
                 tensor.data.copy_(content)
 
 
-def _items(container: Any) -> list[Any]:
-    if isinstance(container, dict):
-        return [*container.keys(), *container.values()]
-    return list(container)
+def _same_items(container: Any, was: Any) -> bool:
+    if len(container) != len(was):
+        return False
+    if not was:
+        return True
+    if isinstance(was, dict):
+        return all(map(operator.is_, container, was)) and all(
+            map(operator.is_, container.values(), was.values())
+        )
+    return all(map(operator.is_, container, was))
 
 
 def moved(

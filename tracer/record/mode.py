@@ -13,12 +13,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.overrides import TorchFunctionMode
 
 from tracer import document
-from tracer.record.bind import bind_layer, moved_operands, plain
-from tracer.record.calls import call_text
+from tracer.record.calls import call_text, layer_text
 from tracer.record.drafts import Draft, Noted, Operation, leaves, unique
 from tracer.record.frames import (
     HAND_OVER,
@@ -31,9 +29,8 @@ from tracer.record.frames import (
 )
 from tracer.record.functions import (
     FACTS,
-    opened,
+    Opened,
     short_text,
-    split_text,
     writes_in_place,
     written_silently,
 )
@@ -42,14 +39,14 @@ from tracer.record.isolation import (
     storage,
     version,
 )
-from tracer.record.names import FrameScope, Scope, resolve, walk
+from tracer.record.names import FrameScope, resolve, tensors_read, walk
 from tracer.record.notes import TensorNotes
 from tracer.record.tensors import (
-    ONE_TENSOR,
     count_parameters,
     flatten,
     flatten_arguments,
     named_by,
+    operands_of,
     tensors_in,
 )
 from tracer.source.sites import Site, SourceReader
@@ -77,7 +74,8 @@ class Recorder(TensorNotes, TorchFunctionMode):
         self.reader = SourceReader()
         self.steps: list[Draft] = []
         self.calls: list[Draft] = []
-        self.stack: list[Draft] = []
+        self.stack: list[Draft] = []  # calls and steps that are running, outermost first
+        self.open_steps: list[Draft] = []  # the steps among them
         self.inputs: list[Noted] = []
         self.outputs: list[Noted] = []
         self.error: Exception | None = None
@@ -85,7 +83,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         self.refused: tuple[BaseException, Any, tuple[Any, ...], dict[str, Any]] | None = None
         self.running: tuple[BaseException, list[Draft]] | None = None
         self.seconds = 0.0
-        self._twins: dict[Any, Any] = {}
+        self._opened = Opened()
         self._boundary: FrameType | None = None
 
     # --- running ---
@@ -145,37 +143,37 @@ class Recorder(TensorNotes, TorchFunctionMode):
             draft = self.begin_module(module, args, kwargs)
         draft.pending = sys.exc_info()[1]
         draft.given = (args, kwargs)
-        self.stack.append(draft)
+        self._open(draft)
         draft.began = time.perf_counter()
 
     def begin_module(self, module: nn.Module, args: Any, kwargs: Any) -> Draft:
-        path = self._path(module)
-        library = type(module).__module__.startswith("torch.nn")
+        kind = type(module)
+        library = kind.__module__.startswith("torch.nn")
         is_step = bool(self.calls) and library and not isinstance(module, _CONTAINERS)
         frame = self._frame(inner=self.inside_step())[0] if self.calls else None
         site = self._site(frame)
-        scope: Scope = FrameScope(frame) if frame is not None else {}
-        operands = tensors_in((args, kwargs))
+        operands = operands_of(args, kwargs)
         inputs = [self.note(tensor) for tensor in operands]
         draft = Draft(
-            op=f"nn.{type(module).__name__}" if library else type(module).__name__,
-            module=path,
+            op=f"nn.{kind.__name__}" if library else kind.__name__,
+            module=self._path(module),
             site=site,
             frame=id(frame),
             call=self._call(),
             inputs=inputs,
-            names=self._named_in(site, scope),
-            fill=self._fill(site, scope),
+            names=self._named_in(site, frame),
+            fill=self._fill(site, frame),
             of=module,
             first_note=self.next_note,
         )
+        draft.caller = frame
         if is_step:
-            draft.arguments = split_text(module.extra_repr())
-            draft.bound = plain(bind_layer(module, args, kwargs), operands, self.number)
+            text = layer_text(module, args, kwargs, operands, self.number)
+            draft.text, draft.bound = text, text.bound
             self.tick()
             self._siblings().append(draft)
         else:
-            draft.type = type(module).__name__
+            draft.type = kind.__name__
             draft.parent = self._call() if self.calls else None
             draft.settings = short_text(module.extra_repr())
             draft.start = len(self.steps)
@@ -187,24 +185,22 @@ class Recorder(TensorNotes, TorchFunctionMode):
     def _leave(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
         if threading.get_ident() != self.thread or self._boundary is None:
             return
-        position = next(
-            (i for i in reversed(range(len(self.stack))) if self.stack[i].of is module), None
-        )
-        if position is None:
+        for draft in reversed(self.stack):
+            if draft.of is module:
+                break
+        else:
             return
-        draft = self.stack[position]
         error = sys.exc_info()[1]
         if error is draft.pending:
             error = None
         with torch._C.DisableTorchFunction():
-            while len(self.stack) > position + 1:
+            while self.stack[-1] is not draft:
                 self._close(self.stack[-1], error)
             if error is None:
-                frame, _ = self._frame(inner=self.inside_step(but=draft))
                 draft.outputs = unique(
                     [self._note_output(draft, tensor) for tensor in tensors_in(result)]
                 )
-                self._assign(draft, result, frame)
+                self._assign(draft, result, draft.caller)
                 self._made_by(draft)
             self._close(draft, error)
 
@@ -226,9 +222,17 @@ class Recorder(TensorNotes, TorchFunctionMode):
                     if noted.inner and not self.inside_step(but=draft):
                         noted.name = ""
 
+    def _open(self, draft: Draft) -> None:
+        self.stack.append(draft)
+        if not draft.type:
+            self.open_steps.append(draft)
+
     def _close(self, draft: Draft, error: BaseException | None) -> None:
         self.stack.remove(draft)
+        if not draft.type:
+            self.open_steps.remove(draft)
         draft.seconds = time.perf_counter() - draft.began
+        draft.caller = None
         if error is not None and (self.failed is None or self.failed[0] is not error):
             self.failed = (error, draft.module)
         if error is None:
@@ -263,14 +267,14 @@ class Recorder(TensorNotes, TorchFunctionMode):
         """The arguments of a step whose operands `given` have become `draft.inputs`, a layer's own
         weights among them."""
         positions = {noted.id: position for position, noted in enumerate(draft.inputs)}
+        named = {noted.name: noted.id for noted in draft.inputs if noted.name in self.order}
         own: dict[str, int] = {}
-        if draft.of is not None:
-            named = {noted.name: noted.id for noted in draft.inputs if noted.name in self.order}
+        if named and draft.of is not None:
             for name, tensor in (*draft.of._parameters.items(), *draft.of._buffers.items()):
                 path, _ = self.owned.get(id(tensor), ("", ""))
                 if path in named:
                     own[name] = positions[named[path]]
-        return moved_operands(draft.bound, [positions[noted.id] for noted in given], own)
+        return draft.text.moved(tuple([positions[noted.id] for noted in given]), own)
 
     # --- operations ---
 
@@ -294,7 +298,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         draft.began = time.perf_counter()
         try:
             if operation.twin is not None:
-                self.stack.append(draft)
+                self._open(draft)
                 with self:
                     result = operation.twin(*args, **kwargs)
             else:
@@ -319,14 +323,11 @@ class Recorder(TensorNotes, TorchFunctionMode):
     def begin_operation(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType
     ) -> Operation:
-        if func not in self._twins:
-            self._twins[func] = opened(func)
-        operands = tensors_in((args, kwargs))
+        operands = operands_of(args, kwargs)
         in_place = writes_in_place(func, kwargs)
         if self.state is not None and in_place and operands:
             self.state.about_to_write(operands[0])
         site = self._site(frame)
-        scope = FrameScope(frame)
         text = call_text(func, args, kwargs, operands, self.number)
         draft = Draft(
             op=text.op,
@@ -335,10 +336,10 @@ class Recorder(TensorNotes, TorchFunctionMode):
             frame=id(frame),
             call=self._call(),
             inputs=[],
-            names=self._named_in(site, scope),
-            arguments=text.arguments,
+            names=self._named_in(site, frame),
+            text=text,
             bound=text.bound,
-            fill=self._fill(site, scope),
+            fill=self._fill(site, frame),
             first_note=self.next_note,
         )
         draft.inputs = [self.note(tensor) for tensor in operands]
@@ -349,22 +350,15 @@ class Recorder(TensorNotes, TorchFunctionMode):
             draft,
             siblings,
             operands,
-            [version(tensor) for tensor in operands],
+            list(map(version, operands)),
             in_place,
             written_silently(func, args),
-            self._twins[func],
+            self._opened.twin(func),
         )
 
     def _end(self, operation: Operation, result: Any, frame: FrameType) -> None:
         draft, operands = operation.draft, operation.operands
-        changed = [
-            tensor
-            for tensor, before in zip(operands, operation.versions, strict=True)
-            if version(tensor) != before
-            or (operation.in_place and tensor is operands[0] and tensor.is_inference())
-        ]
-        if operation.silent:
-            changed += [tensor for tensor in operation.silent if isinstance(tensor, Tensor)]
+        changed = self._changed(operation)
         index = self.current_step()
         for tensor in changed:
             self.written[storage(tensor)] = (index, draft.site, next(self.writes))
@@ -381,6 +375,21 @@ class Recorder(TensorNotes, TorchFunctionMode):
         draft.outputs = unique([self.result_of(draft, out, operands, index) for out in outputs])
         self._assign(draft, result, frame)
         self._made_by(draft)
+
+    def _changed(self, operation: Operation) -> list[Tensor]:
+        """The operands that the operation wrote to."""
+        operands, now = operation.operands, list(map(version, operation.operands))
+        changed = []
+        if operation.in_place or now != operation.versions:
+            changed = [
+                tensor
+                for tensor, before, after in zip(operands, operation.versions, now, strict=True)
+                if after != before
+                or (operation.in_place and tensor is operands[0] and tensor.is_inference())
+            ]
+        if operation.silent:
+            changed += [tensor for tensor in operation.silent if isinstance(tensor, Tensor)]
+        return changed
 
     def result_of(
         self, draft: Draft, tensor: Tensor, operands: list[Tensor], index: int | None
@@ -402,35 +411,27 @@ class Recorder(TensorNotes, TorchFunctionMode):
 
     def _path(self, module: nn.Module) -> str:
         paths = self.paths.get(id(module), [""])
+        if len(paths) == 1:
+            return paths[0]
         within = self.stack[-1].module if self.stack else ""
         return next((p for p in paths if not within or p.startswith(within + ".")), paths[0])
 
     def _call(self) -> int:
-        for draft in reversed(self.stack):
-            if draft.type:
-                return draft.call
-        return 0
+        """The call of a user's module that is running."""
+        return self.stack[-1].call if self.stack else 0
 
     def _siblings(self) -> list[Draft]:
         """Where a new step belongs: inside the open step, or at the author's level."""
-        for draft in reversed(self.stack):
-            if not draft.type:
-                return draft.children
-        return self.steps
+        return self.open_steps[-1].children if self.open_steps else self.steps
 
     def inside_step(self, but: Draft | None = None) -> bool:
-        for draft in self.stack:  # noqa: SIM110 - no generator: asked several times for each step
-            if not draft.type and draft is not but:
-                return True
-        return False
+        opened = self.open_steps
+        return len(opened) > 1 or (len(opened) == 1 and opened[0] is not but)
 
     def _opened_at(self) -> int:
         """The first note made inside the author's step that is open: torch's own names are not
         given to what was there before."""
-        for draft in self.stack:
-            if not draft.type:
-                return draft.first_note
-        return 0
+        return self.open_steps[0].first_note if self.open_steps else 0
 
     def current_step(self) -> int | None:
         """The author's step that is running: the last one begun."""
@@ -443,7 +444,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
     def _frame(self, inner: bool) -> tuple[FrameType | None, bool]:
         """The frame that wrote what is running: the first outside torch, and for steps inside
         torch the first that does more than pass on.  And whether code of torch stands between."""
-        frame: FrameType | None = sys._getframe(1)
+        frame: FrameType | None = sys._getframe(2)  # what is before is ours
         torchs: FrameType | None = None
         while frame is not None and frame is not self._boundary:
             code = frame.f_code
@@ -464,31 +465,27 @@ class Recorder(TensorNotes, TorchFunctionMode):
     def _site(self, frame: FrameType | None) -> Site:
         if frame is None:
             return nowhere(self.model)
-        return self.reader.site(frame.f_code, frame.f_lasti, frame.f_lineno)
+        return self.reader.site(frame.f_code, frame.f_lasti)
 
-    def _named_in(self, site: Site, scope: Scope) -> dict[str, Noted]:
+    def _named_in(self, site: Site, frame: FrameType | None) -> dict[str, Noted]:
         found: dict[str, Noted] = {}
-        for chain in site.names:
-            resolved = resolve(chain, scope)
-            if resolved is None:
-                continue
-            text, tensor = resolved
-            if type(tensor) in ONE_TENSOR or (
-                isinstance(tensor, Tensor) and not isinstance(tensor, UninitializedTensorMixin)
-            ):
-                noted = found[text] = self.note(tensor, text)
-                if not noted.name and noted.id >= self._opened_at():
-                    noted.name, noted.inner = text, self.inside_step()
+        if frame is None:
+            return found
+        for text, tensor in tensors_read(site.names, frame):
+            noted = found[text] = self.note(tensor, text)
+            if not noted.name and noted.id >= self._opened_at():
+                noted.name, noted.inner = text, self.inside_step()
         return found
 
     def _assign(self, draft: Draft, result: Any, frame: FrameType | None) -> None:
         """Give the outputs the names that the statement assigns them to; a helper's returned value
         takes the name that its caller gives it."""
         site = draft.site
-        if any(o.site is site and o.frame == draft.frame for o in self.stack if o is not draft):
-            return  # written as one expression with the call around it, which takes the names
         if draft.indirect:
             return
+        for around in self.stack:
+            if around.site is site and around.frame == draft.frame and around is not draft:
+                return  # written as one expression with the call around it, which takes the names
         inner = self.inside_step(but=draft)
         draft.targets = site.targets
         while site.returned and frame is not None and frame.f_back is not None:
@@ -522,9 +519,10 @@ class Recorder(TensorNotes, TorchFunctionMode):
                     if value is not None:
                         draft.fill[key] = value
 
-    def _fill(self, site: Site, scope: Scope) -> dict[str, str]:
+    def _fill(self, site: Site, frame: FrameType | None) -> dict[str, str]:
         values: dict[str, str] = {}
-        if site.asks:
+        if site.asks and frame is not None:
+            scope = FrameScope(frame)
             for key, (chain, item) in site.asks.items():
                 end = len(chain) - 1 if chain[-1] == "shape" and len(chain) > 1 else len(chain)
                 resolved = resolve(chain[:end], scope)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Mapping
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
-from tracer import document
-from tracer.record.functions import (
-    text_of_value,
-)
+from tracer.record.functions import text_of_value
+from tracer.record.tensors import ONE_TENSOR
 
 Scope = Mapping[str, Any]
 
@@ -36,12 +34,13 @@ def resolve(chain: tuple[str, ...], scope: Scope) -> tuple[str, Any] | None:
         value = scope[chain[0]]
     except KeyError:
         return None
-    if len(chain) == 1:
-        return chain[0], value
-    for position, part in enumerate(chain[1:], start=1):
-        if type(value) is types.ModuleType and part in value.__dict__:
-            value = value.__dict__[part]
-            continue
+    return _along(chain, value)
+
+
+def _along(chain: tuple[str, ...], value: Any) -> tuple[str, Any] | None:
+    """`resolve`, where the chain's first name stands for `value`."""
+    for position in range(1, len(chain)):
+        part = chain[position]
         if isinstance(value, Tensor):
             return ".".join(chain[:position]), value
         if isinstance(value, tuple) and part in getattr(value, "_fields", ()):
@@ -50,19 +49,47 @@ def resolve(chain: tuple[str, ...], scope: Scope) -> tuple[str, Any] | None:
         own = getattr(value, "__dict__", None)
         if not isinstance(own, dict):
             return None
-        tables = [own]
-        if isinstance(value, nn.Module):
-            tables += [own.get("_parameters", {}), own.get("_buffers", {}), own.get("_modules", {})]
-        for table in tables:
-            if part in table:
-                value = table[part]
+        if part in own:
+            value = own[part]
+            continue
+        if not isinstance(value, nn.Module):
+            return None
+        for table in _TABLES:
+            if part in own.get(table, ()):
+                value = own[table][part]
                 break
         else:
             return None
     return ".".join(chain), value
 
 
-_UNBOUND = document.Bound()
+_TABLES = ("_modules", "_parameters", "_buffers")
+
+
+def tensors_read(chains: tuple[tuple[str, ...], ...], frame: FrameType) -> list[tuple[str, Tensor]]:
+    """The tensors that these names and attribute chains stand for in a frame, as it is now."""
+    own, of_module = frame.f_locals, frame.f_globals
+    found = []
+    for chain in chains:
+        name = chain[0]
+        if name in own:
+            value = own[name]
+        elif name in of_module:
+            value = of_module[name]
+            if type(value) is ModuleType and value.__name__.startswith("torch"):
+                continue  # `torch.relu`, `nn.functional.relu`: a function
+        else:
+            continue
+        if len(chain) > 1:
+            resolved = _along(chain, value)
+            if resolved is None:
+                continue
+            name, value = resolved
+        if type(value) in ONE_TENSOR or (
+            isinstance(value, Tensor) and not isinstance(value, UninitializedTensorMixin)
+        ):
+            found.append((name, value))
+    return found
 
 
 def walk(value: Any, rest: tuple[str, ...], item: int | None) -> str | None:

@@ -34,7 +34,8 @@ class TensorNotes:
         self.capture = capture
         self.captured: Tensor | None = None
         self.remarks: dict[str, None] = {}
-        self.notes: dict[int, tuple[weakref.ref[Tensor], tuple[int, int], Noted]] = {}
+        # By the tensor's id: the tensor, its version and last write (see `_moment`), its note.
+        self.notes: dict[int, tuple[weakref.ref[Tensor], int, int, Noted]] = {}
         self.next_note = 0
         self.written: dict[int, tuple[int | None, Site | None, int]] = {}
         self.writes = itertools.count(1)
@@ -57,23 +58,23 @@ class TensorNotes:
     def known(self, tensor: Tensor) -> Noted | None:
         """The note of this tensor object as it is now."""
         entry = self.notes.get(id(tensor))
-        if entry is not None and entry[0]() is tensor and entry[1] == self._moment(tensor):
-            return entry[2]
-        return None
+        if entry is None or entry[0]() is not tensor or entry[1] != version(tensor):
+            return None
+        return entry[3] if entry[2] == self._moment(tensor) else None
 
-    def _moment(self, tensor: Tensor) -> tuple[int, int]:
-        """Changes whenever the tensor is written to.  The version alone does not tell: inference
-        tensors have none, and some kernels write without raising it."""
+    def _moment(self, tensor: Tensor) -> int:
+        """When the tensor was last written to, as far as that was seen; with its version, this
+        changes whenever it is.  The version alone does not tell: inference tensors have none, and
+        some kernels write without raising it."""
         written = self.written.get(storage(tensor)) if self.written else None
-        return version(tensor), written[2] if written is not None else 0
+        return written[2] if written is not None else 0
 
     def note(self, tensor: Tensor, name: str = "", kind: str = "constant") -> Noted:
-        known = self.known(tensor)
-        if known is not None:
-            return known
         entry = self.notes.get(id(tensor))
         if entry is not None and entry[0]() is tensor:
-            was = entry[2]
+            was = entry[3]
+            if entry[1] == version(tensor) and entry[2] == self._moment(tensor):
+                return was
             born, site, _ = self.written.get(storage(tensor), (was.born, was.site, 0))
             kind = "made" if born is not None and was.kind == "constant" else was.kind
             noted = self.make(tensor, was.name, kind, born, site)
@@ -107,7 +108,8 @@ class TensorNotes:
         noted.shape = self.shape_of(tensor)
         noted.dtype = _dtype_text(tensor.dtype)
         noted.device = _device_text(tensor.device)
-        self.notes[id(tensor)] = (weakref.ref(tensor), self._moment(tensor), noted)
+        entry = weakref.ref(tensor), version(tensor), self._moment(tensor), noted
+        self.notes[id(tensor)] = entry
 
     def _looked_at(
         self, tensor: Tensor, number: int, figures: document.Stats | None
@@ -131,7 +133,7 @@ class TensorNotes:
         if tensor.is_nested:
             self.remarks["A nested tensor has no one shape: its number of tensors is shown."] = None
             return (tensor.size(0),)
-        return tuple([int(size) for size in tensor.shape])
+        return tuple(map(int, tensor.shape))
 
     def same_elements(self, view: Tensor, base: Tensor) -> document.Stats | None:
         """The figures of `base` if `view` shows exactly the same elements in another shape."""

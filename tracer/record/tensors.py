@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import weakref
 from collections.abc import Iterator
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -45,8 +47,22 @@ NO_TENSOR = frozenset(
 
 
 def tensors_in(value: Any) -> list[Tensor]:
+    if type(value) in ONE_TENSOR:
+        return [value]
     found: list[Tensor] = []
     _collect(value, found, 0)
+    return found
+
+
+def operands_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """The tensors among the arguments of a call, in order."""
+    found: list[Tensor] = []
+    for value in (*args, *kwargs.values()) if kwargs else args:
+        kind = type(value)
+        if kind in ONE_TENSOR:
+            found.append(value)
+        elif kind not in NO_TENSOR:
+            _collect(value, found, 2)
     return found
 
 
@@ -71,6 +87,9 @@ def named_by(pattern: Pattern, value: Any) -> Iterator[tuple[str, Tensor]]:
     """The names that assigning `value` to `pattern` gives to tensors."""
     if isinstance(pattern, str):
         name = pattern.removeprefix("*")
+        if type(value) in ONE_TENSOR:
+            yield name, value
+            return
         for path, tensor in flatten(value):
             yield name + path, tensor
     elif isinstance(value, list | tuple):
@@ -87,11 +106,28 @@ def named_by(pattern: Pattern, value: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def count_parameters(module: nn.Module) -> int:
-    return sum(
-        parameter.numel()
-        for parameter in module.parameters()
-        if not isinstance(parameter, UninitializedTensorMixin)
-    )
+    """How many numbers the parameters of a module and of all within it have, shared ones once."""
+    own = {
+        id(parameter): parameter
+        for each in module.modules()
+        for parameter in each._parameters.values()
+        if parameter is not None and not isinstance(parameter, UninitializedTensorMixin)
+    }
+    return sum([parameter.numel() for parameter in own.values()])
+
+
+_signatures: weakref.WeakKeyDictionary[Any, inspect.Signature] = weakref.WeakKeyDictionary()
+
+
+def _signature(forward: Any) -> inspect.Signature:
+    """Of a method it is that of its function, which many modules share."""
+    function = getattr(forward, "__func__", None)
+    if not isinstance(function, FunctionType):
+        return inspect.signature(forward)
+    found = _signatures.get(function)
+    if found is None:
+        found = _signatures[function] = inspect.signature(forward)
+    return found
 
 
 def flatten_arguments(
@@ -99,7 +135,7 @@ def flatten_arguments(
 ) -> list[tuple[str, Tensor]]:
     """The input tensors, named as the forward's signature names them."""
     try:
-        bound = inspect.signature(model.forward).bind(*args, **kwargs)
+        bound = _signature(model.forward).bind(*args, **kwargs)
     except (TypeError, ValueError):
         return [*flatten(args, "args"), *flatten(kwargs, "kwargs")]
     found: list[tuple[str, Tensor]] = []

@@ -66,32 +66,30 @@ class SourceReader:
         self._sites: dict[tuple[int, int], Site] = {}
         self._functions: dict[tuple[str, int], int] = {}
 
-    def site(self, code: CodeType, lasti: int, fallback_line: int | None) -> Site:
+    def site(self, code: CodeType, lasti: int) -> Site:
         key = id(code), lasti
         site = self._sites.get(key)
         if site is None:
-            site = self._sites[key] = self._find(code, lasti, fallback_line)
+            site = self._sites[key] = self._find(code, lasti)
         return site
 
-    def _find(self, code: CodeType, lasti: int, fallback_line: int | None) -> Site:
-        if id(code) not in self._codes:
+    def _find(self, code: CodeType, lasti: int) -> Site:
+        entry = self._codes.get(id(code))
+        if entry is None:
             name = code.co_filename
             if name not in self._texts:
                 self._texts[name] = text_of(name)
             text = self._texts[name]
-            self._codes[id(code)] = code, _code(code, text) if text is not None else None
-        known = self._codes[id(code)][1]
-        found = known.found(code, lasti, fallback_line) if known is not None else None
+            entry = code, _code(code, text) if text is not None else None
+            self._codes[id(code)] = entry
+        found = entry[1].found(code, lasti) if entry[1] is not None else None
         if found is None:
-            return _bare(code, fallback_line or code.co_firstlineno)
-        return found.as_source(self._number(found.source))
-
-    def _number(self, source: Source) -> int:
-        key = source.file, source.first
-        if key not in self._functions:
-            self._functions[key] = len(self.sources)
-            self.sources.append(source)
-        return self._functions[key]
+            return _bare(code, _line(code, lasti))
+        number = self._functions.get(found.function)
+        if number is None:
+            number = self._functions[found.function] = len(self.sources)
+            self.sources.append(found.source)
+        return found.numbered.get(number) or found.as_source(number)
 
 
 class _Found:
@@ -99,14 +97,14 @@ class _Found:
 
     def __init__(self, site: Site, source: Source) -> None:
         self.source = source
+        self.function = source.file, source.first
+        self.numbered: dict[int, Site] = {}
         self._site = site
-        self._numbered: dict[int, Site] = {}
 
     def as_source(self, number: int) -> Site:
-        if number not in self._numbered:
-            place = replace(self._site.place, source=number)
-            self._numbered[number] = replace(self._site, place=place)
-        return self._numbered[number]
+        place = replace(self._site.place, source=number)
+        site = self.numbered[number] = replace(self._site, place=place)
+        return site
 
 
 class _Code:
@@ -119,17 +117,19 @@ class _Code:
         self._positions = tuple(code.co_positions()) if text.contains(code) else ()
         self._found: dict[int, _Found | None] = {}
 
-    def found(self, code: CodeType, lasti: int, line: int | None) -> _Found | None:
+    def found(self, code: CodeType, lasti: int) -> _Found | None:
         """None where the text has nothing to say, as it has changed since."""
-        if lasti not in self._found:
-            self._found[lasti] = self._find(code, lasti, line)
-        return self._found[lasti]
+        try:
+            return self._found[lasti]
+        except KeyError:
+            found = self._found[lasti] = self._find(code, lasti)
+            return found
 
-    def _find(self, code: CodeType, lasti: int, fallback_line: int | None) -> _Found | None:
+    def _find(self, code: CodeType, lasti: int) -> _Found | None:
         if not 0 <= lasti // 2 < len(self._positions):
             return None
         line, end_line, column, end_column = self._positions[lasti // 2]
-        line = line or fallback_line or code.co_firstlineno
+        line = line or _line(code, lasti)
         if end_line is None or column is None or end_column is None:
             statement = self.text.statement_on(line)
             node: ast.AST | None = statement
@@ -185,6 +185,13 @@ def _described(text: Text, code: CodeType, statement: ast.stmt, node: ast.AST) -
         used=tuple(used),
         asks=placeholders(note),
     )
+
+
+def _line(code: CodeType, lasti: int) -> int:
+    for start, stop, line in code.co_lines():
+        if start <= lasti < stop and line is not None:
+            return line
+    return code.co_firstlineno
 
 
 def _bare(code: CodeType, line: int) -> Site:

@@ -6,6 +6,7 @@ import ast
 import inspect
 import linecache
 import re
+import sysconfig
 from collections.abc import Iterator
 from functools import cached_property
 from types import CodeType
@@ -313,6 +314,8 @@ class Text:
         return Edit(self.file, end, f", {name}={text}" if last is not None else f"{name}={text}")
 
 
+# What is installed there does not change while it runs.
+_INSTALLED = sysconfig.get_path("platlib") + "/"
 _texts: dict[str, tuple[list[str], Text | None]] = {}
 _MOST_TEXTS = 1000
 
@@ -320,7 +323,8 @@ _MOST_TEXTS = 1000
 def text_of(file: str) -> Text | None:
     """The parsed file, kept while linecache keeps the same lines; None when there is no text or it
     does not parse."""
-    linecache.checkcache(file)
+    if file not in _texts or not file.startswith(_INSTALLED):
+        linecache.checkcache(file)
     lines = linecache.getlines(file)
     if not lines:
         return None
