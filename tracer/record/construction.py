@@ -65,7 +65,6 @@ class _Shot:
 
     code: CodeType
     lasti: int
-    line: int
     names: dict[str, Any]
     owner: weakref.ref[nn.Module] | None
     above: _Shot | None
@@ -176,7 +175,7 @@ def _shot(frame: FrameType | None) -> tuple[_Shot | None, bool]:
         frame = frame.f_back
     for each, first in reversed(found):
         owner = weakref.ref(first) if isinstance(first, nn.Module) else None
-        above = _Shot(each.f_code, each.f_lasti, each.f_lineno, _names(each), owner, above)
+        above = _Shot(each.f_code, each.f_lasti, _names(each), owner, above)
     return above, direct
 
 
@@ -398,7 +397,7 @@ class Constructions(Mapping[str, Construction]):
         owner = shot.owner() if shot.owner is not None else None
         return Frame(
             code=shot.code,
-            place=self._reader.site(shot.code, shot.lasti, shot.line).place,
+            place=self._reader.site(shot.code, shot.lasti).place,
             scope={
                 name: value
                 for name, kept in shot.names.items()

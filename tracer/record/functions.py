@@ -45,7 +45,7 @@ _QUIET: dict[str, Any] = {
 
 
 class Opened:
-    """The Python functions of torch.nn.functional, opened: as they are when one is first asked for."""
+    """Opened copies of the Python functions of torch.nn.functional, as these are in one trace."""
 
     def __init__(self) -> None:
         self._twins: dict[Any, Any] = {}

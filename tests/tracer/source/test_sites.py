@@ -115,7 +115,7 @@ def test_the_names_of_a_statement_stand_in_its_order() -> None:
     lasti = max(
         i.offset for i in dis.get_instructions(code) if i.opname.startswith("CALL") and i.offset
     )
-    names = found.site(code, lasti, None).names
+    names = found.site(code, lasti).names
     assert names == (("torch", "cat"), ("gamma",), ("beta",), ("alpha",), ("delta",))
 
 
