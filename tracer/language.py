@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracer.sentences import Translate
+from tracer.sentences import Translate, plural
 
 if TYPE_CHECKING:
     from babel.messages.catalog import Catalog
@@ -117,7 +117,7 @@ def _told_by(call: ast.Call, where: str) -> Iterator[str]:
         yield from _read_off(call.args[0] if call.args else call, where)
     elif name == "Count" and call.args:  # one that is read from a file gives names
         for noun in _read_off(call.args[-1], where):
-            yield from (noun, f"{noun}s")
+            yield from (noun, plural(noun))
 
 
 def _read_off(node: ast.expr, where: str) -> Iterator[str]:

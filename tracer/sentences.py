@@ -73,7 +73,8 @@ def render(sentence: Said, translate: Translate = str, formulas: Formulas | None
     """The sentence with its gaps filled."""
     values = {name: _written(value, translate, formulas or {}) for name, value in sentence.values}
     try:
-        return _SPACE_AT_STOPS.sub("", translate(sentence.text).format(**values))
+        text = agreeing(translate(sentence.text), values)
+        return _SPACE_AT_STOPS.sub("", text.format(**values))
     except (LookupError, ValueError):  # a damaged file, or a translation with another gap
         return sentence.text
 
@@ -104,7 +105,8 @@ def _written(value: Filling, translate: Translate, formulas: Formulas) -> str:
         ]
         return shape_text(sizes)
     if isinstance(value, Count):
-        return f"{value.number} {translate(value.thing + 's' * (value.number != 1))}"
+        noun = value.thing if value.number == 1 else plural(value.thing)
+        return f"{value.number} {translate(noun)}"
     if isinstance(value, tuple):
         return listed([_written(item, translate, formulas) for item in value], translate)
     return str(value)
@@ -141,6 +143,41 @@ def operands_of(sentence: Said) -> list[int]:
         return [] if operand is None else [operand]
 
     return [operand for _, value in sentence.values for operand in found(value)]
+
+
+# --- numbers and nouns ---------------------------------------------------------------------------
+
+_NOUNS = (
+    "argument bin channel class column dimension element entry equation feature group head input "
+    "key layer matrix number output pair part place position query result row sample score "
+    "sequence size step tensor time unknown value vector window"
+)
+
+
+def plural(noun: str) -> str:
+    """`rows` of `row`, also `entries`, `classes` and `matrices`."""
+    if noun.endswith("trix"):
+        return f"{noun[:-1]}ces"
+    if noun[-1] == "y" and noun[-2] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun[-1] in "sx" else f"{noun}s"
+
+
+_SINGULAR = {plural(noun): noun for noun in _NOUNS.split()}
+_COUNTED = re.compile(r"(\b[Tt]he )?\{(\w+)\} ([a-z]+)")
+
+
+def agreeing(text: str, values: Mapping[str, object]) -> str:
+    """An English text whose nouns agree with the numbers that go before them: `{n} rows`, and
+    `{n} row` where `n` is 1; `the {n} rows`, and `the one row`."""
+
+    def agreed(found: re.Match[str]) -> str:
+        the, name, noun = found.groups()
+        if noun not in _SINGULAR or str(values.get(name)) != "1":
+            return found[0]
+        return f"{the}one {_SINGULAR[noun]}" if the else f"{{{name}}} {_SINGULAR[noun]}"
+
+    return _COUNTED.sub(agreed, text)
 
 
 # --- small texts ---------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from tracer.sentences import (
     gaps,
     listed,
     operands_of,
+    plural,
     render,
     said,
 )
@@ -280,3 +281,34 @@ def test_what_a_layer_in_a_container_gives_is_told_in_chinese() -> None:
     assert failure is not None
     assert "what body.0 gives (2, 6, 7, 7)" in failure.told()[0]
     assert "body.0 的输出 (2, 6, 7, 7)" in failure.told(translator("zh"))[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "wanted"),
+    [
+        ("{x} has {n} numbers", {"n": 1}, "x has 1 number"),
+        ("{x} has {n} numbers", {"n": SizeAt(0, 0, 1)}, "x has 1 number"),
+        ("{x} has {n} numbers", {"n": 2}, "x has 2 numbers"),
+        ("scores for {n} classes, {n} entries, {n} matrices", {"n": 1}, None),
+        ("each of the {n} channels", {"n": 1}, "each of the one channel"),
+        ("All {n} of them, {n} this", {"n": 1}, "All 1 of them, 1 this"),
+        ("{n} 个通道", {"n": 1}, "1 个通道"),
+    ],
+)
+def test_a_noun_agrees_with_the_number_before_it(
+    text: str, values: dict[str, object], wanted: str | None
+) -> None:
+    wanted = wanted or "scores for 1 class, 1 entry, 1 matrix"
+    assert render(said(text, x="x", **values)) == wanted
+
+
+def test_a_size_that_is_a_formula_is_many() -> None:
+    told = said("{n} numbers", n=SizeAt(0, 0, 1))
+    assert render(told, formulas={(0, 0): "C"}) == "C numbers"
+
+
+def test_counted_things_have_their_plural() -> None:
+    words = ("row", "entry", "class", "matrix", "query", "key", "box")
+    plurals = ["rows", "entries", "classes", "matrices", "queries", "keys", "boxes"]
+    assert [plural(word) for word in words] == plurals
+    assert render(said("{n}", n=Count(2, "query"))) == "2 queries"

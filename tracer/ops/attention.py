@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tracer.ops.algebra import differ, is_one, known, product
+from tracer.ops.algebra import differ, known, product
 from tracer.ops.bound import (
     NEW,
     SAME,
     Bound,
     Dim,
     Dims,
+    Mark,
+    Refused,
     all_marks,
     broadcast,
     kept,
@@ -23,7 +25,7 @@ from tracer.ops.bound import (
 )
 from tracer.ops.call import At, Call, Shape, Size, need
 from tracer.ops.refusal import Refusal, Report, said
-from tracer.ops.say import Spoken, Told
+from tracer.ops.say import Spoken, Told, many
 from tracer.ops.spec import operation
 from tracer.ops.steps import layer_sizes, layers
 from tracer.sentences import Count, ShapeOf, SizeAt, shape_text
@@ -94,25 +96,30 @@ def _masked(call: Call, scores: Dims) -> tuple[tuple[At, At], ...]:
     if call.flag("is_causal"):
         raise refuse("arguments", at=index)
     mask, wanted = call.operands[index], tuple(dim.size for dim in scores)
-    odd = [
-        (At(index, mask.rank - back), wanted[-back])
-        for back in range(1, min(mask.rank, len(wanted)) + 1)
-        if not is_one(mask.shape[-back]) and differ(mask.shape[-back], wanted[-back])
-    ]
-    if odd or mask.rank > len(scores):
-        marked = mark(call, *(odd[0] if odd else (At(index, 0),)))
-        raise refuse("mask", marked, wanted=wanted, found=mask.shape, at=index)
+    try:
+        ties = laid_on(call, index, scores)
+    except Refused as refused:
+        raise _mask_refusal(call, index, wanted, refused.violation.marks[:1]) from None
     query = call.operands[call.position("query")]
     if mask.dtype not in ("bool", query.dtype):
         raise refuse("dtype", at=index, query_dtype=query.dtype, mask_dtype=mask.dtype)
-    return laid_on(call, index, scores)
+    return ties
+
+
+def _mask_refusal(
+    call: Call, index: int, wanted: Shape, marks: Sequence[Mark], **facts: Any
+) -> Exception:
+    """To be raised: operand `index` is a mask that should have the shape `wanted`."""
+    found = call.operands[index].shape
+    return refuse("mask", *marks, wanted=wanted, found=found, at=index, **facts)
 
 
 def _attention_words(step: Spoken) -> Told:
     query, key = (step.call.shape(name) for name in _NAMES[:2])
+    effect = "Shape kept" if step.out == query else f"{shape_text(query)} → {shape_text(step.out)}"
+    each = "each of " * (str(query[-2]) != "1") + many(query[-2], "query")
     return Told(
-        f"{'Shape kept' if step.out == query else f'{shape_text(query)} → {shape_text(step.out)}'}"
-        f": each of {query[-2]} queries takes an average of {key[-2]} values, "
+        f"{effect}: {each} takes an average of {many(key[-2], 'value')}, "
         "weighted by how well the keys match",
         [
             f"contracted over {query[-1]} (last of query and key), then over {key[-2]} "
@@ -163,24 +170,15 @@ def _attention_report(refusal: Refusal) -> Report | None:
 
 def _pair_report(refusal: Refusal) -> Report:
     call = refusal.call
-    one, two = (SizeAt(m.operand, m.dim, m.size) for m in refusal.violation.marks[:2])
-    q, k = call.position("query"), call.position("key")
-    roles = {q: "query", k: "key", call.position("value"): "value"}
-    values: dict[str, Any] = {
-        "op": call.op,
-        "one": one,
-        "two": two,
-        "a": refusal.name(one.operand, roles[one.operand]),
-        "b": refusal.name(two.operand, roles[two.operand]),
-        "shape_a": refusal.shape(one.operand),
-        "shape_b": refusal.shape(two.operand),
-    }
+    roles = {call.position(name): name for name in _NAMES}
+    values = refusal.pair(*(roles[mark.operand] for mark in refusal.violation.marks[:2]))
+    one = values["one"]
     if refusal.violation.kind == "batch":
         return Report(
             said("{op} needs the sizes before the last two to agree: {one} ≠ {two}.", **values),
             (said("{a} {shape_a} and {b} {shape_b} differ in batch or heads.", **values),),
         )
-    if one.operand == q and one.dim == call.operands[q].rank - 1:
+    if roles[one.operand] == "query" and one.dim == call.operands[one.operand].rank - 1:
         return Report(
             said("{op} needs query and key of one width: {one} ≠ {two}.", **values),
             (
@@ -364,39 +362,23 @@ def _check_masks(given: _Heads, memory: Size | None) -> None:
     call = given.call
     steps, keys = (given.size(index, given.sequence) for index in (given.query, given.key))
     batch = given.size(given.query, given.batch) if given.batched else 1
-    index = call.tensor("attn_mask")
-    if index is not None:
-        shape = call.operands[index].shape
-        allowed = ((steps, keys), (batch * given.heads, steps, keys))
-        if not any(_alike(shape, each) for each in allowed):
-            turned = _alike(shape, (batch, batch)) and not differ(steps, keys)
-            raise _mask_refusal(given, index, allowed[0], "attn_mask", turned)
-    index = call.tensor("key_padding_mask")
-    if index is not None:
-        shape = call.operands[index].shape
-        wanted = (batch, keys) if given.batched else (keys,)
-        if not _alike(shape, wanted):
-            turned = _alike(shape, wanted[::-1])
-            raise _mask_refusal(given, index, wanted, "key_padding_mask", turned)
+    hidden = (batch, keys) if given.batched else (keys,)
+    for argument, allowed, other in (
+        ("attn_mask", ((steps, keys), (batch * given.heads, steps, keys)), (batch, batch)),
+        ("key_padding_mask", (hidden,), hidden[::-1]),
+    ):
+        index = call.tensor(argument)
+        if index is None or any(_alike(call.operands[index].shape, each) for each in allowed):
+            continue
+        turned = _alike(call.operands[index].shape, other)
+        if argument == "attn_mask":
+            turned = turned and not differ(steps, keys)
+        facts = {"argument": argument, "batch_first": given.first, "turned": turned}
+        raise _mask_refusal(call, index, allowed[0], all_marks(call, index), **facts)
 
 
 def _alike(shape: Shape, other: Shape) -> bool:
     return len(shape) == len(other) and not any(map(differ, shape, other))
-
-
-def _mask_refusal(
-    given: _Heads, index: int, wanted: Shape, argument: str, turned: bool
-) -> Exception:
-    return refuse(
-        "mask",
-        *all_marks(given.call, index),
-        wanted=wanted,
-        found=given.call.operands[index].shape,
-        at=index,
-        argument=argument,
-        batch_first=given.first,
-        turned=turned,
-    )
 
 
 def _heads_words(step: Spoken) -> Told:
@@ -532,11 +514,9 @@ def _values_report(refusal: Refusal, given: _Heads, values: Mapping[str, Any]) -
 
 
 def _batches_report(refusal: Refusal, given: _Heads, values: Mapping[str, Any]) -> Report:
-    one, two = (SizeAt(m.operand, m.dim, m.size) for m in refusal.violation.marks[:2])
     filled = {
+        **refusal.pair(),
         **values,
-        "one": one,
-        "two": two,
         "steps": SizeAt(given.query, given.sequence, int(given.size(given.query, given.sequence))),
     }
     reason = [
@@ -693,14 +673,9 @@ def _transformer_report(refusal: Refusal) -> Report | None:
         "tgt_shape": refusal.shape(tgt),
     }
     if kind == "batch":
-        one, two = (SizeAt(m.operand, m.dim, m.size) for m in refusal.violation.marks[:2])
+        values = refusal.pair() | values
         return Report(
-            said(
-                "{who} needs src and tgt of one batch size: {one} ≠ {two}.",
-                **values,
-                one=one,
-                two=two,
-            ),
+            said("{who} needs src and tgt of one batch size: {one} ≠ {two}.", **values),
             (
                 said(
                     "With batch_first={batch_first} the shapes are read as {order}: {src} "

@@ -257,7 +257,7 @@ def _conv_words(step: Spoken) -> Told:
     elif before[0] == 1:
         how = f"{filters} over the single channel"
     else:
-        how = f"{filters} over all {before[0]} channels"
+        how = f"{filters} over all {many(before[0], 'channel')}"
     lines = []
     if before[0] != after[0]:
         lines.append(f"channels {before[0]} → {after[0]}, mixed by {filters}")

@@ -21,10 +21,10 @@ from tracer.ops.bound import (
     refuse,
 )
 from tracer.ops.call import At, Call, Shape, Size, need
-from tracer.ops.refusal import Refusal, Report, said
-from tracer.ops.say import Spoken, Told
+from tracer.ops.refusal import THE_TENSOR, Refusal, Report, said
+from tracer.ops.say import Spoken, Told, many
 from tracer.ops.spec import operation
-from tracer.sentences import Count, SizeAt, listed, shape_text
+from tracer.sentences import Count, listed, shape_text
 
 # --- einsum --------------------------------------------------------------------------------------
 
@@ -292,18 +292,9 @@ def _letters_report(refusal: Refusal) -> Report:
 
 
 def _letter_report(refusal: Refusal) -> Report:
-    first, second = refusal.violation.marks[:2]
-    values = {
+    values = refusal.pair(THE_TENSOR, THE_TENSOR) | {
         "equation": refusal.call.get("equation"),
         "letter": refusal.facts["letter"],
-        "one": SizeAt(first.operand, first.dim, first.size),
-        "two": SizeAt(second.operand, second.dim, second.size),
-        "a": refusal.name(first.operand),
-        "b": refusal.name(second.operand),
-        "shape_a": refusal.shape(first.operand),
-        "shape_b": refusal.shape(second.operand),
-        "dim_a": first.dim,
-        "dim_b": second.dim,
     }
     if values["letter"].isdigit():
         return Report(
@@ -391,7 +382,7 @@ def _tensordot_words(step: Spoken) -> Told:
     ]
     text = "every value of the first times every value of the second"
     if step.bound.ties:
-        text = f"each value sums {over} product{'s' * (over != 1)}"
+        text = f"each value sums {many(over, 'product')}"
     return Told(f"{shape_text(a)} · {shape_text(b)} → {shape_text(step.out)}: {text}", lines)
 
 
@@ -415,26 +406,16 @@ def _tensordot_report(refusal: Refusal) -> Report | None:
         )
     if refusal.violation.kind != "matmul":
         return None
-    one, two = (SizeAt(m.operand, m.dim, m.size) for m in refusal.violation.marks[:2])
-    values = {
-        "i": one.dim,
-        "j": two.dim,
-        "one": one,
-        "two": two,
-        "x": refusal.name(one.operand, said("the first")),
-        "y": refusal.name(two.operand, said("the second")),
-        "shape_x": refusal.shape(one.operand),
-        "shape_y": refusal.shape(two.operand),
-    }
+    values = refusal.pair()
     return Report(
         said(
-            "tensordot multiplies dimension {i} of the first with dimension {j} of the second: "
-            "{one} ≠ {two}.",
+            "tensordot multiplies dimension {dim_a} of the first with dimension {dim_b} of the "
+            "second: {one} ≠ {two}.",
             **values,
         ),
         (
             said(
-                "{x} is {shape_x} and {y} is {shape_y}; dimensions that are summed over must have "
+                "{a} is {shape_a} and {b} is {shape_b}; dimensions that are summed over must have "
                 "one size.",
                 **values,
             ),

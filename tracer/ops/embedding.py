@@ -9,7 +9,7 @@ from tracer.ops.bound import MIXED, NEW, PIECE, Bound, Dim, all_marks, kept, mar
 from tracer.ops.call import At, Call, Operand, Unclear, need
 from tracer.ops.refusal import Refusal, Report, Said, said
 from tracer.ops.reports import setting_report
-from tracer.ops.say import Spoken, Told
+from tracer.ops.say import Spoken, Told, all_of, many
 from tracer.ops.spec import operation
 from tracer.ops.steps import layer_sizes, layers
 from tracer.sentences import shape_text
@@ -80,9 +80,10 @@ def _embedding_words(step: Spoken) -> Told:
     index, weight = _table(step.call)
     rank, row = step.call.operands[index].rank, step.out[-1]
     arrow = f"{shape_text(step.ins[index])} → {shape_text(step.out)}"
+    rows = many(step.ins[weight][0], "row")
     return Told(
-        f"{arrow}: each index replaced by its row of a table with {step.ins[weight][0]} rows",
-        [f"dim {rank}: new, the {row} values of a row"],
+        f"{arrow}: each index replaced by its row of a table with {rows}",
+        [f"dim {rank}: new, {all_of(row, 'value')} of a row"],
     )
 
 
@@ -209,10 +210,13 @@ def _bag_words(step: Spoken) -> Told:
     _, weight = _table(step.call)
     mode = step.call.get("mode", default="mean")
     how = {"sum": "added up", "max": "their largest values taken"}.get(mode, "averaged")
+    rows = many(step.ins[weight][0], "row")
     return Told(
-        f"{shape_text(step.out)}: of a table with {step.ins[weight][0]} rows those that each bag "
-        f"names, {how}",
-        [f"dim 0: {step.out[0]} bags", f"dim 1: new, the {step.out[1]} values of a row"],
+        f"{shape_text(step.out)}: of a table with {rows} those that each bag names, {how}",
+        [
+            f"dim 0: {many(step.out[0], 'bag')}",
+            f"dim 1: new, {all_of(step.out[1], 'value')} of a row",
+        ],
     )
 
 
@@ -252,8 +256,8 @@ def _one_hot(call: Call) -> Bound:
 def _one_hot_words(step: Spoken) -> Told:
     size = step.out[-1]
     return Told(
-        f"{step.arrow}: each index becomes {size} values, one of them 1",
-        [f"dim {len(step.x)}: new, {size} classes"],
+        f"{step.arrow}: each index becomes {many(size, 'value')}, one of them 1",
+        [f"dim {len(step.x)}: new, {many(size, 'class')}"],
     )
 
 

@@ -21,7 +21,7 @@ from tracer.ops.bound import (
     refuse,
     same,
 )
-from tracer.ops.call import At, Call, Operand, Size, Unclear
+from tracer.ops.call import At, Call, Operand, Shape, Size, Unclear
 from tracer.ops.index import check_entry, check_span, range_report
 from tracer.ops.refusal import Refusal, Report, said
 from tracer.ops.say import Spoken, Told, capital
@@ -174,15 +174,7 @@ def _check_source(call: Call, axis: int, at: int, count: Size, source: int) -> N
         raise refuse("index", *marks, wanted=count, found=rows, source=source)
     for dim, (have, want) in enumerate(zip(given.shape, x.shape, strict=False)):
         if dim != axis and differ(have, want):
-            raise refuse(
-                "index",
-                mark(call, At(source, dim), want),
-                mark(call, At(0, dim), have),
-                wanted=want,
-                found=have,
-                source=source,
-                dim=dim,
-            )
+            raise _odd_sizes(call, At(source, dim), At(0, dim), source=source, dim=dim)
 
 
 def _source_report(refusal: Refusal) -> Report:
@@ -292,19 +284,29 @@ def _gathered(call: Call) -> tuple[int, int]:
     x = call.first
     if max(index.rank, 1) != max(x.rank, 1):
         raise refuse("rank", *all_marks(call, at), rank=x.rank, dim=call.whole("dim"), at=at)
-    for dim, (have, most) in enumerate(zip(index.shape, x.shape, strict=False)):
-        if dim != axis and known(have) and known(most) and have > most:
-            raise refuse(
-                "index",
-                mark(call, At(at, dim), most),
-                mark(call, At(0, dim), have),
-                wanted=most,
-                found=have,
-                dim=dim,
-                axis=axis,
-                at=at,
-            )
+    dim = _beyond(index.shape, x.shape, but=axis)
+    if dim is not None:
+        raise _odd_sizes(call, At(at, dim), At(0, dim), dim=dim, axis=axis, at=at)
     return axis, at
+
+
+def _beyond(inner: Shape, outer: Shape, but: int | None = None) -> int | None:
+    """The first dimension in which a shape does not lie within another, `but` left out."""
+    return next(
+        (
+            dim
+            for dim, (have, most) in enumerate(zip(inner, outer, strict=False))
+            if dim != but and known(have) and known(most) and have > most
+        ),
+        None,
+    )
+
+
+def _odd_sizes(call: Call, found: At, wanted: At, **facts: Any) -> Exception:
+    """To be raised: the first of two dimensions should be as the second is."""
+    have, want = (call.operands[at.operand].shape[at.dim] for at in (found, wanted))
+    marks = mark(call, found, want), mark(call, wanted, have)
+    return refuse("index", *marks, wanted=want, found=have, **facts)
 
 
 def _gather(call: Call) -> Bound:
@@ -446,19 +448,10 @@ def _scatter(call: Call) -> Bound:
         given = call.operands[source]
         if max(given.rank, 1) != max(index.rank, 1):
             raise refuse("rank", *all_marks(call, source), rank=index.rank, at=source)
-        for dim, (have, least) in enumerate(zip(given.shape, index.shape, strict=False)):
-            if known(have) and known(least) and have < least:
-                raise refuse(
-                    "index",
-                    mark(call, At(source, dim), least),
-                    mark(call, At(at, dim), have),
-                    wanted=least,
-                    found=have,
-                    dim=dim,
-                    axis=axis,
-                    at=at,
-                    source=source,
-                )
+        dim = _beyond(index.shape, given.shape)
+        if dim is not None:
+            facts = {"dim": dim, "axis": axis, "at": at, "source": source}
+            raise _odd_sizes(call, At(source, dim), At(at, dim), **facts)
     check_span(call, axis, at, least=0)
     return Bound(call, (kept(call),))
 

@@ -661,7 +661,7 @@ def _masked_select(call: Call) -> Bound:
 
 
 def _masked_select_words(step: Spoken) -> Told:
-    line = f"all dims: {step.out[0]} values kept, where the mask is True"
+    line = f"all dims: {many(step.out[0], 'value')} kept, where the mask is True"
     return Told(f"{step.arrow}: only what the mask marks True is kept", [line])
 
 

@@ -353,7 +353,7 @@ def _stack_words(step: Spoken) -> Told:
     text = f"{many(count, 'tensor')} of {shape_text(step.x)} side by side"
     return Told(
         f"A new dim {axis} of {count}: {text}",
-        [f"dim {axis}: new, one entry for each of {count} tensors"],
+        [f"dim {axis}: new, one entry for each of {many(count, 'tensor')}"],
     )
 
 

@@ -25,7 +25,7 @@ from tracer.ops.call import At, Call, Size
 from tracer.ops.names import shape_text
 from tracer.ops.product import batch_report
 from tracer.ops.refusal import Count, Refusal, Report, Said, ShapeOf, SizeAt, said
-from tracer.ops.say import Spoken, Told, effect_text, many
+from tracer.ops.say import Spoken, Told, all_of, each_of, effect_text, many
 from tracer.ops.spec import Op, by_pattern, form, operation
 from tracer.ops.steps import layer_sizes, layers
 
@@ -58,10 +58,10 @@ def _linear(call: Call) -> Bound:
 def _linear_words(step: Spoken) -> Told:
     x, out = step.call.shape("input"), step.out
     if len(step.call.shape("weight")) == 1:
-        text = f"each result is a weighted sum of the {x[-1]} values of a row"
+        text = f"each result is a weighted sum of {all_of(x[-1], 'value')} of a row"
         return Told(f"{step.arrow}: {text}", [f"contracted over {x[-1]} (last dim and weights)"])
-    each = f"each of the {out[-1]} results" if out[-1] != 1 else "the result"
-    text = f"{each} is a weighted sum of the {x[-1]} values of a row"
+    each = each_of(out[-1], "result") if out[-1] != 1 else "the result"
+    text = f"{each} is a weighted sum of {all_of(x[-1], 'value')} of a row"
     effect = effect_text(x[-1:], out[-1:], ("last dim",))
     lines = [f"dim {len(x) - 1}: {x[-1]} → {out[-1]}, mixed by {many(out[-1], 'row')} of weights"]
     return Told(f"{effect}: {text}", lines if x != out else ())
@@ -244,7 +244,7 @@ def _bilinear_words(step: Spoken) -> Told:
     a, b = step.call.shape("input1"), step.call.shape("input2")
     return Told(
         f"Last dims {a[-1]} and {b[-1]} → {step.out[-1]}: every pair of values weighted and summed",
-        [f"dim {len(a) - 1}: {step.out[-1]} results of {a[-1]} × {b[-1]} weighted pairs"],
+        [f"dim {len(a) - 1}: {many(step.out[-1], 'result')} of {a[-1]} × {b[-1]} weighted pairs"],
     )
 
 
@@ -321,15 +321,7 @@ def _cdist_report(refusal: Refusal) -> Report | None:
         )
     if kind == "batch":
         return batch_report(refusal)
-    one, two = (SizeAt(m.operand, m.dim, m.size) for m in refusal.violation.marks[:2])
-    values = {
-        "one": one,
-        "two": two,
-        "a": refusal.name(one.operand, said("the first")),
-        "b": refusal.name(two.operand, said("the second")),
-        "shape_a": refusal.shape(one.operand),
-        "shape_b": refusal.shape(two.operand),
-    }
+    values = refusal.pair()
     return Report(
         said("cdist needs points with as many coordinates on both sides: {one} ≠ {two}.", **values),
         (

@@ -9,7 +9,7 @@ from tracer.ops.bound import ANY_MORE, Bound, all_marks, kept, mark, moved, refu
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
 from tracer.ops.elementwise import alone
 from tracer.ops.refusal import Refusal, Report
-from tracer.ops.say import Spoken, Told, by_text
+from tracer.ops.say import Spoken, Told, all_of, by_text, each_of, many
 from tracer.ops.spec import operation
 from tracer.ops.steps import layer_sizes, layers
 from tracer.sentences import Count, Said, ShapeOf, said
@@ -132,7 +132,7 @@ def _batch_norm_words(step: Spoken) -> Told:
         by = "one mean and one variance for the whole batch"
     else:
         by = "the mean and the variance kept from training"
-    return Told(f"Shape kept: each of the {step.x[1]} channels normalised, with {by}")
+    return Told(f"Shape kept: {each_of(step.x[1], 'channel')} normalised, with {by}")
 
 
 def _instance_norm(call: Call) -> Bound:
@@ -186,7 +186,7 @@ def _group_norm(call: Call) -> Bound:
 def _group_norm_words(step: Spoken) -> Told:
     groups = step.call.get("num_groups")
     return Told(
-        f"Shape kept: the {step.x[1]} channels normalised in {groups} groups of "
+        f"Shape kept: {all_of(step.x[1], 'channel')} normalised in {many(groups, 'group')} of "
         f"{step.x[1] // groups}, sample by sample"
     )
 

@@ -11,7 +11,7 @@ from tracer.ops.bound import GROUPED, NEW, RESIZED, Bound, Dim, all_marks, kept,
 from tracer.ops.call import At, Call, Shape, need
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
 from tracer.ops.reports import setting_report
-from tracer.ops.say import Spoken, Told, times_text
+from tracer.ops.say import Spoken, Told, many, times_text
 from tracer.ops.space import (
     at_least,
     full,
@@ -143,21 +143,22 @@ def _unfold_words(step: Spoken) -> Told:
     return Told(
         f"{step.arrow}: every window of {kernel} written as a column",
         [
-            f"dim {axis}: {step.x[-3]} channels × {kernel} = {step.out[-2]} values of a window",
-            f"dim {axis + 1}: {step.out[-1]} windows",
+            f"dim {axis}: {many(step.x[-3], 'channel')} × {kernel} = "
+            f"{many(step.out[-2], 'value')} of a window",
+            f"dim {axis + 1}: {many(step.out[-1], 'window')}",
         ],
     )
 
 
 def _sliding_words(step: Spoken) -> Told:
-    rank, size = len(step.x), step.call.whole("size")
+    rank, size = len(step.x), step.call.size("size")
     need(rank > 0)
     axis = axis_in(step.call, step.call.whole("dimension"))
     return Told(
         f"{step.arrow}: windows of {size} along dim {axis}, one every {step.call.whole('step')}",
         [
-            f"dim {axis}: {step.x[axis]} → {step.out[axis]} windows",
-            f"dim {rank}: new, {size} values a window",
+            f"dim {axis}: {step.x[axis]} → {many(step.out[axis], 'window')}",
+            f"dim {rank}: new, {many(size, 'value')} a window",
         ],
     )
 
@@ -166,8 +167,8 @@ def _fold_words(step: Spoken) -> Told:
     kernel = times_text(whole_each(step.call, "kernel_size", 2))
     column = len(step.x) - 2
     return Told(
-        f"{step.arrow}: {step.x[-1]} windows of {kernel} put in place and added",
-        [f"dim {column}: {step.x[-2]} = {step.out[-3]} channels × {kernel}"],
+        f"{step.arrow}: {many(step.x[-1], 'window')} of {kernel} put in place and added",
+        [f"dim {column}: {step.x[-2]} = {many(step.out[-3], 'channel')} × {kernel}"],
     )
 
 

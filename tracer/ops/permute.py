@@ -16,7 +16,7 @@ from tracer.ops.bound import (
 )
 from tracer.ops.call import At, Call, Unclear, need
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
-from tracer.ops.say import Spoken, Told, by_text, capital, dims_text
+from tracer.ops.say import Spoken, Told, by_text, capital, dims_text, many
 from tracer.ops.spec import operation
 
 # --- another order of the dimensions --------------------------------------------------------------
@@ -269,9 +269,10 @@ def _diagonal(call: Call) -> Bound:
 def _diagonal_words(step: Spoken) -> Told:
     call = step.call
     axes = sorted(axis_in(call, call.whole(n, default=d)) for d, n in enumerate(("dim1", "dim2")))
+    values = many(step.out[-1], "value")
     line = (
-        f"{dims_text(axes)}: {by_text(step.x[axis] for axis in axes)} → {step.out[-1]} values "
-        "of the diagonal, now the last dim"
+        f"{dims_text(axes)}: {by_text(step.x[axis] for axis in axes)} → {values} of the diagonal, "
+        "now the last dim"
     )
     return Told(capital(line), [line])
 

@@ -95,25 +95,8 @@ def _report(refusal: Refusal) -> Report | None:
     return writer(refusal) if writer is not None else None
 
 
-def _pair(refusal: Refusal) -> dict[str, Any]:
-    """What sentences on two dimensions at odds are filled with."""
-    one, two = (SizeAt(m.operand, m.dim, m.size) for m in refusal.violation.marks[:2])
-    i, j = one.operand, two.operand
-    return {
-        "op": refusal.call.op,
-        "a": refusal.name(i, said("the first")),
-        "b": refusal.name(j, said("the second")),
-        "shape_a": refusal.shape(i),
-        "shape_b": refusal.shape(j),
-        "one": one,
-        "two": two,
-        "dim_a": one.dim,
-        "dim_b": two.dim,
-    }
-
-
 def _inner_report(refusal: Refusal) -> Report:
-    values = _pair(refusal)
+    values = refusal.pair()
     a, b = (refusal.call.operands[values[name].operand] for name in ("one", "two"))
     strict = refusal.call.op != "matmul"
     if b.rank > 1 and refusal.call.op != "inner":
@@ -168,7 +151,7 @@ def _inner_report(refusal: Refusal) -> Report:
 
 
 def batch_report(refusal: Refusal) -> Report:
-    values = _pair(refusal)
+    values = refusal.pair()
     if refusal.call.op == "matmul":
         return Report(
             said(
@@ -286,7 +269,7 @@ def _added(name: str, pattern: Form) -> None:
 def _added_report(refusal: Refusal) -> Report | None:
     kind = refusal.violation.kind
     if kind == "matmul":
-        values = _pair(refusal)
+        values = refusal.pair()
         return Report(
             said(
                 "{op} needs the last size of the first matrix to equal the last but one of the "
@@ -475,15 +458,15 @@ def _solve_report(refusal: Refusal) -> Report | None:
     if kind != "matmul":
         return None
     return Report(
-        said("solve needs one right side for each equation: {two} ≠ {one}.", **_pair(refusal)),
+        said("solve needs one right side for each equation: {two} ≠ {one}.", **refusal.pair()),
         (
             said(
                 "{a} {shape_a} is {one} equations, and {b} {shape_b} has {two} numbers on their "
                 "right sides, in dimension {dim_b}.",
-                **_pair(refusal),
+                **refusal.pair(),
             ),
         ),
-        said("See whether {b} needs a transpose, or a last dimension of 1.", **_pair(refusal)),
+        said("See whether {b} needs a transpose, or a last dimension of 1.", **refusal.pair()),
     )
 
 

@@ -27,7 +27,7 @@ from tracer.ops.call import At, Call, Size, Unclear, need
 from tracer.ops.elementwise import PAIRS, alone, effect, laid, pair_words, stretched_lines
 from tracer.ops.names import shape_text
 from tracer.ops.refusal import Refusal, Report, said
-from tracer.ops.say import Spoken, Told, Words, by_text, capital, count_text, dims_text
+from tracer.ops.say import Spoken, Told, Words, by_text, capital, count_text, dims_text, many
 from tracer.ops.spec import operation
 from tracer.ops.steps import layers
 
@@ -373,7 +373,7 @@ def _softmax_words(name: str, log: bool = False) -> Words:
         axis = axis_in(step.call, value)
         size = step.x[axis] if step.x else 1
         return Told(
-            f"Shape kept: every {size} values along dim {axis} turned into {ends}",
+            f"Shape kept: every {many(size, 'value')} along dim {axis} turned into {ends}",
             [f"{name} along dim {axis}: each row of {size} {sums}, shape kept"],
         )
 

@@ -15,6 +15,7 @@ from tracer.ops.call import At, Call, Operand
 from tracer.sentences import Count, Said, ShapeOf, SizeAt, said
 
 THE_TENSOR = said("the tensor")
+THE_FIRST, THE_SECOND = said("the first"), said("the second")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,26 @@ class Refusal:
 
     def size(self, at: At) -> SizeAt:
         return SizeAt(*at, self.call.operands[at.operand].shape[at.dim])
+
+    def pair(
+        self, first: str | Said = THE_FIRST, second: str | Said = THE_SECOND
+    ) -> dict[str, Any]:
+        """What a sentence on the first two marks is filled with: the sizes `one` and `two`, which
+        do not go together, in dimensions `dim_a` and `dim_b` of `a` `shape_a` and `b` `shape_b`;
+        `first` and `second` are words for a tensor without a name."""
+        one, two = (SizeAt(m.operand, m.dim, m.size) for m in self.violation.marks[:2])
+        return {
+            "op": self.call.op,
+            "who": self.who,
+            "a": self.name(one.operand, first),
+            "b": self.name(two.operand, second),
+            "shape_a": self.shape(one.operand),
+            "shape_b": self.shape(two.operand),
+            "one": one,
+            "two": two,
+            "dim_a": one.dim,
+            "dim_b": two.dim,
+        }
 
     def is_built(self) -> Said:
         """`fc1 is nn.Linear(400, 120)`"""

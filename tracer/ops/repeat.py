@@ -27,7 +27,7 @@ from tracer.ops.bound import (
 )
 from tracer.ops.call import At, Call, Size, Unclear, need
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
-from tracer.ops.say import Spoken, Told, capital, ordinal, some_shapes
+from tracer.ops.say import Spoken, Told, capital, many, ordinal, some_shapes
 from tracer.ops.spec import operation
 
 # --- the same elements seen again and again -------------------------------------------------------
@@ -68,7 +68,7 @@ def _expand_words(step: Spoken) -> Told:
     lines = []
     for axis, size in enumerate(step.out):
         if axis < ahead:
-            lines.append(f"dim {axis}: new, {size} times the same values")
+            lines.append(f"dim {axis}: new, {many(size, 'time')} the same values")
         elif step.x[axis - ahead] != size:
             lines.append(f"dim {axis}: 1 stretched to {size} (no copy)")
     if not lines:
@@ -191,10 +191,10 @@ def _repeat_words(step: Spoken) -> Told:
     lines = []
     for dim, count in enumerate(times):
         if dim < ahead:
-            lines.append(f"dim {dim}: new, {count} copies")
+            lines.append(f"dim {dim}: new, {many(count, 'copy')}")
         elif count != 1:
             old = step.x[dim - ahead]
-            lines.append(f"dim {dim}: {old} repeated {count} times = {step.out[dim]}")
+            lines.append(f"dim {dim}: {old} repeated {many(count, 'time')} = {step.out[dim]}")
     return Told(f"{step.arrow}: the whole tensor copied side by side", lines)
 
 
@@ -284,7 +284,7 @@ def _repeat_interleave_words(step: Spoken) -> Told:
     repeats = step.call.whole("repeats") if step.call.tensor("repeats") is None else None
     how = "each entry repeated by its own number"
     if repeats is not None:
-        how = f"each entry repeated {repeats} times in a row"
+        how = f"each entry repeated {many(repeats, 'time')} in a row"
     if step.call.get("dim") is None:
         return Told(f"{step.arrow}: all values in one row, {how}")
     axis = axis_in(step.call, step.call.whole("dim"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tracer.ops.bound import ANY_MORE
-from tracer.ops.refusal import Count, Refusal, Report, Reports, Said, ShapeOf, SizeAt, said
+from tracer.ops.refusal import Count, Refusal, Report, Reports, Said, ShapeOf, said
 
 
 def broadcast_report(refusal: Refusal) -> Report | None:
@@ -14,20 +14,9 @@ def broadcast_report(refusal: Refusal) -> Report | None:
         return _cannot_grow_report(refusal)
     if len(refusal.violation.marks) < 2 or "onto" in refusal.facts:
         return None
-    one, two = (SizeAt(m.operand, m.dim, m.size) for m in refusal.violation.marks[:2])
-    i, j = one.operand, two.operand
+    values = refusal.pair() | {"op": refusal.written or refusal.call.op}
+    i, j = values["one"].operand, values["two"].operand
     first, second = refusal.call.operands[i], refusal.call.operands[j]
-    values = {
-        "op": refusal.written or refusal.call.op,
-        "a": refusal.name(i, said("the first")),
-        "b": refusal.name(j, said("the second")),
-        "shape_a": refusal.shape(i),
-        "shape_b": refusal.shape(j),
-        "one": one,
-        "two": two,
-        "dim_a": one.dim,
-        "dim_b": two.dim,
-    }
     reason: list[Said] = [
         said(
             "Shapes are compared from the right. {a} {shape_a} has {one} in dimension {dim_a}, and "

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracer.ops.call import Shape
-from tracer.sentences import listed, shape_text
+from tracer.sentences import listed, plural, shape_text
 
 if TYPE_CHECKING:
     from tracer.ops.bound import Bound
@@ -81,7 +81,17 @@ def count_text(shape: Iterable[int]) -> str:
 
 def many(count: int, noun: str) -> str:
     # A size that is a formula is many, though it be 1 here.
-    return f"{count} {noun}{'s' * (str(count) != '1')}"
+    return f"{count} {noun if str(count) == '1' else plural(noun)}"
+
+
+def all_of(count: int, noun: str) -> str:
+    """`the 3 rows`, and `the one row`."""
+    return f"the {many(count, noun)}" if str(count) != "1" else f"the one {noun}"
+
+
+def each_of(count: int, noun: str) -> str:
+    """`each of the 3 rows`, and `the one row`."""
+    return f"each of {all_of(count, noun)}" if str(count) != "1" else all_of(count, noun)
 
 
 def window_text(kernel: Shape) -> str:
