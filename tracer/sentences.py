@@ -164,18 +164,20 @@ def plural(noun: str) -> str:
 
 
 _SINGULAR = {plural(noun): noun for noun in _NOUNS.split()}
-_COUNTED = re.compile(r"(\b[Tt]he )?\{(\w+)\} ([a-z]+)")
+_COUNTED = re.compile(r"(\b(?:Each of |each of )?(?:The|the) )?\{(\w+)\} ([a-z]+)")
 
 
 def agreeing(text: str, values: Mapping[str, object]) -> str:
     """An English text whose nouns agree with the numbers that go before them: `{n} rows`, and
-    `{n} row` where `n` is 1; `the {n} rows`, and `the one row`."""
+    `{n} row` where `n` is 1; (each of) `the {n} rows`, and `the one row`."""
 
     def agreed(found: re.Match[str]) -> str:
         the, name, noun = found.groups()
         if noun not in _SINGULAR or str(values.get(name)) != "1":
             return found[0]
-        return f"{the}one {_SINGULAR[noun]}" if the else f"{{{name}}} {_SINGULAR[noun]}"
+        if not the:
+            return f"{{{name}}} {_SINGULAR[noun]}"
+        return f"{'The' if the[0].isupper() else 'the'} one {_SINGULAR[noun]}"
 
     return _COUNTED.sub(agreed, text)
 
