@@ -436,4 +436,6 @@ def small_settings(lesson: Lesson, preset: str) -> dict[str, Any]:
     """The preset with its maps and sequences cut to a size that is quick to look at."""
     limits = {"B": 2, "C": 32, "H": 17, "W": 19, "H_t": 17, "W_t": 19, "T": 37, "L": 37}
     settings = lesson.settings(preset)
+    if "H" in settings:
+        limits["T"] = 5  # frames, each of them a map
     return {name: min(value, limits.get(name, value)) for name, value in settings.items()}

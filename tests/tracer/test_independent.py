@@ -180,6 +180,15 @@ class Plain(TorchDispatchMode):
         self.kept: list[object] = []
         self.everything: list[Figures] = []
 
+    def forget(self) -> None:
+        """Let go of every tensor and frame: they hold this recorder in turn, and what lies in such
+        a circle takes memory until Python happens to look for it."""
+        for expression in self.expressions.values():
+            expression.live.clear()
+        for held in (self.sharing, self.opcodes, self.expressions, self.kept):
+            held.clear()
+        del self.outermost
+
     def share(self, tensor: Tensor) -> None:
         memory = tensor.untyped_storage().data_ptr()
         self.sharing.setdefault(memory, {})[storage_key(tensor)] = tensor
@@ -300,13 +309,15 @@ def account(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     known: dict[Key, list[Figures]] = {}
     for figures in (*before, *plain.everything):
         known.setdefault((figures.shape, figures.dtype), []).append(figures)
-    return Account(
+    counted = Account(
         [item for item in plain.expressions.values() if item.made],
         [Figures.of(tensor) for tensor in outputs],
         [storage_key(tensor) for tensor in outputs],
         {storage_key(tensor) for tensor in (*model.parameters(), *model.buffers())},
         known,
     )
+    plain.forget()
+    return counted
 
 
 def tensors(value: Any) -> list[Tensor]:
