@@ -78,7 +78,7 @@ def trace(
 
         found = named(found, model, args, kwargs, dims)
     if diagnose and recording.crash is not None:
-        found = _diagnosed(dataclasses.replace(recording.crash, trace=found))
+        found = diagnosed(dataclasses.replace(recording.crash, trace=found))
     elif diagnose and error is None:
         found = _warned(found, model, args, kwargs)
     if reraise and error is not None:
@@ -90,7 +90,8 @@ def trace(
     return found
 
 
-def _diagnosed(crash: Crash) -> Trace:
+def diagnosed(crash: Crash) -> Trace:
+    """The trace of a crash with its failure explained."""
     from tracer import diagnosis
 
     failure = diagnosis.diagnose(crash)

@@ -6,10 +6,9 @@ holds, and the explanation becomes a note of the very exception that was raised.
 
 from __future__ import annotations
 
-import ast
-import builtins
 import contextlib
 import dataclasses
+import functools
 import inspect
 import io
 import warnings
@@ -20,15 +19,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.utils._pytree import tree_map_only
 
-from tracer.api import trace
-from tracer.document import Failure, Place, Trace
+from tracer.api import diagnosed, trace
+from tracer.document import Trace
 from tracer.record.construction import recording_construction
-from tracer.record.names import resolve
-from tracer.record.run import Cancelled
-from tracer.source.text import text_of
+from tracer.record.run import Cancelled, record
+from tracer.record.scripts import Script, build_of, copied, frames_of, scripts
+from tracer.source.built import of_user
 from tracer.views.text import failure_text
 
 HEADING = "Shapewalk explains:"
@@ -36,7 +34,6 @@ MOST_STEPS = 200_000
 """Operations after which running the failing call again is given up: it may loop without end where
 what it consumes is gone."""
 
-_TORCH = str(Path(torch.__file__).parent) + "/"
 _HERE = str(Path(__file__).parent) + "/"
 _CALLS: frozenset[CodeType] = frozenset(
     function.__code__
@@ -147,11 +144,16 @@ def traced(
             bound.apply_defaults()
             args, kwargs = bound.args, bound.kwargs
 
+    watch = _most(most) if most is not None else None
+    return trace(model, *args, values=values, name=name, build=build, watch=watch, **kwargs)
+
+
+def _most(most: int) -> Callable[[int], None]:
     def watch(steps: int) -> None:
-        if most is not None and steps > most:
+        if steps > most:
             raise Cancelled
 
-    return trace(model, *args, values=values, name=name, build=build, watch=watch, **kwargs)
+    return watch
 
 
 # --- what is run again --------------------------------------------------------------------------
@@ -159,32 +161,37 @@ def traced(
 
 def _attempts(error: Exception) -> Iterator[Callable[[], Trace | None]]:
     """Ways to run the failing call again, the one that tells most first."""
-    frames = list(_frames(error.__traceback__))
+    frames = [
+        each for each in frames_of(error.__traceback__) if not _file(each[0]).startswith(_HERE)
+    ]
     position = next((i for i, (f, _) in enumerate(frames) if f.f_code in _CALLS), None)
     if position is None:
-        own = [i for i, (f, _) in enumerate(frames) if not f.f_code.co_filename.startswith(_TORCH)]
-        if own:
-            yield lambda: _expression_again(*frames[own[-1]], error)
+        if isinstance(error, AssertionError) and frames and of_user(_file(frames[-1][0])):
+            return
+        for script in scripts(frames):
+            yield functools.partial(_script_again, script, error)
         return
     called = frames[position][0].f_locals
-    module = called["self"]
+    module = _inner(called["self"])
     args, kwargs = tuple(called["args"]), dict(called["kwargs"])
-    while isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        module = module.module
     if type(module).__module__.startswith(_ACROSS_PROCESSES):
         return  # its other processes would not answer a second time
-    if _is_torchs(module) and position > 0:
-        # Alone it would tell nothing of the line that calls it.
-        yield lambda: _expression_again(*frames[position - 1], error)
+    for script in scripts(frames[:position]):
+        # Alone it would tell nothing of the line that calls it, nor of what went before.
+        if _is_torchs(module) or len(list(script.module.children())) > 1:
+            yield functools.partial(_script_again, script, error)
     yield lambda: _call_again(module, args, kwargs)
 
 
-def _frames(traceback: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
-    """The frames that the exception passed, outermost first, each with its last instruction."""
-    while traceback is not None:
-        if not traceback.tb_frame.f_code.co_filename.startswith(_HERE):
-            yield traceback.tb_frame, traceback.tb_lasti
-        traceback = traceback.tb_next
+def _file(frame: FrameType) -> str:
+    return frame.f_code.co_filename
+
+
+def _inner(module: nn.Module) -> nn.Module:
+    """What a module that only passes its calls on passes them to."""
+    while isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        module = module.module
+    return module
 
 
 def _is_torchs(module: nn.Module) -> bool:
@@ -192,153 +199,20 @@ def _is_torchs(module: nn.Module) -> bool:
 
 
 def _call_again(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
-    args, kwargs = tree_map_only(Tensor, _copy, (args, kwargs))
+    args, kwargs = tree_map_only(Tensor, copied, (args, kwargs))
     return traced(module, args, kwargs, values=False, most=MOST_STEPS)
 
 
-def _copy(tensor: Tensor) -> Tensor:
-    """The failing forward may write into its inputs, once more."""
-    if isinstance(tensor, UninitializedTensorMixin | nn.Parameter):
-        return tensor
-    if tensor.requires_grad and not tensor.is_leaf:
-        return tensor.clone()
-    return tensor.detach().clone().requires_grad_(tensor.requires_grad)
-
-
-# --- an expression that stands in no module -------------------------------------------------------
-
-
-class _Expression(nn.Module):
-    """What a line of a script computes, as a module: it runs where the line ran.  The tensors that
-    it names are its inputs and the modules its children."""
-
-    compute: Callable[[dict[str, Any]], Any]
-
-    def __init__(
-        self, code: CodeType, scope: dict[str, Any], modules: dict[str, nn.Module]
-    ) -> None:
-        super().__init__()
-        # Not as attributes: the scope is no state of this module, nor to be copied with it.
-        self.compute = lambda names: eval(code, {**scope, **names})
-        for chain, module in modules.items():
-            self.add_module(chain.replace(".", "_"), module)
-
-    def forward(self, **tensors: Tensor) -> Any:
-        return self.compute({**dict(self.named_children()), **tensors})
-
-
-def _expression_again(frame: FrameType, lasti: int, error: Exception) -> Trace | None:
-    """The failing expression of a frame once more, if that can do nothing but compute."""
-    code = frame.f_code
-    node = _node(code, lasti)
-    if node is None:
+def _script_again(script: Script, error: Exception) -> Trace | None:
+    """The failing lines of a script once more; None where they do not fail in the same way."""
+    found = record(script.module, script.args, {}, name=script.name, watch=_most(MOST_STEPS))
+    failure = found.trace.failure
+    if failure is None or found.crash is None or failure.type != type(error).__name__:
         return None
-    scope = {**frame.f_globals, **frame.f_locals}
-    if not _only_computes(node, scope):
-        return None
-    compiled = (
-        compile(ast.Expression(node), code.co_filename, "eval", dont_inherit=True)
-        if isinstance(node, ast.expr)
-        else compile(ast.Module([node], []), code.co_filename, "exec", dont_inherit=True)
-    )
-    compiled = compiled.replace(co_qualname=code.co_qualname)
-    called = {each.func for each in ast.walk(node) if isinstance(each, ast.Call)}
-    found = {ast.unparse(each): _value(each, scope) for each in called}
-    modules = {chain: value for chain, value in found.items() if isinstance(value, nn.Module)}
-    names = [each for each in ast.walk(node) if isinstance(each, ast.Name)]
-    read = dict.fromkeys(each.id for each in sorted(names, key=lambda n: (n.lineno, n.col_offset)))
-    tensors = {
-        name: _copy(scope[name])
-        for name in read
-        if isinstance(scope.get(name), Tensor) and name not in _OWN_NAMES
-    }
-    again = _Expression(compiled, scope, modules)
-    result = traced(again, (), tensors, values=False, name=code.co_name, most=MOST_STEPS)
-    failure = result.failure
-    if failure is None or failure.type != type(error).__name__:
-        return None
-    if failure.step is None or not failure.operands:
+    if not failure.operands:
         return None  # without a tensor there is nothing to tell beyond the exception's own words
-    return dataclasses.replace(result, failure=_without_us(failure))
-
-
-def _without_us(failure: Failure) -> Failure:
-    """What names the forward above, which stands for the script, names nothing."""
-    root = failure.root
-    if root is not None and root.file == __file__:
-        root = dataclasses.replace(root, place=Place("", 0, "", None, None, "", "", None))
-    fixes = tuple(f for f in failure.fixes if all(edit.file != __file__ for edit in f.edits))
-    return dataclasses.replace(failure, root=root, fixes=fixes)
-
-
-_PURE = (
-    *(ast.Name, ast.Attribute, ast.Constant, ast.Subscript, ast.Slice, ast.Starred),
-    *(ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.Tuple, ast.List, ast.Dict),
-    *(ast.keyword, ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop),
-    *(ast.JoinedStr, ast.FormattedValue),
-)
-_PLAIN_CALLS = (len, int, float, bool, min, max, sum, abs, range, list, tuple, zip, enumerate)
-
-
-def _only_computes(node: ast.AST, scope: dict[str, Any]) -> bool:
-    """Whether evaluating it a second time changes nothing: names, operators, and calls of torch's
-    functions, of tensors' methods and of modules."""
-    if isinstance(node, ast.AugAssign):
-        return _only_computes(node.target, scope) and _only_computes(node.value, scope)
-    if isinstance(node, ast.Assign):
-        return all(
-            isinstance(target, ast.Subscript) and _only_computes(target, scope)
-            for target in node.targets
-        ) and _only_computes(node.value, scope)
-    if isinstance(node, ast.Call):
-        return _is_harmless(node.func, scope) and all(
-            _only_computes(part, scope) for part in (*node.args, *node.keywords)
-        )
-    return isinstance(node, _PURE) and all(
-        _only_computes(part, scope) for part in ast.iter_child_nodes(node)
-    )
-
-
-def _is_harmless(function: ast.expr, scope: dict[str, Any]) -> bool:
-    value = _value(function, scope)
-    if isinstance(value, nn.Module):
-        return True
-    if value is not None:
-        home = getattr(value, "__module__", None) or ""
-        return value in _PLAIN_CALLS or home.split(".")[0] in ("torch", "einops")
-    if not isinstance(function, ast.Attribute) or not _only_computes(function.value, scope):
-        return False
-    named = isinstance(function.value, ast.Name | ast.Attribute)
-    if named and not isinstance(_value(function.value, scope), Tensor):
-        return False
-    name = function.attr
-    return hasattr(Tensor, name) and name not in ("backward", "register_hook", "share_memory_")
-
-
-def _value(node: ast.expr, scope: dict[str, Any]) -> Any:
-    """What a name or attribute chain stands for, found without running a property; else None."""
-    chain = tuple(ast.unparse(node).split("."))
-    if not all(part.isidentifier() for part in chain):
-        return None
-    if len(chain) == 1 and chain[0] not in scope:
-        return getattr(builtins, chain[0], None)
-    found = resolve(chain, scope)
-    return found[1] if found is not None and found[0] == ".".join(chain) else None
-
-
-def _node(code: CodeType, lasti: int) -> ast.expr | ast.stmt | None:
-    """What an instruction stands for in the source, None when that cannot be told."""
-    line, end_line, column, end_column = (*code.co_positions(),)[lasti // 2]
-    file = text_of(code.co_filename)
-    if file is None or not file.contains(code):
-        return None
-    if line is None or end_line is None or column is None or end_column is None:
-        return None
-    extent = (line, column, end_line, end_column)
-    statement = file.statement_at(extent)
-    if statement is None:
-        return None
-    node = file.expression_at(extent, statement)
-    # Writing through `x[...] = v` is all of the statement.
-    whole = isinstance(statement, ast.Assign) and any(node is each for each in statement.targets)
-    return node if isinstance(node, ast.expr) and not whole else statement
+    told = diagnosed(dataclasses.replace(found.crash, build=build_of(script.module)))
+    violation = told.failure.violation if told.failure is not None else None
+    if failure.step is None and (violation is None or violation.kind == "other"):
+        return None  # the script's own refusal, or what it expects of values
+    return told

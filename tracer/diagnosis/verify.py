@@ -30,6 +30,7 @@ from tracer.diagnosis.rebuild import recoverable, with_modules_of
 from tracer.document import Edit, with_edits
 from tracer.record.isolation import exclusive, moved, random_state, unobserved
 from tracer.source.built import of_user
+from tracer.source.slices import Slice
 from tracer.source.text import Text, text_of
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -704,7 +705,8 @@ class _Twins:
         return twin
 
     def _function(self, function: FunctionType) -> FunctionType:
-        code = self._code(function.__code__)
+        part = function.__dict__.get("part")
+        code = self._code(function.__code__) if part is None else self._part(function, part)
         old = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
         cells = tuple(self._cell(old.get(name), name) for name in code.co_freevars)
         twin = FunctionType(
@@ -876,6 +878,19 @@ class _Twins:
                 self._publish(name, text)
                 return after[key]
         raise CannotRunError(f"the edited {code.co_qualname} was not found")
+
+    def _part(self, function: FunctionType, part: Slice) -> CodeType:
+        """The code of a slice of a script, which is no function in its file."""
+        text = self.sources.get(part.text.file)
+        if text is None:
+            return function.__code__
+        name = edited_name(part.text.file, self.number)
+        try:
+            code = part.compiled(_tree(text), name)
+        except (SyntaxError, ValueError) as error:
+            raise CannotRunError(str(error)) from error
+        self._publish(name, text)
+        return code
 
     def _publish(self, name: str, text: str) -> None:
         """Tracebacks and the recorder read the edited text where Python reads all source."""

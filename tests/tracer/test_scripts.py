@@ -1,0 +1,216 @@
+"""What goes wrong outside any module: the line of a script is run again with those that led to it,
+so that its operands have a history and its mistakes fixes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import tracer
+from tracer.document import Failure
+from tracer.explain import HEADING
+
+
+class Classifier(nn.Module):
+    def __init__(self, width: int = 32, classes: int = 10) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(16, width), nn.ReLU())
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x))
+
+
+class Overlap(nn.Module):
+    """A loss of one's own, without parameters."""
+
+    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+        shares = scores.sigmoid()
+        return 1 - (shares * target).sum() / (shares + target).sum()
+
+
+class Trainer:
+    def __init__(self, model: nn.Module, criterion: nn.Module) -> None:
+        self.model = model
+        self.criterion = criterion
+        self.steps = 0
+
+    def step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        x, y = batch
+        out = self.model(x)
+        loss: Tensor = self.criterion(out, y)
+        self.steps += 1
+        return loss
+
+    def fit(self, loader: list[tuple[Tensor, Tensor]]) -> None:
+        for batch in loader:
+            self.step(batch).backward()
+            self.steps += 100
+
+
+def failed(function: Callable[[], Any]) -> Failure:
+    with pytest.raises(Exception) as raised, tracer.explain() as explaining:  # noqa: PT011
+        function()
+    assert explaining.trace is not None
+    assert explaining.trace.failure is not None
+    assert raised.value.__notes__[0].startswith(HEADING)
+    return explaining.trace.failure
+
+
+def operands(failure: Failure) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+    return [(each.expression, each.note.shape, each.marks) for each in failure.operands]
+
+
+def squares() -> None:
+    model = Classifier(classes=7)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for number in range(3):
+        x, y = torch.randn(4, 16), torch.randn(4, 10)
+        optimizer.zero_grad()
+        pred = model(x)
+        print("step", number)
+        loss = ((pred - y) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+
+
+def test_a_loss_is_followed_into_the_model_over_several_statements() -> None:
+    failure = failed(squares)
+    assert failure.expression == "pred - y"
+    assert operands(failure) == [
+        ("self.head(self.body(x))", (4, 7), (1,)),
+        ("torch.randn(4, 10)", (4, 10), (1,)),
+    ]
+    assert any("model.head" in fix.summary and fix.verified for fix in failure.fixes)
+
+
+def masks_of_one_channel() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 5, 1))
+    images, masks = torch.randn(2, 3, 16, 16), torch.randint(0, 5, (2, 1, 16, 16))
+    with torch.no_grad():
+        logits = model(images)
+        loss = F.cross_entropy(logits, masks)
+    loss.backward()
+
+
+def test_a_target_gets_its_fix_in_the_line_of_the_script() -> None:
+    failure = failed(masks_of_one_channel)
+    assert failure.violation is not None
+    assert failure.violation.kind == "target"
+    assert failure.fixes[0].verified
+    (edit,) = failure.fixes[0].edits
+    assert edit.file == __file__
+    assert edit.replacement == ".squeeze(1)"
+
+
+def test_a_trainer_whose_loss_is_a_module_is_run_from_the_model_on() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 1, 3))
+    trainer = Trainer(model, Overlap())
+    failure = failed(lambda: trainer.fit([(torch.randn(2, 1, 16, 16), torch.rand(2, 1, 16, 16))]))
+    assert trainer.steps == 0
+    assert failure.expression == "shares * target"
+    assert failure.module == "criterion"
+    assert failure.root is not None
+    assert failure.root.expression == "self.model(x)"
+    assert failure.root.module == "model.2"
+
+
+def similarity(left: Tensor, right: Tensor) -> Tensor:
+    scores = left @ right / 0.1
+    return F.cross_entropy(scores, torch.arange(len(left)))
+
+
+def two_towers() -> None:
+    image, text = Classifier(classes=64), Classifier(classes=64)
+    loss = similarity(image(torch.randn(8, 16)), text(torch.randn(8, 16)))
+    loss.backward()
+
+
+def test_a_helper_is_run_with_what_its_caller_computes() -> None:
+    failure = failed(two_towers)
+    assert failure.expression == "left @ right"
+    assert [each.expression for each in failure.operands] == ["self.head(self.body(x))"] * 2
+    assert failure.fixes[0].verified
+    assert any(".T" in edit.replacement for edit in failure.fixes[0].edits)
+
+
+def metric_over_batches() -> None:
+    model = Classifier()
+    seen = []
+    for size in (4, 3):
+        scores = model(torch.randn(size, 16))
+        seen.append(scores.softmax(1))
+    torch.stack(seen)
+
+
+def test_a_metric_over_what_a_loop_gathered() -> None:
+    failure = failed(metric_over_batches)
+    assert failure.violation is not None
+    assert failure.violation.kind == "join"
+    assert [shape for _, shape, _ in operands(failure)] == [(4, 10), (3, 10)]
+
+
+def changed_since() -> None:
+    model = Classifier()
+    x = torch.randn(4, 16)
+    scores = model(x)
+    x = scores.new_zeros(4, 3)
+    total = scores + x
+    total.sum()
+
+
+def test_a_name_that_was_written_since_has_its_own_value_at_each_place() -> None:
+    failure = failed(changed_since)
+    assert operands(failure) == [
+        ("self.head(self.body(x))", (4, 10), (1,)),
+        ("scores.new_zeros(4, 3)", (4, 3), (1,)),
+    ]
+
+
+def counted_once() -> None:
+    model, calls = Classifier(), [0]
+
+    def asked(x: Tensor) -> Tensor:
+        calls[0] += 1
+        return model(x)
+
+    scores = asked(torch.randn(4, 16))
+    try:
+        scores @ scores
+    finally:
+        assert calls == [1]
+
+
+def test_what_more_than_computes_is_not_run_again() -> None:
+    failure = failed(counted_once)
+    assert failure.expression == "scores @ scores"
+
+
+class Steps(nn.Module):
+    """Everything in one module, and the loss outside its forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = Classifier(classes=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def training_step(self, batch: dict[str, Tensor]) -> Tensor:
+        scores = self(batch["x"])
+        return F.binary_cross_entropy_with_logits(scores, batch["y"])
+
+
+def test_a_step_that_is_a_method_of_the_module() -> None:
+    batch = {"x": torch.randn(8, 16), "y": torch.randint(0, 2, (8,)).float()}
+    failure = failed(lambda: Steps().training_step(batch))
+    assert failure.violation is not None
+    assert failure.violation.kind == "target"
+    assert failure.operands[0].expression == "self.head(self.body(x))"
+    assert failure.fixes
+    assert failure.fixes[0].verified
