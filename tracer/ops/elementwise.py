@@ -83,8 +83,18 @@ _ALONE: dict[str, str] = {
     "erf": "the error function of each value",
     "erfc": "1 minus the error function of each value",
     "erfinv": "the inverse of the error function of each value",
-    "lgamma": "the log of the gamma function of each value",
-    "digamma": "the digamma function of each value",
+    "lgamma gammaln": "the log of the gamma function of each value",
+    "digamma psi": "the digamma function of each value",
+    "polygamma": "a polygamma function of each value",
+    "mvlgamma multigammaln": "the log of the multivariate gamma function of each value",
+    "sinc": "sin(πx) / πx of each value x",
+    "i0 i0e i1 i1e": "a modified Bessel function of each value",
+    "bessel_j0 bessel_j1 bessel_y0 bessel_y1": "a Bessel function of each value",
+    "entr": "the entropy −x·log x of each value x",
+    "erfcx": "the scaled complementary error function of each value",
+    "ndtr": "the normal probability below each value",
+    "ndtri": "the value below which a normal probability lies, for each",
+    "log_ndtr": "the log of the normal probability below each value",
     "sign sgn": "each value replaced by its sign",
     "signbit": "True where a value is negative",
     "floor": "each value rounded down",
@@ -98,15 +108,21 @@ _ALONE: dict[str, str] = {
     "isnan": "True where a value is NaN",
     "isinf": "True where a value is infinite",
     "isfinite": "True where a value is finite",
+    "isposinf": "True where a value is +∞",
+    "isneginf": "True where a value is −∞",
+    "isreal": "True where a value has no imaginary part",
     "logical_not": "True where a value is zero or False",
     "bitwise_not invert": "each bit, or True and False, flipped",
     "angle": "the angle of each complex value",
-    "conj": "the complex conjugate of each value",
+    "conj conj_physical": "the complex conjugate of each value",
+    "resolve_conj resolve_neg": "the same values, written out",
     "clone": "a copy of the values",
     "zero": "every value set to 0",
     "fill": "every value set to one number",
     "normal": "filled with normal random numbers",
-    "uniform": "filled with uniform random numbers",
+    "uniform random": "filled with uniform random numbers",
+    "exponential geometric cauchy log_normal": "filled with random numbers",
+    "poisson": "each rate replaced by a random count",
     "bernoulli": "each value replaced by 0 or 1 at random",
     "dropout alpha_dropout": (
         "when training, some values are zeroed at random and the rest scaled up"
@@ -189,6 +205,17 @@ layers(
     dropout3d="Dropout3d",
     alpha_dropout="AlphaDropout",
     feature_alpha_dropout="FeatureAlphaDropout",
+)
+
+
+def _fraction(call: Call) -> Bound:
+    return Bound(call, (kept(call),) * 2)
+
+
+operation(
+    "frexp",
+    bind=_fraction,
+    words=_kept_words("each value taken apart into a fraction and a power of 2"),
 )
 
 
@@ -339,9 +366,20 @@ PAIRS: dict[str, tuple[str, str, str]] = {
     "atan2 arctan2": ("the angle of each pair of values", "", ""),
     "hypot": ("the length of each pair of values", "", ""),
     "copysign": ("the first with the sign of the second, element by element", "", ""),
-    "logaddexp": ("the log of the sum of the exponentials of each pair", "", ""),
+    "logaddexp logaddexp2": ("the log of the sum of the exponentials of each pair", "", ""),
+    "heaviside": ("0 or 1 by the sign of the first; where it is 0, the second", "", ""),
+    "gcd": ("the greatest common divisor of each pair", "", ""),
+    "lcm": ("the least common multiple of each pair", "", ""),
+    "ldexp": ("the first multiplied by 2 raised to the second", "", ""),
+    "nextafter": ("the next number from the first towards the second", "", ""),
+    "igamma gammainc": ("the lower incomplete gamma function of each pair", "", ""),
+    "igammac gammaincc": ("the upper incomplete gamma function of each pair", "", ""),
+    "zeta": ("the Hurwitz zeta function of each pair", "", ""),
+    "bitwise_left_shift lshift": ("the bits moved to the left", "", ""),
+    "bitwise_right_shift rshift": ("the bits moved to the right", "", ""),
     "isclose": ("True where the two are nearly equal", "", ""),
     "xlogy": ("the first multiplied by the log of the second", "", ""),
+    "xlog1py": ("the first multiplied by the log of 1 plus the second", "", ""),
     "polar": ("complex numbers made of size and angle", "", ""),
     "complex": ("complex numbers made of real and imaginary part", "", ""),
     "lerp": ("blended element by element, from the first towards the second", "", ""),

@@ -35,7 +35,7 @@ def op_name(op: str) -> str:
     """The operation's own name: `add` of `torch.add`, `Tensor.add_`, `Tensor.__iadd__` and
     `Tensor.__radd__`, `Conv2d` of `nn.Conv2d`."""
     name = op.rpartition(".")[2]
-    for package in ("linalg_", "special_"):  # torch.linalg.solve calls itself linalg_solve
+    for package in ("linalg_", "special_", "fft_"):  # torch.linalg.solve is called linalg_solve
         name = name.removeprefix(package)
     if len(name) > 4 and name.startswith("__") and name.endswith("__"):
         name = name[2:-2]

@@ -56,7 +56,7 @@ def layer_op(layer: str) -> str:
 # Where operations of these names are torch's own; others may have namesakes elsewhere.
 _HEADS = frozenset(
     ["torch", "Tensor", "F", "nn"]
-    + [f"torch.{name}" for name in ("linalg", "special", "nn.functional", "functional")]
+    + [f"torch.{name}" for name in ("linalg", "special", "fft", "nn.functional", "functional")]
 )
 
 

@@ -18,6 +18,7 @@ from tracer.ops import (  # noqa: F401 - each enters its operations
     join,
     linear,
     loss,
+    matrices,
     norm,
     patches,
     permute,
@@ -28,6 +29,7 @@ from tracer.ops import (  # noqa: F401 - each enters its operations
     repeat,
     reshape,
     resize,
+    spectral,
     split,
 )
 from tracer.ops.bound import Bound, Violation

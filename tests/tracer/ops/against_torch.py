@@ -171,11 +171,11 @@ def _replaced(value: Any, tensors: dict[int, Tensor]) -> Any:
     return value
 
 
-def check_resized(function: Function, *args: Any, **kwargs: Any) -> int:
+def check_resized(function: Function, *args: Any, on: str = "meta", **kwargs: Any) -> int:
     """One entry more along a dimension of the operands changes the size of just those dimensions of
     the result that come from it.  A call that is illegal, or is so with one more, is left out.
     Returns how many dimensions were tried."""
-    bound = check(function, *args, **kwargs)
+    bound = check(function, *args, on=on, **kwargs)
     if bound.violation is not None:
         return 0
     _, tensors = live_call(function, args, kwargs)

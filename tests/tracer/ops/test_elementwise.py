@@ -29,8 +29,12 @@ MORE_ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "to": (torch.float16,),
     **dict.fromkeys(("dropout", "alpha_dropout", "feature_dropout"), (0.5, True)),
     "feature_alpha_dropout": (0.5, True),
+    **dict.fromkeys(("mvlgamma", "multigammaln"), (1,)),
+    "geometric": (0.5,),
 }
+WHOLE = ("gcd", "lcm", "bitwise_left_shift", "bitwise_right_shift")
 DTYPES = {
+    **dict.fromkeys(WHOLE, torch.int64),
     **dict.fromkeys(("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not"), torch.int64),
     **dict.fromkeys(("angle", "conj"), torch.complex128),
 }
@@ -38,6 +42,7 @@ DTYPES = {
 NO_CALL = {
     *("pin_memory", "cuda", "expit", "requires_grad", "Identity", "alias", "real", "imag", "data"),
     *("log_sigmoid", "_threshold", "mod", "truediv", "floordiv", "and", "or", "xor", "invert"),
+    *("lshift", "rshift"),
 }
 OPERATORS = {
     "add": ("add",),
@@ -51,6 +56,8 @@ OPERATORS = {
     "bitwise_or": ("or",),
     "bitwise_xor": ("xor",),
     "bitwise_not": ("invert",),
+    "bitwise_left_shift": ("lshift",),
+    "bitwise_right_shift": ("rshift",),
 }
 
 
@@ -61,7 +68,9 @@ def functions(name: str) -> list[Callable[..., Any]]:
         found = []
     if name in ("half", "float", "double", "int", "long", "short", "bool", "char", "byte"):
         found = [getattr(Tensor, name)]
-    found.append(getattr(Tensor, f"{name}_", None))
+    found += [getattr(Tensor, f"{name}_", None), getattr(torch.special, name, None)]
+    if name == "polygamma":  # of the method the tensor comes first
+        found = [torch.polygamma]
     for operator in OPERATORS.get(name, ()):
         found += [getattr(Tensor, f"__{operator}__"), getattr(Tensor, f"__i{operator}__", None)]
     unique = list(dict.fromkeys(function for function in found if callable(function)))
@@ -82,14 +91,15 @@ def arguments(draw: random.Random, name: str) -> tuple[Any, ...]:
         if name in ("addcmul", "addcdiv") or (name == "lerp" and draw.random() < 0.7):
             return x, other, third
         return (x, other, 0.5) if name == "lerp" else (x, other)
-    return (x, *MORE_ARGUMENTS.get(name, ()))
+    return (1, x) if name == "polygamma" else (x, *MORE_ARGUMENTS.get(name, ()))
 
 
 PAIRED = {name for names in PAIRS for name in names.split()} | {"copy", "type_as"}
 TWO_TENSORS = {
     *("atan2", "arctan2", "hypot", "complex", "polar", "isclose", "maximum", "minimum", "fmax"),
     *("fmin", "logical_and", "logical_or", "logical_xor", "logaddexp", "lerp", "addcmul"),
-    *("addcdiv", "rsub", "type_as"),
+    *("addcdiv", "rsub", "type_as", "logaddexp2", "heaviside", "gcd", "lcm", "nextafter", "igamma"),
+    *("igammac", "gammainc", "gammaincc", "ldexp"),
 }
 OWN = {
     *("clamp", "clip", "clamp_min", "clamp_max", "where", "masked_fill", "masked_scatter"),
@@ -103,7 +113,7 @@ def test_shapes_and_refusals(name: str) -> None:
     draw = random.Random(name)
     refused = 0
     for function in functions(name):
-        for _ in range(DEPTH * (30 if name in PAIRED else 12 if "dropout" in name else 4)):
+        for _ in range(DEPTH * (60 if name in PAIRED else 12 if "dropout" in name else 4)):
             refused += check(function, *arguments(draw, name), on="cpu").violation is not None
     assert name not in PAIRED - {"type_as"} or refused
 
