@@ -35,10 +35,12 @@ from torch import nn
 
 from tracer import inputs
 from tracer.api import trace
-from tracer.document import Fix, Place, Trace
+from tracer.document import Failure, Fix, History, Place, Root, Trace
 from tracer.explain import explain, explained, note, traced
 from tracer.language import LANGUAGES, translator
 from tracer.record.construction import recording_construction
+from tracer.sentences import Translate, render
+from tracer.views.histories import heading, lines
 from tracer.views.text import annotated
 
 
@@ -580,10 +582,9 @@ def _answer(result: Trace, language: str) -> dict[str, Any]:
                 | {"marks": list(operand.marks)}
                 for operand in failure.operands
             ],
-            "root": _place(root.place)
-            | {"kind": root.kind, "module": root.module, "why": root.told(translate)}
-            if root is not None
-            else None,
+            "root": _link(root, translate) if root is not None else None,
+            "chain": [_link(link, translate) for link in failure.chain],
+            "histories": [_history(failure, each, translate) for each in failure.histories],
             "fixes": [
                 {
                     "summary": fix.summary,
@@ -596,6 +597,29 @@ def _answer(result: Trace, language: str) -> dict[str, Any]:
             ],
         }
     return answer
+
+
+def _link(link: Root, translate: Translate) -> dict[str, Any]:
+    return _place(link.place) | {
+        "kind": link.kind,
+        "module": link.module,
+        "why": link.told(translate),
+    }
+
+
+def _history(failure: Failure, history: History, translate: Translate) -> dict[str, Any]:
+    return {
+        "size": history.term.value,
+        "operand": history.operand,
+        "dim": history.dim,
+        "of": render(heading(failure, history), translate),
+        "lines": [
+            _place(line.place)
+            | {"depth": line.depth, "value": line.value, "made_of": line.made_of}
+            | {"code": line.code, "times": line.times, "apart": line.apart}
+            for line in lines(history)
+        ],
+    }
 
 
 def _diff_or_none(fix: Fix) -> str | None:

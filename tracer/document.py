@@ -35,7 +35,7 @@ from tracer.sentences import (
     render,
 )
 
-SCHEMA = 4
+SCHEMA = 5
 FORMAT = "shapewalk-trace"
 
 MAX_STEPS = 200_000
@@ -340,9 +340,11 @@ class Operand:
 
 @dataclass(frozen=True)
 class Root(_Placed):
-    """Where the wrong size was born.  `kind` is `step` (an expression of the forward, `step` is
-    its index), `constructor` (an argument in `__init__`), `call` (the caller that passed the
-    tensor) or `input` (what the model was given).
+    """Where the wrong size was born, or a link of the chain that led there.  `kind` is `step` (an
+    expression of the forward, `step` is its index), `constructor` (an argument in `__init__`),
+    `call` (the caller that passed the tensor) or `input` (what the model was given); of links also
+    `number` (written outside of a constructor: in `build()`, a config, a default) and `failure`
+    (the failing expression).
 
     `because` says in a sentence or two what went wrong; `operand` in it counts `tensors`, those
     that it speaks of.
@@ -372,6 +374,67 @@ def _known_formulas(tensors: Iterable[TensorNote]) -> dict[tuple[int, int], str]
         for number, note in enumerate(tensors)
         for dim, formula in enumerate(note.dims)
     }
+
+
+@dataclass(frozen=True)
+class Term(_Placed):
+    """What a size, or a number that it is worked out from, comes from.
+
+    `value` is the number, None where it is none; `text` what is written or what it is called.
+    `parts` are the terms that it is made of, and `kind` how:
+
+    - `sum` and `product`: of the parts, as tensors are joined and flattened, or as it is written
+    - `written`: any other expression of numbers, of the parts
+    - `count`: `len(...)` of what the part is
+    - `name`: a name, an attribute or an item; the part says what it was given
+    - `layer`: a module of torch has this size, the part says from which argument of its constructor
+    - `step`: an operation of the forward made it of the part (a window, a slice, a split), the
+      parts after the first are its settings
+    - `input`, `number` and `data` are made of nothing: an input's size, a number (or a list of
+      them) that is written down, what only the run's values say
+
+    `module` is the qualified path of the module that the place belongs to, `step` indexes
+    `Trace.steps` where one made it.
+    """
+
+    kind: str
+    value: int | None
+    text: str
+    place: Place
+    module: str = ""
+    step: int | None = None
+    parts: tuple[Term, ...] = ()
+
+    def walk(self) -> Iterator[Term]:
+        """This term and all that it is made of, each before its parts."""
+        yield self
+        for part in self.parts:
+            yield from part.walk()
+
+    def at(self, path: Iterable[int]) -> Term:
+        """The part of the part ... that `path` counts."""
+        found = self
+        for number in path:
+            found = found.parts[number]
+        return found
+
+
+@dataclass(frozen=True)
+class History:
+    """Where one of the sizes at odds comes from.  It is that of dimension `dim` of operand number
+    `operand` of the failure, both None where it is what the failing expression asks for.  `apart`
+    is the path (see `Term.at`) to the first term that differs from the other history's, None where
+    that cannot be told."""
+
+    term: Term
+    operand: int | None
+    dim: int | None
+    apart: tuple[int, ...] | None = None
+
+    @property
+    def parting(self) -> Term | None:
+        """The term where it parts from the other history."""
+        return None if self.apart is None else self.term.at(self.apart)
 
 
 @dataclass(frozen=True)
@@ -476,6 +539,9 @@ class Failure(_Placed):
 
     `violation` is the rule that is broken, `root` where the wrong size was born when that is not
     here, and `fixes` are the changes that mend it, best first; empty where they are not known.
+    `histories` are those of the two sizes at odds, where there are two.  `chain` is the way of the
+    wrong size: from where a number was written, over constructors and steps, to this expression,
+    which is its last link; `root` is one of the links, or lies between them.
     """
 
     type: str
@@ -487,6 +553,8 @@ class Failure(_Placed):
     violation: Violation | None = None
     root: Root | None = None
     fixes: tuple[Fix, ...] = ()
+    histories: tuple[History, ...] = ()
+    chain: tuple[Root, ...] = ()
 
     @property
     def rule(self) -> str:
@@ -583,6 +651,8 @@ class Trace:
             keep(tuple(operand.note for operand in self.failure.operands))
             if self.failure.root is not None:
                 keep(self.failure.root.tensors)
+            for link in self.failure.chain:
+                keep(link.tensors)
         return found
 
     def to_json(self) -> str:
@@ -1068,5 +1138,18 @@ class _Reader:
             if trace.failure.root is not None:
                 place(trace.failure.root.place, "failure.root.place")
                 inside(trace.failure.root.step, len(trace.steps), "failure.root.step")
+            for link in trace.failure.chain:
+                place(link.place, "failure.chain.place")
+                inside(link.step, len(trace.steps), "failure.chain.step")
+            for history in trace.failure.histories:
+                for term in history.term.walk():
+                    place(term.place, "failure.histories.place")
+                    inside(term.step, len(trace.steps), "failure.histories.step")
+                try:
+                    history.term.at(history.apart or ())
+                except IndexError as error:
+                    raise TraceFileError(
+                        "The trace file is damaged: a history parts where it has no term."
+                    ) from error
             if trace.failure.step is not None and trace.failure.step not in trace.steps[-1:]:
                 raise TraceFileError("The trace file is damaged: its failure is not its last step.")

@@ -243,6 +243,7 @@ def _verdict(state: Desk, answer: Answer) -> None:
         if answer.problem is None:
             st.error(_stopped(trace.failure), icon=":material/report:")
         _root(trace, trace.failure.root)
+        _way(trace.failure)
         _page(trace.failure)
         _fixes(state, trace.failure)
     elif trace is not None:
@@ -328,6 +329,20 @@ def _root(trace: Trace, root: Root | None) -> None:
     )
     step = trace.steps[root.step] if root.step is not None else None
     _notice("root", f"{where} {prose(root.told(translator(language())))}", "trip_origin", step)
+
+
+def _way(failure: Failure) -> None:
+    """The way of the wrong size, a line for each place; the player has the way to each."""
+    if len(failure.chain) < 2:
+        return
+    translate = translator(language())
+    with st.expander(say("The way of the wrong size"), icon=":material/route:"):
+        st.markdown(
+            "\n".join(
+                f"1. {say('Line {line}', line=link.line)}: {prose(link.told(translate))}"
+                for link in failure.chain
+            )
+        )
 
 
 # --- fixes ------------------------------------------------------------------------------------

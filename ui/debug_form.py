@@ -292,6 +292,9 @@ def marks(failure: Failure | None) -> dict[int, str]:
     """Which lines of the editor a failure speaks of: where it was born, where it shows."""
     found: dict[int, str] = {}
     if failure is not None and failure.file == Job("").file:
+        for link in failure.chain:
+            if link.file == failure.file:
+                found[link.line] = colours.WAY
         if failure.root is not None and failure.root.file == failure.file:
             found[failure.root.line] = colours.ROOT
         found[failure.line] = colours.FAILED

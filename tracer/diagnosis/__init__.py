@@ -10,8 +10,11 @@ from tracer.diagnosis import (  # noqa: F401 - the rules enter themselves
     python_errors,
     rules,
 )
+from tracer.diagnosis.chain import chain
 from tracer.diagnosis.finding import Finding
+from tracer.diagnosis.histories import histories
 from tracer.diagnosis.roots import root
+from tracer.diagnosis.roots.places import Search
 from tracer.document import Failure, Operand, Violation
 from tracer.record.crash import Crash
 from tracer.record.isolation import random_state, unobserved
@@ -30,6 +33,11 @@ def diagnose(crash: Crash) -> Failure:
             failure = _with_finding(failure, finding)
             with tolerant():
                 failure = dataclasses.replace(failure, root=root(crash, finding, failure))
+            with tolerant():
+                failure = dataclasses.replace(failure, histories=histories(crash, finding, failure))
+            with tolerant():
+                links = chain(Search(crash, finding, failure))
+                failure = dataclasses.replace(failure, chain=links)
         mended, untried = fixes.find(crash, finding, failure)
         check = None if mended else finding.report.check
         more = [sentence for sentence in (check, *_in_formulas(failure), untried) if sentence]

@@ -7,11 +7,13 @@ import ast
 import contextlib
 import functools
 import inspect
+from types import FunctionType
 from typing import Any
 
 from torch import nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
+from tracer.record.crash import Construction, Frame
 from tracer.record.isolation import random_state
 from tracer.source.built import constructor, default_of, initialisers, parameters_of
 
@@ -88,6 +90,44 @@ def _affordable(module: nn.Module) -> bool:
 
 def _outline(model: nn.Module) -> list[tuple[str, Any]]:
     return [(name, value.shape) for name, value in model.state_dict().items()]
+
+
+def guessed(model: nn.Module, path: str) -> Construction | None:
+    """How the module at `path` was probably constructed, of a model that nobody saw being made: the
+    call in some `__init__` that agrees with it, with the whole numbers that its names stood for."""
+    built = constructor(model, path)
+    if built is None or built.via:
+        return None
+    owner = model.get_submodule(built.owner)
+    function = built.text.function(built.call)
+    found = next(
+        (
+            each
+            for cls in type(owner).__mro__
+            if isinstance(each := inspect.unwrap(vars(cls).get("__init__", cls)), FunctionType)
+            and built.text.definition(each.__code__) is function
+        ),
+        None,
+    )
+    statement = built.text.statement(built.call)
+    if found is None or statement is None:
+        return None
+    module = model.get_submodule(path)
+    above = guessed(model, built.owner) if built.owner else None
+    frame = Frame(
+        found.__code__,
+        built.text.place(built.call, statement, found.__code__.co_qualname),
+        local_numbers(model, built.owner, function),
+        built.owner,
+        found.__globals__,
+    )
+    kwargs = {
+        name: getattr(module, name)
+        for name in built.parameters()
+        if built.given(name) is not None and hasattr(module, name)
+    }
+    frames = (*(above.frames if above is not None else ()), frame)
+    return Construction(path, type(module), (), kwargs, frames, exact=False)
 
 
 def layer_arguments(model: nn.Module, path: str) -> dict[str, int]:

@@ -82,6 +82,9 @@ FAILED = "#D5352B"
 ROOT = "#E0A100"
 """The line in the editor in which a failure was born."""
 
+WAY = "#8C7BB5"
+"""Of the other places on its way, in the editor."""
+
 CAUTION = "#B86E00"
 """The sign of a warning."""
 

@@ -28,7 +28,8 @@ from tracer.document import (
     Trace,
 )
 from tracer.ops.names import shape_text
-from tracer.sentences import Translate
+from tracer.sentences import Translate, render, said
+from tracer.views import histories
 from tracer.views.diff import Lines, changes, known_lines
 
 _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
@@ -99,6 +100,9 @@ def failure_text(
             "",
             *_root_lines(failure.root, failure.root.told(translate, symbols), color, width),
         ]
+    for head, found in (("Path", _chain_lines), ("Sizes", _history_lines)):
+        told = list(found(failure, color, width, translate))
+        lines += ["", f"{head}:", *told] if told else []
     for number, fix in enumerate(failure.fixes, 1):
         lines += ["", *_fix_lines(number, fix, known_lines(failure, sources), color, width)]
     return "\n".join(lines)
@@ -792,6 +796,50 @@ def _root_lines(root: Root, why: str, color: bool, width: int) -> Iterator[str]:
     yield from (f"      {line}" for line in _statement(root.place, color))
     if why:
         yield from _paragraph("", why, width)
+
+
+def _chain_lines(failure: Failure, color: bool, width: int, translate: Translate) -> Iterator[str]:
+    """The way of the wrong size, a line for each place; nothing where all has been said."""
+    told_of = (_place_of(failure.root), failure.place)
+    new = [link for link in failure.chain if link.place not in told_of and link.kind != "input"]
+    if not new:
+        return
+    for number, link in enumerate(failure.chain, 1):
+        sign = _red("*", color) if link.place == _place_of(failure.root) else " "
+        where = _file_line(link.file, link.line) if link.line > 0 else _clean(link.kind)
+        told = link.told(translate)
+        if link.place == _place_of(failure.root):
+            told = render(said("The root, as said above."), translate)
+        first, *rest = _wrapped(f"{where}: {_clean(told)}", max(width - 7, 20))
+        yield f"  {sign} {number}. {first}"
+        yield from (f"       {line}" for line in rest)
+
+
+def _place_of(root: Root | None) -> Place | None:
+    return root.place if root is not None else None
+
+
+def _history_lines(
+    failure: Failure, color: bool, width: int, translate: Translate
+) -> Iterator[str]:
+    """Where each of the two sizes at odds comes from, and where they part."""
+    for history in failure.histories:
+        yield f"  {_clean(render(histories.heading(failure, history), translate))}:"
+        for line in histories.lines(history):
+            yield _history_line(line, color, width, translate)
+
+
+def _history_line(line: histories.Line, color: bool, width: int, translate: Translate) -> str:
+    times = f"{line.times} × " if line.times > 1 else ""
+    sign = "" if line.made_of.startswith("from") else "= "
+    made = f" {sign}{line.made_of}" if line.made_of else ""
+    text = f"{'  ' * (line.depth + 2)}{times}{line.value}{made}"
+    code = _clean(line.code)
+    room = max(width - 46, 24)
+    code = code if len(code) <= room else f"{code[: room - 3]}..."
+    where = _file_line(line.place.file, line.place.line) if line.place.line > 0 else ""
+    mark = f"  {_red('<- ' + render(said('they part here'), translate), color)}"
+    return f"{text:<24}  {code}  {where}{mark if line.apart else ''}".rstrip()
 
 
 def _fix_lines(number: int, fix: Fix, known: Lines, color: bool, width: int) -> Iterator[str]:

@@ -281,7 +281,7 @@ def followed(
     return here, argument
 
 
-_SIZED = ("randn", "rand", "zeros", "ones", "empty", "full", "Tensor", "FloatTensor")
+SIZED = ("randn", "rand", "zeros", "ones", "empty", "full", "Tensor", "FloatTensor")
 
 
 def handed_on(
@@ -297,7 +297,7 @@ def handed_on(
     except SyntaxError:
         return None
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or called(node) not in _SIZED:
+        if not isinstance(node, ast.Call) or called(node) not in SIZED:
             continue
         sizes = list(node.args)
         if sizes and isinstance(sizes[0], ast.Tuple | ast.List):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +15,9 @@ from xml.etree.ElementTree import Element
 from latex2mathml import exceptions
 from latex2mathml.converter import convert_to_element
 
-from tracer.document import Fix, Trace
-from tracer.sentences import Translate
-from tracer.views import colours
+from tracer.document import Failure, Fix, Place, Trace
+from tracer.sentences import Translate, render, said
+from tracer.views import colours, histories
 from tracer.views.changes import Explanation, explain
 from tracer.views.diff import Change, changes, known_lines
 from tracer.views.player.join import join
@@ -118,7 +119,8 @@ def payload(
     `[tag, attributes, children]`.  A formula that cannot be read is left out and shown as written.
     `said` is `explanations` in formulas, where the trace has them.  `diffs`, in parallel to the
     first fixes of a failure, are the lines that each changes.  A failure's violation is put into
-    words: `rule` and `reason`, with its `code`, and so is its root: `why`.
+    words: `rule` and `reason`, with its `code`, and so is its root: `why`; its `chain` and
+    `histories` are links and lines in words.
 
     `dims` names the inputs' dimensions, as `{"x": "B C H W"}`; `translate` gives the sentences in
     another language.
@@ -138,9 +140,43 @@ def payload(
             root = body["trace"]["failure"]["root"]
             del root["because"], root["tensors"]
             root["why"] = failure.root.told(translate)
+        body["trace"]["failure"] |= _told(failure, translate)
     if trace.failure is not None and trace.failure.fixes:
         body["diffs"] = _diffs(trace, trace.failure.fixes)
     return body
+
+
+def _told(failure: Failure, translate: Translate) -> dict[str, Any]:
+    """The chain and the histories in words: each link with its `why`, each history as lines."""
+    kept = [(link, link.told(translate)) for link in failure.chain]
+    return {
+        "chain": [
+            {**_fields(link.place), "kind": link.kind, "module": link.module, "step": link.step}
+            | {"why": why, "root": failure.root is not None and link.place == failure.root.place}
+            for link, why in kept
+        ],
+        "histories": [
+            {
+                "of": render(histories.heading(failure, each), translate),
+                "lines": [
+                    {**_fields(line.place), "step": line.step, "module": line.module}
+                    | {"depth": line.depth, "value": line.value, "made_of": line.made_of}
+                    | {"code": line.code, "times": line.times, "apart": line.apart}
+                    for line in histories.lines(each)
+                ],
+            }
+            for each in failure.histories
+        ],
+        "headings": {
+            "chain": render(said("The way of the wrong size"), translate),
+            "histories": render(said("Where the two sizes come from"), translate),
+            "parting": render(said("they part here"), translate),
+        },
+    }
+
+
+def _fields(place: Place) -> dict[str, Any]:
+    return {"place": dataclasses.asdict(place)}
 
 
 def _diffs(trace: Trace, fixes: Sequence[Fix]) -> list[list[dict[str, Any]]]:

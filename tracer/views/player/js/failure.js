@@ -4,6 +4,7 @@ import { ICONS, el, hop, icon } from "./dom.js";
 import { fixList } from "./fixes.js";
 import { LIMIT } from "./limits.js";
 import { coded } from "./markdown.js";
+import { chainList, historyLists } from "./origins.js";
 import { codeNodes, freshState, tokenizeLine } from "./python.js";
 import { nameOf, sizeCell } from "./tensors.js";
 import { clamp, clip, fileName, oneLine, plural, shapeText, whereIs } from "./text.js";
@@ -59,6 +60,8 @@ export function failurePanel(scene) {
       reason ? el("p", { class: "reason" }, coded(reason)) : "",
       code ? el("p", { class: "more" }, `More on this rule: docs/errors/${clip(code, 40)}.md`) : "",
       root ? rootPanel(scene, root) : "",
+      chainList(scene, failure, quoted),
+      historyLists(scene, failure, quoted),
       fixList(scene, fixes),
     ),
   ];

@@ -19,6 +19,8 @@ export const LIMIT = {
   changes: 12,
   changedLines: 40,
   warnings: 200,
+  links: 8,
+  terms: 40,
 };
 /** How the sizes of a trace with formulas are written. */
 export const FACES = ["numbers", "formulas", "both"];

@@ -1,0 +1,168 @@
+"""The way of a wrong size as links that one can walk: where a number was written, the constructor
+it was given to, the step that made a size of it, the expression where it does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tracer.diagnosis.roots.lineage import made_by
+from tracer.diagnosis.roots.places import Search, code, finished, shape
+from tracer.document import Failure, History, Root, TensorNote, Term
+from tracer.ops.flow import adds_dimension, permutes
+from tracer.ops.table import bound_step
+from tracer.sentences import Said, said
+
+_ROOT, _PARTING, _HANDED, _MADE, _WRITTEN, _NUMBER = 75, 60, 45, 35, 30, 25
+_ON_THE_WAY = 20
+"""How much speaks for a place: where the root was found, where the histories part, what returned or
+made an operand, what else was worked out or written; more on the way to the root."""
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    score: float
+    link: Root
+
+
+def chain(s: Search) -> tuple[Root, ...]:
+    """The links from the first to the failing expression, which is the last: of the places where a
+    number was written or handed on the one that most speaks for, and of the steps."""
+    failing = Root("failure", s.failure.place, s.failure.module, _step(s.failure), _meeting(s))
+    taken = {_statement(failing)}
+    best: dict[bool, Root] = {}
+    for each in sorted(_candidates(s), key=lambda candidate: -candidate.score):
+        forward = each.link.kind in ("call", "step")
+        if forward not in best and _statement(each.link) not in taken and each.link.line:
+            best[forward] = each.link
+            taken.add(_statement(each.link))
+    kept = [best[forward] for forward in sorted(best)]
+    links = [link if link is s.failure.root else finished(s.trace, link) for link in kept]
+    return (*links, finished(s.trace, failing))
+
+
+def _step(failure: Failure) -> int | None:
+    return failure.step.index if failure.step is not None else None
+
+
+def _statement(link: Root) -> tuple[str, int]:
+    span = link.place.statement_span or link.place.span
+    return link.place.file, span.line if span is not None else link.place.line
+
+
+def _meeting(s: Search) -> Said:
+    """What happens at the failing expression."""
+    left, right = [h.term.value for h in s.failure.histories] or [None, None]
+    if left is None or right is None:
+        return said("Here it stops.")
+    return said("Here {left} and {right} meet.", left=left, right=right)
+
+
+def _candidates(s: Search) -> Iterator[_Candidate]:
+    if s.failure.root is not None:
+        yield _Candidate(_ROOT, s.failure.root)
+    sides = [history for history in s.failure.histories if _has_root(s, history)]
+    for history in s.failure.histories:
+        # The way leads to the root, where that is on one of the two.
+        more = _ON_THE_WAY * (sides == [history])
+        for each in _of_history(s, history):
+            yield _Candidate(each.score + more, each.link)
+    for operand in s.failure.operands:
+        yield from _of_operand(s, operand.note)
+
+
+def _has_root(s: Search, history: History) -> bool:
+    root = s.failure.root
+    steps = (term.step for term in history.term.walk())
+    return root is not None and root.step is not None and root.step in steps
+
+
+def _of_history(s: Search, history: History) -> Iterator[_Candidate]:
+    parting = history.parting
+    for depth, term in _with_depth(history.term):
+        if term is parting:
+            chosen = term.kind in ("written", "sum", "product", "number", "name", "count")
+            yield _Candidate(_PARTING + chosen * 5, _link(s, term))
+        elif term.kind == "layer" and parting is not None and _inside(parting, term):
+            yield _Candidate(_HANDED + 1 - depth, _link(s, term))
+        elif term.kind == "layer" and parting is not None and _inside(term, parting):
+            yield _Candidate(_HANDED - depth, _link(s, term))
+        elif term.step is None and term.kind in ("written", "sum", "product"):
+            yield _Candidate(_WRITTEN - depth, _link(s, term))
+        elif term.kind in ("number", "input"):
+            yield _Candidate(_NUMBER - depth, _link(s, term))
+
+
+def _with_depth(term: Term, depth: int = 0) -> Iterator[tuple[int, Term]]:
+    yield depth, term
+    for part in term.parts:
+        yield from _with_depth(part, depth + 1)
+
+
+def _inside(term: Term, other: Term) -> bool:
+    return any(each is other for each in term.walk())
+
+
+def _link(s: Search, term: Term) -> Root:
+    """A term of a history as a link."""
+    kind = "number"
+    if term.kind == "input":
+        kind = "input"
+    elif term.step is not None:
+        kind = "step"
+    elif term.kind == "layer" or term.place.function.endswith("__init__"):
+        kind = "constructor"
+    return Root(kind, term.place, term.module, term.step, _because(term))
+
+
+def _because(term: Term) -> Said:
+    text = code(term.text)
+    if term.kind == "layer":
+        return said(
+            "{layer} is built with {size} here.", layer=term.module or text, size=term.value
+        )
+    parts = [part.value for part in term.parts if part.value is not None]
+    if term.kind in ("sum", "product") and len(parts) > 1:
+        sign = " + " if term.kind == "sum" else "·"
+        return said(
+            "`{code}` is {size}: {parts}.",
+            code=text,
+            size=term.value,
+            parts=sign.join(map(str, parts)),
+        )
+    if term.step is not None and parts and parts[0] != term.value:
+        return said(
+            "`{code}` makes {size} of {before}.", code=text, size=term.value, before=parts[0]
+        )
+    if term.value is None:
+        return said("`{code}` is written here.", code=text)
+    if term.kind == "number" and text == str(term.value):
+        statement = code(term.place.statement)
+        return said("{size} is written here: `{code}`.", size=term.value, code=statement)
+    return said("`{code}` is {size} here.", code=text, size=term.value)
+
+
+def _of_operand(s: Search, note: TensorNote) -> Iterator[_Candidate]:
+    """What made an operand, and what returned it; of a tensor with fewer dimensions than another
+    it is likelier to be at fault."""
+    most = max((len(each.note.shape) for each in s.failure.operands), default=0)
+    facts = s.finding.facts
+    turned = facts.get("transposed") or facts.get("layout") in ("axis", "last")
+    score = _MADE + 2 * (len(note.shape) < most) + 30 * bool(turned)
+    if note.kind == "input":
+        yield _Candidate(score, s.given(note))
+    made = made_by(s.trace, note)
+    if made is not None:
+        bound = bound_step(made)
+        before = {len(each.shape) for each in made.inputs}
+        shaped = permutes(bound) or adds_dimension(bound) or len(note.shape) not in before
+        link = s.made_here(note)
+        if link is not None:
+            yield _Candidate(score + 3 * shaped, link)
+    for call in s.trace.calls[1:]:
+        if any(each.id == note.id for each in call.outputs) and call.place.line:
+            because = said(
+                "{path} returns {shape} here.", path=call.module or call.type, shape=shape(note)
+            )
+            yield _Candidate(score + 1, Root("call", call.place, call.module, None, because))
+            return

@@ -1,0 +1,126 @@
+"""Where two histories part: the first term of each that the other does not have."""
+
+from __future__ import annotations
+
+import math
+
+from tracer.document import Term
+
+Path = tuple[int, ...]
+
+_CHOSEN = ("name", "written", "sum", "product", "count")
+
+
+def parting(left: Term, right: Term) -> tuple[Path | None, Path | None]:
+    """The paths to the terms where two histories part."""
+    found = _apart(left, (), right, ())
+    return found if found is not None else (None, None)
+
+
+def core(term: Term, path: Path = ()) -> tuple[Term, Path]:
+    """The term that a size is first worked out in, or written: what hands it on is left out.  A
+    constant of the file is chosen where its name is given."""
+    while len(term.parts) == 1 and term.kind != "written":
+        part = term.parts[0]
+        handed = part.value is None and term.kind == "name"
+        same = part.value == term.value or (term.value, part.value) == _negated(term)
+        if not (same or handed) or _is_constant(term, part):
+            break
+        term, path = part, (*path, 0)
+    return term, path
+
+
+def _negated(term: Term) -> tuple[int, int] | None:
+    """The two values of `-self.size`."""
+    minus = term.text.startswith("-") and term.value is not None
+    return (term.value, -term.value) if minus and term.value is not None else None
+
+
+def _is_constant(term: Term, part: Term) -> bool:
+    named = term.kind == "name" and part.kind == "number" and term.text.isidentifier()
+    return named and part.place.function == "<module>"
+
+
+def _apart(left: Term, at: Path, right: Term, to: Path) -> tuple[Path, Path] | None:
+    first, second = _used(left, at), _used(right, to)
+    left, at = core(left, at)
+    right, to = core(right, to)
+    if _same(left, right):
+        return None
+    # Where one was made of the other it is the last that was done to it.
+    if _holds(left, right):
+        return _decisive(left, at), second
+    if _holds(right, left):
+        return first, _decisive(right, to)
+    if left.kind in ("sum", "product") and left.kind == right.kind:
+        return _of_parts(left, at, right, to)
+    if left.kind == "sum":
+        return _of_sum(left, at, right, to, second)
+    if right.kind == "sum":
+        return _of_sum(right, to, left, at, first)[::-1]
+    return _decisive(left, at), _decisive(right, to)
+
+
+def _used(term: Term, path: Path) -> Path:
+    """Where a number becomes a size: the number in the step's own expression."""
+    only = term.parts[0] if len(term.parts) == 1 else None
+    number = term.kind == "step" and only is not None and only.kind in ("name", "written")
+    return (*path, 0) if number and only is not None and only.value == term.value else path
+
+
+def _same(left: Term, right: Term) -> bool:
+    return left.value == right.value and left.place == right.place and left.step == right.step
+
+
+def _holds(term: Term, other: Term) -> bool:
+    return any(_same(each, other) for part in term.parts for each in part.walk())
+
+
+def _of_parts(left: Term, at: Path, right: Term, to: Path) -> tuple[Path, Path]:
+    """Of two sums or two products the parts that have no partner."""
+    mine, theirs = list(enumerate(left.parts)), list(enumerate(right.parts))
+    for number, part in list(mine):
+        partner = next((pair for pair in theirs if pair[1].value == part.value), None)
+        if partner is not None:
+            mine.remove((number, part))
+            theirs.remove(partner)
+    if len(mine) == len(theirs) == 1:
+        (i, a), (j, b) = mine[0], theirs[0]
+        first, second = core(a)[0], core(b)[0]
+        if first.kind == "step" or second.kind == "step" or left.kind == "product":
+            inner = _apart(a, (*at, i), b, (*to, j))
+            if inner is not None:
+                return inner
+    return (
+        (*at, mine[0][0]) if mine else at,
+        (*to, theirs[0][0]) if theirs else to,
+    )
+
+
+def _of_sum(total: Term, at: Path, other: Term, to: Path, used: Path) -> tuple[Path, Path]:
+    """A sum against what is none: equal parts are counted by a factor of a product; where one of
+    them is all of the other, the rest is what is missing there: where that was written as a
+    number, or where it is `used` when it was worked out."""
+    values = [part.value for part in total.parts]
+    if other.value in values:
+        rest = [number for number, value in enumerate(values) if value != other.value]
+        worked_out = other.kind in ("written", "product")
+        return (*at, rest[0]) if rest else at, used if worked_out else to
+    for number, factor in enumerate(other.parts if other.kind == "product" else ()):
+        size = math.prod(p.value or 0 for i, p in enumerate(other.parts) if i != number)
+        if factor.value is not None and values.count(size) >= 2:
+            odd = next((i for i, value in enumerate(values) if value != size), factor.value)
+            return (*at, odd) if odd < len(values) else at, (*to, number)
+    return at, to
+
+
+def _decisive(term: Term, path: Path) -> Path:
+    """A setting that somebody worked out, or wrote elsewhere, says more than the step that it is
+    given to."""
+    settings = [(n, p) for n, p in enumerate(term.parts) if p.step is None and p.kind in _CHOSEN]
+    for number, part in reversed(settings if term.kind == "step" else []):
+        found, inner = core(part, (*path, number))
+        chosen = found.kind in ("written", "sum", "product") or len(inner) > len(path) + 1
+        if chosen and found.step is None and found.kind != "input":
+            return inner
+    return path
