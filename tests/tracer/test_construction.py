@@ -143,6 +143,7 @@ def test_nothing_is_kept_alive() -> None:
         "    whole = Whole()\n",
         names,
     )
+    gc.collect()
     before = len(_notes)
     whole = weakref.ref(names["whole"])
     tensor = weakref.ref(names["whole"].x)
