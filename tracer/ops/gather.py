@@ -16,12 +16,14 @@ from tracer.ops.bound import (
     all_marks,
     kept,
     mark,
+    moved,
     new,
     other_dtype,
     refuse,
     same,
+    too_small,
 )
-from tracer.ops.call import At, Call, Operand, Shape, Size, Unclear
+from tracer.ops.call import At, Call, Operand, Shape, Size, Unclear, need
 from tracer.ops.index import check_entry, check_span, range_report
 from tracer.ops.refusal import Refusal, Report, said
 from tracer.ops.say import Spoken, Told, capital
@@ -103,6 +105,49 @@ def _select_report(refusal: Refusal) -> Report | None:
 
 operation("select", bind=_select, words=_select_words, report=_select_report, shares=True)
 
+# --- a copy with a stretch or an entry written anew -----------------------------------------------
+
+
+def _rewritten(call: Call) -> Bound:
+    """`src` has the shape of what `select`, or a slice, would take.
+
+    Raises:
+        Refused: kinds `rank`, `index`, with its first size that differs.
+    """
+    if not call.first.rank:
+        raise refuse("rank", rank=1, ranks=(1, ANY_MORE), at=0)
+    axis, source = axis_in(call, call.whole("dim", default=0)), call.position("src")
+    places = list(range(call.first.rank))
+    wanted = list(call.first.shape)
+    if call.op == "select_scatter":
+        check_entry(call, call.size("index"), axis)
+        del places[axis], wanted[axis]
+    else:
+        step, size = call.size("step"), wanted[axis]
+        need(known(size) and known(step))
+        if step < 1:
+            raise too_small("step", step, 1)
+        wanted[axis] = len(range(size)[call.whole("start") : call.whole("end") : step])
+    have = call.operands[source].shape
+    if len(have) != len(wanted):
+        raise refuse("rank", *all_marks(call, source), rank=len(wanted), at=source)
+    ties = []
+    for dim, (a, b) in enumerate(zip(have, wanted, strict=True)):
+        if differ(a, b):
+            found = mark(call, At(source, dim), b)
+            raise refuse("index", found, wanted=b, found=a, source=source)
+        ties += [(At(0, places[dim]), At(source, dim))] if places[dim] != axis else []
+    dims = tuple(moved(d) if n == axis else d for n, d in enumerate(kept(call)))
+    return Bound(call, (dims,), tuple(ties))
+
+
+operation(
+    "select_scatter slice_scatter",
+    bind=_rewritten,
+    words=lambda step: Told("Shape kept: a copy with one part written anew"),
+    report=_select_report,
+)
+
 # --- an index tensor for one dimension ------------------------------------------------------------
 
 
@@ -125,7 +170,11 @@ def _index_of(call: Call, name: str, dtypes: Sequence[str]) -> tuple[int, Operan
 def _row_of(call: Call) -> tuple[int, int, Size]:
     """The dimension and the one row of positions of index_select and its kin, and how many."""
     axis = axis_in(call, call.whole("dim"))
-    dtypes = ("int64", "int32") if call.op in ("index_select", "index_add") else ("int64",)
+    dtypes = (
+        ("int64", "int32")
+        if call.op in ("index_select", "index_add", "index_reduce")
+        else ("int64",)
+    )
     at, index = _index_of(call, "index", dtypes)
     if index.rank > 1:
         raise refuse("rank", *all_marks(call, at), rank=1, dim=call.whole("dim"), at=at)
@@ -265,7 +314,10 @@ def _written_words(step: Spoken) -> Told:
 
 
 operation(
-    "index_add index_copy index_fill", bind=_index_write, words=_written_words, report=_row_report
+    "index_add index_copy index_fill index_reduce",
+    bind=_index_write,
+    words=_written_words,
+    report=_row_report,
 )
 
 # --- an index for each place of the result --------------------------------------------------------

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tracer.ops.algebra import differ, known
+from tracer.ops.algebra import differ, known, product
 from tracer.ops.axes import axis_in
 from tracer.ops.bound import (
     JOINED,
@@ -21,6 +22,7 @@ from tracer.ops.bound import (
     new,
     refuse,
     same,
+    too_small,
 )
 from tracer.ops.call import At, Call, Size, need
 from tracer.ops.names import shape_text
@@ -320,6 +322,44 @@ operation(
     words=_joined_words,
     report=_joined_report,
 )
+
+# --- every choice of one from each ----------------------------------------------------------------
+
+
+def _choices(call: Call) -> Bound:
+    """`cartesian_prod`: a row for every choice of one entry of each vector."""
+    vectors = call.tensors("tensors")
+    need(bool(vectors))
+    for index in vectors:
+        if call.operands[index].rank != 1:
+            raise refuse("rank", *all_marks(call, index), rank=1, ranks=(1,), at=index)
+    if len(vectors) == 1:
+        return Bound(call, ((same(call, At(vectors[0], 0)),),))
+    rows = product(call.operands[index].shape[0] for index in vectors)
+    return Bound(call, ((new(rows, sources=[At(i, 0) for i in vectors]), new(len(vectors))),))
+
+
+def _combinations(call: Call) -> Bound:
+    """A row for every choice of `r` entries of one vector."""
+    if call.first.rank != 1:
+        raise refuse("rank", *all_marks(call, 0), rank=1, ranks=(1,), at=0)
+    size, r = call.first.shape[0], call.size("r")
+    need(known(size) and known(r))
+    if r < 0:
+        raise too_small("r", r, 0)
+    if r == 0:
+        return Bound(call, ((new(0),),))
+    again = call.flag("with_replacement")
+    rows = math.comb(size + r - 1 if again and size else size, r)
+    return Bound(call, ((new(rows, sources=[At(0, 0)]), new(r)),))
+
+
+def _choices_words(step: Spoken) -> Told:
+    return Told(f"{many(step.out[0], 'row')}: every choice of entries, once")
+
+
+operation("cartesian_prod", bind=_choices, words=_choices_words)
+operation("combinations", bind=_combinations, words=_choices_words)
 
 # --- side by side ---------------------------------------------------------------------------------
 

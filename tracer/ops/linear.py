@@ -342,6 +342,21 @@ operation(
 )
 
 
+def _pdist(call: Call) -> Bound:
+    rank = call.first.rank
+    if rank != 2:
+        raise refuse("rank", *all_marks(call, 0), rank=2, ranks=(2,), at=0)
+    rows = call.first.shape[0]
+    return Bound(call, ((new(rows * (rows - 1) // 2, sources=[At(0, 0)]),),))
+
+
+operation(
+    "pdist",
+    bind=_pdist,
+    words=lambda step: Told(f"{step.arrow}: the distance of every two different rows, once"),
+)
+
+
 # --- pairs of vectors ----------------------------------------------------------------------------
 
 

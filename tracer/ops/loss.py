@@ -18,13 +18,13 @@ from tracer.ops.steps import layers
 _FLOATS = ("float32", "float64", "float16", "bfloat16")
 
 
-def _left(call: Call, dims: Dims) -> tuple[Dims]:
+def left(call: Call, dims: Dims) -> tuple[Dims]:
     """One number, or one for each of `dims` where they are not to be put together."""
     apart = call.get("reduction", default="mean") in ("none", 0)
     return (dims if apart or call.get("reduce") is False else (),)
 
 
-def _two(call: Call) -> tuple[int, int]:
+def scores_and_target(call: Call) -> tuple[int, int]:
     x, target = call.tensor("input"), call.tensor("target")
     if x is None or target is None:
         raise Unclear
@@ -57,14 +57,14 @@ def _words(step: Spoken) -> Told:
 
 
 def _compared(call: Call) -> Bound:
-    x, target = _two(call)
+    x, target = scores_and_target(call)
     need(call.tensor("weight") is None)
     dims, ties = broadcast(call, (x, target))
     grown = tuple(dim.size for dim in dims)
     if call.op == "soft_margin_loss" and grown != call.operands[x].shape:
         # It writes into a tensor of the input's shape.
         raise refuse("broadcast", in_place=True, target=x, other=target, grown=grown)
-    return Bound(call, _left(call, dims), ties)
+    return Bound(call, left(call, dims), ties)
 
 
 operation(
@@ -86,7 +86,7 @@ def _ranked(call: Call) -> Bound:
         rank = call.operands[three[0]].rank
         raise refuse("rank", *all_marks(call, odd), rank=rank, ranks=(rank,), at=odd)
     dims, ties = broadcast(call, three)
-    return Bound(call, _left(call, dims), ties)
+    return Bound(call, left(call, dims), ties)
 
 
 def _triple(call: Call) -> Bound:
@@ -102,7 +102,7 @@ def _triple(call: Call) -> Bound:
     dims, ties = broadcast(replace(call, operands=cut), three)
     along = At(three[0], rank - 1)
     ties += tuple((along, At(each, rank - 1)) for each in three[1:] if rank)
-    return Bound(call, _left(call, dims), ties)
+    return Bound(call, left(call, dims), ties)
 
 
 def _three(call: Call, *names: str) -> tuple[int, int, int]:
@@ -120,7 +120,7 @@ layers(margin_ranking_loss="MarginRankingLoss", triplet_margin_loss="TripletMarg
 
 
 def _yes_or_no(call: Call) -> Bound:
-    x, target = _two(call)
+    x, target = scores_and_target(call)
     first, second = call.operands[x], call.operands[target]
     alike = first.rank == second.rank
     odd = [d for d in range(first.rank) if alike and differ(first.shape[d], second.shape[d])]
@@ -150,7 +150,7 @@ def _yes_or_no(call: Call) -> Bound:
         if more is not None:
             broadcast(call, (target, more))
     ties = tuple((At(x, dim), At(target, dim)) for dim in range(first.rank))
-    return Bound(call, _left(call, kept(call, x)), ties)
+    return Bound(call, left(call, kept(call, x)), ties)
 
 
 def _layout(x: Shape, target: Shape) -> str:
@@ -172,7 +172,7 @@ def _extra(x: Shape, target: Shape) -> int | None:
 
 def _yes_or_no_report(refusal: Refusal) -> Report | None:
     kind, facts = refusal.violation.kind, refusal.facts
-    x, target = _two(refusal.call)
+    x, target = scores_and_target(refusal.call)
     values: dict[str, Any] = {
         "op": refusal.call.op,
         "x": refusal.name(x, said("the input")),
@@ -255,7 +255,7 @@ operation(
 
 
 def _classes(call: Call) -> Bound:
-    x, target = _two(call)
+    x, target = scores_and_target(call)
     scores, classes_of = call.operands[x], call.operands[target]
     if scores.dtype not in _FLOATS:
         raise refuse("dtype", found_dtype=scores.dtype, wanted_dtype="float32", operand=TensorAt(x))
@@ -284,7 +284,7 @@ def _classes(call: Call) -> Bound:
     ties = tuple((dim.sources[0], dim.sources[1]) for dim in dims)
     if likely:
         ties += ((At(x, at), At(target, at)),)
-    return Bound(call, _left(call, dims), ties)
+    return Bound(call, left(call, dims), ties)
 
 
 def _check_target(call: Call, x: int, target: int, others: list[int]) -> None:
@@ -356,7 +356,7 @@ def _check_weight(call: Call, classes: At, any_shape: bool) -> None:
 
 def _classes_report(refusal: Refusal) -> Report | None:
     facts, call = refusal.facts, refusal.call
-    x, target = _two(call)
+    x, target = scores_and_target(call)
     at = 1 if call.operands[x].rank > 1 else 0
     values: dict[str, Any] = {
         "op": "nll_loss" if "nll" in call.op else "cross_entropy",
@@ -405,7 +405,7 @@ def _no_scores_report(refusal: Refusal, values: dict[str, Any]) -> Report:
 
 
 def _target_dtype_report(refusal: Refusal, values: dict[str, Any]) -> Report:
-    if refusal.call.operands[_two(refusal.call)[1]].dtype not in _FLOATS:
+    if refusal.call.operands[scores_and_target(refusal.call)[1]].dtype not in _FLOATS:
         return Report(
             said("{op} needs class numbers of int64: {y} is {dtype}.", **values),
             (said("{y} names the right class of each sample, counted from 0.", **values),),
@@ -429,7 +429,7 @@ def _target_dtype_report(refusal: Refusal, values: dict[str, Any]) -> Report:
 def _target_report(refusal: Refusal, values: dict[str, Any]) -> Report:
     facts = refusal.facts
     wanted, have = facts["wanted"], facts["found"]
-    scores = refusal.call.operands[_two(refusal.call)[0]].shape
+    scores = refusal.call.operands[scores_and_target(refusal.call)[0]].shape
     values |= {"wanted": ShapeOf(wanted), "last": scores[-1]}
     reason = [
         said(

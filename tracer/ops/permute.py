@@ -9,12 +9,13 @@ from tracer.ops.bound import (
     RESIZED,
     Bound,
     Dim,
+    Dims,
     all_marks,
     kept,
     moved,
     refuse,
 )
-from tracer.ops.call import At, Call, Unclear, need
+from tracer.ops.call import At, Call, Size, Unclear, need
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
 from tracer.ops.say import Spoken, Told, by_text, capital, dims_text, many
 from tracer.ops.spec import operation
@@ -247,10 +248,19 @@ operation("rot90", bind=_rot90, words=_rot90_words, report=_rot90_report)
 
 
 def _diagonal(call: Call) -> Bound:
-    shape = call.first.shape
     offset = call.whole("offset", default=0)
     first = axis_in(call, call.whole("dim1", default=0))
     second = axis_in(call, call.whole("dim2", default=1))
+    return Bound(call, (diagonal_of(call, offset, first, second),))
+
+
+def diagonal_of(call: Call, offset: Size | None, first: int, second: int) -> Dims:
+    """The other dimensions, and behind them the diagonal of two.
+
+    Raises:
+        Refused: kind `axis`, they are one.
+    """
+    shape = call.first.shape
     if first == second:
         raise refuse("axis", *all_marks(call, 0), twice=first, at=0)
     need(known(offset))
@@ -263,7 +273,7 @@ def _diagonal(call: Call) -> Bound:
     length = max(length, 0) if known(length) else length
     rest = [dim for axis, dim in enumerate(kept(call)) if axis not in (first, second)]
     made = Dim(length, RESIZED, tuple(At(0, axis) for axis in ends), kind="piece")
-    return Bound(call, ((*rest, made),))
+    return (*rest, made)
 
 
 def _diagonal_words(step: Spoken) -> Told:

@@ -50,7 +50,7 @@ _TWO = frozenset(["aminmax", "std_mean", "var_mean"])
 _LAST = frozenset(["mode", "kthvalue"])
 
 
-def _reduce(call: Call) -> Bound:
+def along(call: Call) -> Bound:
     """Along `dim` (all where it is missing), which goes away or, with `keepdim`, shrinks to 1.
 
     Raises:
@@ -94,7 +94,7 @@ def _of_something(call: Call, axes: Sequence[int] | None) -> None:
         raise refuse("other", *(mark(call, At(0, axis)) for axis in empty), empty=empty[0])
 
 
-def _reduce_report(refusal: Refusal) -> Report | None:
+def along_report(refusal: Refusal) -> Report | None:
     if "empty" not in refusal.facts:
         return None
     values = {
@@ -171,9 +171,9 @@ _REDUCTIONS: dict[str, tuple[str, str]] = {
 for _names, _texts in _REDUCTIONS.items():
     operation(
         _names,
-        bind=_reduce,
+        bind=along,
         words=_reduce_words(*_texts),
-        report=_reduce_report,
+        report=along_report,
         whole=_names in _WHOLE,
     )
 
@@ -255,7 +255,7 @@ operation("topk", bind=_topk, words=_topk_words, report=_choose_report)
 
 def _kth(call: Call) -> Bound:
     _choose(call)
-    found = _reduce(call)
+    found = along(call)
     return replace(found, results=found.results[:1] * 2)
 
 

@@ -21,6 +21,7 @@ from tracer.ops.bound import (
     mark,
     new,
     other_dtype,
+    reduced,
     refuse,
     same,
     too_small,
@@ -29,6 +30,40 @@ from tracer.ops.call import At, Call, Size, Unclear, need
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
 from tracer.ops.say import Spoken, Told, capital, many, ordinal, some_shapes
 from tracer.ops.spec import operation
+
+# --- what was repeated, summed back --------------------------------------------------------------
+
+
+def _sum_to_size(call: Call) -> Bound:
+    """The reverse of a broadcast: dimensions in front go, others shrink to 1.
+
+    Raises:
+        Refused: kind `broadcast`, the input is no such shape repeated.
+    """
+    before, after = call.first.shape, call.sizes("size")
+    if after is None:
+        raise Unclear
+    ahead = len(before) - len(after)
+    if ahead < 0:
+        raise refuse("broadcast", *all_marks(call, 0), onto=after)
+    dims = []
+    for axis, size in enumerate(after, start=ahead):
+        at = At(0, axis)
+        if not differ(before[axis], size):
+            dims.append(same(call, at))
+            continue
+        if not is_one(size):
+            found = mark(call, at, size)
+            raise refuse("broadcast", found, wanted=size, found=before[axis], onto=after)
+        dims.append(reduced(at))
+    return Bound(call, (tuple(dims),))
+
+
+operation(
+    "sum_to_size",
+    bind=_sum_to_size,
+    words=lambda step: Told(f"{step.arrow}: summed over what was repeated"),
+)
 
 # --- the same elements seen again and again -------------------------------------------------------
 

@@ -20,6 +20,7 @@ from tracer.ops.bound import (
     same,
 )
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
+from tracer.ops.memory import as_dtype
 from tracer.ops.refusal import Refusal, Report, Said, ShapeOf, said
 from tracer.ops.say import Spoken, Told, by_text, capital, dims_text
 from tracer.ops.spec import operation
@@ -67,6 +68,8 @@ def _ones(
 
 def _regrouped_words(step: Spoken) -> Told:
     before, after = step.x, step.out
+    if step.call.get("dtype") is not None:
+        return Told(f"{step.arrow}: the same memory, read as numbers of another type")
     if before == after:
         return Told("Shape kept: the same values")
     found = blocks(before, after)
@@ -102,7 +105,7 @@ def _block_line(before: Shape, after: Shape, sources: list[int], targets: list[i
 
 def _view(call: Call) -> Bound:
     if call.op == "view" and call.get("dtype") is not None:
-        raise Unclear  # the same memory read as numbers of another kind
+        return as_dtype(call)
     before = call.first.shape
     other = call.tensor("other")
     asked = call.operands[other].shape if other is not None else call.sizes("size", "shape")
@@ -390,6 +393,23 @@ operation(
     report=_flatten_report,
     shares=True,
 )
+
+
+def _at_least(call: Call) -> Bound:
+    """Dimensions of 1 put around those that there are: (n,) as (1, n) and as (1, n, 1)."""
+    least, results = int(call.op[-2]), []
+    need(bool(call.operands))
+    for index in range(len(call.operands)):
+        dims = kept(call, index)
+        if least > 1 and len(dims) < 2:
+            dims = (new(1), *(dims or (new(1),)))
+        if least > 2 and len(dims) < 3:
+            dims = (*dims, new(1))
+        results.append(dims or (new(1),))
+    return Bound(call, tuple(results))
+
+
+operation("atleast_1d atleast_2d atleast_3d", bind=_at_least, words=_regrouped_words, shares=True)
 
 
 def _unflatten(call: Call) -> Bound:

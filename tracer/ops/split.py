@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from tracer.ops.algebra import ceil_div, differ, known
 from tracer.ops.axes import axis_in
 from tracer.ops.bound import (
+    ANY_MORE,
     PIECE,
     Bound,
     Dim,
+    all_marks,
     kept,
     mark,
     refuse,
@@ -48,9 +50,15 @@ def _stretches(call: Call, axis: int, stretches: Sequence[tuple[Size, Size]]) ->
 
 
 def _divided_axis(call: Call) -> int:
-    if not call.first.shape:
-        raise refuse("rank", rank=1, at=0)
+    least, rank = _LEAST.get(call.op, 1), call.first.rank
+    if rank < least:
+        raise refuse("rank", *all_marks(call, 0), rank=least, ranks=(least, ANY_MORE), at=0)
+    if call.op in _LEAST:
+        return {"hsplit": min(rank - 1, 1), "vsplit": 0, "dsplit": 2}[call.op]
     return axis_in(call, call.whole("dim", default=0))
+
+
+_LEAST = {"hsplit": 1, "vsplit": 2, "dsplit": 3}
 
 
 def _split(call: Call) -> Bound:
@@ -94,7 +102,19 @@ def _chunk(call: Call) -> Bound:
 
 
 def _tensor_split(call: Call) -> Bound:
+    return _at_places(call, _divided_axis(call))
+
+
+def _h_v_d_split(call: Call) -> Bound:
+    """Along a dimension that the name says, in equal parts where they are counted."""
     axis = _divided_axis(call)
+    parts, size = call.get("sections"), call.first.shape[axis]
+    if known(parts) and known(size) and parts > 0 and size % parts:
+        raise refuse("divide", mark(call, At(0, axis)), parts=parts, size=size, dim=axis)
+    return _at_places(call, axis)
+
+
+def _at_places(call: Call, axis: int) -> Bound:
     size = call.first.shape[axis]
     asked = call.get("sections", "indices", "tensor_indices_or_sections", "indices_or_sections")
     need(known(size))
@@ -112,7 +132,7 @@ def _tensor_split(call: Call) -> Bound:
 
 
 def _divided_words(step: Spoken) -> Told:
-    axis = axis_in(step.call, step.call.whole("dim", default=0))
+    axis = _divided_axis(step.call)
     sizes = [out[axis] for out in step.outs]
     if len(sizes) == 1:
         return Told("Shape kept: one piece, nothing to split")
@@ -129,7 +149,7 @@ def _divided_words(step: Spoken) -> Told:
 
 def _divided_report(refusal: Refusal) -> Report | None:
     kind, x = refusal.violation.kind, refusal.name(0)
-    if kind == "rank":
+    if kind == "rank" and refusal.call.op not in _LEAST:
         return Report(
             said("{op} needs at least 1 dimension: {x} has none.", op=refusal.call.op, x=x),
             (said("{x} is a single number and has no parts.", x=x),),
@@ -168,6 +188,7 @@ for _names, _bind in (
     ("split split_with_sizes unsafe_split unsafe_split_with_sizes", _split),
     ("chunk unsafe_chunk", _chunk),
     ("tensor_split", _tensor_split),
+    ("hsplit vsplit dsplit", _h_v_d_split),
 ):
     operation(_names, bind=_bind, words=_divided_words, report=_divided_report, shares=True)
 

@@ -9,6 +9,7 @@ from tracer.ops import (  # noqa: F401 - each enters its operations
     convolution,
     create,
     ctc_loss,
+    diagonal,
     einsum,
     elementwise,
     embedding,
@@ -18,7 +19,9 @@ from tracer.ops import (  # noqa: F401 - each enters its operations
     join,
     linear,
     loss,
+    margin,
     matrices,
+    memory,
     norm,
     patches,
     permute,
@@ -29,8 +32,10 @@ from tracer.ops import (  # noqa: F401 - each enters its operations
     repeat,
     reshape,
     resize,
+    search,
     spectral,
     split,
+    statistics,
 )
 from tracer.ops.bound import Bound, Violation
 from tracer.ops.call import Call, Operand

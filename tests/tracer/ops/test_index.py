@@ -160,7 +160,24 @@ def index_write(draw: Draw) -> Sample:
     source = tensor(draw, sizes)
     if draw.random() < 0.03:
         source = source.float()
-    return draw.choice((Tensor.index_add, Tensor.index_copy)), x, dim, found, source
+    function = draw.choice((Tensor.index_add, Tensor.index_copy, Tensor.index_reduce))
+    more = ("mean",) if function is Tensor.index_reduce else ()
+    return function, x, dim, found, source, *more
+
+
+def rewritten(draw: Draw) -> Sample:
+    x = tensor(draw, shape(draw, least=1), 0)
+    dim = axis(draw, x.dim())
+    sizes, there = list(x.shape), -x.dim() <= dim < x.dim()
+    if draw.random() < 0.5:
+        if there:
+            del sizes[dim]
+        index = draw.randint(-4, 3)
+        return torch.select_scatter, x, tensor(draw, sizes), dim, index
+    start, end, step = draw.randint(-3, 3), draw.randint(-3, 6), draw.randint(1, 2)
+    if there:
+        sizes[dim] = len(range(x.shape[dim])[start:end:step])
+    return torch.slice_scatter, x, tensor(draw, sizes), dim, start, end, step
 
 
 # --- an index for each place ---------------------------------------------------------------------
@@ -242,7 +259,8 @@ SAMPLES: dict[str, Callable[[Draw], Sample]] = {
     "narrow": narrow,
     "select": select,
     "index_select": index_select,
-    "index_add index_copy index_fill": index_write,
+    "index_add index_copy index_fill index_reduce": index_write,
+    "select_scatter slice_scatter": rewritten,
     "index_put": index_put,
     "gather": gather,
     "take_along_dim": take_along_dim,

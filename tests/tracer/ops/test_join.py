@@ -151,7 +151,39 @@ def meshgrid(draw: Draw) -> Sample:
     return torch.meshgrid, *found, {"indexing": draw.choice(("ij", "xy"))}
 
 
+def along_a_name(draw: Draw) -> Sample:
+    least = draw.choice((1, 2, 3))
+    name = {1: "hsplit", 2: "vsplit", 3: "dsplit"}[least]
+    x = tensor(draw, shape(draw, least=least if draw.random() < 0.9 else 0))
+    asked: Any = draw.randint(0 if draw.random() < 0.1 else 1, 3)
+    if draw.random() < 0.4:
+        asked = tuple(sorted(draw.randint(-2, 6) for _ in range(draw.randint(0, 3))))
+    return getattr(draw.choice((torch, Tensor)), name), x, asked
+
+
+def choices(draw: Draw) -> Sample:
+    if draw.random() < 0.5:
+        rank = 1 if draw.random() < 0.9 else 2
+        parts = (tensor(draw, shape(draw, least=rank, most=rank)) for _ in range(3))
+        return torch.cartesian_prod, *list(parts)[: draw.randint(1, 3)]
+    x = tensor(draw, shape(draw, least=1, most=1 if draw.random() < 0.9 else 2))
+    r, again = draw.randint(-1 if draw.random() < 0.1 else 0, 4), draw.random() < 0.5
+    return torch.combinations, x, {"r": r, "with_replacement": again}
+
+
+def sum_to_size(draw: Draw) -> Sample:
+    x = tensor(draw, shape(draw))
+    sizes = [1 if draw.random() < 0.4 else size for size in x.shape]
+    sizes = sizes[draw.randint(0, len(sizes)) :] if draw.random() < 0.5 else sizes
+    if draw.random() < 0.1:
+        sizes = [7, *sizes]
+    return Tensor.sum_to_size, x, tuple(sizes)
+
+
 SAMPLES: dict[str, Callable[[Draw], Sample]] = {
+    "hsplit vsplit dsplit": along_a_name,
+    "cartesian_prod combinations": choices,
+    "sum_to_size": sum_to_size,
     "cat concat concatenate": cat,
     "hstack vstack row_stack dstack column_stack": stacked,
     "stack": stack,
@@ -199,9 +231,10 @@ def test_flow(names: str) -> None:
             continue
         if names != "unbind":  # in another order its results are exchanged
             permuted += check_permuted(function, *args, **kwargs)
-        if names not in OTHER_PIECES and not needs_values(args):
+        # Combinations have no meta kernel.
+        if names not in OTHER_PIECES and not needs_values(args) and function != torch.combinations:
             resized += check_resized(function, *args, **kwargs)
-    assert permuted > 0 or names == "unbind"
+    assert permuted > 0 or names in ("unbind", "cartesian_prod combinations")
     assert resized > 0 or names in OTHER_PIECES
 
 
@@ -217,6 +250,7 @@ OTHER_PIECES = (
     "unsafe_split unsafe_split_with_sizes",
     "tensor_split",
     "unbind",
+    "hsplit vsplit dsplit",
 )
 
 

@@ -65,7 +65,12 @@ def vecdot(draw: Draw) -> tuple[Any, ...]:
     return torch.linalg.vecdot, draw.tensor(*shape), draw.tensor(*draw.stretched(shape)), dim
 
 
+def pdist(draw: Draw) -> tuple[Any, ...]:
+    return F.pdist, draw.tensor(draw.size(), draw.size())
+
+
 SAMPLES: dict[str, Sample] = {
+    "pdist": pdist,
     "linear": linear,
     "bilinear": bilinear,
     "cdist": cdist,
@@ -132,5 +137,5 @@ def test_flows(name: str) -> None:
         if not isinstance(function, nn.Module):
             permuted += check_permuted(function, *args, tolerance=1e-6, **kwargs)
             resized += check_resized(function, *args, **kwargs)
-    assert permuted >= (6 if name != "kron" else 0)
+    assert permuted >= (0 if name in ("kron", "pdist") else 6)
     assert resized >= 6

@@ -189,7 +189,13 @@ def diagonal(draw: Draw) -> Sample:
     return torch.diagonal, x, draw.randint(-3, 3), axis(draw, x.dim()), axis(draw, x.dim())
 
 
+def at_least(draw: Draw) -> Sample:
+    function = draw.choice((torch.atleast_1d, torch.atleast_2d, torch.atleast_3d))
+    return function, *(tensor(draw) for _ in range(draw.randint(1, 3)))
+
+
 SAMPLES: dict[str, Callable[[Draw], Sample]] = {
+    "atleast_1d atleast_2d atleast_3d": at_least,
     "view reshape": view,
     "view_as reshape_as": view_as,
     "flatten ravel": flatten,
