@@ -1,6 +1,7 @@
 """What a trace costs beside the plain forward.
 
-    python benchmarks/trace_cost.py [--repeat 15] [--clock cpu] [--profile CASE] [NAME ...]
+    python -m benchmarks.trace_cost [NAME ...] [--repeat 15] [--clock cpu] [--json FILE]
+                                    [--profile CASE]
 
 The cases are blocks as people trace them (CBAM, a non-local block, an encoder layer), a CBAM so
 small that nothing but the tracing is measured, and every lesson at its first preset; NAME keeps to
@@ -22,13 +23,14 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import json
 import pstats
 import random
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -121,34 +123,59 @@ def measured(
     return {name: (statistics.median(each), min(each)) for name, each in times.items()}
 
 
+@dataclass(frozen=True)
+class Row:
+    """One case: median and minimum of the plain forward in milliseconds, and for each kind of trace
+    the ratios of its median and of its minimum to these."""
+
+    case: str
+    steps: int
+    plain: tuple[float, float]
+    ratios: dict[str, tuple[float, float]]
+
+    def __str__(self) -> str:
+        ratios = "".join(f"{median:7.2f}× {least:6.2f}×" for median, least in self.ratios.values())
+        median, least = self.plain
+        return f"{self.case:24} {self.steps:5} {median:7.2f} {least:6.2f} ms  {ratios}"
+
+
+def row(name: str, case: Case, repeat: int, clock: Callable[[], float]) -> Row:
+    runs: dict[str, Callable[[], object]] = {
+        "plain": partial(case.model, *case.args, **case.kwargs),
+    }
+    for kind, how in KINDS.items():
+        runs[kind] = partial(trace, case.model, *case.args, **how, **case.kwargs)
+    torch.backends.mha.set_fastpath_enabled(case.fused)
+    with torch.no_grad():
+        steps = len(trace(case.model, *case.args, values=False, **case.kwargs).steps)
+        found = measured(runs, repeat, clock)
+    median, least = plain = found.pop("plain")
+    return Row(name, steps, plain, {k: (m / median, low / least) for k, (m, low) in found.items()})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--repeat", type=int, default=15)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there as well")
     parser.add_argument("--profile", metavar="CASE", help="profile shapes-only traces of one case")
     options = parser.parse_args()
     torch.set_num_threads(1)
     clock = time.perf_counter if options.clock == "wall" else time.thread_time
-    chosen = {name: build for name, build in cases() if not options.names or name in options.names}
     if options.profile:
         profile(dict(cases())[options.profile](), options.repeat)
         return
     print(f"{'case':24} {'steps':>5} {'plain':>17}  " + "".join(f"{k:>16}" for k in KINDS))
-    for name, build in chosen.items():
-        case = build()
-        runs: dict[str, Callable[[], object]] = {
-            "plain": partial(case.model, *case.args, **case.kwargs),
-        }
-        for kind, how in KINDS.items():
-            runs[kind] = partial(trace, case.model, *case.args, **how, **case.kwargs)
-        torch.backends.mha.set_fastpath_enabled(case.fused)
-        with torch.no_grad():
-            steps = len(trace(case.model, *case.args, values=False, **case.kwargs).steps)
-            found = measured(runs, options.repeat, clock)
-        median, least = found.pop("plain")
-        row = "".join(f"{m / median:7.2f}× {low / least:6.2f}×" for m, low in found.values())
-        print(f"{name:24} {steps:5} {median:7.2f} {least:6.2f} ms  {row}", flush=True)
+    rows = []
+    for name, build in cases():
+        if not options.names or name in options.names:
+            rows.append(row(name, build(), options.repeat, clock))
+            print(rows[-1], flush=True)
+    if options.json:
+        how = {"clock": options.clock, "repeat": options.repeat, "torch": torch.__version__}
+        found = {"threads": 1, **how, "rows": [asdict(each) for each in rows]}
+        options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 def profile(case: Case, repeat: int) -> None:
