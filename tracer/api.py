@@ -111,7 +111,7 @@ def _warned(found: Trace, model: nn.Module, args: tuple[Any, ...], kwargs: dict[
         return record(copied, args, kwargs, restore=False, device=meta).trace
 
     warnings = suspicions.warnings(found, model, args, kwargs, again)
-    return dataclasses.replace(found, warnings=warnings)
+    return dataclasses.replace(found, warnings=warnings) if warnings else found
 
 
 def compute(note_id: int, model: nn.Module, *args: Any, **kwargs: Any) -> Tensor:

@@ -6,6 +6,8 @@ import copy
 import gc
 import random
 import re
+import subprocess
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -395,6 +397,16 @@ def test_nothing_is_kept_alive() -> None:
     gc.collect()
     assert [ref() for ref in alive] == [None] * 3
     assert len(found.steps) > 10
+
+
+def test_random_numbers_that_nobody_loaded_are_not_loaded() -> None:
+    """They have no state to be kept, and loading them would take as long as many traces."""
+    code = (
+        "import sys, torch, tracer\n"
+        "tracer.trace(torch.nn.ReLU(), torch.zeros(2), values=False)\n"
+        "sys.exit('numpy.random' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_a_failed_run_is_not_kept_alive() -> None:

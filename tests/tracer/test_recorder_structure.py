@@ -9,7 +9,7 @@ import itertools
 import linecache
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import FrozenInstanceError, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -1175,3 +1175,18 @@ def test_a_trace_that_is_dropped_is_gone_at_once() -> None:
         assert note() is None
     finally:
         gc.enable()
+
+
+def test_what_is_recorded_has_every_field_of_its_kind() -> None:
+    def parts(steps: tuple[Step, ...]) -> Iterator[Any]:
+        for step in steps:
+            yield from (step, *step.inputs, *step.outputs, *parts(step.children))
+
+    found = trace(nn.TransformerEncoderLayer(8, 2, batch_first=True).eval(), torch.ones(1, 3, 8))
+    everything = [*parts(found.steps), *found.calls, *found.inputs, *found.outputs]
+    assert any(step.children for step in found.steps)
+    for each in everything:
+        assert list(vars(each)) == [field.name for field in fields(each)]
+        assert each == replace(each)
+        with pytest.raises(FrozenInstanceError):
+            each.name = "another"

@@ -83,13 +83,13 @@ class _Run:
         """The notes that depend on what the module was given."""
         found = {note.id for note in self.trace.inputs}
         for step in self.trace.steps:
-            if any(note.id in found for note in step.inputs):
-                found.update(note.id for note in step.outputs)
+            if not found.isdisjoint([note.id for note in step.inputs]):
+                found.update([note.id for note in step.outputs])
         return found
 
 
 def _data(step: Step) -> tuple[TensorNote, ...]:
-    return tuple(note for note in step.inputs if note.kind not in ("parameter", "buffer"))
+    return tuple([note for note in step.inputs if note.kind not in ("parameter", "buffer")])
 
 
 def _shown(note: TensorNote) -> str:

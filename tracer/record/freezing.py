@@ -102,7 +102,6 @@ class _Freezing:
             inputs=self.notes(draft.inputs),
             outputs=self.notes(draft.outputs),
             arguments=draft.text.arguments,
-            bound=draft.bound,
             # A name may stand for a tensor at a moment that no step saw.
             names=tuple([(text, n.id) for text, n in draft.names.items() if n.id in self.seen]),
             children=self.steps(draft.children),
@@ -110,6 +109,7 @@ class _Freezing:
             writes=draft.writes,
             seconds=draft.seconds,
             error=error_text(draft.raised) if draft.raised is not None else None,
+            bound=draft.bound,
         )
 
     def call(self, index: int, draft: Draft) -> document.Call:

@@ -494,17 +494,13 @@ class Recorder(TensorNotes, TorchFunctionMode):
             if frame is self._boundary or file.startswith((TORCH, HERE)):
                 break
             site = self._site(frame)
+        values = tensors_in(result) if site.each else [result]
         for pattern in site.patterns:
-            pairs = (
-                [pair for tensor in tensors_in(result) for pair in named_by(pattern, tensor)]
-                if site.each
-                else list(named_by(pattern, result))
-            )
-            for name, tensor in pairs:
+            for name, tensor in [pair for each in values for pair in named_by(pattern, each)]:
                 noted = self.known(tensor)
                 if noted is not None and (not noted.name or (noted.inner and not inner)):
                     noted.name, noted.inner = name, inner
-        if draft.targets and site is draft.site:
+        if site.asks and draft.targets and site is draft.site:
             named = {
                 name: tensor
                 for pattern in site.patterns
