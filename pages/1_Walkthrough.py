@@ -6,13 +6,15 @@ from modules import lesson
 from ui import language, player
 from ui.controls import current_view, sidebar
 from ui.details import details
-from ui.frame import frame
+from ui.frame import frame, read
 from ui.language import say
 from ui.view import to_query
 from ui.work import shown
 
-arrived = frame("Walkthrough", "walkthrough")
-view = sidebar(current_view(arrived))
+arrived = frame("Walkthrough", "walkthrough", reads=True)
+view = current_view(arrived)
+read("walkthrough")
+sidebar(view)
 chosen = lesson(view.lesson)
 
 with st.container(key="title", horizontal=True, vertical_alignment="bottom", gap="small"):

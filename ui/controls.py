@@ -49,16 +49,16 @@ def current_view(arrived: bool) -> View:
     """The view on screen. The address decides when the reader arrives with one; after that what
     was chosen, also when coming back from another page."""
     query = {name: st.query_params[name] for name in st.query_params}
-    known = st.session_state.get("view")
-    if arrived and ("lesson" in query or known is None):
-        view, complaints = from_query(query)
-        st.session_state["view"] = view
-        st.session_state["complaints"] = complaints
-        return view
-    return known or default_view(LESSONS[0].key)
+    known: View | None = st.session_state.get("view")
+    if known is not None and not (arrived and "lesson" in query):
+        return known
+    view, complaints = from_query(query)
+    st.session_state["view"] = view
+    st.session_state["complaints"] = complaints
+    return view
 
 
-def sidebar(view: View) -> View:
+def sidebar(view: View) -> None:
     """Draw the controls for `view`; what is changed there is the view of the next run."""
     chosen = lesson(view.lesson)
     with st.sidebar:
@@ -96,7 +96,6 @@ def sidebar(view: View) -> View:
         )
         help = say("Another seed draws another input.")
         _number(say("Seed"), "seed", view.seed, 0, MAX_SEED, help)
-    return view
 
 
 def _violations(view: View, solution: Solution) -> None:

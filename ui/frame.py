@@ -9,27 +9,38 @@ from pathlib import Path
 import streamlit as st
 
 from tracer.views import colours
-from ui import language, push, reload
+from ui import language, lost, push, reload
 from ui.language import say
 
 _HERE = Path(__file__).parent
 _frozen = False
 
+PAGES = (
+    ("walkthrough", "pages/1_Walkthrough.py", "Walkthrough"),
+    ("open", "pages/2_Open_a_trace.py", "Open_a_trace"),
+    ("debug", "pages/3_Debug.py", "Debug"),
+)
+"""The pages beside home: their names here, their files, and the ends of their addresses."""
 
-def frame(title: str, page: str) -> bool:
+
+def frame(title: str, page: str, reads: bool = False) -> bool:
     """Set up the page: its title, its look and the way to the others. Returns whether the reader
     has just arrived here, be it by the browser's back or forward button: the address is to be read
-    then, and at no other time."""
+    then, and at no other time.  A page that `reads` more of it than the language says when it has
+    (`read`)."""
     _freeze()
     push.nothing()
-    arrived = st.session_state.get("page") != page
-    st.session_state["page"] = page
     context = st.runtime.scriptrunner.get_script_run_ctx()
     went_back = context is not None and context.is_history_navigation
-    if arrived or went_back:
+    if went_back:
+        read("")
+    arrived = st.session_state.get("page") != page
+    if arrived:
         count, _ = st.session_state.get("read", (0, ""))
         st.session_state["read"] = (count + 1, "" if context is None else context.query_string)
         language.read_link(went_back)
+        if not reads:
+            read(page)
     st.set_page_config(
         page_title=f"{say(title)} · Shapewalk",
         page_icon=(_HERE / "icon.svg").read_text(encoding="utf-8"),
@@ -39,19 +50,36 @@ def frame(title: str, page: str) -> bool:
             "About": say("Shapewalk: walk through the shapes of a real PyTorch forward pass.")
         },
     )
+    # Here a run that has lost its browser has ended.
+    if lost.make_good():
+        _where_the_address_says(page)
     st.html(f"<style>{_style()}</style>")
     with st.sidebar, st.container(key="ways", gap="xxsmall"):
-        for page, label, icon in (
-            ("app.py", "Shapewalk", "grid_view"),
+        st.page_link("app.py", label="Shapewalk", icon=":material/grid_view:")
+        for file, label, icon in (
             ("pages/1_Walkthrough.py", say("Walkthrough"), "directions_walk"),
             ("pages/2_Open_a_trace.py", say("Open a trace"), "file_open"),
             ("pages/3_Debug.py", say("Debug"), "troubleshoot"),
         ):
-            icon = f":material/{icon}:"
-            st.page_link(page, label=label, icon=icon)
+            st.page_link(file, label=label, icon=f":material/{icon}:")
         language.switch()
         reload.button()
-    return arrived or went_back
+    return arrived
+
+
+def _where_the_address_says(page: str) -> None:
+    context = st.runtime.scriptrunner.get_script_run_ctx()
+    info = None if context is None else context.context_info
+    path = "" if info is None else info.url.rstrip("/").rpartition("/")[2]
+    for name, file, url in PAGES:
+        if name != page and url == path:
+            st.switch_page(file, query_params=st.query_params.to_dict())
+
+
+def read(page: str) -> None:
+    """The page has taken from the address what it says.  A run that ends before this, because the
+    connection broke, leaves it to the next one."""
+    st.session_state["page"] = page
 
 
 @cache

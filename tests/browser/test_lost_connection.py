@@ -1,0 +1,64 @@
+"""The first websocket breaks after so many messages: what is on screen then is what was asked for,
+the title, the controls, the player and the address alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.dropping import dropping
+from tests.effort import TIMES
+
+Open = Callable[..., Page]
+
+# Early, among the controls, at the player and behind it; with more effort after every message.
+AFTER = range(3, 41) if TIMES > 1 else (3, 5, 9, 16, 21, 34)
+EARLY = range(1, 15) if TIMES > 1 else (1, 2, 5, 9)
+"""The shortest page is made of 15 messages."""
+
+
+def numbers(page: Page) -> Locator:
+    return page.get_by_test_id("stNumberInput").locator("input")
+
+
+@pytest.mark.parametrize("after", AFTER)
+def test_a_lesson_with_its_own_settings(open_page: Open, app: str, after: int) -> None:
+    page = open_page()
+    with dropping(app, after) as address:
+        page.goto(f"{address}/Walkthrough?lesson=non-local&seed=5&training=true&H=12&lang=zh")
+        expect(page.locator(".shapewalk")).to_be_visible()
+        expect(page.locator("h1")).to_have_text("非局部模块")
+        expect(numbers(page)).to_have_count(5)
+        for number, value in enumerate(("6", "3", "12", "10", "5")):
+            expect(numbers(page).nth(number)).to_have_value(value)
+        for choice in ("中文", "train"):
+            expect(page.get_by_role("radio", name=choice, exact=True)).to_be_checked()
+        expect(page.locator(".shapewalk")).to_contain_text("(6, 3, 12, 10)")
+        page.wait_for_function("() => location.search.includes('step=')")
+        asked = page.evaluate("Object.fromEntries(new URLSearchParams(location.search))")
+        assert page.evaluate("location.pathname") == "/Walkthrough"
+        wanted = {"lesson": "non-local", "seed": "5", "training": "true", "H": "12", "lang": "zh"}
+        assert {name: asked.get(name) for name in wanted} == wanted
+        expect(page.get_by_test_id("stAlert")).to_have_count(0)
+        page.goto("about:blank")
+
+
+@pytest.mark.parametrize("after", EARLY)
+@pytest.mark.parametrize("path", ["/", "/Open_a_trace", "/Debug"])
+def test_the_other_pages(open_page: Open, app: str, path: str, after: int) -> None:
+    page = open_page()
+    with dropping(app, after) as address:
+        page.goto(address + path)
+        headings = {"/": "Shapewalk", path: path.strip("/").replace("_", " ") or "Shapewalk"}
+        if after > 2:
+            expect(page.locator("h1")).to_have_text(headings[path])
+        # The browser hears with the third message on which page it is, and may ask for home
+        # before that.  What it draws is of one piece all the same.
+        expect(page.locator("h1")).to_have_text(re.compile("|".join(headings.values())))
+        expect(page.get_by_role("radio", name="English")).to_be_checked()
+        shown = page.evaluate("location.pathname")
+        expect(page.locator("h1")).to_have_text(headings[shown])
+        page.goto("about:blank")
