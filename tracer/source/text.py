@@ -9,6 +9,7 @@ import re
 import sysconfig
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from types import CodeType
 from typing import Any
 
@@ -314,8 +315,8 @@ class Text:
         return Edit(self.file, end, f", {name}={text}" if last is not None else f"{name}={text}")
 
 
-# What is installed there does not change while it runs.
-_INSTALLED = sysconfig.get_path("platlib") + "/"
+# torch's own files do not change while it runs; others are edited, even where they are installed.
+_TORCH = str(Path(sysconfig.get_path("platlib"), "torch")) + "/"
 _texts: dict[str, tuple[list[str], Text | None]] = {}
 _MOST_TEXTS = 1000
 
@@ -323,7 +324,7 @@ _MOST_TEXTS = 1000
 def text_of(file: str) -> Text | None:
     """The parsed file, kept while linecache keeps the same lines; None when there is no text or it
     does not parse."""
-    if file not in _texts or not file.startswith(_INSTALLED):
+    if file not in _texts or not file.startswith(_TORCH):
         linecache.checkcache(file)
     lines = linecache.getlines(file)
     if not lines:
