@@ -559,7 +559,7 @@ def _answer(result: Trace, language: str) -> dict[str, Any]:
         "outputs": [_tensor(note) for note in result.outputs],
         "warnings": [
             _place(result.steps[warning.step].place)
-            | {"kind": warning.kind, "reason": warning.reason}
+            | {"kind": warning.kind, "reason": warning.told(translator(language))}
             for warning in result.warnings
         ],
         "failure": None,

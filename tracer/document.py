@@ -35,7 +35,7 @@ from tracer.sentences import (
     render,
 )
 
-SCHEMA = 5
+SCHEMA = 6
 FORMAT = "shapewalk-trace"
 
 MAX_STEPS = 200_000
@@ -588,11 +588,20 @@ class Failure(_Placed):
 class Warning:
     """A step that ran and probably does not do what was meant.  `kind` is one of `broadcast`,
     `squeeze`, `batch` (a batch size written into the code), `view` (sizes agree by chance) and
-    `batchnorm`; `reason` says it in plain words, with numbers."""
+    `batchnorm`; `because` says it in a sentence or two."""
 
     kind: str
     step: int
-    reason: str
+    because: Said
+
+    @property
+    def reason(self) -> str:
+        """`because` in plain English."""
+        return self.told()
+
+    def told(self, translate: Translate = str) -> str:
+        """`because` in the reader's language (`tracer.language`)."""
+        return render(self.because, translate)
 
 
 @dataclass(frozen=True)
@@ -926,6 +935,8 @@ class _Reader:
         if cls is Failure and self.schema < 4 and value.get("rule"):
             value = {**value, "violation": _told_before(value)}
             hints["violation"] = Violation
+        if cls is Warning and self.schema < 6:
+            value = {**value, "because": _pack_said(as_written(str(value.get("reason", ""))))}
         if cls is Root and self.schema < 4:
             value = {**value, "because": _pack_said(as_written(str(value.get("why", ""))))}
         missing = hints.keys() - value.keys()

@@ -260,7 +260,9 @@ def _verdict(state: Desk, answer: Answer) -> None:
     if trace is not None:
         for number, warning in enumerate(trace.warnings):
             step = trace.steps[warning.step]
-            _notice(f"warning-{number}", prose(warning.reason), "visibility", step)
+            _notice(
+                f"warning-{number}", prose(warning.told(translator(language()))), "visibility", step
+            )
     with st.container(horizontal=True, gap="small"):
         if state.before:
             st.button(

@@ -534,7 +534,7 @@ def test_a_hostile_trace_is_text_and_stays_in_bounds(show: Show) -> None:
         root=Root(EVIL, place, EVIL, 3, as_written(EVIL)),
         fixes=(fix,) * 12,
     )
-    warnings = tuple(Warning(EVIL, step % 10, EVIL) for step in range(300))
+    warnings = tuple(Warning(EVIL, step % 10, as_written(EVIL)) for step in range(300))
     evil = dataclasses.replace(evil, warnings=warnings)
     evil = Trace.from_json(evil.to_json())
     page = show(evil, width=390, height=844)

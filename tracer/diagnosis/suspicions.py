@@ -26,6 +26,7 @@ from tracer.ops.names import op_name, shape_text
 from tracer.ops.steps import operation_of
 from tracer.ops.table import bound_step
 from tracer.ops.texts import bound_of, index_of
+from tracer.sentences import Count, Said, ShapeOf, said
 from tracer.strict import tolerant
 
 
@@ -140,10 +141,16 @@ def _outer_sums(run: _Run) -> Iterator[Warning]:
                 yield Warning(
                     "broadcast",
                     step.index,
-                    f"{_shown(column)} and {_shown(row)} hold {math.prod(row.shape)} numbers "
-                    f"each, and `{_short(step)}` pairs each with every other: {_shown(result)}. "
-                    "If one of each was meant for one of the other, squeeze(-1) the first or "
-                    "unsqueeze(-1) the second.",
+                    said(
+                        "{column} and {row} hold {count} each, and `{code}` pairs each with every "
+                        "other: {result}. If one of each was meant for one of the other, "
+                        "squeeze(-1) the first or unsqueeze(-1) the second.",
+                        column=_shown(column),
+                        row=_shown(row),
+                        count=Count(math.prod(row.shape), "number"),
+                        code=_short(step),
+                        result=_shown(result),
+                    ),
                 )
 
 
@@ -172,9 +179,12 @@ def _losses(run: _Run) -> Iterator[Warning]:
             yield Warning(
                 "broadcast",
                 step.index,
-                f"The loss compares {_shown(notes[0])} with {_shown(notes[1])}: the shapes "
-                "differ, so that elements are compared that do not belong together. Give both "
-                "the same shape first.",
+                said(
+                    "The loss compares {a} with {b}: the shapes differ, so that elements are "
+                    "compared that do not belong together. Give both the same shape first.",
+                    a=_shown(notes[0]),
+                    b=_shown(notes[1]),
+                ),
             )
 
 
@@ -194,9 +204,14 @@ def _masks(run: _Run) -> Iterator[Warning]:
             yield Warning(
                 "broadcast",
                 masked.index,
-                f"{_shown(mask)} has one entry for all {note.shape[axis]} along the axis that the "
-                f"softmax of `{_short(step)}` runs over: it hides whole rows, whose weights come "
-                "out equal or NaN, and no single entry. Put the mask along that axis.",
+                said(
+                    "{mask} has one entry for all {size} along the axis that the softmax of "
+                    "`{code}` runs over: it hides whole rows, whose weights come out equal or "
+                    "NaN, and no single entry. Put the mask along that axis.",
+                    mask=_shown(mask),
+                    size=note.shape[axis],
+                    code=_short(step),
+                ),
             )
 
 
@@ -234,41 +249,47 @@ def _views(run: _Run) -> Iterator[Warning]:
         (before,), after = _data(step), step.outputs[0]
         if before.id not in run.from_inputs or _was_padded(run.trace, before):
             continue
-        reason = _recut(before, after) or _swallowed(before, after, step)
-        if reason:
-            yield Warning("view", step.index, reason)
+        because = _recut(before, after) or _swallowed(before, after, step)
+        if because is not None:
+            yield Warning("view", step.index, because)
 
 
-def _recut(before: TensorNote, after: TensorNote) -> str:
+def _recut(before: TensorNote, after: TensorNote) -> Said | None:
     """A view to the same sizes in another order: it was taken for a transpose."""
     old = [size for size in before.shape if size != 1]
     new = [size for size in after.shape if size != 1]
     if old == new or sorted(old) != sorted(new):
-        return ""
-    return (
-        f"A view from {_shown(before)} to {after.shape} does not swap axes: it reads the elements "
-        "in the same order and cuts them elsewhere, so that rows are mixed. Use transpose or "
-        "permute."
+        return None
+    return said(
+        "A view from {before} to {after} does not swap axes: it reads the elements in the same "
+        "order and cuts them elsewhere, so that rows are mixed. Use transpose or permute.",
+        before=_shown(before),
+        after=ShapeOf(after.shape),
     )
 
 
-def _swallowed(before: TensorNote, after: TensorNote, step: Step) -> str:
+def _swallowed(before: TensorNote, after: TensorNote, step: Step) -> Said | None:
     """`view(-1, 400)` of (4, 16, 10, 10), where a sample has 1600 numbers."""
     if len(after.shape) != 2 or len(before.shape) < 3 or not _leaves_the_first_size(step):
-        return ""
+        return None
     width, sample = after.shape[1], math.prod(before.shape[1:])
     inner = 1
     for size in reversed(before.shape[1:]):
         if width == inner * size or (inner == 1 and size % width == 0):
-            return ""  # whole axes, or a part of the last one
+            return None  # whole axes, or a part of the last one
         inner *= size
     if width in (1, sample) or after.shape[0] == before.shape[0]:
-        return ""
-    rows, samples = after.shape[0], before.shape[0]
-    return (
-        f"{_shown(before)} holds {samples} samples of {sample} numbers; rows of {width} make "
-        f"{rows} of them, so a row is no longer one sample. Use view({_called(before)}.size(0), "
-        "-1), or flatten(1), and a layer for that width."
+        return None
+    return said(
+        "{before} holds {samples} of {numbers}; rows of {width} make {rows} of them, so a row is "
+        "no longer one sample. Use view({name}.size(0), -1), or flatten(1), and a layer for that "
+        "width.",
+        before=_shown(before),
+        samples=Count(before.shape[0], "sample"),
+        numbers=Count(sample, "number"),
+        width=width,
+        rows=after.shape[0],
+        name=_called(before),
     )
 
 
@@ -306,14 +327,17 @@ def _single_statistics(run: _Run) -> Iterator[Warning]:
             continue
         note = _data(step)[0]
         if note.shape[0] == 1 and bound_of(step).get("training") is True:
-            values = math.prod(note.shape[2:])
             yield Warning(
                 "batchnorm",
                 step.index,
-                f"In training, {step.module} normalises {_shown(note)} by the mean and variance "
-                f"of this one sample ({values} values a channel), and moves its running "
-                "statistics towards them. Use a larger batch, or model.eval() if this is no "
-                "training.",
+                said(
+                    "In training, {module} normalises {x} by the mean and variance of this one "
+                    "sample ({values} a channel), and moves its running statistics towards them. "
+                    "Use a larger batch, or model.eval() if this is no training.",
+                    module=step.module,
+                    x=_shown(note),
+                    values=Count(math.prod(note.shape[2:]), "value"),
+                ),
             )
             return
 
@@ -361,9 +385,14 @@ def _with_other_batch(
         yield Warning(
             "batch",
             culprit,
-            f"`{_short(step)}` has the batch size {batch} written into it: a batch of another "
-            f"size ({2 * batch} was tried) fails or comes out wrong. Take it from the input, as "
-            "in x.size(0).",
+            said(
+                "`{code}` has the batch size {batch} written into it: a batch of another size "
+                "({tried} was tried) fails or comes out wrong. Take it from the input, as in "
+                "x.size(0).",
+                code=_short(step),
+                batch=batch,
+                tried=2 * batch,
+            ),
         )
     if chance is not None:
         step = run.trace.steps[chance]
@@ -372,9 +401,17 @@ def _with_other_batch(
         yield Warning(
             "broadcast",
             chance,
-            f"`{_short(step)}` lines up the batch of {_shown(narrow)} with axis {axis} of "
-            f"{_shown(wide)}: the sizes agree only because both are {batch}, and a batch of "
-            f"{2 * batch} fails. Unsqueeze the axes that are missing behind the batch.",
+            said(
+                "`{code}` lines up the batch of {narrow} with axis {axis} of {wide}: the sizes "
+                "agree only because both are {batch}, and a batch of {tried} fails. Unsqueeze the "
+                "axes that are missing behind the batch.",
+                code=_short(step),
+                narrow=_shown(narrow),
+                axis=axis,
+                wide=_shown(wide),
+                batch=batch,
+                tried=2 * batch,
+            ),
         )
 
 
@@ -444,16 +481,20 @@ def _squeezed(step: Step, again: Step, batch: int) -> Iterator[Warning]:
     note, after = step.inputs[0], step.outputs[0]
     if again.inputs[0].shape[:1] != (2 * batch,) or not again.outputs:
         return
-    if batch == 1:
-        said = f"dropped the batch too: {_shown(note)} became {after.shape}"
-    else:
-        one = tuple(size for size in note.shape[1:] if size != 1)
-        said = f"keeps the batch of {batch}, but of one sample it makes {one}: the batch is gone"
-    yield Warning(
-        "squeeze",
-        step.index,
-        f"`{_short(step)}` {said}. Name the axes to drop, as in squeeze(-1), or use flatten(1).",
+    one = tuple(size for size in note.shape[1:] if size != 1)
+    because = said(
+        "`{code}` dropped the batch too: {x} became {after}. Name the axes to drop, as in "
+        "squeeze(-1), or use flatten(1)."
+        if batch == 1
+        else "`{code}` keeps the batch of {batch}, but of one sample it makes {one}: the batch is "
+        "gone. Name the axes to drop, as in squeeze(-1), or use flatten(1).",
+        code=_short(step),
+        x=_shown(note),
+        after=ShapeOf(after.shape),
+        batch=batch,
+        one=ShapeOf(one),
     )
+    yield Warning("squeeze", step.index, because)
 
 
 def _wide_and_narrow(step: Step) -> tuple[TensorNote, TensorNote]:

@@ -82,7 +82,8 @@ def failure_text(
     the fixes, best first.  `sources` (a trace's) let a fix show whole lines; `translate` gives the
     sentences in another language (`tracer.language.translator`); with `symbols` they name sizes by
     their formulas."""
-    lines = [f"Stopped {_whereabouts(failure.place, failure.module)}".strip()]
+    where = _whereabouts(failure.place, failure.module, translate)
+    lines = [render(said("Stopped {where}", where=where), translate).strip()]
     lines += [f"    {line}" for line in _statement(failure.place, color)]
     message = [_clean(line) for line in failure.message.split("\n")] or [""]
     lines.append(f"{_clean(failure.type)}: {message[0]}".rstrip(": "))
@@ -90,21 +91,21 @@ def failure_text(
     lines += [f"    {line}" for line in _operand_lines(failure.operands, color)]
     rule, reason = failure.told(translate, symbols)
     if rule:
-        lines += ["", *_paragraph("Rule", rule, width)]
+        lines += ["", *_paragraph(render(said("Rule:"), translate), rule, width)]
     if reason:
-        lines += ["", *_paragraph("Why", reason, width)]
+        lines += ["", *_paragraph(render(said("Why:"), translate), reason, width)]
     if failure.violation is not None and failure.violation.code:
-        lines += ["", f"More: docs/errors/{_clean(failure.violation.code)}.md"]
+        page = f"docs/errors/{_clean(failure.violation.code)}.md"
+        lines += ["", render(said("More: {page}", page=page), translate)]
     if failure.root is not None:
-        lines += [
-            "",
-            *_root_lines(failure.root, failure.root.told(translate, symbols), color, width),
-        ]
-    for head, found in (("Path", _chain_lines), ("Sizes", _history_lines)):
+        why = failure.root.told(translate, symbols)
+        lines += ["", *_root_lines(failure.root, why, color, width, translate)]
+    for head, found in ((said("Path:"), _chain_lines), (said("Sizes:"), _history_lines)):
         told = list(found(failure, color, width, translate))
-        lines += ["", f"{head}:", *told] if told else []
+        lines += ["", render(head, translate), *told] if told else []
     for number, fix in enumerate(failure.fixes, 1):
-        lines += ["", *_fix_lines(number, fix, known_lines(failure, sources), color, width)]
+        known = known_lines(failure, sources)
+        lines += ["", *_fix_lines(number, fix, known, color, width, translate)]
     return "\n".join(lines)
 
 
@@ -704,11 +705,12 @@ def _statement(place: Place, color: bool) -> Iterator[str]:
                 yield under
 
 
-def _whereabouts(place: Place, module: str) -> str:
-    where = [f"at {_file_line(place.file, place.line)}"] if place.file else []
-    where += [f"in {_clean(place.function)}"] if place.function else []
-    where += [f"module {_clean(module)}"] if module else []
-    return ", ".join(where)
+def _whereabouts(place: Place, module: str, translate: Translate) -> str:
+    file, function, of = _file_line(place.file, place.line), _clean(place.function), _clean(module)
+    where = [said("at {file}", file=file)] if place.file else []
+    where += [said("in {function}", function=function)] if function else []
+    where += [said("module {module}", module=of)] if of else []
+    return translate(", ").join(render(each, translate) for each in where)
 
 
 def _operand_lines(operands: Sequence[Operand], color: bool) -> Iterator[str]:
@@ -786,13 +788,19 @@ def _red(text: str, color: bool) -> str:
 def _paragraph(head: str, text: str, width: int) -> list[str]:
     """A text behind its heading, wrapped, its lines under each other."""
     lines = _wrapped(_clean(" ".join(text.split())), max(width - 6, 20))
-    return [
-        f"{f'{head}:' if head and not place else '':<6}{line}" for place, line in enumerate(lines)
-    ]
+    return [f"{' ' * 6 if place else _heading(head)}{line}" for place, line in enumerate(lines)]
 
 
-def _root_lines(root: Root, why: str, color: bool, width: int) -> Iterator[str]:
-    yield f"{'Root:':<6}{_whereabouts(root.place, root.module) or _clean(root.kind)}"
+def _heading(head: str) -> str:
+    """Six columns, in which a letter of Chinese takes two."""
+    return head + " " * (6 - _columns(head))
+
+
+def _root_lines(
+    root: Root, why: str, color: bool, width: int, translate: Translate
+) -> Iterator[str]:
+    where = _whereabouts(root.place, root.module, translate) or _clean(root.kind)
+    yield f"{_heading(render(said('Root:'), translate))}{where}"
     yield from (f"      {line}" for line in _statement(root.place, color))
     if why:
         yield from _paragraph("", why, width)
@@ -842,14 +850,21 @@ def _history_line(line: histories.Line, color: bool, width: int, translate: Tran
     return f"{text:<24}  {code}  {where}{mark if line.apart else ''}".rstrip()
 
 
-def _fix_lines(number: int, fix: Fix, known: Lines, color: bool, width: int) -> Iterator[str]:
+def _fix_lines(
+    number: int, fix: Fix, known: Lines, color: bool, width: int, translate: Translate
+) -> Iterator[str]:
     shapes = ", ".join(shape_text(shape) for shape in fix.output_shapes)
-    gives = f", gives {shapes}" if shapes else ""
-    state = f" (run with this change{gives})" if fix.verified else " (not run)"
-    head, *rest = _wrapped(
-        f"Fix {number}: {_clean(' '.join(fix.summary.split())).rstrip('.')}{state}",
-        max(width - 6, 20),
+    told = said(
+        "Fix {number}: {summary} (not run)"
+        if not fix.verified
+        else "Fix {number}: {summary} (run with this change, gives {shapes})"
+        if shapes
+        else "Fix {number}: {summary} (run with this change)",
+        number=number,
+        summary=_clean(" ".join(fix.summary.split())).rstrip("."),
+        shapes=shapes,
     )
+    head, *rest = _wrapped(render(told, translate), max(width - 6, 20))
     yield head
     yield from (f"      {line}" for line in rest)
     for place, old, new in _changes(fix, known):
@@ -858,7 +873,8 @@ def _fix_lines(number: int, fix: Fix, known: Lines, color: bool, width: int) -> 
         green, plain = (_GREEN, _PLAIN) if color else ("", "")
         yield from (f"    {green}+ {line}{plain}".rstrip() for line in new)
     if fix.caveat:
-        yield from (f"    {line}" for line in _paragraph("Note", fix.caveat, width - 4))
+        note = render(said("Note:"), translate)
+        yield from (f"    {line}" for line in _paragraph(note, fix.caveat, width - 4))
 
 
 def _changes(fix: Fix, known: Lines) -> Iterator[tuple[str, list[str], list[str]]]:

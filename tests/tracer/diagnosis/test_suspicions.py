@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +18,8 @@ from tests.models import MODELS, Model
 from tracer import Trace, trace
 from tracer.diagnosis import suspicions
 from tracer.document import Warning
+from tracer.language import translator
+from tracer.views.player import payload
 
 
 def warned(
@@ -391,3 +395,36 @@ def test_no_false_alarm_on_the_lessons(each: Lesson, preset: Preset | None) -> N
         assert [warning.kind for warning in found] == ["batchnorm"]
     else:
         assert found == ()
+
+
+SUSPICIOUS: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {
+    "broadcast": (cell("return ((self.fc(x) - y) ** 2).mean()", FC), (COLUMN, ROW)),
+    "view": (cell("return x.view(x.size(0), 3, 8)"), (torch.randn(4, 8, 3),)),
+    "squeeze": (cell("return self.fc(x).squeeze()", FC), (COLUMN[:1],)),
+}
+
+
+@pytest.mark.parametrize("kind", SUSPICIOUS)
+def test_warnings_are_told_in_chinese(kind: str) -> None:
+    model, args = SUSPICIOUS[kind]
+    found = trace(model, *args, values=False)
+    (warning,) = found.warnings
+    told = warning.told(translator("zh"))
+    assert warning.kind == kind
+    assert re.search("[\u4e00-\u9fff]", told)
+    assert not re.search("[\u4e00-\u9fff]", warning.reason)
+    (packed,) = payload(found, translate=translator("zh"))["trace"]["warnings"]
+    assert packed == {"kind": kind, "step": warning.step, "reason": told}
+
+
+def test_a_warning_of_an_older_file_keeps_its_words() -> None:
+    model, args = SUSPICIOUS["view"]
+    found = trace(model, *args, values=False)
+    assert Trace.from_json(found.to_json()) == found
+    body = json.loads(found.to_json())
+    body["schema"] = 5
+    (packed,) = body["trace"]["warnings"]
+    del packed["because"]
+    packed["reason"] = "It is {odd}."
+    (older,) = Trace.from_json(json.dumps(body)).warnings
+    assert older.reason == older.told(translator("zh")) == "It is {odd}."

@@ -504,10 +504,21 @@ def test_chinese_is_wrapped_by_the_columns_that_it_takes() -> None:
     failure = trace(net, torch.ones(1, 3, 1, 1)).failure
     assert failure is not None
     told = failure_text(failure, width=60, translate=translator("zh"))
-    lines = told[told.index("Why:") : told.index("More:")].strip().splitlines()
+    lines = told[told.index("原因：") : told.index("详见：")].strip().splitlines()
     assert len(lines) > 3
     wide = [sum(1 + (east_asian_width(letter) in "WF") for letter in line) for line in lines]
     assert all(40 < columns <= 60 for columns in wide[:-1]), lines
     assert not any(line.strip()[0] in "，。；：、）" for line in lines)
     reason = failure.told(translator("zh"))[1]
-    assert "".join(line[6:] for line in lines).replace(" ", "") == reason.replace(" ", "")
+    shown = "".join(lines).removeprefix("原因：")
+    assert shown.replace(" ", "") == reason.replace(" ", "")
+
+
+def test_headings_and_places_are_told_in_chinese() -> None:
+    failure = DIAGNOSED
+    told = failure_text(failure, translate=translator("zh"))
+    assert told.startswith("停止于 ")
+    for heading in ("规则：", "原因：", "根源：", "修复 1："):
+        assert any(line.startswith(heading) for line in told.splitlines()), told
+    for heading in ("Stopped", "Rule:", "Why:", "Root:", "Fix 1", "More:", "Note:", "(not run)"):
+        assert heading not in told

@@ -120,7 +120,7 @@ def payload(
     `said` is `explanations` in formulas, where the trace has them.  `diffs`, in parallel to the
     first fixes of a failure, are the lines that each changes.  A failure's violation is put into
     words: `rule` and `reason`, with its `code`, and so is its root: `why`; its `chain` and
-    `histories` are links and lines in words.
+    `histories` are links and lines in words, and a warning's `reason` is a text.
 
     `dims` names the inputs' dimensions, as `{"x": "B C H W"}`; `translate` gives the sentences in
     another language.
@@ -130,6 +130,9 @@ def payload(
     if trace.symbols:
         body["said"] = [_plain(item) for item in explain(trace, dims, symbols=True)]
     body["math"] = _formulas(trace)
+    for packed, warning in zip(body["trace"]["warnings"], trace.warnings, strict=True):
+        del packed["because"]
+        packed["reason"] = warning.told(translate)
     failure = trace.failure
     if failure is not None:
         del body["trace"]["failure"]["violation"]
