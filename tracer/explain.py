@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from tracer.api import diagnosed, trace
-from tracer.document import Trace
+from tracer.document import Failure, Trace
 from tracer.record.construction import recording_construction
+from tracer.record.eager import eager
 from tracer.record.run import Cancelled, record
 from tracer.record.scripts import Script, build_of, copied, frames_of, scripts
 from tracer.source.built import of_user
@@ -107,20 +108,43 @@ def explained(error: BaseException) -> Trace | None:
     run was given up becomes the error's note."""
     if not isinstance(error, Exception) or isinstance(error, _NOT_AGAIN):
         return None
+    fallback: Trace | None = None
+    ran = False
     try:
         for again in _attempts(error):
+            ran = True
             # What the code prints and warns of was seen the first time.
             with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
                 warnings.simplefilter("ignore")
                 found = again()
             if found is not None and found.failure is not None:
-                return found
+                if _is_known(found.failure):
+                    return found
+                fallback = fallback or found
+        return _read(error, fallback, ran)
     except Cancelled:
         given_up = f"Running the failing call again was given up after {MOST_STEPS:,} operations."
         error.add_note(f"{HEADING}\n{given_up}")
     except Exception:  # noqa: BLE001 - an explanation must never take the place of the error
         pass
-    return None
+    return fallback
+
+
+def _is_known(failure: Failure) -> bool:
+    """Whether more is said of it than the exception's own words."""
+    return failure.violation is not None and failure.violation.kind != "other"
+
+
+def _read(error: Exception, fallback: Trace | None, ran: bool) -> Trace | None:
+    """What can be read from the frames that the exception passed, without running anything."""
+    from tracer.diagnosis import outside
+
+    raised = outside.Raised.of(error)
+    found = outside.answer(raised)
+    if found is None and fallback is not None:
+        return fallback
+    found = found or outside.unknown(raised, ran)
+    return outside.told(raised, found) if found is not None else None
 
 
 def traced(
@@ -172,47 +196,56 @@ def _attempts(error: Exception) -> Iterator[Callable[[], Trace | None]]:
             yield functools.partial(_script_again, script, error)
         return
     called = frames[position][0].f_locals
-    module = _inner(called["self"])
+    outer = called["self"]
+    module = eager(outer)
     args, kwargs = tuple(called["args"]), dict(called["kwargs"])
     if type(module).__module__.startswith(_ACROSS_PROCESSES):
         return  # its other processes would not answer a second time
+    if isinstance(error, AssertionError) and type(outer).__module__.startswith("torch.fx"):
+        return  # a guard of an exported program, which is read from its frames
     for script in scripts(frames[:position]):
         # Alone it would tell nothing of the line that calls it, nor of what went before.
         if _is_torchs(module) or len(list(script.module.children())) > 1:
             yield functools.partial(_script_again, script, error)
-    yield lambda: _call_again(module, args, kwargs)
+    yield functools.partial(_call_again, module, args, kwargs, error)
 
 
 def _file(frame: FrameType) -> str:
     return frame.f_code.co_filename
 
 
-def _inner(module: nn.Module) -> nn.Module:
-    """What a module that only passes its calls on passes them to."""
-    while isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        module = module.module
-    return module
-
-
 def _is_torchs(module: nn.Module) -> bool:
     return type(module).__module__.startswith("torch.nn") and not isinstance(module, _CONTAINERS)
 
 
-def _call_again(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
+def _call_again(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception
+) -> Trace | None:
     args, kwargs = tree_map_only(Tensor, copied, (args, kwargs))
-    return traced(module, args, kwargs, values=False, most=MOST_STEPS)
+    found = traced(module, args, kwargs, values=False, most=MOST_STEPS)
+    compiled = found.failure is not None and found.failure.type != type(error).__name__
+    return found if not compiled or _is_same(found.failure, error) else None
+
+
+def _is_same(failure: Failure | None, error: Exception) -> bool:
+    """Whether the second run failed as the first did.  A compiler has an error of its own, which
+    names what the Python under it raises."""
+    if failure is None:
+        return False
+    if type(error).__module__.startswith("torch._dynamo"):
+        return True
+    return failure.type == type(error).__name__
 
 
 def _script_again(script: Script, error: Exception) -> Trace | None:
     """The failing lines of a script once more; None where they do not fail in the same way."""
     found = record(script.module, script.args, {}, name=script.name, watch=_most(MOST_STEPS))
     failure = found.trace.failure
-    if failure is None or found.crash is None or failure.type != type(error).__name__:
+    if failure is None or found.crash is None or not _is_same(failure, error):
         return None
     if not failure.operands:
         return None  # without a tensor there is nothing to tell beyond the exception's own words
     told = diagnosed(dataclasses.replace(found.crash, build=build_of(script.module)))
-    violation = told.failure.violation if told.failure is not None else None
-    if failure.step is None and (violation is None or violation.kind == "other"):
+    if failure.step is None and told.failure is not None and not _is_known(told.failure):
         return None  # the script's own refusal, or what it expects of values
     return told

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from tracer.diagnosis import (  # noqa: F401 - the rules enter themselves
     fixes,
+    outside,
     python_errors,
     rules,
 )
@@ -39,6 +40,7 @@ def diagnose(crash: Crash) -> Failure:
                 links = chain(Search(crash, finding, failure))
                 failure = dataclasses.replace(failure, chain=links)
         mended, untried = fixes.find(crash, finding, failure)
+        mended = (*finding.fixes, *mended)
         check = None if mended else finding.report.check
         more = [sentence for sentence in (check, *_in_formulas(failure), untried) if sentence]
         failure = dataclasses.replace(failure, fixes=mended, violation=_violation(finding, more))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tracer.document import Fix
 from tracer.ops.refusal import Report
 from tracer.sentences import render
 
@@ -26,7 +27,7 @@ class Finding:
     """What an operation's rule says of a crash.
 
     `report` has the sentences; operands in it and in the marks are the failure's.  `facts` are the
-    numbers a repair needs, by name (see the rules).
+    numbers a repair needs, by name (see the rules); `fixes` are changes that the rule knows itself.
 
     `kind` names the rule that is broken (`tracer.ops.kinds`).
     """
@@ -35,6 +36,7 @@ class Finding:
     report: Report
     marks: tuple[Mark, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    fixes: tuple[Fix, ...] = ()
 
     @property
     def rule(self) -> str:

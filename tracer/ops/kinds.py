@@ -77,6 +77,15 @@ KINDS: dict[str, Kind] = {
         Kind("unpack", said("{who} gives another number of values than there are names"), _CALL),
         Kind("attribute", said("{who} has no such attribute"), _CALL),
         Kind("item", said("{who} needs a tensor of one number"), _ORDER),
+        # outside any forward
+        Kind("checkpoint", said("{who} needs a checkpoint of its own keys and sizes"), _SIZES),
+        Kind("optimizer", said("{who} needs a state of the parameters that it has"), _SIZES),
+        Kind("collate", said("{who} needs samples of one form"), _SIZES),
+        Kind("backward", said("{who} needs one number to begin at"), _CALL),
+        Kind("mapped", said("{who} needs one size in the dimensions that it maps over"), _SIZES),
+        Kind("pattern", said("{who} needs a tensor that fits its pattern"), _SIZES),
+        Kind("exported", said("{who} needs the sizes that it was exported for"), _SIZES),
+        Kind("processes", said("{who} needs tensors that all processes agree on"), _SIZES),
         Kind("other", said("{who} refuses this call"), _CALL),
     )
 }

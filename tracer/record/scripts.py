@@ -18,6 +18,7 @@ from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-def
 from torch.utils._pytree import tree_map_only
 
 from tracer.record.construction import Constructions
+from tracer.record.eager import eager, eager_function
 from tracer.record.names import resolve
 from tracer.record.tensors import tensors_in
 from tracer.source.built import of_user
@@ -101,6 +102,7 @@ def _script(
     if statement is None:
         return None
     scope = {**frame.f_globals, **frame.f_locals}
+    scope = {name: eager_function(value) for name, value in scope.items()}
     effects = Effects(scope, running)
     last: ast.expr | None = None
     if not whole or not isinstance(statement, _SIMPLE) or not effects.computes(statement):
@@ -123,7 +125,10 @@ def _script(
     inner = way_inside(statement, last) if last is not None else ()
     inputs = {name: scope[name] for name in read if _is_given(scope.get(name))}
     part = Slice(text, code, levels, inner or (), tuple(inputs), modules)
-    args = tree_map_only(Tensor, copied, tuple(inputs.values()))
+    try:
+        args = tree_map_only(Tensor, copied, tuple(inputs.values()))
+    except RuntimeError:  # of a transform that has ended
+        return None
     return Script(_module(part, frame, scope), args, code.co_name)
 
 
@@ -150,7 +155,7 @@ def _module(part: Slice, frame: FrameType, scope: dict[str, Any]) -> Lines:
     made: Lines = type("Lines", (Lines,), {"forward": function, "__module__": __name__})()
     for chain, name in part.modules.items():
         if name not in made._modules:
-            made.add_module(name, _value_of(chain, scope))
+            made.add_module(name, eager(_value_of(chain, scope)))
     trained = next((m for m in made.children() if any(True for _ in m.parameters())), None)
     made.training = trained.training if trained is not None else True
     return made
@@ -283,12 +288,28 @@ class Effects:
         if value is not None:
             return self._called(value)
         if isinstance(function, ast.Call):
-            made = self.value(function.func)  # nn.CrossEntropyLoss()(scores, labels)
+            made = self.value(function.func)
             home = getattr(made, "__module__", None) or ""
+            if home.startswith("torch.func") and function.args:  # torch.vmap(f)(x)
+                return self._is_pure(function.args[0])
+            # nn.CrossEntropyLoss()(scores, labels)
             return isinstance(made, type) and home.startswith("torch.") and self.computes(function)
         if not isinstance(function, ast.Attribute) or not self.computes(function.value):
             return False
         return self._method(self.value(function.value), function.value, function.attr)
+
+    def _is_pure(self, function: ast.expr) -> bool:
+        """The same of a function that another one is given."""
+        if not isinstance(function, ast.Lambda):
+            return self.is_harmless(function)
+        arguments = function.args
+        names = [each.arg for each in (*arguments.args, *arguments.kwonlyargs)]
+        own = {**self.scope, **dict.fromkeys(names)}
+        return Effects(own, self.running, self.depth).computes(function.body)
+
+    def is_repeatable(self, value: Any) -> bool:
+        """Whether calling this changes nothing that lasts."""
+        return isinstance(value, nn.Module) or (value is not None and self._called(value))
 
     def _called(self, value: Any) -> bool:
         home = getattr(value, "__module__", None) or ""
@@ -324,20 +345,21 @@ class Effects:
         return isinstance(method, FunctionType) and self.function_computes(method)
 
     def function_computes(self, function: Any) -> bool:
-        """The same of all that a function of the user's does."""
+        """The same of all that a function of the user's does; torch's own functions compute."""
         function = inspect.unwrap(function)
         code = getattr(function, "__code__", None)
         if code is None or self.depth >= _DEEP or not of_user(code.co_filename):
             return False
         text = text_of(code.co_filename)
         node = text.definition(code) if text is not None and text.contains(code) else None
-        if not isinstance(node, ast.FunctionDef):
+        if not isinstance(node, ast.FunctionDef | ast.Lambda):
             return False
         frame = self.running.get(code)
         known = dict(frame.f_locals) if frame is not None else {}
         hidden = dict.fromkeys(set(code.co_varnames) - set(known), None)
         inner = Effects({**function.__globals__, **hidden, **known}, self.running, self.depth + 1)
-        return all(map(inner.computes, node.body))
+        body = [node.body] if isinstance(node, ast.Lambda) else node.body
+        return all(map(inner.computes, body))
 
     def is_local(self, node: ast.expr) -> bool:
         """A name whose value is not known: one that a comprehension or a function gives it."""
