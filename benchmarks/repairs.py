@@ -316,6 +316,8 @@ def _root(case: dict[str, Any], failure: Failure, text: str) -> bool | None:
     places = [link.place for link in chain[:3]] or (
         [failure.root.place] if failure.root is not None else [failure.place]
     )
+    histories = getattr(failure, "histories", ())
+    places += [each.parting.place for each in histories if each.parting is not None]
     kinds = [getattr(link, "kind", "") for link in chain[:3]]
     if failure.root is not None:
         kinds.append(failure.root.kind)

@@ -422,7 +422,8 @@ class Term(_Placed):
 @dataclass(frozen=True)
 class History:
     """Where one of the sizes at odds comes from.  It is that of dimension `dim` of operand number
-    `operand` of the failure, both None where it is what the failing expression asks for.  `apart`
+    `operand` of the failure (None: of all its elements), both None where it is what the failing
+    expression asks for.  `apart`
     is the path (see `Term.at`) to the first term that differs from the other history's, None where
     that cannot be told."""
 

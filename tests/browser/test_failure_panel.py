@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from playwright.sync_api import Page, expect
+from torch import nn
 
 from tests.broken import CASES
 from tests.browser.test_player import CONTRASTS, marked, press, squeezed
@@ -284,10 +285,57 @@ def test_by_line_the_diagnosis_is_the_same(show: Show) -> None:
 
 
 def test_without_a_diagnosis_there_is_the_message_alone(show: Show) -> None:
-    run = with_failure(swallowed(), violation=None, root=None, fixes=())
+    run = with_failure(swallowed(), violation=None, root=None, fixes=(), histories=(), chain=())
     page = show(run)
     assert page.locator(".failure > *").count() == 2
     assert page.locator(".failure").inner_text().startswith("RuntimeError")
+
+
+# --- where the sizes come from --------------------------------------------------------------------
+
+
+class Joined(nn.Module):
+    def __init__(self, width: int = 4, parts: int = 3) -> None:
+        super().__init__()
+        self.each = nn.Linear(8, width)
+        self.head = nn.Linear(width * parts, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        joined = torch.cat([self.each(x), self.each(x)], dim=1)
+        return self.head(joined)
+
+
+@cache
+def joined() -> Trace:
+    return trace(Joined(), torch.ones(2, 8), build=Joined)
+
+
+def test_the_way_of_the_wrong_size_can_be_walked(show: Show) -> None:
+    page = show(joined())
+    links = page.locator(".chain .link-row")
+    assert links.count() == len(joined().failure.chain)  # type: ignore[union-attr]
+    step = page.locator(".chain .link").first
+    before = count(page)
+    step.click()
+    assert count(page) != before
+    assert page.locator(".failure").count() == 0
+
+
+def test_a_place_in_a_constructor_opens_its_lines(show: Show) -> None:
+    page = show(joined())
+    place = page.locator(".chain .written").first
+    expect(place.locator(".quoted")).to_be_hidden()
+    place.locator("summary").click()
+    expect(place.locator(".quoted")).to_have_text("self.head = nn.Linear(width * parts, 2)")
+
+
+def test_both_sizes_are_unfolded_and_where_they_part_is_marked(show: Show) -> None:
+    page = show(joined())
+    first, second = page.locator(".history").all()
+    expect(first.locator("p")).to_have_text("8 is dimension 1 of joined")
+    expect(first.locator(".term b").first).to_have_text("8 = 4 + 4")
+    expect(second.locator(".term b").first).to_have_text("12 = 4 · 3")
+    assert "they part here" in second.locator(".apart").inner_text()
 
 
 # --- the fixes ------------------------------------------------------------------------------------

@@ -82,7 +82,9 @@ def _of_history(s: Search, history: History) -> Iterator[_Candidate]:
     for depth, term in _with_depth(history.term):
         if term is parting:
             chosen = term.kind in ("written", "sum", "product", "number", "name", "count")
-            yield _Candidate(_PARTING + chosen * 5, _link(s, term))
+            # Of a number of elements every size may be the wrong one.
+            score = _WRITTEN if s.finding.kind == "numel" else _PARTING
+            yield _Candidate(score + chosen * 5, _link(s, term))
         elif term.kind == "layer" and parting is not None and _inside(parting, term):
             yield _Candidate(_HANDED + 1 - depth, _link(s, term))
         elif term.kind == "layer" and parting is not None and _inside(term, parting):
@@ -142,13 +144,21 @@ def _because(term: Term) -> Said:
     return said("`{code}` is {size} here.", code=text, size=term.value)
 
 
+def _elsewhere(s: Search, note: TensorNote) -> bool:
+    """Whether an operand has the size that is wanted of it in another dimension."""
+    return any(
+        s.note(mark).id == note.id and mark.wanted in note.shape[1:] and mark.wanted != mark.size
+        for mark in s.finding.marks
+    )
+
+
 def _of_operand(s: Search, note: TensorNote) -> Iterator[_Candidate]:
     """What made an operand, and what returned it; of a tensor with fewer dimensions than another
     it is likelier to be at fault."""
     most = max((len(each.note.shape) for each in s.failure.operands), default=0)
     facts = s.finding.facts
     turned = facts.get("transposed") or facts.get("layout") in ("axis", "last")
-    score = _MADE + 2 * (len(note.shape) < most) + 30 * bool(turned)
+    score = _MADE + 2 * (len(note.shape) < most) + 30 * bool(turned) + 5 * _elsewhere(s, note)
     if note.kind == "input":
         yield _Candidate(score, s.given(note))
     made = made_by(s.trace, note)

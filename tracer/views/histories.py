@@ -41,6 +41,9 @@ def heading(failure: Failure, history: History) -> Said:
         return said("{size} is what is asked for here", size=size)
     operand = failure.operands[history.operand]
     name = operand.note.name or " ".join(operand.expression.split())[:_NAMES]
+    if history.dim is None:
+        name = name or "the tensor"
+        return said("{size} are the elements of `{tensor}`", size=size, tensor=name)
     if not name:
         return said("{size} is dimension {dim} of a tensor", size=size, dim=history.dim)
     return said("{size} is dimension {dim} of `{tensor}`", size=size, dim=history.dim, tensor=name)

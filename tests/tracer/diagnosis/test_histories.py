@@ -174,6 +174,52 @@ def test_a_view_gives_a_product_and_a_window_its_own_number() -> None:
     assert sizes == {(10, "image.shape[2]"), (10, "image.shape[3]")}
 
 
+def test_a_view_that_does_not_fit_is_a_product_against_a_product() -> None:
+    class Shaped(nn.Module):
+        def __init__(self, heads: int = 3) -> None:
+            super().__init__()
+            self.heads = heads
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x.view(x.size(0), self.heads, 5)
+
+    found = failure(Shaped, torch.ones(2, 16))
+    held, asked = found.histories
+    assert told(lines(held)[0]) == "16: x.shape[1]"
+    assert told(lines(asked)[0]) == "15 = 3 · 5: x.view(x.size(0), self.heads, 5)"
+    assert (3, "heads") in [(term.value, term.text) for term in asked.term.walk()]
+
+
+def test_elements_against_the_shape_that_is_asked_for() -> None:
+    class Shaped(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            shape = (-1, 5, 4)
+            return x.reshape(shape)
+
+    found = failure(Shaped, torch.ones(2, 3, 7))
+    held, asked = found.histories
+    assert told(lines(held)[0]) == "42 = 2 · 3 · 7: x"
+    assert (held.operand, held.dim) == (0, None)
+    assert told(lines(asked)[0]) == "20 = 5 · 4: x.reshape(shape)"
+
+
+def test_a_shuffle_takes_the_square_of_its_factor() -> None:
+    class Shuffled(nn.Module):
+        def __init__(self, scale: int = 4, colours: int = 3) -> None:
+            super().__init__()
+            self.scale = scale
+            self.conv = nn.Conv2d(2, colours * scale, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x)
+            return F.pixel_shuffle(y, self.scale)
+
+    found = failure(Shuffled, torch.ones(1, 2, 5, 5))
+    made, asked = found.histories
+    assert told(lines(made)[0]) == "12 = 3 · 4: colours * scale"
+    assert (asked.term.value, [part.value for part in asked.term.parts]) == (16, [4, 4])
+
+
 def test_what_was_made_of_the_other_parts_at_the_setting_that_changed_it() -> None:
     found = failure(stepped, torch.ones(1, 2, 8))
     assert [history.term.value for history in found.histories] == [8, 4]

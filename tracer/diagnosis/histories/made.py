@@ -241,6 +241,17 @@ class Sizes:
             return Term("layer", size, text, made.place, path, None, parts)
         return Term("layer", size, " ".join(made.place.expression.split()), made.place, path)
 
+    def setting(self, path: str, value: int) -> Term | None:
+        """The argument of a layer's constructor that has this value."""
+        made, layer = self.numbers.construction(path), self.layer(path)
+        if made is None or layer is None or not type(layer).__module__.startswith("torch.nn"):
+            return None
+        for name, given_to in made.kwargs.items():
+            here = self.argument(made, name) if given_to == value else None
+            if here is not None:
+                return self.numbers.term(here)
+        return None
+
     def states(self, path: str) -> Term | None:
         """How many states a recurrent layer has: its layers times its directions."""
         made, layer = self.numbers.construction(path), self.layer(path)

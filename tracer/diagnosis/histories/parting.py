@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterator
 
 from tracer.document import Term
 
@@ -38,7 +40,7 @@ def _negated(term: Term) -> tuple[int, int] | None:
 
 def _is_constant(term: Term, part: Term) -> bool:
     named = term.kind == "name" and part.kind == "number" and term.text.isidentifier()
-    return named and part.place.function == "<module>"
+    return named and re.match(rf"{term.text}\b", part.place.statement) is not None
 
 
 def _apart(left: Term, at: Path, right: Term, to: Path) -> tuple[Path, Path] | None:
@@ -58,7 +60,15 @@ def _apart(left: Term, at: Path, right: Term, to: Path) -> tuple[Path, Path] | N
         return _of_sum(left, at, right, to, second)
     if right.kind == "sum":
         return _of_sum(right, to, left, at, first)[::-1]
+    if left.kind == right.kind == "number" and _in_one(left, right) and at and to:
+        # Not the numbers of one list are at odds, but which of them was taken.
+        return at[:-1], to[:-1]
     return _decisive(left, at), _decisive(right, to)
+
+
+def _in_one(left: Term, right: Term) -> bool:
+    mine, theirs = left.place, right.place
+    return (mine.file, mine.statement_span) == (theirs.file, theirs.statement_span)
 
 
 def _used(term: Term, path: Path) -> Path:
@@ -78,23 +88,30 @@ def _holds(term: Term, other: Term) -> bool:
 
 def _of_parts(left: Term, at: Path, right: Term, to: Path) -> tuple[Path, Path]:
     """Of two sums or two products the parts that have no partner."""
-    mine, theirs = list(enumerate(left.parts)), list(enumerate(right.parts))
-    for number, part in list(mine):
-        partner = next((pair for pair in theirs if pair[1].value == part.value), None)
+    mine, theirs = list(_spread(left, at, left.kind)), list(_spread(right, to, right.kind))
+    for pair in list(mine):
+        partner = next((other for other in theirs if other[1].value == pair[1].value), None)
         if partner is not None:
-            mine.remove((number, part))
+            mine.remove(pair)
             theirs.remove(partner)
     if len(mine) == len(theirs) == 1:
-        (i, a), (j, b) = mine[0], theirs[0]
+        (path, a), (other, b) = mine[0], theirs[0]
         first, second = core(a)[0], core(b)[0]
         if first.kind == "step" or second.kind == "step" or left.kind == "product":
-            inner = _apart(a, (*at, i), b, (*to, j))
+            inner = _apart(a, path, b, other)
             if inner is not None:
                 return inner
-    return (
-        (*at, mine[0][0]) if mine else at,
-        (*to, theirs[0][0]) if theirs else to,
-    )
+    return mine[0][0] if mine else at, theirs[0][0] if theirs else to
+
+
+def _spread(term: Term, path: Path, kind: str) -> Iterator[tuple[Path, Term]]:
+    """The parts of a sum or product, those of parts that are the same in turn."""
+    for number, part in enumerate(term.parts):
+        inner, below = core(part, (*path, number))
+        if inner.kind == kind:
+            yield from _spread(inner, below, kind)
+        else:
+            yield (*path, number), part
 
 
 def _of_sum(total: Term, at: Path, other: Term, to: Path, used: Path) -> tuple[Path, Path]:

@@ -4,6 +4,7 @@ configs and the calls that led there, to what somebody typed."""
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,13 +15,15 @@ from tracer.diagnosis.rebuild import guessed, local_numbers
 from tracer.document import Place, Term
 from tracer.record.crash import Construction, Crash, Frame
 from tracer.source.built import assigned_to_self, default_of, parameters_of
-from tracer.source.text import Text, called, extent_of, first_line, given, text_of
+from tracer.source.text import Extent, Text, called, extent_of, first_line, given, text_of
 from tracer.source.values import Unknown, value_of
 
 _DEEPEST = 14
 _LISTS = (ast.List, ast.Tuple, ast.Dict, ast.ListComp, ast.Set)
 _SIGNS: dict[type, str] = {ast.Add: "sum", ast.Mult: "product"}
 _LOOPS = (ast.For, ast.While, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
+
+_REORDERED = ("reversed", "list", "tuple", "sorted", "iter")
 
 Frames = tuple[Frame, ...]
 """Where an expression stands: the last of these frames, which the others led to."""
@@ -65,12 +68,12 @@ class Written:
         statement = self.text.statement(self.node) or self.text.statement_at(extent_of(self.node))
         assert statement is not None
         place = self.text.place(self.node, statement, self.frame.code.co_qualname)
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            # A default, a base: the definition's header is no statement to show.
-            return Place(
-                *(place.file, place.line, place.function, None, place.span),
-                *(place.expression, place.expression, place.span),
-            )
+        default = _default_around(self.node, self.text)
+        if default is not None:
+            # Of a whole header `width=64` alone.
+            span = self.text.span(default)
+            text = self.text.of(default)
+            return dataclasses.replace(place, statement=text, statement_span=span)
         return place
 
 
@@ -272,24 +275,18 @@ class Numbers:
                 for position, frame in enumerate(inner):
                     if frame.code is function.__code__ and frame.module == path:
                         return inner[: position + 1]
-        if made is None or not made.exact:
-            numbers = local_numbers(self.crash.model, path, node)
-            line = first_line(function.__code__)
-            if line is None:
-                return ()
-            frames = made.frames if made is not None else ()
-            return (*frames, Frame(function.__code__, line, numbers, path, function.__globals__))
-        scope = dict(made.kwargs)
-        names = list(inspect.signature(function).parameters.values())[1:]
-        scope |= {p.name: value for p, value in zip(names, made.args, strict=False)}
-        for each in names:
-            if each.default is not each.empty:
-                scope.setdefault(each.name, each.default)
-        place = made.place
-        if place is None:
+        line = first_line(function.__code__)
+        if line is None:
             return ()
-        own = Frame(function.__code__, place, scope, made.path, function.__globals__)
-        return (*made.frames, own)
+        if made is None or not made.exact:
+            scope: dict[str, Any] = dict(local_numbers(self.crash.model, path, node))
+        else:
+            names = list(inspect.signature(function).parameters.values())[1:]
+            defaults = {p.name: p.default for p in names if p.default is not p.empty}
+            given_to = {p.name: value for p, value in zip(names, made.args, strict=False)}
+            scope = {**defaults, **given_to, **made.kwargs}
+        frames = made.frames if made is not None else ()
+        return (*frames, Frame(function.__code__, line, scope, path, function.__globals__))
 
     # --- configs and lists ---
 
@@ -381,30 +378,74 @@ class Numbers:
         """What a loop's name is an item of: the item where it can be told, else the list."""
         target, over = bound
         assert isinstance(here.node, ast.Name)
-        if isinstance(over, ast.Call) and called(over) in ("enumerate", "zip", "reversed"):
-            if isinstance(target, ast.Tuple) and called(over) in ("enumerate", "zip"):
-                names = [each.id if isinstance(each, ast.Name) else "" for each in target.elts]
-                position = names.index(here.node.id) if here.node.id in names else 0
-                position -= called(over) == "enumerate"
-                if not 0 <= position < len(over.args):
-                    return None
-                over = over.args[position]
-            elif over.args:
-                over = over.args[0]
-            target = here.node
-        items = self.followed(here.to(over))
-        if isinstance(items.node, ast.List | ast.Tuple):
-            wanted = _value(here)
-            found = [_part(each, target, here.node.id) for each in items.node.elts]
-            equal = [each for each in found if each and _value(items.to(each)) == wanted]
-            if len(equal) == 1:
-                return items.to(equal[0])
+        while isinstance(over, ast.Call) and called(over) in _REORDERED and over.args:
+            over = over.args[0]
+        if isinstance(over, ast.Call) and called(over) in ("enumerate", "zip"):
+            if not isinstance(target, ast.Tuple):
+                return None
+            names = [each.id if isinstance(each, ast.Name) else "" for each in target.elts]
+            position = names.index(here.node.id) if here.node.id in names else 0
+            position -= called(over) == "enumerate"
+            if not 0 <= position < len(over.args):
+                return None
+            over, target = over.args[position], here.node
+        items, wanted = here.to(over), _value(here)
+        equal = [
+            each.to(part)
+            for each in self.elements(items)
+            if (part := _part(each.node, target, here.node.id)) is not None
+            and _value(each.to(part)) == wanted
+        ]
+        if len(equal) == 1:
+            return equal[0]
+        items = self.followed(items)
         return Written(items.node, items.frames, items.text, True)
+
+    def elements(self, items: Written, depth: int = 0) -> list[Written]:
+        """The expressions that stand for the elements of a list, as far as they are written."""
+        items = self.followed(items)
+        node = items.node
+        if depth > 4:
+            return []
+        if isinstance(node, ast.List | ast.Tuple):
+            return [items.to(each) for each in node.elts]
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            left = self.elements(items.to(node.left), depth + 1)
+            return left + self.elements(items.to(node.right), depth + 1)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+            return self.elements(items.to(node.left), depth + 1)
+        if isinstance(node, ast.Call) and called(node) in _REORDERED and node.args:
+            return self.elements(items.to(node.args[0]), depth + 1)
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
+            found = self.elements(items.to(node.value), depth + 1)
+            ends = (node.slice.lower, node.slice.upper, node.slice.step)
+            try:
+                cut = slice(*(None if each is None else items.to(each).value() for each in ends))
+            except Unknown:
+                return found
+            return found[cut]
+        return []
 
 
 def _part(item: ast.expr, target: ast.expr, name: str) -> ast.expr | None:
     """What `target = item` gives to a name."""
     return next(_given_to(target, item, name), None)
+
+
+def _default_around(node: ast.AST, text: Text) -> Extent | None:
+    """The extent of `name=default` in a function's header that an expression is part of."""
+    above = text.parents.get(node)
+    while above is not None and not isinstance(above, ast.arguments | ast.stmt):
+        node, above = above, text.parents.get(above)
+    if not isinstance(above, ast.arguments):
+        return None
+    names = [*above.posonlyargs, *above.args]
+    pairs = list(zip(reversed(names), reversed(above.defaults), strict=False))
+    pairs += [(n, v) for n, v in zip(above.kwonlyargs, above.kw_defaults, strict=True) if v]
+    for name, value in pairs:
+        if value is node:
+            return (*extent_of(name)[:2], *extent_of(value)[2:])
+    return None
 
 
 def _same(left: Written, right: Written) -> bool:
