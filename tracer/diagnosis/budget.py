@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -27,11 +28,11 @@ PER_ELEMENT = 1 / 2_000
 PER_FLOP = 1 / 60_000
 RECORDED = 400  # an operation that is recorded as well
 
-TRIAL = 1_500  # a copy of the model and its edited code
-MODULE = 60  # each module in it
+TRIAL = 800  # edited code, and what it takes to run it
+MODULE = 10  # each module that is put back
 INITIALISED = 1 / 150  # each parameter element that a constructor draws
 
-SAFETY = 30.0
+SAFETY = 120.0
 """Seconds after which a search ends all the same, and says so: only a forward that waits or
 computes outside torch, where no work is counted, takes so long."""
 
@@ -66,6 +67,8 @@ class Budget:
 
 class Watch(TorchFunctionMode):
     """Counts the calls of torch in one run as `steps` and takes their work from the budget.
+    `follow`, if set, is told of each call and its result; `last` are the arguments of the last one.
+    `random` says that random numbers were drawn, where a `Meter` looks.
 
     Raises:
         OutOfBudget: from an operation, when the budget is used up.
@@ -78,6 +81,9 @@ class Watch(TorchFunctionMode):
         self.limit = limit
         self.steps = 0
         self.work = 0.0
+        self.follow: Callable[[Any, Any, Any, Any], None] | None = None
+        self.last: tuple[Any, Any] = (), {}
+        self.random = False
 
     def spend(self, work: float) -> None:
         self.work += work
@@ -85,19 +91,34 @@ class Watch(TorchFunctionMode):
         if self.work > self.limit:
             raise TooCostly
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def count(self) -> None:
+        """One call of torch."""
         self.steps += 1
         self.spend(CALL)
-        return func(*args, **(kwargs or {}))
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count()
+        self.last = args, kwargs
+        result = func(*args, **(kwargs or {}))
+        if self.follow is not None:
+            self.follow(func, args, kwargs or {}, result)
+        return result
 
 
 class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Tells a `Watch` what the operations inside its calls cost."""
+    """Tells a `Watch` what the operations inside its calls cost, and `about_to_write` which tensors
+    they are about to change."""
 
-    def __init__(self, watch: Watch, computed: bool) -> None:
+    def __init__(
+        self,
+        watch: Watch,
+        computed: bool = True,
+        about_to_write: Callable[[Tensor], None] | None = None,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.watch = watch
         self.computed = computed
+        self.about_to_write = about_to_write
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -106,6 +127,13 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         self.watch.spend(OPERATION if self.computed else SHAPED)
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            self.watch.random = True
+        if self.about_to_write is not None and func._schema.is_mutable:
+            for argument, value in zip(func._schema.arguments, args, strict=False):
+                written = argument.alias_info is not None and argument.alias_info.is_write
+                if written and isinstance(value, Tensor):
+                    self.about_to_write(value)
         result = func(*args, **kwargs)
         if not self.computed:
             return result

@@ -19,24 +19,19 @@ from tracer.diagnosis import (
     fixes_tensors,
     rules,
 )
-from tracer.diagnosis.budget import RECORDED, Budget, OutOfBudget, TooCostly
+from tracer.diagnosis.budget import Budget, OutOfBudget, TooCostly
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.fixes_scene import REPAIRS, Candidate, Scene
 from tracer.diagnosis.rebuild import recovered
-from tracer.diagnosis.verify import (
-    Bench,
-    CannotRunError,
-    Change,
-    NotRunError,
-    Outcome,
-    unobserved_output,
-)
-from tracer.document import Edit, Failure, Fix, with_edits
+from tracer.diagnosis.repair.bench import Bench, CannotRunError, Change, Program, Run
+from tracer.diagnosis.repair.edited import original
+from tracer.diagnosis.repair.proof import WEAK, Proof, prove
+from tracer.document import Edit, Failure, Fix
 from tracer.record.crash import Crash
-from tracer.record.run import record
-from tracer.sentences import Said, said
+from tracer.record.isolation import quiet
+from tracer.sentences import Said, render, said
 from tracer.source.edits import between
-from tracer.source.text import called, text_of
+from tracer.source.text import called
 from tracer.strict import tolerant
 
 # Each enters its repairs.
@@ -47,7 +42,7 @@ DEPTH = 3  # mistakes that are mended together
 DOUBTFUL = 70  # from this rank on a fix is not offered
 
 # What a run adds to a candidate's rank.
-MIXES, SHRINKS, FURTHER, UNEXECUTED = 45, 30, 12, 8
+FAILED, FURTHER, UNEXECUTED = 45, 12, 8
 BESIDE = 15  # a layer is built for a size that an earlier step got wrong
 CHAINED = 40  # and several together must be sounder than one
 
@@ -74,23 +69,19 @@ class _Trial:
     """A candidate that was run, or several that were run together."""
 
     parts: tuple[Candidate, ...]
-    outcome: Outcome
-    batches: bool
+    program: Program
+    proof: Proof
 
     @property
     def rank(self) -> int:
-        added = FURTHER * (len(self.parts) - 1)
-        if self.outcome.mixes:
-            added += MIXES
-        if self.outcome.scales is False and self.batches:
-            added += SHRINKS
-        if not self.outcome.executed:
+        added = FURTHER * (len(self.parts) - 1) + FAILED * (not self.holds)
+        if not self.proof.run.executed:
             added += UNEXECUTED
         return sum(part.rank for part in self.parts) + added
 
     @property
     def holds(self) -> bool:
-        return self.outcome.holds or (self.outcome.ran and not self.batches)
+        return all(check.name in WEAK for check in self.proof.failed)
 
 
 def find(crash: Crash, finding: Finding, failure: Failure) -> tuple[tuple[Fix, ...], Said | None]:
@@ -143,7 +134,7 @@ class _Search:
         self.budget = Budget()
         if not isinstance(crash.build, FunctionType | type | functools.partial):
             build = None
-            with tolerant(), unobserved_output():
+            with tolerant(), quiet():
                 known = crash.constructions.get("")
                 if known is not None and known.exact:
                     build = functools.partial(known.cls, *known.args, **known.kwargs)
@@ -152,18 +143,12 @@ class _Search:
             crash = dataclasses.replace(crash, build=build)
         self.crash = crash
         self.scene = Scene(crash, finding, failure)
-        self.bench = self.workbench(values=True)
+        files = frozenset(frame.place.file for frame in crash.frames if frame.place.file)
+        self.bench = Bench(crash.model, crash.args, crash.kwargs, crash.build, self.budget, files)
         self.trials: list[_Trial] = []
         # Candidates that were found, that were run, and that cost too much to be run to the end.
         self.found = self.ran = self.given_up = 0
         self.ended = False
-
-    def workbench(self, values: bool) -> Bench:
-        crash = self.crash
-        files = frozenset(frame.place.file for frame in crash.frames if frame.place.file)
-        return Bench(
-            crash.model, crash.args, crash.kwargs, crash.build, self.budget, files, values=values
-        )
 
     def fixes(self) -> tuple[Fix, ...]:
         first = candidates(self.scene)
@@ -171,13 +156,9 @@ class _Search:
             return ()
         self.found = len(first)
         try:
-            try:
-                self.tried(first)
-            except TooCostly:
-                # Shapes alone can be run again and again.
-                self.bench = self.workbench(values=False)
-                self.found, self.ran, self.given_up = len(first), 0, 0
-                self.tried(first)
+            plain = self.bench.plain
+            if plain.error is not None:  # else it does not fail again, and nothing can be proven
+                self.search((), Program(), first, plain.steps)
         except OutOfBudget:
             self.ended = True
         return self.chosen()
@@ -204,52 +185,48 @@ class _Search:
             )
         return None
 
-    def tried(self, found: list[Candidate]) -> None:
-        before = self.budget.left
-        plain = self.bench.run((), batches=False)
-        if self.bench.computed and before - self.budget.left > self.budget.total / 6:
-            raise TooCostly
-        if plain.error is not None:  # else it does not fail again, and nothing can be proven
-            self.search((), (), found, plain.steps)
-
     def search(
         self,
         before: tuple[Candidate, ...],
-        sources: tuple[tuple[str, str], ...],
+        base: Program,
         found: list[Candidate],
         steps: int,
     ) -> None:
         """Run candidates, and mend what fails behind those that get further."""
         if before:
             self.found += len(found)
-        further: list[tuple[Candidate, Outcome]] = []
+        further: list[tuple[Candidate, Program, Run]] = []
         extra = FURTHER * len(before) + sum(part.rank for part in before)
         for each in found:
             if before and each.rank + extra > CHAINED:
                 break
             if self.enough(each.rank + extra):
                 break
-            outcome = self.run((*before, each), sources)
-            if outcome is None:
+            parts = (*before, each)
+            self.ran += 1
+            try:
+                program = _program(parts, base)
+                run = self.bench.shapes(program)
+                if run.ran:
+                    self.trials.append(_Trial(parts, program, prove(self.bench, program)))
+                elif run.steps > steps or (each.rank < 6 and self.elsewhere(run)):
+                    further.append((each, program, run))
+            except CannotRunError:
                 continue
-            if outcome.ran:
-                batches = all(part.batches for part in (*before, each))
-                self.trials.append(_Trial((*before, each), outcome, batches))
-            elif outcome.steps > steps or (each.rank < 6 and self.elsewhere(outcome)):
-                further.append((each, outcome))
+            except TooCostly:
+                self.given_up += 1
         if len(before) + 1 >= DEPTH:
             return
-        for each, outcome in further[:6]:
+        for each, program, run in further[:6]:
             if each.rank + extra + FURTHER > CHAINED or self.enough(each.rank + extra + FURTHER):
                 break
-            scene = self.again(outcome)
+            scene = self.again(program)
             if scene is not None:
-                self.search((*before, each), outcome.sources, candidates(scene)[:12], outcome.steps)
+                self.search((*before, each), program, candidates(scene)[:12], run.steps)
 
-    def elsewhere(self, outcome: Outcome) -> bool:
+    def elsewhere(self, run: Run) -> bool:
         """A repair at the root may change what an earlier layer sees: that fails next."""
-        words = " ".join(str(outcome.error).split())
-        return words != " ".join(self.crash.words.split())
+        return str(run.error) != str(self.bench.plain.error)
 
     def enough(self, rank: int) -> bool:
         """Whether candidates of this rank can still matter."""
@@ -261,36 +238,9 @@ class _Search:
             return True
         return len(good) >= MOST and good[MOST - 1] <= rank
 
-    def run(
-        self, parts: tuple[Candidate, ...], sources: tuple[tuple[str, str], ...]
-    ) -> Outcome | None:
-        changes = [part.change for part in parts if part.change is not None]
-        change = _all_of(changes) if changes else None
-        self.ran += 1
-        try:
-            if sources:
-                return self.bench.run(
-                    (), change, _batched(parts), _composed(sources, parts[-1].edits)
-                )
-            return self.bench.run(parts[-1].edits, change, _batched(parts))
-        except CannotRunError:
-            return None
-        except TooCostly:
-            if self.bench.computed:
-                raise
-            self.given_up += 1
-            return None
-
-    def again(self, outcome: Outcome) -> Scene | None:
+    def again(self, program: Program) -> Scene | None:
         """The failure of an edited model, as the first was seen."""
-        if outcome.model is None:
-            return None
-
-        def watch(_: int) -> None:
-            self.budget.spend(RECORDED)
-
-        with unobserved_output(), self.bench.on_device():
-            crash = record(outcome.model, self.bench.args, self.bench.kwargs, watch=watch).crash
+        crash = self.bench.crash(program)
         failure = crash.trace.failure if crash is not None else None
         if crash is None or failure is None:
             return None
@@ -298,15 +248,11 @@ class _Search:
         return Scene(crash, rules.explain(crash), failure)
 
     def chosen(self) -> tuple[Fix, ...]:
-        sound = [trial for trial in self.trials if trial.holds]
-        apart = [trial for trial in sound if not trial.outcome.mixes]
-        # A model may mix its samples on purpose: then every fix does.
-        plain = [t for t in sound if len(t.parts) == 1 and t.parts[0].rank < 20]
-        sound = [trial for trial in apart or plain if trial.rank < DOUBTFUL]
+        sound = [trial for trial in self.trials if trial.holds and trial.rank < DOUBTFUL]
         sound.sort(key=lambda trial: (trial.rank, len(trial.parts)))
         if not sound:
             sound = sorted(self.trials, key=lambda trial: trial.rank)[:1]
-            sound = [trial for trial in sound if trial.rank < 30]
+            sound = [trial for trial in sound if trial.rank < FAILED + 30]
         made: dict[tuple[Edit, ...], Fix] = {}
         for trial in sound:
             fix = self.fix(trial)
@@ -314,34 +260,26 @@ class _Search:
         return tuple(made.values())[:MOST]
 
     def fix(self, trial: _Trial) -> Fix:
-        outcome = trial.outcome
         edits = trial.parts[0].edits
         if len(trial.parts) > 1:
             edits = tuple(
                 edit
-                for file, new in outcome.sources
-                for edit in between(file, _original(file), new)
+                for file, new in trial.program.sources
+                for edit in between(file, original(file).text, new)
             )
         notes = [part.caveat for part in trial.parts if part.caveat]
         if len(trial.parts) > 1 and max(part.rank for part in trial.parts) >= 10:
             notes.append("It changes several places, not all of which may be meant.")
-        if outcome.mixes:
-            notes.append("The result of one sample then depends on the others in its batch.")
-        if outcome.scales is False and trial.batches:
-            notes.append("The output does not grow with the batch.")
-        if outcome.second is not None and trial.batches:
-            words = " ".join(str(outcome.second).split())[:160]
-            notes.append(
-                "The search ended before another batch size was run."
-                if isinstance(outcome.second, NotRunError)
-                else f"It runs for these inputs, and not for another batch size: {words}."
-            )
-        if not outcome.executed:
+        notes += [render(c.said) for c in trial.proof.failed if c.said and c.name not in WEAK]
+        if not trial.proof.whole:
+            notes.append("The search ended before all was tried that a repair has to show.")
+        run = trial.proof.run
+        if not run.executed:
             notes.append(
                 "The edited constructor was not run, since its arguments are not known: the layer "
                 "was changed in a copy of the model instead."
             )
-        if not outcome.computed and trial.batches and self.bench.batch is not None:
+        if not run.computed and trial.program.batches:
             notes.append(
                 "Only shapes were run: whether each sample's result is independent of the others "
                 "was not checked."
@@ -349,18 +287,30 @@ class _Search:
         return Fix(
             summary="; then ".join(_lowered(p.summary, n) for n, p in enumerate(trial.parts)) + ".",
             edits=edits,
-            verified=trial.holds and outcome.executed,
-            output_shapes=outcome.shapes,
+            verified=trial.proof.verified,
+            output_shapes=run.shapes,
             caveat=" ".join(dict.fromkeys(notes)),
         )
 
 
+def _program(parts: tuple[Candidate, ...], base: Program) -> Program:
+    """The last of the candidates on top of the others.
+
+    Raises:
+        CannotRunError: they do not make a program.
+    """
+    changes = [part.change for part in parts if part.change is not None]
+    return Program.of(
+        parts[-1].edits,
+        base,
+        constructs=bool(changes),
+        change=_all_of(changes) if changes else None,
+        batches=all(part.batches for part in parts),
+    )
+
+
 def _lowered(text: str, number: int) -> str:
     return text if number == 0 else text[:1].lower() + text[1:]
-
-
-def _batched(parts: tuple[Candidate, ...]) -> bool:
-    return all(part.batches for part in parts)
 
 
 def _all_of(changes: list[Change]) -> Change:
@@ -369,34 +319,3 @@ def _all_of(changes: list[Change]) -> Change:
             each(model)
 
     return change
-
-
-def _original(file: str) -> str:
-    text = text_of(file)
-    if text is None:
-        raise CannotRunError(f"{file} has no text")
-    return text.text
-
-
-def _composed(
-    sources: tuple[tuple[str, str], ...], edits: tuple[Edit, ...]
-) -> tuple[tuple[str, str], ...]:
-    """The edited texts with further edits made, which may name the edited file or the original."""
-    texts = dict(sources)
-    for name in dict.fromkeys(edit.file for edit in edits):
-        own = tuple(edit for edit in edits if edit.file == name)
-        file = name.partition(" (edited ")[0]
-        try:
-            if name != file:
-                current = text_of(name)
-                if current is None or current.text != texts.get(file):
-                    raise CannotRunError(f"{name} is another text")
-                texts[file] = with_edits(texts[file], own)
-            elif file not in texts:
-                texts[file] = with_edits(_original(file), own)
-            else:
-                earlier = between(file, _original(file), texts[file])
-                texts[file] = with_edits(_original(file), (*earlier, *own))
-        except ValueError as error:
-            raise CannotRunError(str(error)) from error
-    return tuple(texts.items())

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.rebuild import local_numbers
-from tracer.diagnosis.verify import CannotRunError, Change
+from tracer.diagnosis.repair.bench import CannotRunError, Change
 from tracer.document import Edit, Failure, Place, Step
 from tracer.record.crash import Crash
 from tracer.record.tensors import tensors_in
@@ -33,7 +33,7 @@ class Candidate:
 
     `rank` says how sound the repair is before it has run, 0 best: under 10 what the code itself
     asks for, under 30 a usual reading, under 60 another reading, above that a doubtful one.
-    `change` stands in for edits in a constructor, see `Bench.run`.  `batches` is false where the
+    `change` stands in for edits in a constructor, see `Program`.  `batches` is false where the
     repair gives the inputs the batch dimension that they lacked.
     """
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import copy
+import io
 import operator
 import random
 import sys
@@ -93,6 +94,33 @@ def unobserved() -> Iterator[None]:
                 yield
         else:
             yield
+
+
+class _Silent(io.TextIOBase):
+    """Swallows what one thread prints and passes on what the others do."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.thread = threading.get_ident()
+
+    def write(self, text: str) -> int:
+        if threading.get_ident() != self.thread and self.stream is not None:
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        if threading.get_ident() != self.thread and self.stream is not None:
+            self.stream.flush()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """A forward that prints has printed once: running it again prints nothing."""
+    with (
+        contextlib.redirect_stdout(_Silent(sys.stdout)),
+        contextlib.redirect_stderr(_Silent(sys.stderr)),
+    ):
+        yield
 
 
 class State:

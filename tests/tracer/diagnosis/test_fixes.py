@@ -1079,7 +1079,7 @@ def long(where: str, shapes: bool, again: int = 1_000) -> Failure:
 def test_of_a_model_of_many_operations_shapes_alone_are_run(
     where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tracer.diagnosis.budget.SEARCH", 150_000)
+    monkeypatch.setattr("tracer.diagnosis.budget.SEARCH", 200_000)
     failure = long(where, shapes=False)
     assert failure.fixes
     assert all("Only shapes were run" in fix.caveat for fix in failure.fixes)
@@ -1088,10 +1088,10 @@ def test_of_a_model_of_many_operations_shapes_alone_are_run(
 
 def test_a_search_that_was_cut_off_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracer.diagnosis.budget.SEARCH", 150_000)
-    reason = long("before", shapes=True).reason
+    reason = long("before", shapes=True, again=2_000).reason
     limit = r"The search for changes has a limit of work: \d+ of about \d+ were tried\.$"
     assert re.search(limit, reason)
-    reason = long("behind", shapes=True).reason
+    reason = long("behind", shapes=True, again=6_000).reason
     assert re.search(r"\d+ of \d+ changes cost too much to be run to the end\.$", reason)
 
 

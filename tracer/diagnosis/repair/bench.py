@@ -3,32 +3,59 @@ get through.  The user's module, functions, inputs and random state are left as 
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from types import FunctionType
+from typing import Any, Protocol
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.utils._pytree import tree_map_only
 
-from tracer.diagnosis.budget import RECORDED, Budget
-from tracer.diagnosis.verify import Bench as Trials
-from tracer.diagnosis.verify import (
-    CannotRunError,
-    Change,
-    Outcome,
-    Shapes,
-    unobserved_output,
+from tracer.diagnosis.budget import (
+    INITIALISED,
+    MODULE,
+    RECORDED,
+    TRIAL,
+    Budget,
+    Meter,
+    TooCostly,
+    Watch,
 )
-from tracer.document import Edit, with_edits
+from tracer.diagnosis.rebuild import recoverable, with_modules_of
+from tracer.diagnosis.repair.copies import (
+    copied,
+    elements,
+    keeps_shapes,
+    on_meta,
+    take_modes,
+    take_weights,
+    with_values,
+)
+from tracer.diagnosis.repair.edited import CannotRunError, Sources, composed
+from tracer.diagnosis.repair.shapes import META, OnZeros, Shapes
+from tracer.diagnosis.repair.twins import NeedsNewTwinsError, Twins, unwrapped
+from tracer.document import Edit
 from tracer.record.crash import Crash
+from tracer.record.isolation import State, exclusive, quiet, random_state, unobserved
 from tracer.record.run import record
-from tracer.source.edits import between
-from tracer.source.text import text_of
+from tracer.record.tensors import tensors_in
+from tracer.source.built import of_user
 
-__all__ = ["Bench", "CannotRunError", "Change", "Program", "Run"]
+__all__ = ["Bench", "CannotRunError", "Change", "Live", "Program", "Run"]
 
-Sources = tuple[tuple[str, str], ...]
+Change = Callable[[nn.Module], None]
 Inputs = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+Given = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional and keyword arguments of a call."""
+ShapeList = tuple[tuple[int, ...], ...]
+
+LARGE = 20_000_000  # elements of parameters from which a model that is built anew shares them
+SHARE = 1 / 4  # of the budget that one run may take
 
 
 @dataclass(frozen=True)
@@ -73,7 +100,7 @@ class Run:
 
     error: Exception | None
     steps: int
-    shapes: Shapes = ()
+    shapes: ShapeList = ()
     computed: bool = True
     executed: bool = True
     kept: bool = True
@@ -81,6 +108,114 @@ class Run:
     @property
     def ran(self) -> bool:
         return self.error is None
+
+
+@dataclass(frozen=True)
+class Called:
+    """What one call came to: its outputs, still live, or what it raised.  `last` are the arguments
+    of the last call of torch."""
+
+    error: Exception | None
+    result: Any
+    steps: int
+    work: float
+    last: tuple[Any, Any] = ((), {})
+    random: bool = False  # a random number was drawn
+
+
+@dataclass
+class _Stand:
+    """Copies of functions and of the model that the runs share, and what puts the model back."""
+
+    twins: Twins
+    model: nn.Module
+    state: State
+
+
+class Follower(Protocol):
+    """Is told of what a program does."""
+
+    def begin(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None: ...
+
+    def __call__(self, func: Any, args: Any, kwargs: Any, result: Any) -> None: ...
+
+
+class Live:
+    """A program that is ready to be called, any number of times.
+
+    `model` is its edited model, which is put back after each call; `built` says that it is not the
+    one that all runs share; `executed` and `kept` are those of `Run`.
+    """
+
+    def __init__(
+        self,
+        bench: Bench,
+        model: nn.Module,
+        state: State,
+        *,
+        values: bool,
+        executed: bool,
+        built: bool,
+    ) -> None:
+        self.bench = bench
+        self.built = built
+        self.model = model
+        self.values = values
+        self.executed = executed
+        self._state = state
+
+    @property
+    def kept(self) -> bool:
+        return not self.built or keeps_shapes(self.model, self.bench.user)
+
+    def call(
+        self,
+        given: Given,
+        *,
+        evaluated: bool = False,
+        follow: Follower | None = None,
+        look: Callable[[Called], Any] | None = None,
+    ) -> Called:
+        """Call it with copies of these arguments.
+
+        Args:
+            given: tensors with values where `values` is true, else on meta.
+            evaluated: the model is in evaluation mode meanwhile.
+            follow: is told of the model and its inputs, and then of each call of torch.
+            look: is called with the outcome before the model is put back.
+        """
+        bench = self.bench
+        watch = bench.watch(self.values)
+        watch.follow = follow
+        bench.budget.spend(MODULE * bench.modules)
+        if self.values:
+            torch.default_generator.manual_seed(0)
+        args, kwargs = _cloned(given)
+        if evaluated:
+            self.model.eval()
+        if follow is not None:
+            follow.begin(self.model, args, kwargs)
+        error: Exception | None = None
+        result: Any = None
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._state.restore)
+            with contextlib.ExitStack() as inner:
+                if "torch._dynamo" in sys.modules:
+                    inner.enter_context(torch.compiler.set_stance("force_eager"))
+                inner.enter_context(torch.set_grad_enabled(self.values))
+                inner.enter_context(watch)
+                if self.values:
+                    inner.enter_context(Meter(watch, True, self._state.about_to_write))
+                try:
+                    result = self.model(*args, **kwargs)
+                except Exception as raised:  # noqa: BLE001 - the edited model's own error
+                    error = raised
+                except SystemExit as raised:
+                    error = RuntimeError(f"the forward called sys.exit({raised.code})")
+            called = Called(error, result, watch.steps, watch.work, watch.last, watch.random)
+            if look is not None:
+                look(called)
+        return called
 
 
 class Bench:
@@ -106,21 +241,20 @@ class Bench:
         budget: Budget | None = None,
         files: frozenset[str] = frozenset(),
     ) -> None:
+        self.user = model
+        self.build = build
         self.budget = budget or Budget()
-        self._given = (model, args, kwargs, build, self.budget, files)
+        self.files = files | _files(model) | _files_of(build)
+        self.modules = sum(1 for _ in model.modules())
+        with unobserved():
+            self.given: Given = _cloned((args, kwargs))
+            self.on_meta: Given = tree_map_only(Tensor, on_meta, (args, kwargs))
+        self.has_values = not any(tensor.is_meta for tensor in tensors_in(self.given))
+        self._memory: dict[Any, Any] = {}
+        self._open = False
+        self.failing: Any = None  # what a proof keeps of the failing run
 
-    @functools.cached_property
-    def _sized(self) -> Trials:
-        return Trials(*self._given, values=False)
-
-    @functools.cached_property
-    def _valued(self) -> Trials:
-        return Trials(*self._given, values=True)
-
-    @property
-    def batch(self) -> int | None:
-        """The size of the inputs' batch."""
-        return self._sized.batch
+    # --- runs ---
 
     @functools.cached_property
     def plain(self) -> Run:
@@ -128,71 +262,237 @@ class Bench:
         return self.shapes(Program())
 
     def shapes(self, program: Program) -> Run:
-        """Run it on shapes alone."""
-        return _run(self.outcome(program, values=False, batches=False))
+        """Run it on shapes alone; with values where shapes do not lead through."""
+        if self.by_shapes:
+            run = self._run(program, False)
+            if run.ran or not _asks_for_values(run.error):
+                return run
+        return self.values(program)
 
     def values(self, program: Program) -> Run:
         """Run it with values; the weights are the user's own, without a copy."""
-        return _run(self.outcome(program, values=True, batches=False))
+        return self._run(program, self.valued)
 
-    def outcome(self, program: Program, values: bool, batches: bool) -> Outcome:
-        trials = self._valued if values else self._sized
-        change = program.change or (_nothing if program.constructs else None)
-        return trials.run((), change, batches and program.batches, program.sources)
+    def _run(self, program: Program, values: bool) -> Run:
+        with self.open(program, values) as live:
+            called = live.call(self.inputs(program, values))
+            shapes = tuple(tuple(map(int, t.shape)) for t in tensors_in(called.result))
+            error = called.error.with_traceback(None) if called.error is not None else None
+            return Run(error, called.steps, shapes, values, live.executed, live.kept)
 
     def crash(self, program: Program) -> Crash | None:
         """The failure of a program, recorded as the first was; None when it runs."""
-        outcome = self.outcome(program, values=True, batches=False)
 
         def watch(_: int) -> None:
             self.budget.spend(RECORDED)
 
-        if outcome.model is None or outcome.ran:
-            return None
-        trials = self._valued
-        with unobserved_output(), trials.on_device():
-            return record(outcome.model, trials.args, trials.kwargs, watch=watch).crash
+        values = not self.costly
+        with self.open(program, values) as live, contextlib.ExitStack() as stack:
+            args, kwargs = self.inputs(program, values)
+            if not values:
+                stack.enter_context(OnZeros(self.watch(False)))
+                stack.enter_context(META)
+            return record(live.model, args, kwargs, watch=watch).crash
 
-
-def composed(sources: Sources, edits: tuple[Edit, ...]) -> Sources:
-    """The edited texts with further edits made, which may name the edited file or the original.
-
-    Raises:
-        CannotRunError: two overlap, or a file has no text.
-    """
-    texts = dict(sources)
-    for name in dict.fromkeys(edit.file for edit in edits):
-        own = tuple(edit for edit in edits if edit.file == name)
-        file = name.partition(" (edited ")[0]
+    def inputs(self, program: Program, values: bool, given: Given | None = None) -> Given:
+        """The inputs, or others in their place, as the program's caller hands them over."""
+        if given is None:
+            given = self.given if values else self.on_meta
+        if program.inputs is None:
+            return given
         try:
-            if name != file:
-                current = text_of(name)
-                if current is None or current.text != texts.get(file):
-                    raise CannotRunError(f"{name} is another text")
-                texts[file] = with_edits(texts[file], own)
-            else:
-                text = original(file)
-                earlier = between(file, text, texts.get(file, text))
-                texts[file] = with_edits(text, (*earlier, *own))
-        except ValueError as error:
-            raise CannotRunError(str(error)) from error
-    return tuple(texts.items())
+            with torch.no_grad(), OnZeros(self.watch(False)):
+                return program.inputs(*_cloned(given))
+        except Exception as error:
+            raise CannotRunError(f"the inputs cannot be changed so: {error}") from error
+
+    def watch(self, values: bool) -> Watch:
+        limit = self.budget.total * SHARE
+        if values:
+            return Watch(self.budget, limit)
+        return Shapes(self.budget, limit, self._memory)
+
+    @functools.cached_property
+    def _failing(self) -> Called | None:
+        """The failing call with values; None where it has none, or costs too much."""
+        if not self.has_values:
+            return None
+        try:
+            with self.open(Program(), True) as live:
+                called = live.call(self.given)
+        except TooCostly:
+            return None
+        if called.error is not None:
+            called.error.__traceback__ = None
+        return called
+
+    @property
+    def valued(self) -> bool:
+        """Whether runs with values can be had."""
+        return self._failing is not None
+
+    @functools.cached_property
+    def by_shapes(self) -> bool:
+        """Whether shapes alone get as far as values do."""
+        failing = self._failing
+        if failing is None:
+            return True
+        run = self._run(Program(), False)
+        return run.steps == failing.steps and (run.error is None) == (failing.error is None)
+
+    @functools.cached_property
+    def costly(self) -> bool:
+        """Whether the budget allows but few runs with values."""
+        return self._failing is None or self._failing.work > self.budget.total / 40
+
+    # --- edited models ---
+
+    @contextlib.contextmanager
+    def open(self, program: Program, values: bool) -> Iterator[Live]:
+        """The program, ready to be called; one at a time."""
+        assert not self._open, "another program is open"
+        self.budget.spend(TRIAL)
+        with contextlib.ExitStack() as stack:
+            self._open = True
+            stack.callback(setattr, self, "_open", False)
+            stack.enter_context(quiet())
+            stack.enter_context(random_state())
+            try:
+                stand = self._stand(values)
+                stack.enter_context(stand.twins.edited(program.sources))
+            except NeedsNewTwinsError:
+                twins = Twins(self.files | {file for file, _ in program.sources})
+                stand = stack.enter_context(
+                    twins.edited(program.sources, lambda: self._made_stand(twins, values))
+                )
+            model, executed = self._model(program, stand, values)
+            built = model is not stand.model
+            state = State(model) if built else stand.state
+            if program.prepare is not None:
+                program.prepare(model)
+            try:
+                yield Live(self, model, state, values=values, executed=executed, built=built)
+            finally:
+                if program.prepare is not None:
+                    state.restore()
+
+    @functools.cached_property
+    def _twins(self) -> Twins:
+        return Twins(self.files)
+
+    @functools.cached_property
+    def _shaped(self) -> _Stand:
+        return self._made_stand(self._twins, False)
+
+    @functools.cached_property
+    def _valued(self) -> _Stand:
+        return self._made_stand(self._twins, True)
+
+    def _stand(self, values: bool) -> _Stand:
+        if any(isinstance(module, LazyModuleMixin) for module in self.user.modules()):
+            return self._made_stand(self._twins, values)  # its first call cannot be undone
+        return self._valued if values else self._shaped
+
+    def _made_stand(self, twins: Twins, values: bool) -> _Stand:
+        with unobserved(), exclusive(self.user):  # of other threads' traces no hook is to be copied
+            model = copied(self.user, None if values else META)
+        if self.build is not None:
+            twins.of(self.build)
+        twins.inhabit(model)
+        return _Stand(twins, model, State(model))
+
+    def _model(self, program: Program, stand: _Stand, values: bool) -> tuple[nn.Module, bool]:
+        """The edited model, and whether its edited constructors were executed: built anew as a
+        whole, else those parts of it that can be, else with `change` in their place."""
+        if not program.constructs:
+            return stand.model, True
+        twins = stand.twins
+        if self.build is not None:
+            made = self._constructed(twins, self.build, stand.model, values)
+            own = type(self.user)
+            if type(made) is not own or twins.of(own) is own:
+                return made, True
+            # It reached the user's own class by a way that copies cannot follow.
+        model = copied(stand.model)
+        for path, build in self._parts.items():
+            old = model.get_submodule(path)
+            made = self._constructed(twins, with_modules_of(build, old), old, values)
+            if not path:
+                return made, True
+            owner, _, name = path.rpartition(".")
+            model.get_submodule(owner)._modules[name] = made
+        if self._parts:
+            twins.inhabit(model)
+            return model, True
+        if program.change is None:
+            raise CannotRunError("nobody knows how to build the model")
+        try:
+            with META if not values else contextlib.nullcontext():
+                program.change(model)
+        except Exception as error:
+            raise CannotRunError(f"the changed layer cannot be made: {error}") from error
+        take_modes(model, self.user)
+        return model, False
+
+    def _constructed(
+        self, twins: Twins, build: Callable[[], nn.Module], base: nn.Module, values: bool
+    ) -> nn.Module:
+        """What `build` makes now, with the weights of `base` that fit."""
+        build = twins.of(build)
+        if isinstance(build, functools.partial):
+            args, kwargs = twins.replaced(build.args), twins.replaced(build.keywords)
+            build = functools.partial(build.func, *args, **kwargs)
+        whole = values and elements(base) <= LARGE
+        made = None
+        if not whole:
+            with contextlib.suppress(Exception), self.watch(False), torch.no_grad():
+                made = build()
+        if made is None:
+            self.budget.spend(INITIALISED * elements(base))
+            try:
+                made = build()
+            except Exception as error:
+                raise CannotRunError(f"the edited constructor raised {error}") from error
+        if not isinstance(made, nn.Module):
+            raise CannotRunError("build made no module")
+        if not values:
+            made = copied(made, META)
+        take_weights(made, base)
+        if values:
+            with_values(made, base)
+        take_modes(made, base)
+        return made
+
+    @functools.cached_property
+    def _parts(self) -> dict[str, functools.partial[nn.Module]]:
+        """What can be built anew where nobody knows how to build the whole."""
+        return recoverable(self.user)
 
 
-def original(file: str) -> str:
-    """
-    Raises:
-        CannotRunError: the file has no text.
-    """
-    text = text_of(file)
-    if text is None:
-        raise CannotRunError(f"{file} has no text")
-    return text.text
+def _asks_for_values(error: Exception | None) -> bool:
+    """Whether this is torch's complaint about a tensor without values."""
+    return isinstance(error, RuntimeError) and "meta" in str(error).lower()
 
 
-def _nothing(model: nn.Module) -> None:
-    raise CannotRunError("nobody knows how to build the model")
+def _cloned(value: Any) -> Any:
+    def clone(tensor: Tensor) -> Tensor:
+        return tensor.detach().clone().requires_grad_(tensor.requires_grad)
+
+    return tree_map_only(Tensor, clone, value)
 
 
-def _run(outcome: Outcome) -> Run:
-    return Run(outcome.error, outcome.steps, outcome.shapes, outcome.computed, outcome.executed)
+def _files_of(value: Any) -> frozenset[str]:
+    value = value.func if isinstance(value, functools.partial) else value
+    code = getattr(value, "__code__", None)
+    return frozenset([code.co_filename]) if code is not None else frozenset()
+
+
+def _files(model: nn.Module) -> frozenset[str]:
+    """The files in which the classes of a model are written, those of torch left out."""
+    found: set[str] = set()
+    for cls in {cls for module in model.modules() for cls in type(module).__mro__}:
+        for value in vars(cls).values():
+            function = unwrapped(value)
+            if isinstance(function, FunctionType) and of_user(function.__code__.co_filename):
+                found.add(function.__code__.co_filename)
+    return frozenset(found)

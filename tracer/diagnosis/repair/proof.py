@@ -3,9 +3,42 @@ other sizes, single samples, gradients and other users of the edited line what i
 
 from __future__ import annotations
 
+import functools
+import itertools
+import linecache
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tracer.diagnosis.repair.bench import Bench, Program, Run
+import torch
+from torch import Tensor, nn
+
+from tracer.diagnosis.budget import OutOfBudget, TooCostly
+from tracer.diagnosis.repair.bench import Bench, Called, Given, Live, Program, Run
+from tracer.diagnosis.repair.failing import Calls, Print, Stopped, failing_of, probe_size
+from tracer.diagnosis.repair.flow import Depends, Flow, depends
+from tracer.diagnosis.repair.samples import (
+    Axes,
+    changed,
+    follows,
+    grown,
+    input_tensors,
+    mixes,
+    other_sizes,
+    pairs,
+    permuted,
+    resized,
+    turned,
+)
+from tracer.diagnosis.repair.written import (
+    ChangedFunction,
+    changed_functions,
+    new_lines,
+    new_numbers,
+    read,
+)
+from tracer.record.frames import HERE
+from tracer.record.tensors import tensors_in
 from tracer.sentences import Said, said
 
 CHECKS = (
@@ -35,11 +68,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Proof:
-    """What a program has shown; `checks` has those of `CHECKS` that were made, in that order, up to
-    the first run that failed."""
+    """What a program has shown; `checks` has those of `CHECKS` that were made, in that order: they
+    end where one fails.  `whole` is false where the budget ended them."""
 
     run: Run
     checks: tuple[Check, ...]
+    whole: bool = True
 
     @property
     def failed(self) -> tuple[Check, ...]:
@@ -48,7 +82,8 @@ class Proof:
     @property
     def verified(self) -> bool:
         """All hold, and what the edits changed was executed."""
-        return self.run.ran and self.run.executed and all(c.name in WEAK for c in self.failed)
+        holds = self.run.ran and all(check.name in WEAK for check in self.failed)
+        return holds and self.whole and self.run.executed
 
     def check(self, name: str) -> Check:
         """Of this name; one that was not made has `passed` None."""
@@ -59,14 +94,443 @@ def prove(bench: Bench, program: Program) -> Proof:
     """Run what `bench.shapes` let through in all the ways in which a repair has to hold.
 
     Raises:
-        CannotRunError, OutOfBudget, TooCostly: as the bench does.
+        CannotRunError, OutOfBudget, TooCostly: as the bench does, before the first check.
     """
-    outcome = bench.outcome(program, values=True, batches=True)
-    run = Run(outcome.error, outcome.steps, outcome.shapes, outcome.computed, outcome.executed)
-    checks = [Check("runs", run.ran)]
-    if run.ran:
-        holds = outcome.second is None and outcome.scales is not False
-        checks.append(Check("batches", holds))
-        mixes = said("It runs, but mixes samples.") if outcome.mixes else None
-        checks.append(Check("independent", None if outcome.mixes is None else not mixes, mixes))
-    return Proof(run, tuple(checks))
+    return _Prover(bench, program).proof()
+
+
+LABELS = frozenset(
+    [
+        *("target", "targets", "label", "labels", "classes", "cls", "class_ids", "gt", "y_true"),
+        *("tokens", "token_ids", "input_ids", "ids", "idx", "index", "indices", "y"),
+    ]
+)
+"""Names under which whole numbers are class numbers or indices."""
+
+
+MOST_DIMS = 4  # a number up to this may be an axis, and is no size
+
+
+class _Prover:
+    def __init__(self, bench: Bench, program: Program) -> None:
+        self.bench = bench
+        self.program = program
+        self.failing = failing_of(bench)
+        self.changed = changed_functions(program.sources)
+
+    def proof(self) -> Proof:
+        run = self._run()
+        checks = [Check("runs", run.ran, self._why_not(run))]
+        whole = True
+        try:
+            for check in self._checks() if run.ran else ():
+                checks.append(check)
+                if check.passed is False and check.name not in WEAK:
+                    break
+        except TooCostly:
+            raise
+        except OutOfBudget:
+            whole = False
+        checks.sort(key=lambda check: CHECKS.index(check.name))
+        return Proof(run, tuple(checks), whole)
+
+    def _checks(self) -> Iterator[Check]:
+        """One after the other, what costs least first."""
+        self.failing.look()  # no program is open while another is
+        with self.bench.open(self.program, self.failing.values) as live:
+            first, used, flow = self._first(live)
+            if first.error is not None:  # shapes alone do not lead through
+                return
+            batches, axes = self._batches(live, first)
+            sizes = (
+                self._sizes(live, first, axes)
+                if batches.passed is not False
+                else Check("sizes", None)
+            )
+        yield from (self._literals(), batches, sizes)
+        yield from (self._gradients(used, flow), self._used(used, flow), self._kinds(flow))
+        yield from self._samples(first, axes)
+        yield self._instances()
+
+    def _why_not(self, run: Run) -> Said | None:
+        if run.ran:
+            return None
+        return said("It does not run: {words}.", words=_short(run.error))
+
+    def _run(self) -> Run:
+        try:
+            return self.bench.values(self.program)
+        except TooCostly:
+            return self.bench.shapes(self.program)
+
+    def _given(self, axes: Axes | None = None, size: int = 0) -> Given:
+        values = self.failing.values
+        return self.bench.inputs(self.program, values, self.failing.given(axes, size))
+
+    # --- other sizes ---
+
+    def _batches(self, live: Live, first: Called) -> tuple[Check, Axes | None]:
+        """Whether it holds for other batches, and which dimensions are the batch."""
+        if not self.program.batches:
+            return Check("batches", None), None
+        found: list[tuple[Check, Axes]] = []
+        for axes in self.failing.batches:
+            wrong = self._wrong_batch(live, first, axes)
+            if wrong is None:
+                return Check("batches", True), axes
+            found.append((Check("batches", False, wrong), axes))
+        return found[0] if found else (Check("batches", None), None)
+
+    def _wrong_batch(self, live: Live, first: Called, axes: Axes) -> Said | None:
+        for size in other_sizes(axes.size, self.failing.inputs):
+            other = live.call(self._given(axes, size))
+            if other.error is not None:
+                return said(
+                    "It runs for these inputs, and not for another batch size: {words}.",
+                    words=_short(other.error),
+                )
+            if not self.failing.keeps(axes):
+                continue
+            if not follows(first.result, other.result, axes.size, size):
+                return said("It runs, but its output does not grow with the batch.")
+            wrong = self._other_batch(first, other, axes, size)
+            if wrong is not None:
+                return _other_batch(wrong, axes.size)
+        return None
+
+    def _other_batch(self, first: Called, other: Called, axes: Axes, size: int) -> int | None:
+        """The size of an output's batch where it is a multiple that nothing in the inputs, and
+        nothing before the failure, explains."""
+        for a, b in pairs(first.result, other.result) or ():
+            dims = grown(a, b, axes.size, size) if a.numel() > 1 else []
+            wrong = [
+                int(a.shape[dim])
+                for dim in dims
+                if a.shape[dim] % axes.size or a.shape[dim] // axes.size not in self._factors
+            ]
+            if dims and len(wrong) == len(dims):
+                return wrong[0]
+        return None
+
+    @functools.cached_property
+    def _factors(self) -> set[int]:
+        """By how much a batch may have been multiplied: places of the inputs laid side by side, or
+        sizes that the tensors had when the run failed."""
+        sizes = [int(s) for tensor in self.failing.inputs for s in tensor.shape]
+        sizes += [int(s) for tensor in self.failing.stopped.operands for s in tensor.shape]
+        found = {1, *sizes}
+        found |= {a * b for a, b in itertools.combinations(sizes[:40], 2)}
+        return found | {max(1, math.prod(t.shape[1:-1])) for t in self.failing.stopped.operands}
+
+    def _sizes(self, live: Live, first: Called, batch: Axes | None) -> Check:
+        """Whether it holds where the inputs are larger.  A size that an edit writes down is its own
+        fault; others may be a layer's."""
+        ran = False
+        written = {number for each in self.changed for number in new_numbers(each)}
+        sizes = {int(s) for tensor in self.failing.inputs for s in tensor.shape}
+        fault = bool(written & sizes)
+        for kind, given in self.failing.larger(batch):
+            other = live.call(self.bench.inputs(self.program, self.failing.values, given))
+            if other.error is None:
+                ran = True
+                wrong = _lost_batch(first, other, batch) if fault else None
+                if wrong is not None:
+                    return Check("sizes", False, wrong)
+            elif fault and self._is_written(other):
+                words = _short(other.error)
+                return Check("sizes", False, _LARGER[kind](words))
+        return Check("sizes", ran or None)
+
+    def _is_written(self, called: Called) -> bool:
+        """Whether an edited line fails, and not for a layer's own size."""
+        error = called.error
+        traceback = error.__traceback__ if error is not None else None
+        text, inside = "", True
+        while traceback is not None:
+            file = traceback.tb_frame.f_code.co_filename
+            if file.partition(" (edited ")[0] in self.bench.files:
+                text, inside = linecache.getline(file, traceback.tb_lineno).strip(), False
+            elif text and file.startswith(HERE):
+                break  # what counts the calls of torch
+            else:
+                inside = True
+            traceback = traceback.tb_next
+        layer = any(isinstance(tensor, nn.Parameter) for tensor in tensors_in(called.last))
+        return not inside and not layer and text in new_lines(self.program.sources)
+
+    # --- samples ---
+
+    def _samples(self, first: Called, axes: Axes | None) -> list[Check]:
+        apart = axes is not None and self.failing.keeps(axes) and not self.failing.mixing(axes)
+        if axes is None or not apart or not self.bench.valued:
+            return [Check("independent", None), Check("permuted", None)]
+        try:
+            return self._apart(first, axes)
+        except TooCostly:
+            why = said("Whether it keeps samples apart was not run: it costs too much.")
+            return [Check("independent", None, why), Check("permuted", None, why)]
+
+    def _apart(self, first: Called, axes: Axes) -> list[Check]:
+        size = probe_size(self.bench, axes, self.failing.inputs)
+        given = resized(self.bench.given, axes, size)
+        with self.bench.open(self.program, True) as live:
+            base, other, back = (
+                live.call(self.bench.inputs(self.program, True, each), evaluated=True)
+                for each in (given, changed(given, axes), permuted(given, axes))
+            )
+        dims = [
+            found[0] if len(found := grown(a, b, axes.size, size)) == 1 else None
+            for a, b in pairs(first.result, base.result) or ()
+        ]
+        mixed = same = None
+        if base.error is None and other.error is None:
+            mixed = mixes(base.result, other.result, dims, size)
+        if base.error is None and back.error is None and not base.random:
+            same = turned(base.result, back.result, dims, size)
+        return [
+            Check(
+                "independent",
+                None if mixed is None else not mixed,
+                said("It runs, but mixes samples.") if mixed else None,
+            ),
+            Check(
+                "permuted",
+                same,
+                said("It runs, but a sample's result depends on its place in the batch.")
+                if same is False
+                else None,
+            ),
+        ]
+
+    # --- what is used ---
+
+    def _first(self, live: Live) -> tuple[Called, Depends, Flow]:
+        """A run on the same inputs, and what its outputs, and tensors that the model keeps, depend
+        on."""
+        flow = Flow(self.failing.bits, self._labels, self.bench.files)
+        kept: list[Tensor] = []
+
+        def look(called: Called) -> None:
+            for module in live.model.modules():
+                for name, value in vars(module).items():
+                    if name not in _TABLES:
+                        kept.extend(tensors_in(value))
+
+        called = live.call(self._given(), follow=flow, look=look)
+        grad = used = 0
+        for tensor in (*tensors_in(called.result), *kept):
+            known = depends(tensor)
+            grad, used = grad | known.grad, used | known.used
+        return called, Depends(grad, used), flow
+
+    def _gradients(self, after: Depends, flow: Flow) -> Check:
+        lost = self.failing.stopped.needed.grad & ~after.grad
+        names = [name for name, bit in flow.bits.items() if lost >> bit & 1]
+        names = [name for name in names if not name.startswith("input ")]
+        # A layer that was put in or taken out gives those behind it other names.
+        gone = [name for name in names if name not in flow.parameters]
+        known = {name for name, _ in self.bench.user.named_parameters(remove_duplicate=False)}
+        new = [n for n in flow.parameters - known if after.grad >> flow.bits[n] & 1]
+        if len(gone) <= len(new):
+            names = [name for name in names if name not in gone]
+        if names:
+            return Check(
+                "gradients",
+                False,
+                said("It runs, but no gradient reaches `{name}` any more.", name=names[0]),
+            )
+        return Check("gradients", bool(self.failing.stopped.needed.grad) or None)
+
+    def _used(self, after: Depends, flow: Flow) -> Check:
+        lost = self.failing.stopped.needed.used & ~after.used
+        for name, bit in flow.bits.items():
+            if lost >> bit & 1 and name.startswith("input "):
+                number = int(name.split()[1])
+                return Check("used", False, _unused(f"{self._input_name(number)}"))
+        for each in self.changed:
+            for name in sorted(each.lost()):
+                if self._matters(each, name):
+                    return Check("used", False, _unused(name))
+        return Check("used", True)
+
+    def _input_name(self, number: int) -> str:
+        frame = self.failing.stopped.frames[0] if self.failing.stopped.frames else None
+        shape = self.failing.inputs[number].shape
+        for name, value in frame.names.items() if frame is not None else ():
+            if isinstance(value, Tensor) and value.shape == shape:
+                return name
+        return f"input {number + 1}"
+
+    def _matters(self, function: ChangedFunction, name: str) -> bool:
+        """Whether a name of a function on the stack, or an attribute of its module, stood for
+        tensors or for a layer with parameters."""
+        frame = self._frame(function)
+        if frame is None:
+            return False
+        if not name.startswith("self."):
+            value = frame.names.get(name)
+            others = read(function.after)
+            if value is None or any(frame.names.get(each) is value for each in others):
+                return False
+        else:
+            value = getattr(frame.names.get("self"), name.removeprefix("self."), None)
+        if isinstance(value, nn.Module):
+            return next(value.parameters(), None) is not None
+        return any(tensor.dim() for tensor in tensors_in(value))
+
+    def _frame(self, function: ChangedFunction) -> Stopped | None:
+        for frame in self.failing.stopped.frames:
+            if (frame.file, frame.first) == (function.file, function.first):
+                return frame
+        return None
+
+    # --- other users of an edited line ---
+
+    def _instances(self) -> Check:
+        names = frozenset(self._edited_calls())
+        if not names:
+            return Check("instances", None)
+        values = not self.bench.costly and not self.program.constructs
+        known = self.failing.ended(names, values)
+        if not known:
+            return Check("instances", None)
+        flow = Flow(self.failing.bits, {}, self.bench.files)
+        calls = Calls(names, self.bench.files, flow, values)
+        with self.bench.open(self.program, values) as live, calls.watching():
+            live.call(self.bench.inputs(self.program, values), follow=flow)
+        for name, number, print_ in known:
+            after = calls.ended.get(name, [])
+            if number >= len(after) or not _agree(print_, after[number].print):
+                return Check(
+                    "instances",
+                    False,
+                    said("It runs, but changes what `{name}` gave where it worked.", name=name),
+                )
+        return Check("instances", True)
+
+    def _edited_calls(self) -> Iterator[str]:
+        """The functions whose results an edit may change: itself, or the forward of the modules
+        that an edited constructor makes."""
+        for each in self.changed:
+            owner, _, last = each.name.rpartition(".")
+            if last != "__init__":
+                yield each.name
+                continue
+            for module in self.bench.user.modules():
+                if any(cls.__qualname__ == owner for cls in type(module).__mro__):
+                    yield getattr(type(module).forward, "__qualname__", "")
+
+    # --- what is written ---
+
+    @functools.cached_property
+    def _labels(self) -> dict[int, bool]:
+        """The inputs that may hold class numbers or indices, with whether their names say so."""
+        given = input_tensors(self.bench.given)
+        found: dict[int, bool] = {}
+        named = {
+            tuple(value.shape): name
+            for frame in self.failing.stopped.frames
+            for name, value in frame.names.items()
+            if isinstance(value, Tensor) and not value.is_floating_point() and name in LABELS
+        }
+        for number, tensor in enumerate(given):
+            whole = tensor.dtype in (torch.int64, torch.int32) and tensor.dim() and tensor.numel()
+            # Zeros and ones are a mask.
+            if whole and (tensor.is_meta or int(tensor.max()) > 1):
+                found[number] = tuple(tensor.shape) in named
+        return found
+
+    def _kinds(self, flow: Flow) -> Check:
+        numbers = self._labels or any(name.startswith("numbers of") for name in flow.bits)
+        if not numbers:
+            return Check("kinds", None)
+        lines = set(new_lines(self.program.sources))
+        if self.failing.stopped.frames:
+            last = self.failing.stopped.frames[-1]
+            lines.add(linecache.getline(last.file, last.line).strip())
+        for each in flow.quantities:
+            sure = each.plainly or each.numbers & flow.sure
+            if sure and linecache.getline(each.file, each.line).strip() in lines:
+                return Check(
+                    "kinds",
+                    False,
+                    said("It runs, but takes class numbers or indices for quantities."),
+                )
+        return Check("kinds", True)
+
+    def _literals(self) -> Check:
+        for each in self.changed:
+            frame = self._frame(each)
+            names = frame.names if frame is not None else {}
+            for number in (n for n in new_numbers(each) if n > MOST_DIMS):
+                serving = [
+                    name for name, value in names.items() if type(value) is int and value == number
+                ]
+                sizes = {int(s) for tensor in self.failing.inputs for s in tensor.shape}
+                if serving:
+                    return Check(
+                        "literals",
+                        False,
+                        said(
+                            "It writes {number} where `{name}` serves.",
+                            number=number,
+                            name=serving[0],
+                        ),
+                    )
+                if frame is not None and number in sizes:
+                    return Check(
+                        "literals",
+                        False,
+                        said("It writes {number}, which is a size of the inputs.", number=number),
+                    )
+        return Check("literals", True)
+
+
+_TABLES = frozenset(nn.Module().__dict__)
+
+
+def _agree(before: Print, after: Print) -> bool:
+    if len(before) != len(after):
+        return False
+    for a, b in zip(before, after, strict=True):
+        if a == b:
+            continue
+        if not (a and b and isinstance(a[-1], float) and isinstance(b[-1], float)):
+            return False
+        if a[0] != b[0] or abs(a[1] - b[1]) > 1e-4 * max(abs(a[1]), 1e-6):
+            return False
+    return True
+
+
+def _lost_batch(first: Called, other: Called, batch: Axes | None) -> Said | None:
+    """What is wrong where larger inputs change the batch of an output, which came first and was
+    that of the inputs."""
+    for a, b in pairs(first.result, other.result) or ():
+        rows = batch is not None and a.dim() > 1 and b.dim() > 1 and a.shape[0] == batch.size
+        if rows and b.shape[0] != a.shape[0]:
+            return _other_batch(int(b.shape[0]), int(a.shape[0]))
+    return None
+
+
+def _other_batch(wrong: int, size: int) -> Said:
+    return said(
+        "It runs, but makes a batch of {wrong} out of one of {size}.", wrong=wrong, size=size
+    )
+
+
+_LARGER: dict[str, Callable[[str], Said]] = {
+    "large": lambda words: said(
+        "It runs for these inputs, and not for pictures twice as large: {words}.", words=words
+    ),
+    "long": lambda words: said(
+        "It runs for these inputs, and not for sequences twice as long: {words}.", words=words
+    ),
+}
+
+
+def _unused(name: str) -> Said:
+    return said("It runs, but no longer uses `{name}`.", name=name)
+
+
+def _short(error: Exception | None) -> str:
+    return " ".join(str(error).split())[:160].rstrip(".")

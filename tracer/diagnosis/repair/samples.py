@@ -1,0 +1,237 @@
+"""Inputs of other sizes, and what their samples have to do with each other."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from tracer.record.isolation import unobserved
+from tracer.record.tensors import tensors_in
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Dimensions of the inputs that have one `size` together: (number of the tensor, dimension)."""
+
+    size: int
+    places: tuple[tuple[int, int], ...]
+
+    def of(self, number: int) -> tuple[int, ...]:
+        return tuple(dim for tensor, dim in self.places if tensor == number)
+
+
+def batch_axes(tensors: Sequence[Tensor]) -> Iterator[Axes]:
+    """What may be the batch, the likeliest first: a size that many of the inputs share, as far in
+    front as may be."""
+    sized = {n: tensor for n, tensor in enumerate(tensors) if tensor.dim()}
+    found: dict[Axes, tuple[int, int]] = {}
+    for size in {int(size) for tensor in sized.values() for size in tensor.shape[:2] if size}:
+        firsts = [(n, tuple(t.shape).index(size)) for n, t in sized.items() if size in t.shape]
+        if any(dim == 0 for _, dim in firsts) or len(firsts) == len(sized):
+            rank = (-len(firsts), sum(dim for _, dim in firsts))
+            found[Axes(size, tuple(firsts))] = rank
+            every = tuple(
+                (n, dim) for n, t in sized.items() for dim, s in enumerate(t.shape) if s == size
+            )
+            found.setdefault(Axes(size, every), (rank[0], rank[1] + 100))
+    yield from sorted(found, key=lambda axes: found[axes])
+
+
+Places = tuple[tuple[int, int], ...]
+"""Dimensions of the inputs: (number of the tensor, dimension)."""
+
+
+def pictures(tensors: Sequence[Tensor], batch: Axes | None) -> Places:
+    """Width and height of what is a picture or a volume, (B, C, H, W), and of what goes with it."""
+    own = [(n, dim) for n, t in enumerate(tensors) if t.dim() > 3 for dim in range(2, t.dim())]
+    return _alike(tensors, batch, own, 4)
+
+
+def lengths(tensors: Sequence[Tensor], batch: Axes | None) -> Places:
+    """The length of what is a sequence, (B, T, C) or (B, T) of whole numbers, and of what goes with
+    it."""
+    taken = set(pictures(tensors, batch)) | set(batch.places if batch is not None else ())
+    own: list[tuple[int, int]] = []
+    for n, t in enumerate(tensors):
+        if t.dim() == 3 or (t.dim() == 2 and not t.is_floating_point()):
+            own += [(n, dim) for dim in (0, 1) if (n, dim) not in taken][:1]
+    return _alike(tensors, batch, [place for place in own if not _in_picture(place, taken)], 3)
+
+
+def _in_picture(place: tuple[int, int], taken: set[tuple[int, int]]) -> bool:
+    """Whether the tensor has the width or the height of a picture."""
+    return sum(n == place[0] for n, _ in taken) > 1
+
+
+def _alike(
+    tensors: Sequence[Tensor], batch: Axes | None, own: list[tuple[int, int]], rank: int
+) -> Places:
+    """These dimensions, and those with their sizes of tensors of a lower rank."""
+    taken = batch.places if batch is not None else ()
+    own = [(n, dim) for n, dim in own if (n, dim) not in taken and tensors[n].shape[dim] > 1]
+    sizes = {int(tensors[n].shape[dim]) for n, dim in own}
+    others = [
+        (n, dim)
+        for n, t in enumerate(tensors)
+        if t.dim() < rank
+        for dim in range(t.dim())
+        if int(t.shape[dim]) in sizes and (n, dim) not in taken
+    ]
+    return tuple(dict.fromkeys((*own, *others)))
+
+
+def doubled(value: Any, places: Places) -> Any:
+    """The inputs twice as large in these dimensions."""
+
+    def double(number: int, tensor: Tensor) -> Tensor:
+        made = tensor.detach()
+        for dim in {dim for n, dim in places if n == number}:
+            if made.is_meta:
+                sizes = [s * 2 if d == dim else s for d, s in enumerate(made.shape)]
+                made = made.new_empty(sizes)
+            else:
+                made = torch.cat([made, made], dim)
+        return made
+
+    return _mapped(value, double)
+
+
+def other_sizes(size: int, tensors: Sequence[Tensor]) -> Iterator[int]:
+    """Two batch sizes that no dimension has, so that no sizes agree by chance."""
+    used = {int(s) for tensor in tensors for s in tensor.shape}
+    first = next(n for n in itertools.count(size + 2) if n not in used)
+    yield first
+    yield next(n for n in itertools.count(2) if n not in (size, first) and n not in used)
+
+
+def resized(value: Any, axes: Axes, size: int) -> Any:
+    """The inputs with that size in those dimensions, by repeating or leaving out."""
+
+    def resize(number: int, tensor: Tensor) -> Tensor:
+        made = tensor.detach()
+        if made.is_meta:
+            shape = [size if d in axes.of(number) else s for d, s in enumerate(made.shape)]
+            return made.new_empty(shape)
+        for dim in axes.of(number):
+            index = torch.arange(size, device=tensor.device) % axes.size
+            made = made.index_select(dim, index)
+        return made
+
+    return _mapped(value, resize)
+
+
+def changed(value: Any, axes: Axes) -> Any:
+    """The first sample gets other content; everything else is left."""
+
+    def change(number: int, tensor: Tensor) -> Tensor:
+        made = tensor.detach().clone()
+        for dim in axes.of(number):
+            sample = made.select(dim, 0)
+            if made.dtype.is_floating_point or made.dtype.is_complex:
+                sample.copy_(sample.flip(tuple(range(sample.dim()))) * 1.5 + 0.25)
+            elif sample.numel() > 1 and made.dtype != torch.bool:
+                # Whole numbers may be indices: only those that occur are sure to be valid.
+                sample.copy_(sample.flatten().roll(1).view(sample.shape))
+        return made
+
+    return _mapped(value, change)
+
+
+def permuted(value: Any, axes: Axes) -> Any:
+    """The samples in reverse order."""
+
+    def turn(number: int, tensor: Tensor) -> Tensor:
+        return tensor.detach().flip(axes.of(number))
+
+    return _mapped(value, turn)
+
+
+def _mapped(value: Any, function: Callable[[int, Tensor], Tensor]) -> Any:
+    """The value with each of its tensors, numbered in order, exchanged."""
+    leaves, form = tree_flatten(value)
+    number = itertools.count()
+    with unobserved():
+        made = [
+            function(next(number), leaf).requires_grad_(leaf.requires_grad)
+            if isinstance(leaf, Tensor)
+            else leaf
+            for leaf in leaves
+        ]
+    return tree_unflatten(made, form)
+
+
+def input_tensors(given: Any) -> list[Tensor]:
+    """The tensors that `Axes` count."""
+    return [leaf for leaf in tree_flatten(given)[0] if isinstance(leaf, Tensor)]
+
+
+# --- outputs -----------------------------------------------------------------------------------
+
+
+def grown(first: Tensor, second: Tensor, size: int, other: int) -> list[int]:
+    """The dimensions that grew as the batch did: two where samples are compared with each other."""
+    if first.dim() != second.dim():
+        return []
+    return [
+        axis
+        for axis, (a, b) in enumerate(zip(first.shape, second.shape, strict=True))
+        if a * other == b * size and a != b
+    ]
+
+
+def pairs(first: Any, second: Any) -> list[tuple[Tensor, Tensor]] | None:
+    """The tensors of two results side by side; None where their numbers differ."""
+    left, right = tensors_in(first), tensors_in(second)
+    return list(zip(left, right, strict=True)) if len(left) == len(right) else None
+
+
+def follows(first: Any, second: Any, size: int, other: int) -> bool:
+    """Whether each output that is no single number follows the batch in a dimension."""
+    both = pairs(first, second)
+    return both is not None and all(
+        a.dim() == b.dim() and (a.numel() <= 1 or bool(grown(a, b, size, other))) for a, b in both
+    )
+
+
+def mixes(base: Any, moved: Any, dims: Sequence[int | None], other: int) -> bool | None:
+    """Whether more than one sample's share of a result moved when one sample was changed; None
+    where no result has a batch.
+
+    Args:
+        base, moved: results before and after.
+        dims: the batch's dimension in each of their tensors.
+        other: the size of the batch.
+    """
+    told: bool | None = None
+    for (a, b), dim in zip(pairs(base, moved) or (), dims, strict=False):
+        if dim is not None and a.shape == b.shape and a.numel() and not a.is_meta:
+            rows = int(_differ(a, b, dim).sum())
+            told = bool(told) or rows > a.shape[dim] // other
+    return told
+
+
+def turned(base: Any, moved: Any, dims: Sequence[int | None], other: int) -> bool | None:
+    """Whether the results of a batch in reverse order are the results in reverse order."""
+    told: bool | None = None
+    for (a, b), dim in zip(pairs(base, moved) or (), dims, strict=False):
+        if dim is not None and a.shape == b.shape and a.shape[dim] == other and not a.is_meta:
+            same = not bool(_differ(a, b.flip(dim), dim, 1e-3).any())
+            told = same if told is None else told and same
+    return told
+
+
+def _differ(a: Tensor, b: Tensor, dim: int, tolerance: float = 1e-4) -> Tensor:
+    """Which rows of a dimension differ."""
+    with unobserved():
+        left = a.detach().movedim(dim, 0).reshape(a.shape[dim], -1)
+        right = b.detach().movedim(dim, 0).reshape(a.shape[dim], -1)
+        if left.dtype.is_floating_point or left.dtype.is_complex:
+            limit = tolerance * float(left.abs().nan_to_num(0, 0, 0).max()) + 1e-7
+            return ((left - right).abs() > limit).any(1)
+        return (left != right).any(1)

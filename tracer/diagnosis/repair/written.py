@@ -1,0 +1,99 @@
+"""What an edit changes in the text: functions, names that are read no longer, new numbers."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tracer.diagnosis.repair.edited import Edited, Sources, first_line
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class ChangedFunction:
+    """A function of a file before and after; `name` is qualified as its code's is."""
+
+    file: str
+    name: str
+    before: Function
+    after: Function
+
+    @property
+    def first(self) -> int:
+        return first_line(self.before)
+
+    def lost(self) -> frozenset[str]:
+        """Names, and attributes of `self` as `self.x`, that it reads no longer."""
+        return frozenset(read(self.before)) - frozenset(read(self.after))
+
+
+def changed_functions(sources: Sources) -> list[ChangedFunction]:
+    """
+    Raises:
+        CannotRunError: a text does not parse.
+    """
+    found: list[ChangedFunction] = []
+    for file, text in sources:
+        for was, now in Edited(file, text).changed:
+            after = dict(_functions(now, ""))
+            for name, node in _functions(was, ""):
+                other = after.get(name)
+                if other is not None and ast.dump(node) != ast.dump(other):
+                    found.append(ChangedFunction(file, name, node, other))
+    return found
+
+
+def _functions(node: ast.AST, owner: str) -> Iterator[tuple[str, Function]]:
+    """Functions by qualified name; those inside others are part of these."""
+    if isinstance(node, Function):
+        yield owner + node.name, node
+        if _builds_classes(node):
+            for each in node.body:
+                yield from _functions(each, f"{owner}{node.name}.<locals>.")
+    elif isinstance(node, ast.ClassDef):
+        for each in node.body:
+            yield from _functions(each, f"{owner}{node.name}.")
+
+
+def _builds_classes(node: Function) -> bool:
+    return any(isinstance(each, ast.ClassDef) for each in node.body)
+
+
+def read(node: ast.AST) -> Iterator[str]:
+    for each in ast.walk(node):
+        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load):
+            yield each.id
+        elif (
+            isinstance(each, ast.Attribute)
+            and isinstance(each.ctx, ast.Load)
+            and isinstance(each.value, ast.Name)
+            and each.value.id == "self"
+        ):
+            yield f"self.{each.attr}"
+
+
+def new_numbers(changed: ChangedFunction) -> list[int]:
+    """Whole numbers above one that are written in the new text and were not in the old."""
+    added = Counter(_numbers(changed.after)) - Counter(_numbers(changed.before))
+    return sorted(added)
+
+
+def _numbers(node: ast.AST) -> list[int]:
+    return [
+        each.value
+        for each in ast.walk(node)
+        if isinstance(each, ast.Constant) and type(each.value) is int and each.value > 1
+    ]
+
+
+def new_lines(sources: Sources) -> frozenset[str]:
+    """The lines, without their indentation, that the edits wrote or moved."""
+    found: set[str] = set()
+    for file, text in sources:
+        edited = Edited(file, text)
+        known = Counter(line.strip() for line in edited.old.lines)
+        found |= set(Counter(line.strip() for line in text.splitlines()) - known)
+    return frozenset(found)
