@@ -208,7 +208,9 @@ class _Search:
                 program = _program(parts, base)
                 run = self.bench.shapes(program)
                 if run.ran:
-                    self.trials.append(_Trial(parts, program, prove(self.bench, program)))
+                    proof = prove(self.bench, program)
+                    self.trials.append(_Trial(parts, program, proof))
+                    self.ended = self.ended or not proof.whole
                 elif run.steps > steps or (each.rank < 6 and self.elsewhere(run)):
                     further.append((each, program, run))
             except CannotRunError:
