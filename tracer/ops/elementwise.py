@@ -124,9 +124,6 @@ _ALONE: dict[str, str] = {
     "exponential geometric cauchy log_normal": "filled with random numbers",
     "poisson": "each rate replaced by a random count",
     "bernoulli": "each value replaced by 0 or 1 at random",
-    "dropout alpha_dropout": (
-        "when training, some values are zeroed at random and the rest scaled up"
-    ),
     "pin_memory": "the same values",
     "zeros_like": "a new tensor of zeros with the shape of the input",
     "ones_like": "a new tensor of ones with the shape of the input",
@@ -140,6 +137,22 @@ for _names, _text in _ALONE.items():
     operation(_names, bind=alone, words=_kept_words(_text))
 
 
+def _trains(call: Call) -> bool:
+    return call.flag("train" if "train" in call.arguments else "training", default=True)
+
+
+def _dropout_words(dropped: str) -> Words:
+    def words(step: Spoken) -> Told:
+        if _trains(step.call):
+            return Told(f"Shape kept: some {dropped} zeroed at random and the rest scaled up", ())
+        return Told(f"Shape kept: the same values; only in training some {dropped} are zeroed", ())
+
+    return words
+
+
+operation("dropout alpha_dropout", bind=alone, words=_dropout_words("values"))
+
+
 def _channel_dropout(call: Call) -> Bound:
     """Channels are dimension 1.
 
@@ -149,8 +162,7 @@ def _channel_dropout(call: Call) -> Bound:
     # dropout3d puts a dimension in front of all but five.
     least = 1 if call.op == "dropout3d" else 2
     ranks = (2, 3) if call.op == "dropout1d" else tuple(range(least, ANY_MORE + 1))
-    training = call.flag("train" if "train" in call.arguments else "training", default=True)
-    if call.operands[0].rank not in ranks and (training or call.op == "dropout1d"):
+    if call.operands[0].rank not in ranks and (_trains(call) or call.op == "dropout1d"):
         raise refuse("rank", *all_marks(call, 0), rank=least, ranks=ranks, at=0)
     return alone(call)
 
@@ -158,9 +170,7 @@ def _channel_dropout(call: Call) -> Bound:
 operation(
     "dropout1d dropout2d dropout3d feature_dropout feature_alpha_dropout",
     bind=_channel_dropout,
-    words=_kept_words(
-        "when training, some whole channels are zeroed at random and the rest scaled up"
-    ),
+    words=_dropout_words("whole channels"),
 )
 
 _SHARED: dict[str, str] = {

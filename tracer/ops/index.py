@@ -363,12 +363,15 @@ def _getitem_words(step: Spoken) -> Told:
     if not lines:
         return Told("Shape kept: everything taken")
     parts = []
-    if any(known(item) or isinstance(item, TensorAt) for item in items):
-        parts.append("one entry taken")
-    if any(isinstance(item, Slice) and item != _EVERYTHING for item in items):
-        parts.append("a stretch cut out")
-    if None in items:
-        parts.append("a dim of size 1 added")
+    single = sum(known(item) or isinstance(item, TensorAt) for item in items)
+    if single:
+        parts.append("one entry taken" if single == 1 else f"one entry of {single} dims taken")
+    cuts = sum(isinstance(item, Slice) and item != _EVERYTHING for item in items)
+    if cuts:
+        parts.append("a stretch cut out" if cuts == 1 else f"a stretch cut out of {cuts} dims")
+    added = items.count(None)
+    if added:
+        parts.append("a dim of size 1 added" if added == 1 else f"{added} dims of size 1 added")
     return Told(f"{step.arrow}: {' and '.join(parts)}", lines)
 
 
