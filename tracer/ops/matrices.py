@@ -48,8 +48,8 @@ def _matrix(call: Call, square: bool) -> int:
 # Each result by its letters: `m` rows, `n` columns, `k` the fewer of both, `M` and `N` as many but
 # in an order of their own; what a batch has in front stays.
 _MADE: dict[str, tuple[bool, str, str]] = {
-    "inv inverse": (True, "m n", "the inverse of every matrix"),
-    "inv_ex": (True, "m n|", "the inverse of every matrix, and whether there is one"),
+    "inv inverse": (True, "n m", "the inverse of every matrix"),
+    "inv_ex": (True, "n m|", "the inverse of every matrix, and whether there is one"),
     "pinv pinverse": (False, "n m", "the pseudo-inverse of every matrix"),
     "matrix_exp": (True, "m n", "the exponential of every matrix"),
     "matrix_power": (True, "m n", "every matrix multiplied by itself"),
