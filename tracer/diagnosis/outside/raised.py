@@ -176,6 +176,8 @@ def unknown(raised: Raised, ran: bool) -> Answer | None:
         return None
     if not isinstance(raised.error, RuntimeError | ValueError | IndexError):
         return None
+    if torchs and last.f_code.co_name == "__init__":
+        return None  # numbers that a layer cannot be built with
     site = SourceReader().site(found[0].f_code, found[1])
     scope = FrameScope(found[0])
     shown: dict[str, Tensor] = {}
