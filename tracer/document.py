@@ -117,7 +117,7 @@ class Constraint:
 @dataclass(frozen=True)
 class Cost:
     """What a step takes: the elements and bytes of its outputs that are new memory (a view has
-    none), and its floating-point operations as `torch.utils.flop_counter` counts them, children
+    none), and its floating-point operations, two for each product that is summed, children
     included.  Each with its formula, and how that grows (`B·H²·W²`), None where it is unknown."""
 
     elements: int

@@ -22,12 +22,10 @@ from torch._dispatch.python import enable_python_dispatcher
 from torch._dynamo.source import ConstantSource
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from tracer import document
 from tracer.formulas.writing import symbol
-from tracer.ops.table import bind
+from tracer.ops.table import bind, flops
 from tracer.record.bind import number
 from tracer.record.drafts import Operation
 from tracer.record.freezing import frozen
@@ -138,8 +136,7 @@ def run_with_symbols(
         args, kwargs = inputs(own)
         recorder = _SymbolicRecorder(model, env, names_read)
         recorder.reader = reader
-        flops = _Flops(recorder)
-        with recorder.hooks(), flops:
+        with recorder.hooks():
             recorder.run(args, kwargs)
         trace = frozen(recorder, type(model).__name__)
         parameters = sum((_expression(p.numel()) for p in model.parameters()), sympy.Integer(0))
@@ -148,14 +145,13 @@ def run_with_symbols(
     def named(expression: sympy.Basic) -> sympy.Basic:
         return expression.xreplace(names)
 
+    shapes = {note: tuple(named(size) for size in shape) for note, shape in recorder.shapes.items()}
     return Symbolic(
         trace=trace,
         sizes=dict(sizes),
-        shapes={
-            note: tuple(named(size) for size in shape) for note, shape in recorder.shapes.items()
-        },
+        shapes=shapes,
         fresh=frozenset(recorder.fresh),
-        flops=tuple(named(sum(f, sympy.Integer(0))) for f in flops.by_step(len(trace.steps))),
+        flops=tuple(_flops(step, shapes) for step in trace.steps),
         parameters=named(parameters),
         demands=tuple(Demand(named(condition), step) for condition, step in recorder.demands()),
         numbers=tuple(Number(named(n.expression), n.value, n.place) for n in env.numbers.values()),
@@ -191,12 +187,16 @@ def measure(
         args, kwargs = inputs(settings)
         recorder = Recorder(model, False, None, None, None)
         recorder.reader = reader or recorder.reader
-        flops = _Flops(recorder)
-        with recorder.hooks(), flops:
+        with recorder.hooks():
             recorder.run(args, kwargs)
         trace = frozen(recorder, type(model).__name__)
-    counted = (int(sum(f, sympy.Integer(0))) for f in flops.by_step(len(trace.steps)))
-    return Measured(trace, tuple(counted), recorder.error)
+    return Measured(trace, tuple(flops(step) or 0 for step in trace.steps), recorder.error)
+
+
+def _flops(step: document.Step, shapes: Mapping[int, tuple[sympy.Expr, ...]]) -> sympy.Expr:
+    """What the operation costs; a number, where symbols do not say."""
+    found = flops(step, shapes)
+    return sympy.sympify(flops(step) or 0 if found is None else found)
 
 
 def _expression(size: Any) -> sympy.Expr:
@@ -363,32 +363,6 @@ class _SymbolicRecorder(Recorder):
             for condition in self.env.asked[start:stop]:
                 found.setdefault(condition, step)
         yield from found.items()
-
-
-class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts floating-point operations with torch's own formulas, for each of the steps."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.recorder = recorder
-        self.found: list[tuple[int, sympy.Expr]] = []
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        count = flop_registry.get(func._overloadpacket)
-        index = self.recorder.current_step()
-        if count is not None and index is not None:
-            self.found.append((index, _expression(count(*args, **kwargs, out_val=result))))
-        return result
-
-    def by_step(self, steps: int) -> list[list[sympy.Expr]]:
-        sums: list[list[sympy.Expr]] = [[] for _ in range(steps)]
-        for index, count in self.found:
-            sums[index].append(count)
-        return sums
 
 
 # --- operations that take no symbols ------------------------------------------------------------

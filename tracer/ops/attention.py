@@ -394,7 +394,8 @@ def _heads_flops(bound: Bound) -> Size:
     queries, keys = (given.size(index, given.sequence) for index in (given.query, given.key))
     width, *others = given.widths()
     projected = queries * 2 * width + keys * sum(others)
-    return 2 * batch * width * (projected + 2 * queries * keys)
+    memory = _memory(given)
+    return 2 * batch * width * (projected + 2 * queries * (keys if memory is None else memory))
 
 
 def _heads_report(refusal: Refusal) -> Report | None:

@@ -206,10 +206,28 @@ def _words(step: Spoken) -> Told:
 
 
 def _flops(bound: Bound) -> Size:
-    """One multiplication for each operand but the first, and one addition, at each combination of
-    all letters."""
-    factors = len(bound.call.tensors("tensors"))
-    return max(factors - 1, 1) * 2 * product(bound.letters.values()) if factors > 1 else 0
+    """Of the products of two and two, from left to right, as torch makes them: at each combination
+    of their letters, where they are summed over one of these."""
+    call = bound.call
+    terms = [
+        dict(zip(_spelled(term, call.operands[i].rank), call.operands[i].shape, strict=True))
+        for term, i in zip(equation_of(call).terms, call.tensors("tensors"), strict=True)
+    ]
+    kept_on = set(bound.letters) - set(_summed(bound))
+    done: dict[str, Size] = {}
+    total: Size = 0
+    for number, term in enumerate(terms):
+        later = {letter for each in terms[number + 1 :] for letter in each} | kept_on
+        last = (done.keys() | term.keys()) - later
+        met = {n for n in last if not is_one(done.get(n, 1)) and not is_one(term.get(n, 1))}
+        for side in (done, term):  # what the other has not is summed before
+            for letter in last - met:
+                side.pop(letter, None)
+        wide = {n: size for n, size in term.items() if is_one(done.get(n, 1))}
+        done = {**term, **done, **wide}
+        total = total + 2 * product(done.values()) if met else total
+        done = {letter: size for letter, size in done.items() if letter not in met}
+    return total
 
 
 def _report(refusal: Refusal) -> Report:

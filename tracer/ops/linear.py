@@ -338,7 +338,6 @@ operation(
     kinds={"c": "width", "*b": "batch"},
     words=_cdist_words,
     report=_cdist_report,
-    flops=lambda bound: 3 * product(bound.shapes[0]) * bound.letters["c"],
 )
 
 
@@ -392,7 +391,6 @@ operation(
     forms=[form("input: m", "vec2: n", gives="m n")],
     words=_outer_words,
     report=_outer_report,
-    flops=lambda bound: product(bound.shapes[0]),
 )
 
 
@@ -419,7 +417,7 @@ def _kron_words(step: Spoken) -> Told:
     )
 
 
-operation("kron", bind=_kron, words=_kron_words, flops=lambda bound: product(bound.shapes[0]))
+operation("kron", bind=_kron, words=_kron_words)
 
 
 def _cross(call: Call) -> Bound:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tracer.ops.algebra import below, differ, is_one, known
+from tracer.ops.algebra import below, differ, is_one, known, product
 from tracer.ops.axes import axes_in
 from tracer.ops.bound import (
     ANY_MORE,
@@ -142,8 +142,22 @@ def _square_report(refusal: Refusal) -> Report | None:
     )
 
 
+def _power_flops(bound: Bound) -> Size:
+    """Of squares, one for each bit of the exponent but the first, and of what joins them."""
+    n = bound.call.size("n")
+    need(known(n))
+    count = max(abs(n).bit_length() + abs(n).bit_count() - 2, 0)
+    return 2 * count * product(bound.shapes[0]) * bound.shapes[0][-1]
+
+
 for _names, (_square, _results, _text) in _MADE.items():
-    operation(_names, bind=_of_one(_square, _results), words=_words(_text), report=_square_report)
+    operation(
+        _names,
+        bind=_of_one(_square, _results),
+        words=_words(_text),
+        report=_square_report,
+        flops=_power_flops if _names == "matrix_power" else None,
+    )
 
 
 # --- results that a setting decides --------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracer.ops.algebra import below, is_one, known, product
+from tracer.ops.algebra import below, is_one, known
 from tracer.ops.bound import ANY_MORE, RESIZED, Bound, Dim, Dims, all_marks, mark, refuse
 from tracer.ops.call import At, Call, Shape, Size, Unclear, is_size, need
 from tracer.ops.refusal import Count, Refusal, Report, Said, said
@@ -67,12 +67,6 @@ def _settings(call: Call, n: int) -> tuple[Shape, Shape, Shape, Shape]:
     kernel = whole_each(call, "kernel_size", n)
     padding, dilation = whole_each(call, "padding", n, 0), whole_each(call, "dilation", n, 1)
     return kernel, call.each("stride", n) or kernel, padding, dilation
-
-
-def _pool_flops(bound: Bound) -> Size:
-    """Each value that comes out has looked at a window."""
-    n = spatial(bound.call.op)
-    return product(bound.shapes[0]) * product(whole_each(bound.call, "kernel_size", n))
 
 
 def _fractional(call: Call) -> Bound:
@@ -357,7 +351,6 @@ for _n in (1, 2, 3):
         bind=_pool,
         words=_pool_words,
         report=_report,
-        flops=_pool_flops,
     )
     operation(
         f"adaptive_avg_pool{_n}d adaptive_max_pool{_n}d adaptive_max_pool{_n}d_with_indices",

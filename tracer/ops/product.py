@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from tracer.ops.algebra import differ, product
+from tracer.ops.algebra import differ, known, product
 from tracer.ops.bound import Bound, Violation, all_marks, laid_on, mark, refuse, same
 from tracer.ops.call import At, Call, Size, Unclear, need
 from tracer.ops.names import shape_text
@@ -73,7 +73,9 @@ def _summed(bound: Bound) -> Size:
 
 
 def _flops(bound: Bound) -> Size:
-    """Two for each product: it is multiplied and added."""
+    """Two for each product that is summed: it is multiplied and added.  Where nothing is, none."""
+    if not bound.ties or bound.call.op == "addr":
+        return 0
     return 2 * product(bound.shapes[0]) * _summed(bound)
 
 
@@ -392,8 +394,33 @@ def _chain_report(refusal: Refusal) -> Report | None:
     )
 
 
+def _chain_flops(bound: Bound) -> Size:
+    """Of the cheapest order of the products."""
+    call = bound.call
+    shapes = [call.operands[i].shape for i in call.tensors("tensors", "matrices")]
+    sizes = [shapes[0][0] if len(shapes[0]) == 2 else 1]
+    sizes += [shape[-1] if len(shape) == 2 else shape[0] for shape in shapes]
+    if len(shapes[-1]) == 1:
+        sizes[-1] = 1
+    need(all(map(known, sizes)) or len(shapes) == 2)
+    cost: dict[tuple[int, int], Size] = {(i, i): 0 for i in range(len(shapes))}
+    for length in range(1, len(shapes)):
+        for i in range(len(shapes) - length):
+            j = i + length
+            cost[i, j] = min(
+                cost[i, k] + cost[k + 1, j] + 2 * sizes[i] * sizes[k + 1] * sizes[j + 1]
+                for k in range(i, j)
+            )
+    return cost[0, len(shapes) - 1]
+
+
 operation(
-    "multi_dot chain_matmul", bind=_chain, words=_chain_words, clues=_clues, report=_chain_report
+    "multi_dot chain_matmul",
+    bind=_chain,
+    words=_chain_words,
+    clues=_clues,
+    report=_chain_report,
+    flops=_chain_flops,
 )
 
 

@@ -233,11 +233,14 @@ def _words(step: Spoken) -> Told:
 
 
 def _flops(bound: Bound) -> Size:
-    """Of the gates' products with the input and the state, in each layer, direction and step."""
+    """Of the gates' products with the input and the state, and of what projects the state, in each
+    layer, direction and step."""
     given = _Sequence(bound.call)
     width, shown, hidden = given.widths()
     further = (given.layers - 1) * (shown * given.ways + shown)
     per_step = _GATES[given.kind] * hidden * (width + shown + further)
+    if differ(shown, hidden) or bound.call.whole("proj_size", default=0):
+        per_step = per_step + given.layers * shown * hidden
     return 2 * given.ways * product(given.shape[:-1]) * per_step
 
 

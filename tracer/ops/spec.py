@@ -187,7 +187,8 @@ class Op:
             of the violation.
         report: why a call was refused, in words (`tracer.ops.refusal`); without one, and where it
             gives None, what is said of its kind anyway (`tracer.ops.reports`, `tracer.ops.kinds`).
-        flops: floating-point operations of a call, a multiplication with its addition being two.
+        flops: floating-point operations of a call, two for each product that is summed; without it
+            there are none.
         shares: the result is (nearly always) another look at the operand's memory.
         whole: the result holds positions, classes or counts: whole numbers, whatever is given.
         returns: the parts of what a call hands back, where that is no tensor: `output, state`.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from tracer.document import Step
 from tracer.ops import (  # noqa: F401 - each enters its operations
     affine_grid,
@@ -38,7 +41,7 @@ from tracer.ops import (  # noqa: F401 - each enters its operations
     statistics,
 )
 from tracer.ops.bound import Bound, Violation
-from tracer.ops.call import Call, Operand
+from tracer.ops.call import Call, Operand, Shape, Size, Unclear
 from tracer.ops.kinds import general_report
 from tracer.ops.refusal import Refusal, Report
 from tracer.ops.reports import SHARED
@@ -54,6 +57,7 @@ __all__ = [
     "Violation",
     "bind",
     "bound_step",
+    "flops",
     "report_on",
     "shares_memory",
 ]
@@ -93,6 +97,32 @@ def _is_whole(found: Bound) -> bool:
     named += [at for pair in found.ties for at in pair]
     named += [*found.roles, *found.stacked]
     return all(at.dim < found.call.operands[at.operand].rank for at in named)
+
+
+def flops(step: Step, shapes: Mapping[int, Shape] | None = None) -> Size | None:
+    """Floating-point operations of a recorded step, or of the steps inside it: two for each product
+    that is summed, as `torch.utils.flop_counter` counts them (which leaves out some products with
+    vectors).  None where it is not known.
+
+    Args:
+        shapes: sizes that are symbols, by the id of a tensor's note.
+    """
+    if step.children:
+        found: list[Size] = [flops(child, shapes) for child in step.children]
+        return None if None in found else sum(found)
+    call = call_of(step)
+    entry = TABLE.get(call.op) if call is not None else None
+    if call is None or entry is None or entry.flops is None or step.error is not None:
+        return 0
+    if shapes is not None:
+        sized = zip(step.inputs, call.operands, strict=True)
+        own = tuple(replace(o, shape=shapes.get(note.id, o.shape)) for note, o in sized)
+        call = replace(call, operands=own)
+    bound = bind(call)
+    try:
+        return entry.flops(bound) if bound is not None and bound.violation is None else None
+    except Unclear:
+        return None
 
 
 def shares_memory(step: Step) -> bool:
