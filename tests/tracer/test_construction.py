@@ -318,3 +318,21 @@ def test_configs_of_other_kinds() -> None:
         construction = Constructions(model)[""]
         assert construction.exact
         assert construction.frames[-1].scope["cfg"].width == 3
+
+
+def test_a_large_model_is_not_made_a_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def counts() -> nn.Module:
+        net = build()
+        made.append(next(net.parameters()).device.type)
+        if made[-1] == "meta":
+            raise NotImplementedError
+        return net
+
+    model = counts()
+    assert "" in Constructions(model, counts)
+    assert made == ["cpu", "meta", "cpu"]
+    monkeypatch.setattr("tracer.record.construction._MOST_ELEMENTS", 10)
+    assert "" not in Constructions(model, counts)
+    assert made == ["cpu", "meta", "cpu", "meta"]

@@ -29,6 +29,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from tracer.record.crash import GONE, Construction, Frame
 from tracer.record.frames import HERE, TORCH
@@ -43,6 +44,7 @@ _STANDARD = sysconfig.get_path("stdlib") + "/"
 _MOST_ITEMS = 200  # of a container or an object whose values are copied
 _MOST_DEPTH = 4
 _MOST_FRAMES = 60
+_MOST_ELEMENTS = 20_000_000  # of parameters that are made a second time
 
 
 @contextlib.contextmanager
@@ -123,29 +125,33 @@ def _note(
     module: nn.Module, frame: FrameType | None, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
     outer: FrameType | None = None
-    while frame is not None and _first(frame) is module:
-        outer, frame = frame, frame.f_back
-    shot, direct = _shot(frame)
+    names: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    while frame is not None:
+        names = frame.f_locals  # worked out anew whenever it is asked for
+        if _first(frame.f_code, names) is not module:
+            break
+        outer, own, frame = frame, names, frame.f_back
+    shot, direct = _shot(frame, names)
     key = id(module)
     reference = weakref.ref(module, lambda _: _notes.pop(key, None))
     code, lasti, named = None, 0, {}
     if outer is not None:
-        code, lasti, names = outer.f_code, outer.f_lasti, outer.f_locals
+        code, lasti = outer.f_code, outer.f_lasti
         count = code.co_argcount + code.co_kwonlyargcount
-        named = {n: _kept(names[n], True) for n in code.co_varnames[1:count] if n in names}
+        named = {n: _kept(own[n], True) for n in code.co_varnames[1:count] if n in own}
         rest = list(code.co_varnames[count : count + 2])
-        args = names.get(rest.pop(0), ()) if code.co_flags & inspect.CO_VARARGS else ()
-        kwargs = names.get(rest.pop(0), {}) if code.co_flags & inspect.CO_VARKEYWORDS else {}
+        args = own.get(rest.pop(0), ()) if code.co_flags & inspect.CO_VARARGS else ()
+        kwargs = own.get(rest.pop(0), {}) if code.co_flags & inspect.CO_VARKEYWORDS else {}
     starred = tuple([_kept(value, True) for value in args])
     keywords = {name: _kept(value, True) for name, value in kwargs.items()}
     cls = weakref.ref(type(module))
     _notes[key] = reference, _Note(cls, code, lasti, named, starred, keywords, shot, direct)
 
 
-def _first(frame: FrameType) -> Any:
-    """The frame's first argument: `self` of a method."""
-    code = frame.f_code
-    return frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
+def _first(code: CodeType, names: Mapping[str, Any]) -> Any:
+    """A frame's first argument: `self` of a method."""
+    return names.get(code.co_varnames[0]) if code.co_argcount else None
 
 
 def _known(module: Any) -> _Note | None:
@@ -153,41 +159,53 @@ def _known(module: Any) -> _Note | None:
     return found[1] if found is not None and found[0]() is module else None
 
 
-def _shot(frame: FrameType | None) -> tuple[_Shot | None, bool]:
-    """The author's frames from here on up, and whether the first of them is `frame` itself.  Those
-    above a module's constructor were kept with that module."""
-    found: list[tuple[FrameType, Any]] = []
+@functools.cache
+def _is_passed_over(file: str) -> bool:
+    """Whether a file's frames only lead to the author's: those of torch and of Python."""
+    own = "/site-packages/" in file.removeprefix(TORCH)
+    return file.startswith((TORCH, _STANDARD, "<frozen")) and not own
+
+
+def _shot(frame: FrameType | None, names: dict[str, Any]) -> tuple[_Shot | None, bool]:
+    """The author's frames from here on up, and whether the first of them is `frame` itself, whose
+    locals are `names`.  Those above a module's constructor were kept with that module."""
+    found: list[tuple[FrameType, dict[str, Any], nn.Module | None]] = []
     above: _Shot | None = None
     direct = frame is not None and not frame.f_code.co_filename.startswith(TORCH)
     for _ in range(_MOST_FRAMES):
         if frame is None or frame.f_code.co_filename.startswith(HERE):
             break
-        first = _first(frame)
-        theirs = frame.f_code.co_filename.startswith((TORCH, _STANDARD, "<frozen"))
-        if not theirs or "/site-packages/" in frame.f_code.co_filename.removeprefix(TORCH):
-            found.append((frame, first))
-        note = _known(first) if isinstance(first, nn.Module) else None
-        if note is not None and note.code is frame.f_code:
+        code = frame.f_code
+        first = _first(code, names)
+        owner = first if isinstance(first, nn.Module) else None
+        if not _is_passed_over(code.co_filename):
+            found.append((frame, names, owner))
+        note = _known(owner) if owner is not None else None
+        if note is not None and note.code is code:
             above = note.shot
             break
-        if frame.f_code.co_name == "<module>":
+        if code.co_name == "<module>":
             break
         frame = frame.f_back
-    for each, first in reversed(found):
-        owner = weakref.ref(first) if isinstance(first, nn.Module) else None
-        above = _Shot(each.f_code, each.f_lasti, _names(each), owner, above)
+        names = frame.f_locals if frame is not None else {}
+    for each, names, owner in reversed(found):
+        by = weakref.ref(owner) if owner is not None else None
+        kept = _names(each, names)
+        above = _Shot(each.f_code, each.f_lasti, kept, by, above)
     return above, direct
 
 
-def _names(frame: FrameType) -> dict[str, Any]:
-    code = frame.f_code
-    names = frame.f_locals
+def _names(frame: FrameType, names: dict[str, Any]) -> dict[str, Any]:
     if names is not frame.f_globals:
-        return {name: _kept(value, False) for name, value in names.items() if name != "__class__"}
+        return {
+            name: value if type(value) in _ATOMS else _kept(value, False)
+            for name, value in names.items()
+            if name != "__class__"
+        }
     # Of a whole module only what its own statements use.
     return {
         name: _kept(names[name], False)
-        for name in code.co_names
+        for name in frame.f_code.co_names
         if name in names and not isinstance(names[name], ModuleType | FunctionType | type)
     }
 
@@ -244,12 +262,17 @@ def _kept(value: Any, argument: bool, depth: int = 0) -> Any:
     if kind is list or kind is set or isinstance(value, tuple):
         if len(value) > _MOST_ITEMS:
             return GONE
-        parts = [_kept(each, argument, depth + 1) for each in value]
+        parts = [
+            each if type(each) in _ATOMS else _kept(each, argument, depth + 1) for each in value
+        ]
         return kind._make(parts) if hasattr(kind, "_make") else kind(parts)
     if kind is dict:
         if len(value) > _MOST_ITEMS:
             return GONE
-        return {key: _kept(each, argument, depth + 1) for key, each in value.items()}
+        return {
+            key: each if type(each) in _ATOMS else _kept(each, argument, depth + 1)
+            for key, each in value.items()
+        }
     if isinstance(value, enum.Enum):
         return value
     return _of_object(value, kind, argument, depth)
@@ -345,7 +368,7 @@ class Constructions(Mapping[str, Construction]):
     def _modules(self) -> dict[str, nn.Module]:
         model = self._model
         if _known(model) is None and self._build is not None:
-            model = _built_again(self._build) or model
+            model = _built_again(self._build, _is_large(model)) or model
         return dict(model.named_modules(remove_duplicate=False))
 
     @cached_property
@@ -412,9 +435,18 @@ def _is_the_authors(file: str) -> bool:
     return "/site-packages/" not in file and not file.startswith((_STANDARD, "<frozen"))
 
 
-def _built_again(build: Callable[[], nn.Module]) -> nn.Module | None:
-    """The model once more, without values where that goes."""
-    for device in ("meta", None):
+def _is_large(model: nn.Module) -> bool:
+    elements = sum(
+        parameter.numel()
+        for parameter in model.parameters()
+        if not isinstance(parameter, UninitializedTensorMixin)
+    )
+    return elements > _MOST_ELEMENTS
+
+
+def _built_again(build: Callable[[], nn.Module], large: bool) -> nn.Module | None:
+    """The model once more, without values where that goes; a large one not with values."""
+    for device in ("meta",) if large else ("meta", None):
         with (
             contextlib.suppress(Exception),
             contextlib.redirect_stdout(io.StringIO()),
