@@ -383,7 +383,8 @@ class Term(_Placed):
     `value` is the number, None where it is none; `text` what is written or what it is called.
     `parts` are the terms that it is made of, and `kind` how:
 
-    - `sum` and `product`: of the parts, as tensors are joined and flattened, or as it is written
+    - `sum` and `product`: of the parts, as tensors are joined and flattened, or as it is written;
+      where tensors are joined a last part may be the `count` of what they come from
     - `written`: any other expression of numbers, of the parts
     - `count`: `len(...)` of what the part is
     - `name`: a name, an attribute or an item; the part says what it was given
@@ -404,6 +405,12 @@ class Term(_Placed):
     module: str = ""
     step: int | None = None
     parts: tuple[Term, ...] = ()
+
+    @property
+    def operands(self) -> tuple[Term, ...]:
+        """The parts that a sum or product is worked out from."""
+        joined = self.kind == "sum" and self.step is not None
+        return tuple(part for part in self.parts if not (joined and part.kind == "count"))
 
     def walk(self) -> Iterator[Term]:
         """This term and all that it is made of, each before its parts."""

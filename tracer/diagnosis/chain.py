@@ -123,7 +123,7 @@ def _because(term: Term) -> Said:
         return said(
             "{layer} is built with {size} here.", layer=term.module or text, size=term.value
         )
-    parts = [part.value for part in term.parts if part.value is not None]
+    parts = [part.value for part in term.operands if part.value is not None]
     if term.kind in ("sum", "product") and len(parts) > 1:
         sign = " + " if term.kind == "sum" else "·"
         return said(

@@ -72,7 +72,8 @@ def _lines(term: Term, path: Path, depth: int, apart: Path | None) -> Iterator[L
         marked = apart == path
     seen = [number for number, part in enumerate(shown.parts) if _is_seen(part, shown)]
     marked = marked or apart in [(*path, number) for number in seen]
-    on_way = apart is not None and apart[: len(path)] == path
+    # What it parts at is of interest down to where it was written.
+    on_way = apart is not None and apart[: len(path)] == path[: len(apart)]
     yield Line(
         depth,
         "" if shown.value is None else str(shown.value),
@@ -83,7 +84,7 @@ def _lines(term: Term, path: Path, depth: int, apart: Path | None) -> Iterator[L
         shown.step,
         apart=marked,
     )
-    if depth >= _DEEPEST and not on_way:
+    if depth >= (_DEEPEST + 2 if on_way else _DEEPEST):
         return
     for number, times in _groups(shown, path, apart):
         if number not in seen:
@@ -114,7 +115,7 @@ def _passes(term: Term) -> bool:
 
 
 def _made_of(term: Term) -> str:
-    values = [part.value for part in term.parts]
+    values = [part.value for part in term.operands]
     if len(values) < 2 or None in values or term.kind not in ("sum", "product"):
         if term.kind == "step" and values and values[0] not in (None, term.value):
             return f"from {values[0]}"

@@ -130,14 +130,31 @@ def branches() -> Failure:
 def test_a_head_for_five_branches_that_is_given_four(branches: Failure) -> None:
     given, built = branches.histories
     assert (given.operand, given.dim, given.term.kind, given.term.value) == (0, 1, "sum", 256)
-    assert [part.value for part in given.term.parts] == [64, 64, 64, 64]
+    assert [part.value for part in given.term.operands] == [64, 64, 64, 64]
     assert told(lines(given)[0]) == "256 = 64 + 64 + 64 + 64: torch.cat(found, dim=1)"
     assert told(lines(built)[0]) == "320 = 5 · 64: len(cfg.scales) * cfg.width"
-    assert partings(branches)[1] == (5, "len(cfg.scales)")
+    assert partings(branches) == [(4, "self.scales[1:]"), (5, "len(cfg.scales)")]
     assert [line.code for line in lines(built) if line.apart] == ["len(cfg.scales)"]
     written = [term for term in built.term.walk() if term.text == "(1, 2, 4, 8, 16)"]
     assert [term.kind for term in written] == ["number"]
     assert written[0].place.statement == "scales: tuple[int, ...] = (1, 2, 4, 8, 16)"
+
+
+def test_parts_that_a_loop_appends_are_counted_by_its_list() -> None:
+    class Looped(nn.Module):
+        def __init__(self, rates: tuple[int, ...] = (1, 2, 3)) -> None:
+            super().__init__()
+            self.branches = nn.ModuleList([nn.Linear(4, 6) for _ in rates])
+            self.fuse = nn.Linear(6 * (len(rates) - 1), 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            outputs = []
+            for branch in self.branches:
+                outputs.append(branch(x))
+            return self.fuse(torch.cat(outputs, dim=-1))
+
+    found = failure(Looped, torch.ones(2, 4))
+    assert partings(found) == [(3, "self.branches"), (2, "len(rates) - 1")]
 
 
 def test_the_way_leads_from_the_constructor_to_the_failing_call(branches: Failure) -> None:

@@ -76,7 +76,27 @@ class Sizes:
         parts = [self.term(*source, depth + 1) for source in hop.sources]
         if sum(map(size_at, hop.sources)) != hop.size or len(parts) < 2:
             return self.step(hop, tuple(parts))
+        over = self.joined_from(hop.step)
+        if over is not None:
+            text = " ".join(over.text.of(over.node).split())
+            of = self.numbers.term(over)
+            module, count = hop.step.module, len(parts)
+            parts.append(Term("count", count, text, over.place(), module, None, of.parts))
         return self.step(hop, tuple(parts), "sum")
+
+    def joined_from(self, step: Step) -> Written | None:
+        """What the tensors that a step joins were made from, one for each: the list of a loop."""
+        here = self.expression(step)
+        if here is None or not isinstance(here.node, ast.Call) or not here.node.args:
+            return None
+        found = self.numbers.followed(here.to(here.node.args[0]))
+        match found.node:
+            case ast.ListComp(generators=[ast.comprehension(iter=over, ifs=[])]):
+                return found.to(over)
+            case ast.List(elts=[]):
+                loops = _loops_that_append(here)
+                return here.to(loops[0].iter) if len(loops) == 1 else None
+        return None
 
     def mixed(self, hop: Hop, depth: int) -> Term:
         """A size that a layer, or a weight, has by itself."""
@@ -308,6 +328,25 @@ def _sizes_of(node: ast.expr, dim: int) -> Iterator[ast.expr]:
                 sizes = list(sizes[0].elts)
             if dim < len(sizes) and not any(isinstance(size, ast.Starred) for size in sizes):
                 yield sizes[dim]
+
+
+def _loops_that_append(call: Written) -> list[ast.For]:
+    """The loops that append to the name that a call is given first."""
+    assert isinstance(call.node, ast.Call)
+    function, name = call.text.function(call.node), call.node.args[0]
+    if function is None or not isinstance(name, ast.Name):
+        return []
+    appends = [
+        node
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "append"
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == name.id
+    ]
+    loops = [call.text.around(node, ast.For) for node in appends]
+    return [loop for loop in loops if loop is not None] if all(loops) else []
 
 
 def _is_rest(node: ast.expr) -> bool:

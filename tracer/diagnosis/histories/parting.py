@@ -106,7 +106,7 @@ def _of_parts(left: Term, at: Path, right: Term, to: Path) -> tuple[Path, Path]:
 
 def _spread(term: Term, path: Path, kind: str) -> Iterator[tuple[Path, Term]]:
     """The parts of a sum or product, those of parts that are the same in turn."""
-    for number, part in enumerate(term.parts):
+    for number, part in enumerate(term.operands):
         inner, below = core(part, (*path, number))
         if inner.kind == kind:
             yield from _spread(inner, below, kind)
@@ -118,7 +118,7 @@ def _of_sum(total: Term, at: Path, other: Term, to: Path, used: Path) -> tuple[P
     """A sum against what is none: equal parts are counted by a factor of a product; where one of
     them is all of the other, the rest is what is missing there: where that was written as a
     number, or where it is `used` when it was worked out."""
-    values = [part.value for part in total.parts]
+    values = [part.value for part in total.operands]
     if other.value in values:
         rest = [number for number, value in enumerate(values) if value != other.value]
         worked_out = other.kind in ("written", "product")
@@ -126,6 +126,8 @@ def _of_sum(total: Term, at: Path, other: Term, to: Path, used: Path) -> tuple[P
     for number, factor in enumerate(other.parts if other.kind == "product" else ()):
         size = math.prod(p.value or 0 for i, p in enumerate(other.parts) if i != number)
         if factor.value is not None and values.count(size) >= 2:
+            if len(total.parts) > len(values):
+                return (*at, len(values)), (*to, number)  # there the two are counted
             odd = next((i for i, value in enumerate(values) if value != size), factor.value)
             return (*at, odd) if odd < len(values) else at, (*to, number)
     return at, to

@@ -108,6 +108,8 @@ class Numbers:
             isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant)
         ):
             return self.leaf("number", here, value)
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
+            return self.leaf("written", here, value, (self.term(here.to(node.value), depth + 1),))
         if isinstance(node, ast.Name | ast.Attribute | ast.Subscript):
             found = self.defined(here)
             if found is None or _same(found, here):
