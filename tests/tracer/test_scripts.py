@@ -214,3 +214,116 @@ def test_a_step_that_is_a_method_of_the_module() -> None:
     assert failure.operands[0].expression == "self.head(self.body(x))"
     assert failure.fixes
     assert failure.fixes[0].verified
+
+
+def adversarial() -> None:
+    made = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 784))
+    judge = nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 1), nn.Sigmoid())
+    criterion = nn.BCELoss()
+    for real in [torch.rand(16, 1, 28, 28)]:
+        count = real.size(0)
+        ones = torch.ones(count)
+        real = real.view(count, -1)
+        fake = made(torch.randn(count, 32))
+        loss = criterion(judge(real), ones) + judge(fake.detach()).mean()
+        loss.backward()
+
+
+def test_what_cannot_be_made_again_does_not_hide_what_can() -> None:
+    """`real` is gone, as a loop gave it; `ones` is made again all the same."""
+    failure = failed(adversarial)
+    assert [each.expression for each in failure.operands] == ["judge(real)", "torch.ones(count)"]
+
+
+def returns(rewards: list[float]) -> Tensor:
+    found, running = [], 0.0
+    for reward in reversed(rewards):
+        running = reward + 0.9 * running
+        found.insert(0, running)
+    return torch.tensor(found)
+
+
+def advantages() -> None:
+    critic = nn.Linear(8, 1)
+    states, rewards = torch.randn(20, 8), [1.0] * 19
+    values = critic(states).squeeze(-1)
+    gained = returns(rewards)
+    (gained - values).mean().backward()
+
+
+def test_a_helper_may_fill_a_list_of_its_own() -> None:
+    failure = failed(advantages)
+    assert [each.expression for each in failure.operands] == [
+        "torch.tensor(found)",
+        "critic(states).squeeze(-1)",
+    ]
+
+
+def two_encoders() -> None:
+    query, key = Classifier(classes=128), Classifier(classes=64)
+    x = torch.randn(8, 16)
+    q = F.normalize(query(x), dim=1)
+    with torch.no_grad():
+        k = F.normalize(key(x), dim=1)
+    (q * k).sum(1)
+
+
+def test_what_a_context_makes_is_made_again_in_it() -> None:
+    failure = failed(two_encoders)
+    assert [each.expression for each in failure.operands] == [
+        "F.normalize(query(x), dim=1)",
+        "F.normalize(key(x), dim=1)",
+    ]
+
+
+@torch.no_grad()
+def evaluated(model: nn.Module, loader: list[tuple[Tensor, Tensor]]) -> list[float]:
+    scores = []
+    for images, masks in loader:
+        shares = model(images).softmax(dim=1)
+        scores.append((shares * masks).sum(dim=(2, 3)).mean().item())
+    return scores
+
+
+def test_an_input_of_a_line_was_given_by_the_loop() -> None:
+    loader = [(torch.randn(2, 3, 32, 32), torch.randint(0, 4, (2, 32, 32)))]
+    failure = failed(lambda: evaluated(nn.Conv2d(3, 4, 1), loader))
+    assert failure.expression == "shares * masks"
+    assert failure.root is not None
+    assert failure.root.place.statement == "for images, masks in loader:"
+
+
+def test_a_closure_that_counts_is_not_run_again() -> None:
+    calls = {"n": 0}
+
+    def asked(x: Tensor) -> Tensor:
+        calls["n"] += 1
+        return x.relu()
+
+    def line() -> Tensor:
+        return asked(torch.ones(2, 3)) @ torch.ones(2, 3)
+
+    with pytest.raises(RuntimeError), tracer.explain():
+        line()
+    assert calls == {"n": 1}
+
+
+class Loss:
+    """A criterion that is no module, in bfloat16 under autocast."""
+
+    def __call__(self, out: dict[str, Tensor], boxes: Tensor) -> Tensor:
+        return F.smooth_l1_loss(out["boxes"], boxes)
+
+
+def test_a_criterion_that_is_called_under_autocast() -> None:
+    model, criterion = nn.Linear(16, 12), Loss()
+
+    def line() -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            flat = model(torch.randn(2, 5, 16))
+            out = {"boxes": flat.reshape(2, -1, 4)}
+            return criterion(out, torch.randn(2, 45, 4))
+
+    failure = failed(line)
+    assert failure.operands[0].note.dtype == "bfloat16"
+    assert failure.operands[0].expression == "flat.reshape(2, -1, 4)"

@@ -248,15 +248,14 @@ class Effects:
         self.scope = scope
         self.running = running
         self.depth = depth
+        # Of a function: its names, and those of the lists and dicts that it makes itself.
+        self.local: set[str] | None = None
+        self.made: set[str] = set()
 
     def computes(self, node: ast.AST) -> bool:
         if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            plain = all(
-                isinstance(each, ast.Name | ast.Subscript | ast.Tuple | ast.List | ast.Starred)
-                for target in targets
-                for each in _stored(target)
-            )
+            plain = all(self._stores(each) for target in targets for each in _stored(target))
             return plain and node.value is not None and self.computes(node.value)
         if isinstance(node, ast.With):
             return self.holds(node) and all(map(self.computes, node.body))
@@ -269,6 +268,17 @@ class Effects:
         return isinstance(node, (*_PURE, *_BLOCKS)) and all(
             self.computes(part) for part in ast.iter_child_nodes(node)
         )
+
+    def _stores(self, target: ast.expr) -> bool:
+        """Whether writing there changes nothing that lasts: a name, an element of a copy."""
+        if not isinstance(target, ast.Subscript):
+            return isinstance(target, ast.Name | ast.Tuple | ast.List | ast.Starred)
+        base = target.value
+        while isinstance(base, ast.Subscript):
+            base = base.value
+        if not isinstance(base, ast.Name):
+            return False
+        return base.id in self.local if self.local is not None else _is_given(self.value(base))
 
     def holds(self, node: ast.AST) -> bool:
         """Whether it is a `with` of torch's that only says how to compute: no_grad, autocast."""
@@ -304,8 +314,9 @@ class Effects:
             return self.is_harmless(function)
         arguments = function.args
         names = [each.arg for each in (*arguments.args, *arguments.kwonlyargs)]
-        own = {**self.scope, **dict.fromkeys(names)}
-        return Effects(own, self.running, self.depth).computes(function.body)
+        inner = Effects({**self.scope, **dict.fromkeys(names)}, self.running, self.depth)
+        inner.local = set(names)
+        return inner.computes(function.body)
 
     def is_repeatable(self, value: Any) -> bool:
         """Whether calling this changes nothing that lasts."""
@@ -333,8 +344,10 @@ class Effects:
             return hasattr(Tensor, name) and name not in _LASTING
         if isinstance(owner, list | dict | tuple | str | torch.Size):
             return hasattr(type(owner), name) and (
-                name not in CHANGES or isinstance(written, ast.Name)
+                name not in CHANGES or (isinstance(written, ast.Name) and self._owns(written.id))
             )
+        if owner is None and isinstance(written, ast.Name) and written.id in self.made:
+            return hasattr(list, name) or hasattr(dict, name) or hasattr(Tensor, name)
         if owner is None:
             unknown = not isinstance(written, ast.Name | ast.Attribute) or self.is_local(written)
             return unknown and hasattr(Tensor, name) and name not in _LASTING
@@ -343,6 +356,10 @@ class Effects:
         method = inspect.getattr_static(type(owner), name, None)
         method = method.__func__ if isinstance(method, staticmethod) else method
         return isinstance(method, FunctionType) and self.function_computes(method)
+
+    def _owns(self, name: str) -> bool:
+        """Whether the list or dict of this name is a copy, or made by the function itself."""
+        return name in self.made if self.local is not None else _is_given(self.scope.get(name))
 
     def function_computes(self, function: Any) -> bool:
         """The same of all that a function of the user's does; torch's own functions compute."""
@@ -358,6 +375,7 @@ class Effects:
         known = dict(frame.f_locals) if frame is not None else {}
         hidden = dict.fromkeys(set(code.co_varnames) - set(known), None)
         inner = Effects({**function.__globals__, **hidden, **known}, self.running, self.depth + 1)
+        inner.local, inner.made = set(code.co_varnames), _made(node)
         body = [node.body] if isinstance(node, ast.Lambda) else node.body
         return all(map(inner.computes, body))
 
@@ -371,6 +389,29 @@ class Effects:
         """What a name or attribute chain stands for, found without running a property."""
         chain = chain_text(node)
         return None if chain is None else _value_of(chain, self.scope)
+
+
+def _made(function: ast.AST) -> set[str]:
+    """The names to which a function gives nothing but lists and dicts that it writes down."""
+    fresh: set[str] = set()
+    other: set[str] = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.arg):
+            other.add(node.arg)
+        if not isinstance(node, ast.Assign):
+            continue
+        for target in node.targets:
+            paired = isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple)
+            pairs = (
+                list(zip(target.elts, node.value.elts, strict=False))  # type: ignore[attr-defined]
+                if paired
+                else [(target, node.value)]
+            )
+            for each, value in pairs:
+                if isinstance(each, ast.Name):
+                    literal = isinstance(value, ast.List | ast.Dict | ast.ListComp | ast.DictComp)
+                    (fresh if literal else other).add(each.id)
+    return fresh - other
 
 
 def _stored(target: ast.expr) -> Iterator[ast.expr]:

@@ -9,9 +9,10 @@ import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import CodeType
-from typing import Any
+from typing import Any, TypeAlias
 
-from tracer.source.text import Text
+from tracer.document import Place
+from tracer.source.text import Text, header_extent
 
 SELF = "_script"
 """The slice's first parameter, which holds its modules."""
@@ -65,6 +66,26 @@ class Slice:
         named = _Modules(self.modules)
         statements = [named.visit(copy.deepcopy(each)) for each in _nested(body)]
         return _function(self.code, statements, self.names, file or self.code.co_filename)
+
+    def written(self, name: str) -> Place | None:
+        """The statement before the slice that gave a name its value; None of a parameter."""
+        node: Any = self.text.tree
+        best: ast.stmt | None = None
+        for level in self.levels:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                best = None
+            block = getattr(node, level.field)
+            for each in block[: level.index]:
+                best = each if name in writes(each) else best
+            node = block[level.index]
+            if isinstance(node, ast.For) and name in _targets(node.target):
+                best = node
+        if best is None:
+            return None
+        extent = header_extent(best, self.text)
+        written, span = self.text.of(extent), self.text.span(extent)
+        function = self.code.co_qualname
+        return Place(self.text.file, span.line, function, None, span, written, written, span)
 
 
 def _function(code: CodeType, body: list[Any], names: tuple[str, ...], file: str) -> CodeType:
@@ -200,12 +221,15 @@ def chain_text(node: ast.AST) -> str | None:
 # --- which statements -------------------------------------------------------------------------
 
 
+Computes: TypeAlias = Callable[[ast.AST], bool]
+
+
 def sliced(
     text: Text,
     statement: ast.stmt,
     node: ast.expr | None,
-    computes: Callable[[ast.AST], bool],
-    holds: Callable[[ast.AST], bool],
+    computes: Computes,
+    holds: Computes,
     given: Collection[str],
 ) -> tuple[tuple[Level, ...], tuple[str, ...]] | None:
     """The statements that lead to `statement`, as far as they can be run again, and the names that
@@ -225,21 +249,14 @@ def sliced(
     way = _way(text, statement)
     if way is None:
         return None
-    walk = _Walk(reads(node or statement) - set(given), set(given))
-    walk.settled([()] * len(way))
-    kept: list[list[int]] = [[] for _ in way]
-    for depth in reversed(range(len(way))):
-        above, field, index = way[depth]
-        block = getattr(above, field)
-        if isinstance(above, ast.ClassDef):
+    walk = _Walk(set(), set())
+    banned: set[ast.AST] = set()
+    for _ in range(_MOST_BANNED):
+        walk = _Walk(reads(node or statement) - set(given), set(given))
+        _walked(walk, way, computes, banned)
+        if not walk.unlike:
             break
-        for position in reversed(range(index)):
-            if walk.back(block[position], computes):
-                kept[depth].insert(0, position)
-                walk.settled([tuple(each) for each in kept])
-        if isinstance(above, _SCOPES):
-            break
-        walk.leave(above)
+        banned |= walk.unlike
     levels = tuple(
         Level(
             field,
@@ -252,29 +269,67 @@ def sliced(
     return levels, tuple(sorted(walk.inputs))
 
 
+_MOST_BANNED = 20
+
+
+def _parameters(node: ast.AST) -> set[str]:
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return set()
+    return {each.arg for each in ast.walk(node.args) if isinstance(each, ast.arg)}
+
+
+def _walked(
+    walk: _Walk, way: list[tuple[Any, str, int]], computes: Computes, banned: set[ast.AST]
+) -> None:
+    kept: list[list[int]] = [[] for _ in way]
+    walk.settled([()] * len(way))
+    for depth in reversed(range(len(way))):
+        above, field, index = way[depth]
+        block = getattr(above, field)
+        if isinstance(above, ast.ClassDef):
+            break
+        for position in reversed(range(index)):
+            each = block[position]
+            if walk.back(each, lambda node: node not in banned and computes(node)):
+                kept[depth].insert(0, position)
+                walk.settled([tuple(each) for each in kept])
+        if isinstance(above, _SCOPES):
+            break
+        walk.leave(above)
+    walk.begin(_parameters(above))
+    walk.settled([tuple(each) for each in kept])
+
+
 class _Walk:
-    """Backwards through statements: what is still to be made, and what was written on the way."""
+    """Backwards through statements: what is still to be made, and what was written on the way.
+
+    `unlike` are statements that read a name whose value is not to be had any more: it was written
+    since, by what is not run again.
+    """
 
     def __init__(self, needed: set[str], given: set[str]) -> None:
         self.needed = needed
         self.given = given
         self.fixed: set[str] = set()  # made by what cannot be run again, and the same since
         self.changed: set[str] = set()
-        self.lost = False
+        self.asked: dict[str, ast.AST] = {}  # by which statement a name was last needed
+        self.unlike: set[ast.AST] = set()
         self.found: list[tuple[int, ...]] = []
         self.inputs: set[str] = set()
 
     def settled(self, kept: list[tuple[int, ...]]) -> None:
         """If what is needed now was not written since, the slice may begin here."""
-        if not self.lost and not self.needed & self.changed:
+        if not self.unlike and not self.needed & self.changed:
             self.found, self.inputs = kept, self.needed | self.fixed
 
-    def back(self, statement: Any, computes: Callable[[ast.AST], bool]) -> bool:
+    def back(self, statement: Any, computes: Computes) -> bool:
         """Whether the statement belongs to the slice."""
         written = writes(statement)
         keep = bool(written & self.needed) and computes(statement)
         if keep:
-            self.needed = (self.needed - assigned(statement)) | (reads(statement) - self.given)
+            asked = reads(statement) - self.given
+            self.needed = (self.needed - assigned(statement)) | asked
+            self.asked.update(dict.fromkeys(asked, statement))
         else:
             self.fix(written)
         self.changed |= written
@@ -291,11 +346,23 @@ class _Walk:
             self.fix(written)
             self.changed |= written
 
+    def begin(self, parameters: set[str]) -> None:
+        """At the first statement only parameters have a value: others are written before they are
+        read."""
+        for name in self.needed & self.changed & parameters:
+            self.lose(name)
+        self.needed = self.needed - (self.changed - parameters)
+
     def fix(self, written: set[str]) -> None:
         wanted = written & self.needed
-        self.lost = self.lost or bool(wanted & self.changed)
+        for name in wanted & self.changed:
+            self.lose(name)
         self.fixed |= wanted
         self.needed = self.needed - wanted
+
+    def lose(self, name: str) -> None:
+        if name in self.asked:
+            self.unlike.add(self.asked[name])
 
 
 def _way(text: Text, statement: ast.stmt) -> list[tuple[Any, str, int]] | None:
@@ -349,7 +416,9 @@ def reads(node: ast.AST) -> set[str]:
 
 
 def assigned(node: ast.AST) -> set[str]:
-    """The names that a simple statement gives another value."""
+    """The names that a statement surely gives another value."""
+    if isinstance(node, ast.With):
+        return {name for each in node.body for name in assigned(each)}
     if isinstance(node, ast.Assign):
         return {
             name

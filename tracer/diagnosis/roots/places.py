@@ -168,6 +168,13 @@ class Search:
     def _forward(self, name: str) -> Place:
         """The forward of the model, where its inputs are named."""
         kind = type(self.crash.model)
+        part = getattr(kind.forward, "__dict__", {}).get("part")  # of lines of a script
+        word = re.match(r"\w+", name)
+        written: Place | None = None
+        if part is not None and word is not None:
+            written = part.written(word[0])
+        if written is not None:
+            return replace(written, expression=name)
         found = getattr(inspect.unwrap(kind.forward), "__code__", None)
         place = first_line(found) if found is not None else None
         if place is None or kind.__module__.startswith("torch."):
