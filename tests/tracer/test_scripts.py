@@ -276,19 +276,34 @@ def test_what_a_context_makes_is_made_again_in_it() -> None:
     ]
 
 
+class Segmenter(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 8, 3, padding=1)
+        self.head = nn.Conv2d(8, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x).relu())
+
+
+def overlap(shares: Tensor, target: Tensor) -> Tensor:
+    both = (shares * target).sum(dim=(2, 3))
+    return both.mean()
+
+
 @torch.no_grad()
 def evaluated(model: nn.Module, loader: list[tuple[Tensor, Tensor]]) -> list[float]:
     scores = []
     for images, masks in loader:
         shares = model(images).softmax(dim=1)
-        scores.append((shares * masks).sum(dim=(2, 3)).mean().item())
+        scores.append(overlap(shares, masks).item())
     return scores
 
 
 def test_an_input_of_a_line_was_given_by_the_loop() -> None:
     loader = [(torch.randn(2, 3, 32, 32), torch.randint(0, 4, (2, 32, 32)))]
-    failure = failed(lambda: evaluated(nn.Conv2d(3, 4, 1), loader))
-    assert failure.expression == "shares * masks"
+    failure = failed(lambda: evaluated(Segmenter(), loader))
+    assert failure.expression == "shares * target"
     assert failure.root is not None
     assert failure.root.place.statement == "for images, masks in loader:"
 
