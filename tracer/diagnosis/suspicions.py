@@ -395,24 +395,26 @@ def _with_other_batch(
             ),
         )
     if chance is not None:
-        step = run.trace.steps[chance]
-        wide, narrow = _wide_and_narrow(step)
-        axis = len(wide.shape) - len(narrow.shape)
-        yield Warning(
-            "broadcast",
-            chance,
-            said(
-                "`{code}` lines up the batch of {narrow} with axis {axis} of {wide}: the sizes "
-                "agree only because both are {batch}, and a batch of {tried} fails. Unsqueeze the "
-                "axes that are missing behind the batch.",
-                code=_short(step),
-                narrow=_shown(narrow),
-                axis=axis,
-                wide=_shown(wide),
-                batch=batch,
-                tried=2 * batch,
-            ),
-        )
+        yield _met_by_chance(run.trace.steps[chance], batch)
+
+
+def _met_by_chance(step: Step, batch: int) -> Warning:
+    wide, narrow = _wide_and_narrow(step)
+    return Warning(
+        "broadcast",
+        step.index,
+        said(
+            "`{code}` lines up the batch of {narrow} with axis {axis} of {wide}: the sizes agree "
+            "only because both are {batch}, and a batch of {tried} fails. Unsqueeze the axes that "
+            "are missing behind the batch.",
+            code=_short(step),
+            narrow=_shown(narrow),
+            axis=len(wide.shape) - len(narrow.shape),
+            wide=_shown(wide),
+            batch=batch,
+            tried=2 * batch,
+        ),
+    )
 
 
 def _common_steps(first: Trace, second: Trace) -> int:
