@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tracer.ops.algebra import differ, is_one, product
+from tracer.ops.algebra import differ, is_one, known, product
 from tracer.ops.axes import axis_in
 from tracer.ops.bound import (
     ANY_MORE,
@@ -21,7 +21,7 @@ from tracer.ops.bound import (
     new,
     refuse,
 )
-from tracer.ops.call import At, Call, Size
+from tracer.ops.call import At, Call, Size, need
 from tracer.ops.names import shape_text
 from tracer.ops.product import batch_report
 from tracer.ops.refusal import Count, Refusal, Report, Said, ShapeOf, SizeAt, said
@@ -433,6 +433,7 @@ def _cross(call: Call) -> Bound:
         pairs = list(zip(a.shape, b.shape, strict=True))
         given = next((dim for dim, sizes in enumerate(pairs) if sizes == (3, 3)), None)
         if given is None:
+            need(all(known(size) for sizes in pairs for size in sizes))
             raise refuse("width", *all_marks(call, first), wanted=3)
     axis = axis_in(call, given, first)
     for index in (first, second):

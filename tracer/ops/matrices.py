@@ -73,7 +73,7 @@ def _fewer(call: Call, index: int) -> Dim:
     """As many as there are rows or columns, whichever are fewer."""
     rank = call.operands[index].rank
     rows, columns = call.operands[index].shape[-2:]
-    need((known(rows) and known(columns)) or not differ(rows, columns))
+    need((known(rows) and known(columns)) or rows == columns)
     shorter = known(rows) and known(columns) and columns < rows
     sources = (At(index, rank - 2), At(index, rank - 1))
     return new(columns if shorter else rows, sources=sources)

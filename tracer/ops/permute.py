@@ -267,7 +267,8 @@ def diagonal_of(call: Call, offset: Size | None, first: int, second: int) -> Dim
     # Of the row or the column that comes to its end first.
     rows = shape[first] + min(offset or 0, 0)
     columns = shape[second] - max(offset or 0, 0)
-    shorter = known(rows) and known(columns) and columns < rows
+    need((known(rows) and known(columns)) or rows == columns)
+    shorter = known(rows) and columns < rows
     ends = (second, first) if shorter else (first, second)
     length = columns if shorter else rows
     length = max(length, 0) if known(length) else length

@@ -446,9 +446,7 @@ def _solve(call: Call) -> Bound:
     rows, columns = At(first, len(a) - 2), At(first, len(a) - 1)
     if differ(a[-2], a[-1]):
         raise refuse("square", mark(call, rows, a[-1]), mark(call, columns, a[-2]))
-    vector = len(b) == 1 or (
-        len(b) == len(a) - 1 and not any(differ(x, y) for x, y in zip(a, b, strict=False))
-    )
+    vector = len(b) == 1 or b == a[:-1]  # equal for sure: symbols that may be equal are matrices
     left = call.flag("left", True)
     if vector and not left:
         raise refuse("rank", *all_marks(call, second), rank=2, at=second)

@@ -150,7 +150,7 @@ def _stft(call: Call) -> Bound:
     at = At(0, x.rank - 1)
     length = x.shape[-1]
     if call.flag("center"):
-        if call.get("pad_mode", default="reflect") == "reflect" and not below(n // 2, length):
+        if call.get("pad_mode", default="reflect") == "reflect" and below(length, n // 2 + 1):
             raise refuse("padding", mark(call, at), amount=n // 2, mode="reflect")
         length = length + 2 * (n // 2)
     if below(length, n) or below(n, 1):

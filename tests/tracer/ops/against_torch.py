@@ -119,13 +119,15 @@ def check_permuted(
 ) -> int:
     """Entries of an operand put into another order along a dimension appear in that order along
     the result's dimensions that come from it, and change nothing else.  For operations that treat
-    all entries alike; dimensions that are resized, cut or regrouped are left out, and those that
-    are `ordered`, along which an entry's place means something.  Returns how many were tried; of a
-    call that is refused, none."""
+    all entries alike; dimensions that are resized, cut, regrouped or stacked are left out, weights
+    of a layer, and those that are `ordered`, along which an entry's place means something.  Returns
+    how many were tried; of a call that is refused, none."""
     bound = check(function, *args, on="cpu", **kwargs)
     if bound.violation is not None:
         return 0
-    _, tensors = live_call(function, args, kwargs)
+    layer = isinstance(function, torch.nn.Module)
+    _, tensors = (live_layer_call if layer else live_call)(function, args, kwargs)  # type: ignore[arg-type]
+    own = {id(weight) for weight in function.parameters()} if layer else set()  # type: ignore[attr-defined]
     tried = 0
     before = tensors_in(function(*args, **kwargs))
     for group in classes(bound):
@@ -133,8 +135,10 @@ def check_permuted(
         touched = [(r, d, dim) for r, d, dim in dims if group & set(dim.sources)]
         if any(dim.how not in ("same", "mixed", "reduced") or dim.moved for _, _, dim in touched):
             continue
+        if any(id(tensors[at.operand]) in own for at in group):
+            continue
         size = max(bound.call.operands[at.operand].shape[at.dim] for at in group)
-        if size < 2 or group & set(ordered):
+        if size < 2 or group & set(ordered) or group & bound.stacked.keys():
             continue
         order = torch.randperm(size, generator=torch.Generator().manual_seed(size))
         turned = {

@@ -11,6 +11,7 @@ from torch import nn
 
 from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.samples import Draw, Sample, calls, entries
+from tracer.ops.call import At
 
 
 def attention(draw: Draw) -> tuple[Any, ...]:
@@ -160,3 +161,24 @@ def test_flows() -> None:
             resized += check_resized(function, *args, **kwargs)
     assert permuted >= 40
     assert resized >= 40
+
+
+def test_heads_and_transformers_flow() -> None:
+    permuted = 0
+    for function, args, kwargs in calls(heads, 30, wrong=0):
+        last = args[0].dim() - 1
+        features = [At(1, last), At(2, last)]
+        if kwargs.keys().isdisjoint({"attn_mask", "key_padding_mask"}):
+            added = function.bias_k is not None or function.add_zero_attn
+            keys = [At(1, last - 1), At(1, 0)] if added else []  # what is added stands behind them
+            permuted += check_permuted(
+                function, *args, tolerance=1e-6, ordered=[*features, *keys], **kwargs
+            )
+    assert permuted >= 20
+    for kind in (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer):
+        for function, args, _ in calls(part(kind), 5, wrong=0):
+            # Such a layer does not say which dimension the memory's samples are in.
+            ordered = [At(1, dim) for dim in range(3)] + [At(0, 1)] if len(args) > 1 else []
+            found = check_permuted(function.eval(), *args, tolerance=1e-6, ordered=ordered)
+            front = args[0].shape[: 1 if len(args) > 1 else 2]
+            assert found == sum(size > 1 for size in front)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import sympy
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from tests.tracer.ops.against_torch import check
 from tests.tracer.ops.samples import Draw, Sample, calls, entries
+from tracer.ops.call import At
+from tracer.ops.table import bind
+from tracer.record.live import live_layer_call
+from tracer.record.tensors import tensors_in
 
 KINDS: dict[str, Any] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 CELLS: dict[str, Any] = {"lstm_cell": nn.LSTMCell, "gru_cell": nn.GRUCell, "rnn_cell": nn.RNNCell}
@@ -164,3 +171,49 @@ def test_packed_sequences_through_layers(kind: str, sorted_: bool) -> None:
     refused = check(KINDS[kind](5, 6), packed, (state, state) if kind == "lstm" else state)
     assert refused.violation is not None
     assert refused.violation.kind == "hidden"
+
+
+def turned(layer: nn.Module, x: Tensor, order: Tensor) -> nn.Module:
+    """The same layer with its hidden units in another order, in every gate, as the table says which
+    dimensions of its weights hold them."""
+    copied = copy.deepcopy(layer)
+    call, tensors = live_layer_call(copied, (x,), {})
+    bound = bind(call)
+    assert bound is not None
+    for at, (_, times) in bound.stacked.items():
+        parts = tensors[at.operand].data.chunk(times, at.dim)
+        tensors[at.operand].data = torch.cat([p.index_select(at.dim, order) for p in parts], at.dim)
+    return copied
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *CELLS])
+@pytest.mark.parametrize("first", [True, False])
+def test_layers_flow(kind: str, first: bool) -> None:
+    """Samples stay apart, and hidden units are the last dimension of what comes out."""
+    torch.manual_seed(0)
+    settings = {"batch_first": first} if kind in KINDS else {}
+    layer = {**KINDS, **CELLS}[kind](4, 5, dtype=torch.float64, **settings)
+    x = torch.randn(3, 6, 4).double() if kind in KINDS else torch.randn(3, 4).double()
+    bound = check(layer, x, on="cpu")
+    before = tensors_in(layer(x))
+    batch = At(0, 0 if first or kind in CELLS else 1)
+    order = torch.randperm(x.shape[batch.dim])
+    after = tensors_in(layer(x.index_select(batch.dim, order)))
+    other = torch.tensor([3, 1, 4, 0, 2])
+    new = tensors_in(turned(layer, x, other)(x))
+    for dims, old, now, changed in zip(bound.results, before, after, new, strict=True):
+        (place,) = [d for d, dim in enumerate(dims) if batch in dim.sources]
+        assert torch.allclose(old.index_select(place, order), now)
+        assert dims[-1].how == "mixed"
+        assert torch.allclose(old[..., other], changed)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sizes_of_layers_may_be_symbols(kind: str) -> None:
+    b, t = sympy.symbols("B T", positive=True, integer=True)
+    call, _ = live_layer_call(KINDS[kind](4, 5, batch_first=True), (torch.zeros(2, 3, 4),), {})
+    sized = replace(call.operands[0], shape=(b, t, 4))
+    bound = bind(replace(call, operands=(sized, *call.operands[1:])))
+    assert bound is not None
+    assert bound.shapes[0] == (b, t, 5)
+    assert bound.shapes[1] == (1, b, 5)
