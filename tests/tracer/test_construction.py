@@ -18,6 +18,7 @@ from torch import Tensor, nn
 import tracer
 from tracer.record.construction import Constructions, _notes, recording_construction
 from tracer.record.crash import GONE
+from tracer.record.isolation import unobserved
 from tracer.record.run import record
 
 
@@ -336,3 +337,17 @@ def test_a_large_model_is_not_made_a_second_time(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("tracer.record.construction._MOST_ELEMENTS", 10)
     assert "" not in Constructions(model, counts)
     assert made == ["cpu", "meta", "cpu", "meta"]
+
+
+def test_a_model_is_built_again_without_values_also_where_torch_is_not_observed() -> None:
+    devices: list[str] = []
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(2, 3)
+            devices.append(self.fc.weight.device.type)
+
+    with unobserved():
+        assert Constructions(Net(), Net)["fc"].cls is nn.Linear
+    assert devices == ["cpu", "meta"]

@@ -21,6 +21,11 @@ from torch.utils.flop_counter import flop_registry
 SEARCH = 2_500_000
 """Work that all trials of one failure may take."""
 
+TIMES = 2.5
+"""Of a large model, how many times the work of the forward that failed a search may take."""
+
+LEAST = 600_000  # that it may take all the same
+
 CALL = 10  # each function of torch
 OPERATION = 40  # each operation that it consists of
 SHAPED = 120  # the same on shapes alone, which torch works out in Python
@@ -52,6 +57,12 @@ class Budget:
         self.total = self.left = float(SEARCH if work is None else work)
         self.in_time = True
         self._end = time.monotonic() + SAFETY
+
+    def cap(self, work: float) -> None:
+        """Let no more than this be taken, counting what was taken already."""
+        taken = self.total - self.left
+        self.total = min(self.total, max(work, taken))
+        self.left = self.total - taken
 
     def spend(self, work: float) -> None:
         """
@@ -137,15 +148,18 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **kwargs)
         if not self.computed:
             return result
-        if not func.is_view:
-            self.watch.spend(PER_ELEMENT * (_elements(args) + _elements(result)))
-        count = flop_registry.get(func._overloadpacket)
-        if count is not None:
-            flops = 0
-            with contextlib.suppress(Exception):  # torch's formulas do not know every layout
-                flops = int(count(*args, **kwargs, out_val=result))
-            self.watch.spend(PER_FLOP * flops)
+        self.watch.spend(price(func, args, kwargs, result))
         return result
+
+
+def price(func: Any, args: Any, kwargs: Any, result: Any) -> float:
+    """What the numbers of one operation cost, beside the operation itself."""
+    work = 0.0 if func.is_view else PER_ELEMENT * (_elements(args) + _elements(result))
+    count = flop_registry.get(func._overloadpacket)
+    if count is not None:
+        with contextlib.suppress(Exception):  # torch's formulas do not know every layout
+            work += PER_FLOP * int(count(*args, **kwargs, out_val=result))
+    return work
 
 
 def _elements(values: Any) -> int:

@@ -281,7 +281,8 @@ class _Search:
                 "The edited constructor was not run, since its arguments are not known: the layer "
                 "was changed in a copy of the model instead."
             )
-        if not run.computed and trial.program.batches:
+        apart = trial.proof.check("independent").passed
+        if not run.computed and apart is None and trial.program.batches:
             notes.append(
                 "Only shapes were run: whether each sample's result is independent of the others "
                 "was not checked."

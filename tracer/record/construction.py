@@ -452,6 +452,7 @@ def _built_again(build: Callable[[], nn.Module], large: bool) -> nn.Module | Non
             contextlib.redirect_stdout(io.StringIO()),
             random_state(),
             recording_construction(),
+            torch._C._EnableTorchFunction(),  # without it the device is not heeded
             torch.device(device) if device is not None else contextlib.nullcontext(),
         ):
             return build()

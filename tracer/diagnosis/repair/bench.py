@@ -18,8 +18,10 @@ from torch.utils._pytree import tree_map_only
 
 from tracer.diagnosis.budget import (
     INITIALISED,
+    LEAST,
     MODULE,
     RECORDED,
+    TIMES,
     TRIAL,
     Budget,
     Meter,
@@ -54,7 +56,7 @@ Given = tuple[tuple[Any, ...], dict[str, Any]]
 """Positional and keyword arguments of a call."""
 ShapeList = tuple[tuple[int, ...], ...]
 
-LARGE = 20_000_000  # elements of parameters from which a model that is built anew shares them
+LARGE = 20_000_000  # elements of parameters
 SHARE = 1 / 4  # of the budget that one run may take
 
 
@@ -118,7 +120,7 @@ class Called:
     error: Exception | None
     result: Any
     steps: int
-    work: float
+    work: float  # with values
     last: tuple[Any, Any] = ((), {})
     random: bool = False  # a random number was drawn
 
@@ -212,7 +214,8 @@ class Live:
                     error = raised
                 except SystemExit as raised:
                     error = RuntimeError(f"the forward called sys.exit({raised.code})")
-            called = Called(error, result, watch.steps, watch.work, watch.last, watch.random)
+            work = watch.worth if isinstance(watch, Shapes) else watch.work
+            called = Called(error, result, watch.steps, work, watch.last, watch.random)
             if look is not None:
                 look(called)
         return called
@@ -309,7 +312,8 @@ class Bench:
     def watch(self, values: bool) -> Watch:
         limit = self.budget.total * SHARE
         if values:
-            return Watch(self.budget, limit)
+            work = self.__dict__.get("work")  # a repair goes a little further
+            return Watch(self.budget, max(limit, 1.5 * work) if work else limit)
         return Shapes(self.budget, limit, self._memory)
 
     @functools.cached_property
@@ -318,32 +322,63 @@ class Bench:
         if not self.has_values:
             return None
         try:
-            with self.open(Program(), True) as live:
-                called = live.call(self.given)
+            return self._plain_call(True)
         except TooCostly:
             return None
+
+    def _plain_call(self, values: bool) -> Called:
+        with self.open(Program(), values) as live:
+            called = live.call(self.given if values else self.on_meta)
         if called.error is not None:
             called.error.__traceback__ = None
         return called
 
+    @functools.cached_property
+    def _estimated(self) -> Called | None:
+        """The failing call of a large model on shapes, where it fails on them: it costs less, and
+        tells what a run with values would."""
+        if elements(self.user) <= LARGE:
+            return None
+        called = self._plain_call(False)
+        if called.error is None or _asks_for_values(called.error):
+            return None
+        self.budget.cap(max(TIMES * called.work, LEAST))
+        return called
+
+    @functools.cached_property
+    def work(self) -> float | None:
+        """What the failing call costs with values; None where that is too much."""
+        failing = self._estimated or self._failing
+        if failing is None or not self.has_values or failing.work > self.budget.total:
+            return None
+        return failing.work
+
     @property
     def valued(self) -> bool:
         """Whether runs with values can be had."""
-        return self._failing is not None
+        return self.work is not None
 
     @functools.cached_property
     def by_shapes(self) -> bool:
         """Whether shapes alone get as far as values do."""
-        failing = self._failing
-        if failing is None:
+        if self._estimated is not None or self._failing is None:
             return True
         run = self._run(Program(), False)
+        failing = self._failing
         return run.steps == failing.steps and (run.error is None) == (failing.error is None)
 
-    @functools.cached_property
+    @property
     def costly(self) -> bool:
         """Whether the budget allows but few runs with values."""
-        return self._failing is None or self._failing.work > self.budget.total / 40
+        return self.work is None or self.work > self.budget.total / 40
+
+    @property
+    def affords_values(self) -> bool:
+        """Whether the inputs themselves are run with values: not those of a large model, for which
+        fewer and shorter samples do, nor where nothing would be left for others."""
+        if self._estimated is not None or self.work is None:
+            return False
+        return self.budget.left > 1.25 * self.work
 
     # --- edited models ---
 

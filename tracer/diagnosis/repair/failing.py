@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import functools
+import itertools
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,14 +22,15 @@ from tracer.diagnosis.repair.samples import (
     Axes,
     batch_axes,
     changed,
-    doubled,
     grown,
     input_tensors,
     lengths,
     mixes,
+    one_of,
     other_sizes,
     pictures,
     resized,
+    with_sizes,
 )
 from tracer.record.tensors import tensors_in
 from tracer.source.text import text_of
@@ -56,6 +58,17 @@ class Stop:
     frames: tuple[Stopped, ...]
     operands: tuple[Tensor, ...]
     needed: Depends
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Inputs of another batch `size`, with values; and `sized`, the same for shapes, in that size
+    and in `other`."""
+
+    given: Given
+    sized: tuple[Given, Given]
+    size: int
+    other: int
 
 
 Print = tuple[Any, ...]
@@ -136,7 +149,7 @@ class Failing:
         _ = self.stopped
         for axes in self.batches:
             self.keeps(axes)
-            self.mixing(axes)
+            self.probe(axes)
             self.larger(axes)
         self.larger(None)
 
@@ -161,16 +174,15 @@ class Failing:
 
     @functools.cached_property
     def batches(self) -> tuple[Axes, ...]:
-        """What the batch may be: the inputs' dimensions that can be resized together as far as the
-        run got; several where samples along the first of them are mixed before the failure."""
-        possible: list[Axes] = []
-        for axes in batch_axes(self.inputs):
-            if all(self.reaches(axes, size) for size in other_sizes(axes.size, self.inputs)):
-                possible.append(axes)
-                if len(possible) == 1 and not self.mixing(axes):
-                    break
-        apart = [axes for axes in possible[1:] if not self.mixing(axes)]
-        return tuple(possible[:1] + apart[:1])
+        """What the batch may be, the likeliest first: the inputs' dimensions that can be resized
+        together as far as the run got.  The second counts where samples along the first are mixed
+        before the failure: a sequence whose batch does not come first."""
+        possible = (
+            axes
+            for axes in batch_axes(self.inputs)
+            if all(self.reaches(axes, size) for size in other_sizes(axes.size, self.inputs))
+        )
+        return tuple(itertools.islice(possible, 2))
 
     def reaches(self, axes: Axes, size: int) -> bool:
         """Whether the program gets as far with inputs of another size."""
@@ -184,7 +196,11 @@ class Failing:
         if batch not in self._larger:
             given = self.given()
             kinds = {"large": pictures(self.inputs, batch), "long": lengths(self.inputs, batch)}
-            made = {kind: doubled(given, places) for kind, places in kinds.items() if places}
+            made = {
+                kind: with_sizes(given, places, lambda size: 2 * size)
+                for kind, places in kinds.items()
+                if places
+            }
             self._larger[batch] = tuple(
                 (kind, larger) for kind, larger in made.items() if self._gets_as_far(larger)
             )
@@ -231,26 +247,45 @@ class Failing:
         return {}
 
     def _mixes(self, axes: Axes) -> bool:
-        size = probe_size(self.bench, axes, self.inputs)
-        base = resized(self.bench.given, axes, size)
-        runs = [self._state(given) for given in (self.bench.given, base, changed(base, axes))]
-        if len({len(run) for run in runs}) > 1:
+        probe = self.probe(axes)
+        sizes = [self._state(given, self.values) for given in probe.sized]
+        first, second = (
+            self._state(given, True) for given in (probe.given, changed(probe.given, axes))
+        )
+        if len({len(run) for run in (*sizes, first, second)}) > 1:
             return False
-        once, first, second = runs
-        both = [grown(a, b, axes.size, size) for a, b in zip(once, first, strict=True)]
+        both = [grown(a, b, probe.size, probe.other) for a, b in zip(*sizes, strict=True)]
         if any(len(found) > 1 for found in both):
             return True  # samples are compared with each other
-        dims = [found[0] if found else None for found in both]
-        return bool(mixes(first, second, dims, size))
+        return bool(mixes(first, second, [one_of(found) for found in both], probe.size))
 
-    def _state(self, given: Given) -> list[Tensor]:
+    def _state(self, given: Given, values: bool) -> list[Tensor]:
         """The tensors that were there when the run failed."""
-        with self.bench.open(PLAIN, True) as live:
+        with self.bench.open(PLAIN, values) as live:
             called = live.call(given, evaluated=True)
         frames = tuple(_frames(called.error, self.bench.files))
         found = [*_operands(called, self.bench.files), *_read_later(frames)]
         _let_go(called)
         return [tensor for tensor in found if not isinstance(tensor, nn.Parameter)]
+
+    def probe(self, axes: Axes) -> Probe:
+        """The inputs for runs with values: where these are costly, few samples that are short."""
+        if axes not in self._probes:
+            given, shaped = self.bench.given, self.given()
+            size, other = other_sizes(axes.size, self.inputs)
+            if self.bench.costly:
+                size, other = 2, 3
+                for places in (lengths(self.inputs, axes), pictures(self.inputs, axes)):
+                    if places and self._gets_as_far(with_sizes(shaped, places, _short)):
+                        given = with_sizes(given, places, _short)
+                        shaped = with_sizes(shaped, places, _short)
+            sized = resized(shaped, axes, size), resized(shaped, axes, other)
+            self._probes[axes] = Probe(resized(given, axes, size), sized, size, other)
+        return self._probes[axes]
+
+    @functools.cached_property
+    def _probes(self) -> dict[Axes, Probe]:
+        return {}
 
     # --- other calls ---
 
@@ -292,11 +327,8 @@ def failing_of(bench: Bench) -> Failing:
     return bench.failing
 
 
-def probe_size(bench: Bench, axes: Axes, inputs: list[Tensor]) -> int:
-    """A batch for runs with values: small where they are costly, and not the batch that failed."""
-    if bench.costly:
-        return 2 if axes.size != 2 else 3
-    return next(other_sizes(axes.size, inputs))
+def _short(size: int) -> int:
+    return min(size, max(8, size // 8))
 
 
 # --- frames --------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@ other sizes, single samples, gradients and other users of the edited line what i
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import linecache
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from tracer.diagnosis.budget import OutOfBudget, TooCostly
 from tracer.diagnosis.repair.bench import Bench, Called, Given, Live, Program, Run
-from tracer.diagnosis.repair.failing import Calls, Print, Stopped, failing_of, probe_size
+from tracer.diagnosis.repair.failing import Calls, Print, Stopped, failing_of
 from tracer.diagnosis.repair.flow import Depends, Flow, depends
 from tracer.diagnosis.repair.samples import (
     Axes,
@@ -24,10 +25,10 @@ from tracer.diagnosis.repair.samples import (
     grown,
     input_tensors,
     mixes,
+    one_of,
     other_sizes,
     pairs,
     permuted,
-    resized,
     turned,
 )
 from tracer.diagnosis.repair.written import (
@@ -111,6 +112,16 @@ LABELS = frozenset(
 MOST_DIMS = 4  # a number up to this may be an axis, and is no size
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """What may be the batch: what is `wrong` where it has another size, and its dimension in each
+    of the outputs."""
+
+    axes: Axes
+    wrong: Said | None
+    dims: list[int | None]
+
+
 class _Prover:
     def __init__(self, bench: Bench, program: Program) -> None:
         self.bench = bench
@@ -141,15 +152,14 @@ class _Prover:
             first, used, flow = self._first(live)
             if first.error is not None:  # shapes alone do not lead through
                 return
-            batches, axes = self._batches(live, first)
-            sizes = (
-                self._sizes(live, first, axes)
-                if batches.passed is not False
-                else Check("sizes", None)
-            )
-        yield from (self._literals(), batches, sizes)
+            sizes = self._sizes(live, first)
+            batches = self._batches(live, first)
+        yield from (self._literals(), sizes)
+        likely = batches[0] if batches else None
+        if likely is not None and likely.wrong and not self.failing.mixing(likely.axes):
+            yield Check("batches", False, likely.wrong)
         yield from (self._gradients(used, flow), self._used(used, flow), self._kinds(flow))
-        yield from self._samples(first, axes)
+        yield from self._of_samples(batches)
         yield self._instances()
 
     def _why_not(self, run: Run) -> Said | None:
@@ -158,10 +168,10 @@ class _Prover:
         return said("It does not run: {words}.", words=_short(run.error))
 
     def _run(self) -> Run:
-        try:
-            return self.bench.values(self.program)
-        except TooCostly:
-            return self.bench.shapes(self.program)
+        if self.bench.affords_values:
+            with contextlib.suppress(TooCostly):
+                return self.bench.values(self.program)
+        return self.bench.shapes(self.program)
 
     def _given(self, axes: Axes | None = None, size: int = 0) -> Given:
         values = self.failing.values
@@ -169,17 +179,28 @@ class _Prover:
 
     # --- other sizes ---
 
-    def _batches(self, live: Live, first: Called) -> tuple[Check, Axes | None]:
-        """Whether it holds for other batches, and which dimensions are the batch."""
+    def _batches(self, live: Live, first: Called) -> list[_Batch]:
+        """What comes of other sizes of what may be the batch."""
         if not self.program.batches:
-            return Check("batches", None), None
-        found: list[tuple[Check, Axes]] = []
-        for axes in self.failing.batches:
-            wrong = self._wrong_batch(live, first, axes)
-            if wrong is None:
-                return Check("batches", True), axes
-            found.append((Check("batches", False, wrong), axes))
-        return found[0] if found else (Check("batches", None), None)
+            return []
+        return [
+            _Batch(axes, self._wrong_batch(live, first, axes), self._batch_dims(live, axes))
+            for axes in self.failing.batches
+        ]
+
+    def _of_samples(self, batches: list[_Batch]) -> list[Check]:
+        """The checks of the first of these that holds, else of the likeliest."""
+        found: list[list[Check]] = []
+        mixing = self.failing.mixing
+        for batch in batches:
+            if found and (mixing(batch.axes) or not mixing(batches[0].axes)):
+                break
+            checks = [Check("batches", batch.wrong is None, batch.wrong)]
+            checks += self._samples(batch) if batch.wrong is None else []
+            if all(check.passed is not False for check in checks):
+                return checks
+            found.append(checks)
+        return found[0] if found else []
 
     def _wrong_batch(self, live: Live, first: Called, axes: Axes) -> Said | None:
         for size in other_sizes(axes.size, self.failing.inputs):
@@ -222,10 +243,11 @@ class _Prover:
         found |= {a * b for a, b in itertools.combinations(sizes[:40], 2)}
         return found | {max(1, math.prod(t.shape[1:-1])) for t in self.failing.stopped.operands}
 
-    def _sizes(self, live: Live, first: Called, batch: Axes | None) -> Check:
+    def _sizes(self, live: Live, first: Called) -> Check:
         """Whether it holds where the inputs are larger.  A size that an edit writes down is its own
         fault; others may be a layer's."""
         ran = False
+        batch = next(iter(self.failing.batches), None)
         written = {number for each in self.changed for number in new_numbers(each)}
         sizes = {int(s) for tensor in self.failing.inputs for s in tensor.shape}
         fault = bool(written & sizes)
@@ -260,28 +282,37 @@ class _Prover:
 
     # --- samples ---
 
-    def _samples(self, first: Called, axes: Axes | None) -> list[Check]:
-        apart = axes is not None and self.failing.keeps(axes) and not self.failing.mixing(axes)
-        if axes is None or not apart or not self.bench.valued:
-            return [Check("independent", None), Check("permuted", None)]
+    def _batch_dims(self, live: Live, axes: Axes) -> list[int | None]:
+        """The batch's dimension in each of the outputs."""
+        probe = self.failing.probe(axes)
+        inputs = [
+            self.bench.inputs(self.program, self.failing.values, each) for each in probe.sized
+        ]
+        first, second = (live.call(each) for each in inputs)
+        both = pairs(first.result, second.result) or ()
+        return [one_of(grown(a, b, probe.size, probe.other)) for a, b in both]
+
+    def _samples(self, batch: _Batch) -> list[Check]:
+        unclear = [Check("independent", None), Check("permuted", None)]
+        if not self.failing.keeps(batch.axes) or not self.bench.valued:
+            return unclear
         try:
-            return self._apart(first, axes)
+            checks = self._apart(batch)
         except TooCostly:
             why = said("Whether it keeps samples apart was not run: it costs too much.")
             return [Check("independent", None, why), Check("permuted", None, why)]
+        # What mixes samples before it fails may go on mixing them.
+        apart = all(check.passed is not False for check in checks)
+        return checks if apart or not self.failing.mixing(batch.axes) else unclear
 
-    def _apart(self, first: Called, axes: Axes) -> list[Check]:
-        size = probe_size(self.bench, axes, self.failing.inputs)
-        given = resized(self.bench.given, axes, size)
+    def _apart(self, batch: _Batch) -> list[Check]:
+        probe = self.failing.probe(batch.axes)
+        given, size, axes, dims = probe.given, probe.size, batch.axes, batch.dims
         with self.bench.open(self.program, True) as live:
             base, other, back = (
                 live.call(self.bench.inputs(self.program, True, each), evaluated=True)
                 for each in (given, changed(given, axes), permuted(given, axes))
             )
-        dims = [
-            found[0] if len(found := grown(a, b, axes.size, size)) == 1 else None
-            for a, b in pairs(first.result, base.result) or ()
-        ]
         mixed = same = None
         if base.error is None and other.error is None:
             mixed = mixes(base.result, other.result, dims, size)

@@ -86,20 +86,24 @@ def _alike(
     return tuple(dict.fromkeys((*own, *others)))
 
 
-def doubled(value: Any, places: Places) -> Any:
-    """The inputs twice as large in these dimensions."""
+def with_sizes(value: Any, places: Places, size: Callable[[int], int]) -> Any:
+    """The inputs with other sizes in these dimensions, by repeating or leaving out.
 
-    def double(number: int, tensor: Tensor) -> Tensor:
+    Args:
+        size: the new size of a dimension by its old one.
+    """
+
+    def resize(number: int, tensor: Tensor) -> Tensor:
         made = tensor.detach()
-        for dim in {dim for n, dim in places if n == number}:
-            if made.is_meta:
-                sizes = [s * 2 if d == dim else s for d, s in enumerate(made.shape)]
-                made = made.new_empty(sizes)
-            else:
-                made = torch.cat([made, made], dim)
+        dims = {dim for n, dim in places if n == number}
+        if made.is_meta:
+            return made.new_empty([size(s) if d in dims else s for d, s in enumerate(made.shape)])
+        for dim in dims:
+            index = torch.arange(size(made.shape[dim]), device=made.device) % made.shape[dim]
+            made = made.index_select(dim, index)
         return made
 
-    return _mapped(value, double)
+    return _mapped(value, resize)
 
 
 def other_sizes(size: int, tensors: Sequence[Tensor]) -> Iterator[int]:
@@ -111,19 +115,8 @@ def other_sizes(size: int, tensors: Sequence[Tensor]) -> Iterator[int]:
 
 
 def resized(value: Any, axes: Axes, size: int) -> Any:
-    """The inputs with that size in those dimensions, by repeating or leaving out."""
-
-    def resize(number: int, tensor: Tensor) -> Tensor:
-        made = tensor.detach()
-        if made.is_meta:
-            shape = [size if d in axes.of(number) else s for d, s in enumerate(made.shape)]
-            return made.new_empty(shape)
-        for dim in axes.of(number):
-            index = torch.arange(size, device=tensor.device) % axes.size
-            made = made.index_select(dim, index)
-        return made
-
-    return _mapped(value, resize)
+    """The inputs with that size in those dimensions."""
+    return with_sizes(value, axes.places, lambda _: size)
 
 
 def changed(value: Any, axes: Axes) -> Any:
@@ -183,6 +176,11 @@ def grown(first: Tensor, second: Tensor, size: int, other: int) -> list[int]:
         for axis, (a, b) in enumerate(zip(first.shape, second.shape, strict=True))
         if a * other == b * size and a != b
     ]
+
+
+def one_of(found: list[int]) -> int | None:
+    """The only one."""
+    return found[0] if len(found) == 1 else None
 
 
 def pairs(first: Any, second: Any) -> list[tuple[Tensor, Tensor]] | None:

@@ -16,7 +16,7 @@ from torch.utils._device import _device_constructors
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
-from tracer.diagnosis.budget import PER_ELEMENT, SHAPED, Budget, Watch
+from tracer.diagnosis.budget import CALL, OPERATION, PER_ELEMENT, SHAPED, Budget, Watch, price
 
 META = torch.device("meta")
 _MOST = 20_000_000  # elements of the operands of an operation that is run on zeros
@@ -26,11 +26,15 @@ _KNOWN = 200_000  # calls that are remembered
 
 class Shapes(Watch):
     """Counts the calls of torch, as a `Watch` does, and remembers what they gave in `memory`, which
-    all runs of one bench share."""
+    all runs of one bench share.
+
+    `worth` is what the same calls would cost with values.
+    """
 
     def __init__(self, budget: Budget, limit: float, memory: dict[Any, Any]) -> None:
         super().__init__(budget, limit)
         self.memory = memory
+        self.worth = 0.0
         self.zeros = OnZeros(self)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -54,13 +58,18 @@ class Shapes(Watch):
         key = _key(func, args, kwargs)
         found = self.memory.get(key) if key is not None else None
         if found is not None:
-            return _again(found, args)
+            known, worth = found
+            self.worth += worth
+            return _again(known, args)
+        before = self.zeros.worth
         with self.zeros:
             result = func(*args, **kwargs)
+        worth = CALL + self.zeros.worth - before
+        self.worth += worth
         if key is not None and len(self.memory) < _KNOWN:
             known = _known(result, args) if _key(func, args, kwargs) == key else None
             if known is not None:
-                self.memory[key] = known
+                self.memory[key] = known, worth
         return result
 
 
@@ -74,6 +83,7 @@ class OnZeros(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, watch: Watch) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.watch = watch
+        self.worth = 0.0  # of what it was asked for, with values
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -82,6 +92,11 @@ class OnZeros(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         self.watch.spend(SHAPED)
+        result = self._result(func, args, kwargs)
+        self.worth += OPERATION + price(func, args, kwargs, result)
+        return result
+
+    def _result(self, func: Any, args: Any, kwargs: Any) -> Any:
         if func not in _IN_PYTHON:
             return func(*args, **kwargs)
         if func in _PRODUCTS:  # a product costs too much

@@ -250,7 +250,7 @@ LSTM = """
 def test_the_batch_is_the_size_that_the_inputs_share() -> None:
     model = run_cell(LSTM)["Net"]()
     bench = bench_of(model, (torch.randn(7, 3, 6), torch.tensor([7, 6, 4])), build=type(model))
-    (batch,) = failing_of(bench).batches
+    batch = failing_of(bench).batches[0]
     assert (batch.size, batch.places) == (3, ((0, 1), (1, 0)))
     proof = prove(bench, program(model, "nn.Linear(9, 2)", "nn.Linear(5, 2)", constructs=True))
     assert proof.verified
