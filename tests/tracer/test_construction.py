@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import tracer
-from tracer.record.construction import Constructions, _notes, recording_construction
+from tracer.record.construction import Constructions, _notes, paused, recording_construction
 from tracer.record.crash import GONE
 from tracer.record.isolation import unobserved
 from tracer.record.run import record
@@ -261,6 +261,18 @@ def test_nothing_is_noted_outside_and_torch_is_as_before() -> None:
     assert nn.Module.__init__ is plain
     assert "" in Constructions(inside)
     assert "" not in Constructions(outside)
+
+
+def test_what_is_built_to_try_something_is_not_noted() -> None:
+    with recording_construction():
+        with paused():
+            tried = nn.ReLU()
+            with recording_construction():
+                twin = nn.ReLU()
+            again = nn.ReLU()
+        after = nn.ReLU()
+    noted = ["" in Constructions(each) for each in (tried, twin, again, after)]
+    assert noted == [False, True, False, True]
 
 
 def test_a_failed_run_has_them_also_of_a_model_that_build_makes() -> None:

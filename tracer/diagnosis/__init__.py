@@ -17,6 +17,7 @@ from tracer.diagnosis.histories import histories
 from tracer.diagnosis.roots import root
 from tracer.diagnosis.roots.places import Search
 from tracer.document import Failure, Operand, Violation
+from tracer.record.construction import paused
 from tracer.record.crash import Crash
 from tracer.record.isolation import random_state, unobserved
 from tracer.sentences import Said, said
@@ -28,7 +29,7 @@ def diagnose(crash: Crash) -> Failure:
     of the diagnosis cannot be had, the failure goes without it."""
     failure = crash.trace.failure
     assert failure is not None
-    with tolerant(), random_state():
+    with tolerant(), random_state(), paused():
         with unobserved():
             finding = rules.explain(crash)
             failure = _with_finding(failure, finding)

@@ -52,9 +52,27 @@ def recording_construction() -> Iterator[None]:
     """Note how the modules that are made inside are constructed, in whatever thread."""
     _enter()
     try:
-        yield
+        with _in_this_thread(paused=False):
+            yield
     finally:
         _leave()
+
+
+@contextlib.contextmanager
+def paused() -> Iterator[None]:
+    """What this thread makes inside is not noted: models that are built to try something."""
+    with _in_this_thread(paused=True):
+        yield
+
+
+@contextlib.contextmanager
+def _in_this_thread(paused: bool) -> Iterator[None]:
+    before = _thread.paused
+    _thread.paused = paused
+    try:
+        yield
+    finally:
+        _thread.paused = before
 
 
 # --- notes ---------------------------------------------------------------------------------------
@@ -91,12 +109,19 @@ class _Note:
 _notes: dict[int, tuple[weakref.ref[nn.Module], _Note]] = {}
 _guard = threading.Lock()
 _users = 0
+
+
+class _Thread(threading.local):
+    paused = False
+
+
+_thread = _Thread()
 _init: Callable[..., None] = nn.Module.__init__
 
 
 @functools.wraps(_init)
 def _noting_init(self: nn.Module, *args: Any, **kwargs: Any) -> None:
-    if _users and not torch.compiler.is_compiling():
+    if _users and not _thread.paused and not torch.compiler.is_compiling():
         try:
             _note(self, sys._getframe(1), args, kwargs)
         except Exception:
