@@ -98,6 +98,10 @@ def test_pasted_code_gets_a_verdict_and_a_fix_that_works() -> None:
     assert "line 13" in said(app)
     assert "16 ≠ 20" in said(app)
     assert "It begins at `nn.Linear(20, classes)`, line 9." in said(app)
+    (opened,) = [each for each in app.expander if each.label == "The way of the wrong size"]
+    way = [each.value for each in opened.markdown]
+    assert way[0].startswith("1. Line 9: ")
+    assert way[-1].startswith("3. Line 13: ")
     assert languages(app)[0].splitlines()[1:3] == [
         "- self.head = nn.Linear(20, classes)",
         "+ self.head = nn.Linear(16, classes)",

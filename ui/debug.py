@@ -243,7 +243,7 @@ def _verdict(state: Desk, answer: Answer) -> None:
         if answer.problem is None:
             st.error(_stopped(trace.failure), icon=":material/report:")
         _root(trace, trace.failure.root)
-        _way(trace.failure)
+        _way(trace, trace.failure)
         _page(trace.failure)
         _fixes(state, trace.failure)
     elif trace is not None:
@@ -308,13 +308,18 @@ def _notice(key: str, words: str, icon: str, step: Step | None) -> None:
     """A sentence, and beside it the way to the step that it speaks of."""
     with st.container(key=f"notice-{key}", horizontal=True, vertical_alignment="center"):
         st.warning(words, icon=f":material/{icon}:")
-        if step is not None and st.button(
-            say("Go to line {line}", line=step.line),
-            key=f"to-{key}",
-            icon=":material/my_location:",
-        ):
-            st.session_state["gone"] = st.session_state.get("gone", 0) + 1
-            player.go_to(str(step.index), st.session_state["gone"])
+        _way_to(key, step)
+
+
+def _way_to(key: str, step: Step | None) -> None:
+    """A button that sends the player to a step, if it is one."""
+    if step is not None and st.button(
+        say("Go to line {line}", line=step.line),
+        key=f"to-{key}",
+        icon=":material/my_location:",
+    ):
+        st.session_state["gone"] = st.session_state.get("gone", 0) + 1
+        player.go_to(str(step.index), st.session_state["gone"])
 
 
 def _root(trace: Trace, root: Root | None) -> None:
@@ -333,18 +338,19 @@ def _root(trace: Trace, root: Root | None) -> None:
     _notice("root", f"{where} {prose(root.told(translator(language())))}", "trip_origin", step)
 
 
-def _way(failure: Failure) -> None:
-    """The way of the wrong size, a line for each place; the player has the way to each."""
+def _way(trace: Trace, failure: Failure) -> None:
+    """The way of the wrong size, a line for each place, with the way to those that are steps."""
     if len(failure.chain) < 2:
         return
     translate = translator(language())
     with st.expander(say("The way of the wrong size"), icon=":material/route:"):
-        st.markdown(
-            "\n".join(
-                f"1. {say('Line {line}', line=link.line)}: {prose(link.told(translate))}"
-                for link in failure.chain
-            )
-        )
+        for number, link in enumerate(failure.chain, 1):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                words = prose(link.told(translate))
+                st.markdown(f"{number}. {say('Line {line}', line=link.line)}: {words}")
+                known = failure.root is not None and link.step == failure.root.step
+                if link.step is not None and not known:
+                    _way_to(f"way-{number}", trace.steps[link.step])
 
 
 # --- fixes ------------------------------------------------------------------------------------
