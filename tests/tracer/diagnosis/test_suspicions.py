@@ -414,7 +414,9 @@ def test_warnings_are_told_in_chinese(kind: str) -> None:
     assert re.search("[\u4e00-\u9fff]", told)
     assert not re.search("[\u4e00-\u9fff]", warning.reason)
     (packed,) = payload(found, translate=translator("zh"))["trace"]["warnings"]
+    name = packed.pop("name")
     assert packed == {"kind": kind, "step": warning.step, "reason": told}
+    assert re.search("[\u4e00-\u9fff]", name)
 
 
 def test_a_warning_of_an_older_file_keeps_its_words() -> None:

@@ -120,7 +120,7 @@ def payload(
     `said` is `explanations` in formulas, where the trace has them.  `diffs`, in parallel to the
     first fixes of a failure, are the lines that each changes.  A failure's violation is put into
     words: `rule` and `reason`, with its `code`, and so is its root: `why`; its `chain` and
-    `histories` are links and lines in words, and a warning's `reason` is a text.
+    `histories` are links and lines in words, and a warning's `reason` is a text, with its `name`.
 
     `dims` names the inputs' dimensions, as `{"x": "B C H W"}`; `translate` gives the sentences in
     another language.
@@ -132,7 +132,8 @@ def payload(
     body["math"] = _formulas(trace)
     for packed, warning in zip(body["trace"]["warnings"], trace.warnings, strict=True):
         del packed["because"]
-        packed["reason"] = warning.told(translate)
+        name = _SUSPICIONS.get(warning.kind, said("Suspicious"))
+        packed |= {"name": render(name, translate), "reason": warning.told(translate)}
     failure = trace.failure
     if failure is not None:
         del body["trace"]["failure"]["violation"]
@@ -147,6 +148,22 @@ def payload(
     if trace.failure is not None and trace.failure.fixes:
         body["diffs"] = _diffs(trace, trace.failure.fixes)
     return body
+
+
+_SUSPICIONS = {
+    "broadcast": said("A broadcast that may not be meant"),
+    "squeeze": said("A squeeze that can take the batch away"),
+    "batch": said("A batch size written into the code"),
+    "view": said("Sizes that agree by chance"),
+    "batchnorm": said("Statistics of too little"),
+}
+_CAUSE = said("The cause")
+_ROOTS = {
+    "step": said("Where it begins"),
+    "constructor": said("Where it begins: in the constructor"),
+    "call": said("Where it begins: in the caller"),
+    "input": said("Where it begins: with the input"),
+}
 
 
 def _told(failure: Failure, translate: Translate) -> dict[str, Any]:
@@ -174,6 +191,11 @@ def _told(failure: Failure, translate: Translate) -> dict[str, Any]:
             "chain": render(said("The way of the wrong size"), translate),
             "histories": render(said("Where the two sizes come from"), translate),
             "parting": render(said("they part here"), translate),
+            "root": render(_ROOTS.get(failure.root.kind, _CAUSE), translate)
+            if failure.root is not None
+            else "",
+            "why": render(said("Why the run failed"), translate),
+            "more": render(said("More on this rule:"), translate),
         },
     }
 

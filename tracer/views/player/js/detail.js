@@ -11,14 +11,6 @@ import { entries, flow } from "./tensors.js";
 import { clamp, clip, duration, isOwned, languageOf, plural } from "./text.js";
 import { NO_EXPLANATION, rootStep } from "./trace.js";
 
-const SUSPICIONS = new Map([
-  ["broadcast", "A broadcast that may not be meant"],
-  ["squeeze", "A squeeze that can take the batch away"],
-  ["batch", "A batch size written into the code"],
-  ["view", "Sizes that agree by chance"],
-  ["batchnorm", "Statistics of too little"],
-]);
-
 /** What the current item takes and gives, each `{note, labels, name}`. */
 export function operands(scene) {
   const { item } = scene;
@@ -124,9 +116,8 @@ function inside({ operation, act }) {
 
 function warnings({ model, item }) {
   const found = warningsOf(model, item);
-  const shown = found.slice(0, LIMIT.rank).map(({ kind, reason }) => {
-    const name = `${SUSPICIONS.get(kind) ?? "Suspicious"}: `;
-    const words = el("p", {}, el("strong", {}, name), coded(reason));
+  const shown = found.slice(0, LIMIT.rank).map(({ name, reason }) => {
+    const words = el("p", {}, el("strong", {}, `${clip(name, 80)}: `), coded(reason));
     return el("div", { class: "warning", role: "note" }, icon(ICONS.warned), words);
   });
   const rest = found.length - shown.length;

@@ -10,12 +10,6 @@ import { nameOf, sizeCell } from "./tensors.js";
 import { clamp, clip, fileName, oneLine, plural, shapeText, whereIs } from "./text.js";
 import { hasSteps } from "./walk.js";
 
-const ROOTS = new Map([
-  ["step", "Where it begins"],
-  ["constructor", "Where it begins: in the constructor"],
-  ["call", "Where it begins: in the caller"],
-  ["input", "Where it begins: with the input"],
-]);
 const ORIGINS = new Map([
   ["input", "input"],
   ["made", "made inside torch"],
@@ -50,15 +44,17 @@ export function failurePanel(scene) {
   const panel = (...parts) =>
     el("section", { class: "failure", "aria-label": "failure" }, crash, parts);
   if (!isIt) {
-    return [panel(failing ? hop("Why the run failed", () => act.reach(failing)) : "")];
+    return [panel(failing ? hop(clip(failure.headings?.why, 80), () => act.reach(failing)) : "")];
   }
-  const { rule, reason, root, fixes = [], code = "" } = failure;
+  const { rule, reason, root, fixes = [], code = "", headings = {} } = failure;
   return [
     panel(
       operandRows(scene),
       rule ? el("p", { class: "rule" }, coded(rule)) : "",
       reason ? el("p", { class: "reason" }, coded(reason)) : "",
-      code ? el("p", { class: "more" }, `More on this rule: docs/errors/${clip(code, 40)}.md`) : "",
+      code
+        ? el("p", { class: "more" }, `${clip(headings.more, 80)} docs/errors/${clip(code, 40)}.md`)
+        : "",
       root ? rootPanel(scene, root) : "",
       chainList(scene, failure, quoted),
       historyLists(scene, failure, quoted),
@@ -176,7 +172,7 @@ function rootPanel({ model, act }, root) {
   return el(
     "div",
     { class: "root" },
-    el("h3", {}, icon(ICONS.root), ROOTS.get(kind) ?? "The cause"),
+    el("h3", {}, icon(ICONS.root), clip(model.trace.failure.headings?.root, 80)),
     why ? el("p", {}, coded(why)) : "",
     quoted(place),
     path

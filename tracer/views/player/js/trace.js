@@ -197,9 +197,9 @@ function addFlags(model) {
   if (failing) flag(failing, "failed", "the run failed here");
   const origin = tops[rootStep(trace)];
   if (origin && origin !== failing) flag(origin, "root", "the cause of the failure");
-  for (const { step, reason, kind } of trace.warnings ?? []) {
+  for (const { step, reason, name } of trace.warnings ?? []) {
     if (!tops[step]) continue;
-    append(model.warnings, step, { kind, reason });
+    append(model.warnings, step, { name, reason });
     if (model.warnings.size <= LIMIT.warnings) {
       flag(tops[step], "warned", `suspicious: ${clip(reason)}`);
     }
