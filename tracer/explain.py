@@ -28,6 +28,7 @@ from tracer.record.eager import eager
 from tracer.record.run import Cancelled, record
 from tracer.record.scripts import Script, build_of, copied, frames_of, scripts
 from tracer.source.built import of_user
+from tracer.source.edits import with_edited_lines
 from tracer.views.text import failure_text
 
 HEADING = "Shapewalk explains:"
@@ -144,7 +145,7 @@ def _read(error: Exception, fallback: Trace | None, ran: bool) -> Trace | None:
     if found is None and fallback is not None:
         return fallback
     found = found or outside.unknown(raised, ran)
-    return outside.told(raised, found) if found is not None else None
+    return with_edited_lines(outside.told(raised, found)) if found is not None else None
 
 
 def traced(

@@ -101,6 +101,42 @@ def test_a_number_in_a_config_explains_them_too() -> None:
     assert "config.width = 32, and was saved with config.width = 24" in failure.reason
 
 
+class Positions(nn.Module):
+    def __init__(self, config: dict[str, int]) -> None:
+        super().__init__()
+        patches = (config["image"] // config["patch"]) ** 2
+        self.embed = nn.Conv2d(3, config["dim"], config["patch"], config["patch"])
+        self.position = nn.Parameter(torch.zeros(1, patches + 1, config["dim"]))
+
+
+def test_a_number_that_a_size_grows_with_in_another_way_is_searched() -> None:
+    config = {"image": 224, "patch": 16, "dim": 64}
+    saved = Positions({**config, "image": 192}).state_dict()
+
+    def load() -> None:
+        Positions(config).load_state_dict(saved)
+
+    failure = failed(load, "checkpoint")
+    assert "position was saved as (1, 145, 64) and is (1, 197, 64) here." in failure.reason
+    assert "config.image = 224, and was saved with config.image = 192" in failure.reason
+
+
+def test_two_numbers_of_a_compiled_model_under_its_own_names() -> None:
+    saved = torch.compile(Tower(width=16, classes=5), backend="eager").state_dict()
+
+    def load() -> None:
+        model = torch.compile(Tower(width=32, classes=10), backend="eager")
+        model.load_state_dict(saved)
+
+    failure = failed(load, "checkpoint")
+    assert "in 5 layers: stem, layers.0, layers.1 and norm" in failure.rule
+    assert (
+        "2 numbers explain all of it: Tower is built with width = 32 and classes = 10, and was "
+        "saved with width = 16 and classes = 5."
+    ) in failure.reason
+    assert sorted(written(failure.fixes[0])) == ["16", "5"]
+
+
 def test_a_replaced_head_is_left_out() -> None:
     saved = Tower(classes=1000).state_dict()
     model = Tower(classes=7)
@@ -187,6 +223,26 @@ def test_a_step_with_the_state_of_another_model(kind: Any, key: str) -> None:
     assert [each.marks for each in failure.operands] == [(0,), (0,)]
 
 
+def test_a_resumed_momentum_of_a_replaced_head() -> None:
+    model = nn.ModuleDict({"body": nn.Linear(10, 20), "head": nn.Linear(20, 3)})
+
+    def step(optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad()
+        model["head"](model["body"](torch.randn(4, 10))).pow(2).mean().backward()
+        optimizer.step()
+
+    first = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    step(first)
+    model["head"] = nn.Linear(20, 5)
+    second = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    second.load_state_dict(first.state_dict())
+    failure = failed(lambda: step(second), "optimizer")
+    assert failure.rule == (
+        "SGD keeps momentum_buffer for model.head.weight as (3, 20), and the parameter is (5, 20) "
+        "now."
+    )
+
+
 def test_a_state_with_other_groups() -> None:
     model = nn.Linear(8, 4)
     saved = torch.optim.SGD(model.parameters(), lr=0.1).state_dict()
@@ -267,6 +323,17 @@ def test_a_worker_process_tells_by_its_message_alone() -> None:
     assert "pad_sequence" in failure.reason
 
 
+def test_boxes_in_a_collate_function_of_ones_own() -> None:
+    def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        images = torch.stack([image for image, _ in items])
+        return images, torch.stack([boxes for _, boxes in items])
+
+    samples = [(torch.randn(3, 8, 8), torch.rand(i % 3 + 1, 4)) for i in range(6)]
+    failure = failed(lambda: read(samples, collate_fn=collate), "join")
+    assert failure.expression == "torch.stack([boxes for _, boxes in items])"
+    assert failure.operands[1].note.name == "items[1][1]"
+
+
 # --- backward -------------------------------------------------------------------------------------
 
 
@@ -285,6 +352,21 @@ def test_backward_of_a_prediction_and_of_an_expression() -> None:
     failure = failed(lambda: (model(torch.ones(2, 4)) * 2).backward(), "backward")
     assert "model(torch.ones(2, 4)) * 2 (2, 3) has 6" in failure.rule
     assert failure.fixes[0].verified
+
+
+def test_backward_of_weighted_losses_in_a_helper() -> None:
+    def train(model: nn.Module, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
+        losses = F.mse_loss(model(x), y, reduction="none")
+        loss = losses.mean(dim=1) * weights
+        loss.backward()
+        return loss
+
+    def line() -> None:
+        train(nn.Linear(6, 3), torch.randn(4, 6), torch.randn(4, 3), torch.rand(4))
+
+    failure = failed(line, "backward")
+    assert failure.rule == "backward begins at one number: loss (4,) has 4."
+    assert failure.statement == "loss.backward()"
 
 
 def test_backward_with_a_gradient_of_another_shape() -> None:
@@ -331,6 +413,19 @@ def test_vmap_over_what_is_shared() -> None:
     failure = failed(mapped, "mapped")
     assert "With in_dims = (None, 0) it runs, and gives (3, 8)." in failure.reason
     assert written(failure.fixes[0]) == [", in_dims=(None, 0)"]
+
+
+def test_an_ensemble_whose_samples_are_shared() -> None:
+    models = [nn.Linear(8, 2) for _ in range(3)]
+    weights, buffers = torch.func.stack_module_state(models)
+    samples = torch.randn(5, 4, 8)
+
+    def call(own: dict[str, Tensor], rest: dict[str, Tensor], x: Tensor) -> Tensor:
+        return torch.func.functional_call(models[0], (own, rest), (x,))
+
+    failure = failed(lambda: torch.vmap(call)(weights, buffers, samples), "mapped")
+    assert failure.rule == "vmap needs one size in the mapped dimensions: 3 and 5."
+    assert "With in_dims = (0, None, None) it runs, and gives (3, 5, 4, 2)." in failure.reason
 
 
 def test_vmap_over_a_dimension_that_is_not_there() -> None:
@@ -458,6 +553,23 @@ def test_a_repeat_without_its_size(einops: Any) -> None:
     x = torch.randn(2, 3)
     failure = failed(lambda: einops.repeat(x, "b c -> b c n"), "pattern")
     assert failure.rule == "'b c -> b c n' adds n, whose size is not given."
+
+
+def test_a_layer_of_einops_in_a_sequence(einops: Any) -> None:
+    layers = pytest.importorskip("einops.layers.torch")
+    split = layers.Rearrange("b c (h p) (w q) -> b (h w) (p q c)", p=16, q=16)
+
+    class Embed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches = nn.Sequential(split, nn.Linear(768, 8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.patches(x)
+
+    failure = failed(lambda: Embed()(torch.randn(2, 3, 100, 96)), "pattern")
+    assert "takes dimension 2 of x apart as (h p): 100 is no multiple of 16" in failure.rule
+    assert failure.operands[0].marks == (2,)
 
 
 def test_einsum_of_einops_is_explained_as_torchs(einops: Any) -> None:

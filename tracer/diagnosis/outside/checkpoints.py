@@ -6,6 +6,7 @@ import ast
 import copy
 import dataclasses
 import inspect
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from tracer.diagnosis.outside.raised import Answer, Raised, Shown, fix, raised_r
 from tracer.document import Edit, Fix
 from tracer.record.construction import Constructions
 from tracer.record.crash import Construction
+from tracer.record.eager import eager
 from tracer.record.isolation import random_state
 from tracer.sentences import Count, Said, said
 from tracer.source.text import Text, given, text_of
@@ -95,6 +97,7 @@ def checkpoint(raised: Raised) -> Answer | None:
     if names is None or not isinstance(names.get("self"), nn.Module):
         return None
     module, saved = names["self"], names.get("state_dict")
+    module, saved = _unwrapped(module, saved)
     if not isinstance(saved, Mapping):
         return Answer(
             "checkpoint",
@@ -114,6 +117,18 @@ def checkpoint(raised: Raised) -> Answer | None:
         or _sizes(raised, loading)
         or _other_keys(loading)
     )
+
+
+def _unwrapped(module: nn.Module, saved: Any) -> tuple[nn.Module, Any]:
+    """A wrapped model and a checkpoint of such a one, without what the wrapper puts before the
+    names."""
+    inner = eager(module)
+    front = next((name for name, each in module.named_modules() if each is inner), "")
+    if not front or not isinstance(saved, Mapping):
+        return module, saved
+    if not all(isinstance(key, str) and key.startswith(f"{front}.") for key in saved):
+        return module, saved
+    return inner, {key.removeprefix(f"{front}."): value for key, value in saved.items()}
 
 
 def _what(value: Any) -> str:
@@ -263,7 +278,7 @@ def _sizes(raised: Raised, loading: Loading) -> Answer | None:
     rest = len(layers) - _SHOWN
     if rest > 0:
         lines = (*lines, said("And {layers} more.", layers=Count(rest, "layer")))
-    one = _one_argument(raised, loading)
+    one = _arguments(loading)
     head = _head(raised, loading, layers)
     because: list[Said] = list(lines)
     fixes: tuple[Fix, ...] = ()
@@ -272,7 +287,7 @@ def _sizes(raised: Raised, loading: Loading) -> Answer | None:
             because.append(found[0])
             fixes += found[1]
     if one is None and head is None:
-        because.append(said("No one number of the constructor explains all of it."))
+        because.append(said("No number of the constructor explains all of it."))
     return Answer(
         "checkpoint",
         said(
@@ -382,36 +397,124 @@ def _counts(loading: Loading) -> Iterator[tuple[int, int]]:
             yield count, saved[front]
 
 
-def _one_argument(raised: Raised, loading: Loading) -> tuple[Said, tuple[Fix, ...]] | None:
-    """The one number among the constructor's arguments that makes the model of the checkpoint's
-    sizes: each candidate is built without values."""
+def _arguments(loading: Loading) -> tuple[Said, tuple[Fix, ...]] | None:
+    """The numbers among the constructor's arguments that make the model of the checkpoint's
+    sizes: each candidate is built without values.  One is looked for first, then several."""
     known = Constructions(loading.module).get("")
     if known is None:
         return None
-    candidates = dict.fromkeys(
-        (name, path, value, new)
-        for name, path, value in _numbers(known)
-        for new in _candidates(value, _pairs(loading))
-    )
-    for name, path, value, new in list(candidates)[:200]:
-        if not _built_fits(known, name, path, new, loading):
-            continue
-        written = ".".join((name, *path))
-        cls = known.cls.__name__
-        sentence = said(
-            "One number explains all of it: {cls} is built with {name} = {value}, and was saved "
-            "with {name} = {new}.",
-            cls=cls,
-            name=written,
-            value=value,
-            new=new,
-        )
-        return sentence, _construction_fix(known, name, path, value, new)
+    pairs = _pairs(loading)
+    numbers = list(_numbers(known))
+    builds = _Builds(known, loading)
+    one = ({each: new} for each in numbers for new in _candidates(each.value, pairs))
+    equal = {each: b for each in numbers for a, b in sorted(pairs) if a == each.value}
+    searched = (found for each in numbers if (found := builds.searched(each)) is not None)
+    for changes in itertools.chain(one, [equal] if len(equal) > 1 else [], searched):
+        if builds.fit(changes):
+            return _explained(known, changes)
     return None
 
 
-def _numbers(known: Construction) -> Iterator[tuple[str, tuple[str, ...], int]]:
-    """The whole numbers that a constructor was given, in a config too: (argument, way, number)."""
+def _explained(known: Construction, changes: dict[_Number, int]) -> tuple[Said, tuple[Fix, ...]]:
+    cls = known.cls.__name__
+    was = tuple(f"{each.written} = {each.value}" for each in changes)
+    saved = tuple(f"{each.written} = {new}" for each, new in changes.items())
+    sentence = said(
+        "One number explains all of it: {cls} is built with {was}, and was saved with {saved}."
+        if len(changes) == 1
+        else "{count} numbers explain all of it: {cls} is built with {was}, and was saved with "
+        "{saved}.",
+        count=len(changes),
+        cls=cls,
+        was=was,
+        saved=saved,
+    )
+    edits = [_construction_edit(known, each, new) for each, new in changes.items()]
+    text = text_of(known.place.file) if known.place is not None else None
+    made = tuple(edit for edit in edits if edit is not None)
+    if text is None or len(made) < len(edits):
+        return sentence, ()
+    summary = f"Build {cls} as it was saved: {', '.join(saved)}."
+    return sentence, (fix(text, made, summary, True),)
+
+
+@dataclass(frozen=True)
+class _Number:
+    """A whole number that a constructor was given: of the argument `name`, or of the entry `key`
+    of the config that this is."""
+
+    name: str
+    key: str
+    value: int
+
+    @property
+    def written(self) -> str:
+        return f"{self.name}.{self.key}" if self.key else self.name
+
+
+class _Builds:
+    """Models with other arguments, built without values; so many and no more."""
+
+    MOST = 80
+
+    def __init__(self, known: Construction, loading: Loading) -> None:
+        self.known = known
+        self.left = self.MOST
+        self.saved = {key: tuple(value.shape) for key, value in loading.tensors.items()}
+        self.key = next(iter(loading.different))
+        own, saved = loading.different[self.key]
+        dims = _at_odds(own, saved) if len(own) == len(saved) else ()
+        self.dim = dims[0] if dims else None
+        self._known: dict[tuple[tuple[_Number, int], ...], dict[str, tuple[int, ...]] | None] = {}
+
+    def shapes(self, changes: dict[_Number, int]) -> dict[str, tuple[int, ...]] | None:
+        key = tuple(changes.items())
+        if key not in self._known:
+            if self.left <= 0:
+                return None
+            self.left -= 1
+            self._known[key] = _built(self.known, changes)
+        return self._known[key]
+
+    def fit(self, changes: dict[_Number, int]) -> bool:
+        return self.shapes(changes) == self.saved
+
+    def searched(self, number: _Number) -> dict[_Number, int] | None:
+        """The value of a number for which the first size at odds is the checkpoint's, where it
+        grows with the number in whatever way: `(image // patch) ** 2 + 1`."""
+        dim = self.dim
+        if dim is None or number.value < 2:
+            return None
+        wanted = self.saved[self.key][dim]
+
+        def size(value: int) -> int | None:
+            shapes = self.shapes({number: value})
+            shape = shapes.get(self.key) if shapes is not None else None
+            return shape[dim] if shape is not None and dim < len(shape) else None
+
+        here = size(number.value)
+        if here is None or here == wanted:
+            return None
+        low, high = (number.value, 8 * number.value) if here < wanted else (1, number.value)
+        while low < high:
+            middle = (low + high) // 2
+            found = size(middle)
+            if found is None:
+                return None
+            low, high = (low, middle) if found >= wanted else (middle + 1, high)
+        return {number: self._round(number, low, size, wanted)}
+
+    def _round(self, number: _Number, first: int, size: Any, wanted: int) -> int:
+        """Of the values from the first on that give the same size the roundest one."""
+        for unit in (32, 16, 8, 4, 2):
+            value = -(-first // unit) * unit
+            if (value != first and size(value) == wanted) or value == first:
+                return value
+        return first
+
+
+def _numbers(known: Construction) -> Iterator[_Number]:
+    """The whole numbers that a constructor was given, in a config too."""
     try:
         bound = inspect.signature(known.cls).bind(*known.args, **known.kwargs)
     except (TypeError, ValueError):
@@ -420,15 +523,13 @@ def _numbers(known: Construction) -> Iterator[tuple[str, tuple[str, ...], int]]:
     for name, value in bound.arguments.items():
         kind = bound.signature.parameters[name].kind
         if kind is inspect.Parameter.VAR_KEYWORD:
-            for key, inner in value.items():
-                if type(inner) is int:
-                    yield key, (), inner
+            yield from (_Number(key, "", each) for key, each in value.items() if type(each) is int)
         elif type(value) is int:
-            yield name, (), value
+            yield _Number(name, "", value)
         elif isinstance(value, Mapping):
-            yield from ((name, (key,), v) for key, v in value.items() if type(v) is int)
+            yield from (_Number(name, key, v) for key, v in value.items() if type(v) is int)
         elif hasattr(value, "__dict__") and not isinstance(value, nn.Module | Tensor | type):
-            yield from ((name, (key,), v) for key, v in vars(value).items() if type(v) is int)
+            yield from (_Number(name, key, v) for key, v in vars(value).items() if type(v) is int)
 
 
 def _candidates(value: int, pairs: set[tuple[int, int]]) -> Iterator[int]:
@@ -441,27 +542,25 @@ def _candidates(value: int, pairs: set[tuple[int, int]]) -> Iterator[int]:
         yield value + b - a
 
 
-def _built_fits(
-    known: Construction, name: str, path: tuple[str, ...], new: int, loading: Loading
-) -> bool:
+def _built(known: Construction, changes: dict[_Number, int]) -> dict[str, tuple[int, ...]] | None:
+    """The shapes of the model with other numbers, None where it does not take them."""
     try:
         bound = inspect.signature(known.cls).bind(*known.args, **known.kwargs)
-        if path:
-            bound.apply_defaults()
-            bound.arguments[name] = _replaced(bound.arguments[name], path[0], new)
-            args, kwargs = bound.args, bound.kwargs
-        elif name in bound.signature.parameters:
-            bound.arguments[name] = new
-            args, kwargs = bound.args, bound.kwargs
-        else:
-            args, kwargs = known.args, {**known.kwargs, name: new}
+        bound.apply_defaults()
+        extra: dict[str, int] = {}
+        for number, new in changes.items():
+            if number.key:
+                config = bound.arguments[number.name]
+                bound.arguments[number.name] = _replaced(config, number.key, new)
+            elif number.name in bound.arguments:
+                bound.arguments[number.name] = new
+            else:
+                extra[number.name] = new
         with torch.device("meta"), random_state():
-            made = known.cls(*args, **kwargs)
-    except Exception:  # noqa: BLE001 - a number that it does not take
-        return False
-    own = {key: tuple(value.shape) for key, value in made.state_dict().items()}
-    saved = {key: tuple(value.shape) for key, value in loading.tensors.items()}
-    return own == saved
+            made = known.cls(*bound.args, **{**bound.kwargs, **extra})
+    except Exception:  # noqa: BLE001 - numbers that it does not take
+        return None
+    return {key: tuple(value.shape) for key, value in made.state_dict().items()}
 
 
 def _replaced(config: Any, key: str, new: int) -> Any:
@@ -475,27 +574,22 @@ def _replaced(config: Any, key: str, new: int) -> Any:
     return other
 
 
-def _construction_fix(
-    known: Construction, name: str, path: tuple[str, ...], value: int, new: int
-) -> tuple[Fix, ...]:
-    """The number where the constructor is called; none where it is written elsewhere."""
+def _construction_edit(known: Construction, number: _Number, new: int) -> Edit | None:
+    """The number where the constructor is called; None where it is written elsewhere."""
     place = known.place
     text = text_of(place.file) if place is not None else None
     node = text.at(place.span) if text is not None and place is not None else None
-    if path or text is None or not isinstance(node, ast.Call):
-        return ()
+    if number.key or text is None or not isinstance(node, ast.Call):
+        return None
     names = list(inspect.signature(known.cls).parameters)
-    position = names.index(name) if name in names else None
-    written = given(node, name, position)
+    position = names.index(number.name) if number.name in names else None
+    written = given(node, number.name, position)
     if isinstance(written, ast.Constant) or written is None:
-        edit = text.argument(node, name, position, str(new))
-    elif isinstance(written, ast.Name):
-        edit = _definition(text, written, value, new) or text.replace(written, str(new))
-    else:
-        return ()
-    return (
-        fix(text, (edit,), f"Build {known.cls.__name__} as it was saved: {name} = {new}.", True),
-    )
+        return text.argument(node, number.name, position, str(new))
+    if isinstance(written, ast.Name):
+        known_as = _definition(text, written, number.value, new)
+        return known_as or text.replace(written, str(new))
+    return None
 
 
 def _definition(text: Text, name: ast.Name, value: int, new: int) -> Edit | None:

@@ -16,6 +16,7 @@ from tracer.diagnosis.outside.raised import Answer, Raised, Shown, fix, raised_r
 from tracer.document import Fix
 from tracer.record.isolation import random_state, unobserved
 from tracer.record.scripts import Effects
+from tracer.record.tensors import tensors_in
 from tracer.sentences import Count, Said, ShapeOf, said
 from tracer.source.text import called
 
@@ -55,7 +56,7 @@ def in_dims(raised: Raised) -> Answer | None:
 
 def _per_argument(args: tuple[Any, ...], dims: Any) -> list[Any]:
     if isinstance(dims, int) or dims is None:
-        return [dims if isinstance(each, Tensor) else None for each in args]
+        return [dims if tensors_in(each) else None for each in args]
     found = list(dims)
     return found if len(found) == len(args) else [None] * len(args)
 
@@ -63,9 +64,10 @@ def _per_argument(args: tuple[Any, ...], dims: Any) -> list[Any]:
 def _sizes(raised: Raised, args: tuple[Any, ...], dims: Any) -> Answer:
     each = _per_argument(args, dims)
     mapped = {
-        number: int(value.shape[dim])
+        number: int(first.shape[dim])
         for number, (value, dim) in enumerate(zip(args, each, strict=True))
-        if isinstance(value, Tensor) and isinstance(dim, int)
+        for first in tensors_in(value)[:1]
+        if isinstance(dim, int) and -first.dim() <= dim < first.dim()
     }
     because: list[Said] = []
     for number, size in mapped.items():
@@ -73,7 +75,7 @@ def _sizes(raised: Raised, args: tuple[Any, ...], dims: Any) -> Answer:
             said(
                 "{name} {shape} is mapped over dimension {dim}, of {size}.",
                 name=_name(raised, args[number], number),
-                shape=ShapeOf(tuple(args[number].shape)),
+                shape=ShapeOf(tuple(tensors_in(args[number])[0].shape)),
                 dim=each[number],
                 size=size,
             )
@@ -116,7 +118,7 @@ def _running(
     changes: list[tuple[int, int | None]] = []
     for number, size in mapped.items():
         others = {other for n, other in mapped.items() if n != number}
-        shape = args[number].shape
+        shape = args[number].shape if isinstance(args[number], Tensor) else ()
         changes += [(number, d) for d, s in enumerate(shape) if s in others and s != size]
     rare = sorted(mapped, key=lambda number: votes[mapped[number]])
     changes += [(number, None) for number in rare]
@@ -125,8 +127,8 @@ def _running(
         tried[number] = new
         with contextlib.suppress(Exception), unobserved(), random_state():
             result = torch.vmap(function, in_dims=tuple(tried))(*args)
-            if isinstance(result, Tensor):
-                yield tried, tuple(map(int, result.shape))
+            for first in tensors_in(result)[:1]:
+                yield tried, tuple(map(int, first.shape))
 
 
 def _in_dims(raised: Raised, new: list[Any] | None, verified: bool) -> tuple[Fix, ...]:
