@@ -34,7 +34,7 @@ def small() -> Trace:
 
 def test_the_table_has_a_row_for_each_step(small: Trace) -> None:
     table = step_table(small)
-    assert table["step"] == list(range(len(small.steps)))
+    assert table["step"] == list(range(1, len(small.steps) + 1))
     assert table["expression"] == [step.expression for step in small.steps]
     assert table["from"][0] == "(2, 4)"
     assert table["weights"][0] == "(3, 4), (3,)" or table["weights"][0] == "(3, 4), (3)"

@@ -11,7 +11,7 @@ window.addEventListener("shapewalk:step", ({ detail }) => {
 });
 
 function currentPath() {
-  return window.shapewalkPath ?? new URLSearchParams(location.search).get("step") ?? "0";
+  return window.shapewalkPath ?? "0";
 }
 
 function goTo(path) {

@@ -131,7 +131,7 @@ def step_table(trace: Trace) -> dict[str, list[Any]]:
         made = step.outputs[0] if step.outputs else None
         stats = made.stats if made else None
         return {
-            "step": step.index,
+            "step": step.index + 1,
             "name": ", ".join(note.name for note in step.outputs if note.name),
             "expression": " ".join(step.expression.split()),
             "from": shapes(note for note in step.inputs if note not in weights),

@@ -82,7 +82,7 @@ def _result_of(trace: Trace, path: str) -> int | None:
 
 
 def _title(note: TensorNote) -> str:
-    born = note.kind if note.born is None else say("step {number}", number=note.born)
+    born = note.kind if note.born is None else say("step {number}", number=note.born + 1)
     return f"{note.name or say('unnamed')} {shape_text(note)} · {born}"
 
 

@@ -141,7 +141,7 @@ Show = Callable[..., Page]
 
 @pytest.fixture
 def show(open_page: Open, server: Server) -> Show:
-    """Mounts a trace: `show(trace, "step=3", space=900, shadow=True, width=390)`."""
+    """Mounts a trace: `show(trace, "step=4", space=900, shadow=True, width=390)`."""
 
     def show_one(
         run: Trace,
@@ -226,7 +226,7 @@ def test_a_whole_lesson_shows_each_step_as_recorded(show: Show) -> None:
 
 
 def test_the_exact_part_of_a_chain_is_marked_and_what_was_done_is_dim(show: Show) -> None:
-    page = show(net(), "step=2")
+    page = show(net(), "step=3")
     assert marked(page) == "y.abs()"
     press(page, "ArrowRight")
     assert marked(page) == "y.abs().sqrt()"
@@ -234,7 +234,7 @@ def test_the_exact_part_of_a_chain_is_marked_and_what_was_done_is_dim(show: Show
 
 
 def test_shapes_stand_at_the_line_ends_of_the_call_on_screen(show: Show) -> None:
-    page = show(net(), "step=1")
+    page = show(net(), "step=2")
     assert line(page, "y = x / 2").locator(".shape").inner_text() == "(2, 4, 4, 5)"
     assert line(page, "def forward").locator(".shape").inner_text() == "(2, 4, 4, 5)"
     page.evaluate("player.goto('0')")
@@ -249,7 +249,7 @@ def test_shapes_stand_at_the_line_ends_of_the_call_on_screen(show: Show) -> None
 
 
 def test_notes_replace_their_comments_filled_and_typeset(show: Show) -> None:
-    page = show(net(), "step=1")
+    page = show(net(), "step=2")
     note = page.locator(".source .note")
     expect(note).to_contain_text("Half of it: ")
     expect(note).to_contain_text("(2, 4, 4, 5)")
@@ -262,7 +262,7 @@ def test_notes_replace_their_comments_filled_and_typeset(show: Show) -> None:
 
 
 def test_before_and_after_with_names_letters_and_a_sentence(show: Show) -> None:
-    page = show(net(), "step=0", letters={"x": "B C H W"})
+    page = show(net(), "step=1", letters={"x": "B C H W"})
     (x, weight, bias) = chips(page, "before")
     assert x == ("x", ["B 2", "C 3", "H 4", "W 5"])
     assert weight[0] == "weight"
@@ -278,7 +278,7 @@ def test_before_and_after_with_names_letters_and_a_sentence(show: Show) -> None:
 
 
 def test_an_operand_without_a_name_is_called_by_its_expression(show: Show) -> None:
-    page = show(net(), "step=4")
+    page = show(net(), "step=5")
     assert [name for name, _ in chips(page, "before")] == ["self.scale(u)", "u"]
 
 
@@ -375,7 +375,7 @@ def test_nan_and_infinity_have_looks_of_their_own_and_are_counted(show: Show) ->
 
 def test_one_chooses_among_several_operands(show: Show) -> None:
     model = forward_cell("x", "y = x * 10\nz = x * 100\nreturn torch.cat([x, y, z])")
-    page = show(trace(model, torch.tensor([[1.0, 2.0]])), "step=2")
+    page = show(trace(model, torch.tensor([[1.0, 2.0]])), "step=3")
     names = page.locator(".thumbnail").all_inner_texts()
     assert [squeezed(name) for name in names] == ["x", "y", "z"]
     assert page.locator(".figure-name").first.inner_text() == "x (1, 2)"
@@ -435,7 +435,7 @@ def faces(page: Page) -> list[str]:
 
 
 def test_sizes_as_numbers_as_formulas_and_as_both(show: Show) -> None:
-    page = show(pairs()[1], "step=2", letters={"x": "B C H W"})
+    page = show(pairs()[1], "step=3", letters={"x": "B C H W"})
     assert faces(page) == ["numbers"]
     numbers = [[cell.split()[-1] for cell in cells] for _, cells in chips(page, "before")]
     assert numbers == [["2", "20", "6"], ["2", "6", "20"]]
@@ -462,27 +462,27 @@ def test_sizes_as_numbers_as_formulas_and_as_both(show: Show) -> None:
 
 def test_the_face_is_kept_in_the_link_over_steps_and_updates(show: Show) -> None:
     run, symbolic = pairs()
-    page = show(symbolic, "dims=formulas&step=1")
+    page = show(symbolic, "dims=formulas&step=2")
     assert faces(page) == ["formulas"]
     page.get_by_role("button", name="both", exact=True).click()
-    page.wait_for_url("**?dims=both&step=1")
-    press(page, "ArrowRight")
     page.wait_for_url("**?dims=both&step=2")
+    press(page, "ArrowRight")
+    page.wait_for_url("**?dims=both&step=3")
     page.evaluate("next => player.update(next)", payload(run))
     expect(page.locator(".faces")).to_be_hidden()
     page.evaluate("next => player.update(next)", payload(symbolic))
     assert faces(page) == ["both"]
     assert path(page) == "2"
     page.get_by_role("button", name="numbers", exact=True).click()
-    page.wait_for_url("**?step=2")
-    page.goto(page.url.replace("?step=2", "?step=2&dims=nonsense"))
+    page.wait_for_url("**?step=3")
+    page.goto(page.url.replace("?step=3", "?step=3&dims=nonsense"))
     expect(page.locator(".count")).not_to_be_empty()
     assert faces(page) == ["numbers"]
 
 
 def test_formulas_that_come_later_change_nothing_else(show: Show) -> None:
     run, symbolic = pairs()
-    page = show(run, "step=1&dims=formulas")
+    page = show(run, "step=2&dims=formulas")
     expect(page.locator(".faces")).to_be_hidden()
     assert chips(page, "after")[0][1][0].split()[-1] == "2"
     press(page, "f")
@@ -531,7 +531,7 @@ def test_what_the_letters_are_and_what_is_demanded_of_them(show: Show) -> None:
 def test_a_long_formula_stays_in_its_place(show: Show, face: str, width: int) -> None:
     long = "·".join(f"max(8, ⌊(C + {number})/r⌋)" for number in range(12))
     run = with_formulas(pairs()[0], {"B": 2, "C": 6, "r": 2}, {2: "B", 6: long, 20: "N" * 400})
-    page = show(run, f"step=1&dims={face}", width=width, height=844)
+    page = show(run, f"step=2&dims={face}", width=width, height=844)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     panel = page.locator(".what").bounding_box()
     assert panel is not None
@@ -581,7 +581,7 @@ def test_up_and_down_go_by_line(show: Show) -> None:
 
 
 def test_by_line_each_statement_is_one_entry(show: Show) -> None:
-    page = show(net(), "step=2")
+    page = show(net(), "step=3")
     page.get_by_role("button", name="line", exact=True).click()
     assert count(page).startswith("line ")
     assert marked(page) == "return y.abs().sqrt()"
@@ -597,7 +597,7 @@ def test_by_line_each_statement_is_one_entry(show: Show) -> None:
 
 
 def test_out_of_a_call_and_in_again(show: Show) -> None:
-    page = show(net(), "step=2")
+    page = show(net(), "step=3")
     crumbs = page.locator(".crumbs")
     assert squeezed(crumbs.inner_text()) == "Net scale Scale"
     total = len(net().steps)
@@ -619,7 +619,7 @@ def test_out_of_a_call_and_in_again(show: Show) -> None:
 def test_into_an_operation_of_torch_and_out_again(show: Show) -> None:
     (index,) = [step.index for step in net().steps if step.children]
     inner = net().steps[index].children
-    page = show(net(), f"step={index}")
+    page = show(net(), f"step={index + 1}")
     expect(page.locator(".hop")).to_contain_text("Go in")
     press(page, "Enter")
     assert path(page) == f"{index}.0"
@@ -631,7 +631,7 @@ def test_into_an_operation_of_torch_and_out_again(show: Show) -> None:
 
 
 def test_the_breadcrumb_leads_out(show: Show) -> None:
-    page = show(net(), "step=2")
+    page = show(net(), "step=3")
     page.locator(".crumbs button").first.click()
     assert squeezed(page.locator(".crumbs").inner_text()) == "Net"
     assert marked(page) == "self.scale(u)"
@@ -695,14 +695,14 @@ def test_keys_rest_while_the_player_is_out_of_sight(show: Show) -> None:
 
 
 def test_a_click_on_a_line_goes_there(show: Show) -> None:
-    page = show(net(), "step=0")
+    page = show(net(), "step=1")
     line(page, "return torch.cat").locator(".number").click()
     assert marked(page) == "torch.cat([z, tokens], dim=2)"
     assert path(page) == str(len(net().steps) - 1)
 
 
 def test_a_click_on_an_expression_goes_to_it(show: Show) -> None:
-    page = show(net(), "step=0")
+    page = show(net(), "step=1")
     text = line(page, "tokens = ").locator(".text")
     box = page.evaluate(
         """text => {
@@ -724,7 +724,7 @@ def test_a_click_on_an_expression_goes_to_it(show: Show) -> None:
 
 
 def test_a_click_on_a_call_shows_it_as_one_row(show: Show) -> None:
-    page = show(net(), "step=0")
+    page = show(net(), "step=1")
     line(page, "u = self.scale(u)").locator(".number").click()
     # The line's last operation is the sum; its block is inside the parenthesis.
     assert marked(page) == "self.scale(u) + u"
@@ -762,11 +762,11 @@ def query(page: Page) -> dict[str, list[str]]:
 
 def test_the_address_keeps_the_step_and_a_copied_link_opens_it(show: Show, open_page: Open) -> None:
     (index,) = [step.index for step in net().steps if step.children]
-    page = show(net(), "lesson=a%20b&step=0")
+    page = show(net(), "lesson=a%20b&step=1")
     before = page.evaluate("history.length")
     page.evaluate(f"player.goto('{index}.1')")
-    page.wait_for_url(f"**step={index}.1*")
-    assert query(page) == {"lesson": ["a b"], "step": [f"{index}.1"]}
+    page.wait_for_url(f"**step={index + 1}.2*")
+    assert query(page) == {"lesson": ["a b"], "step": [f"{index + 1}.2"]}
     assert page.evaluate("history.length") == before
     copied = open_page()
     copied.goto(page.url)
@@ -775,7 +775,7 @@ def test_the_address_keeps_the_step_and_a_copied_link_opens_it(show: Show, open_
 
 
 def test_a_folded_call_has_an_address_too(show: Show, open_page: Open) -> None:
-    page = show(net(), "step=2")
+    page = show(net(), "step=3")
     press(page, "Escape")
     page.wait_for_url("**step=c1*")
     copied = open_page()
@@ -787,19 +787,25 @@ def test_an_address_that_names_no_step_begins_at_the_first(show: Show) -> None:
     assert path(show(net(), "step=%F0%9F%90%8D")) == "0"
 
 
+def test_an_address_beyond_the_end_begins_at_the_last(show: Show) -> None:
+    steps = net().steps
+    assert path(show(net(), f"step={len(steps) + 7}")) == str(len(steps) - 1)
+    assert path(show(net(), "step=0")) == "0"
+
+
 def test_without_the_option_the_address_is_left_alone(show: Show) -> None:
-    page = show(net(), "step=3", options="{}")
+    page = show(net(), "step=4", options="{}")
     assert path(page) == "0"
     press(page, "ArrowRight")
     page.wait_for_timeout(400)
-    assert query(page) == {"step": ["3"]}
+    assert query(page) == {"step": ["4"]}
 
 
 # --- another trace, another theme -----------------------------------------------------------------
 
 
 def test_an_update_keeps_the_place(show: Show) -> None:
-    page = show(net(), "step=5")
+    page = show(net(), "step=6")
     page.evaluate("window.node = document.querySelector('.expression'); player.update(payload)")
     assert path(page) == "5"
     assert page.evaluate("node.isConnected"), "the same trace was drawn again"
@@ -897,7 +903,7 @@ def lit(page: Page) -> dict[str, list[str]]:
 
 
 def test_a_name_a_chip_and_a_heatmap_light_the_same_tensor(show: Show) -> None:
-    page = show(net(), "step=1")
+    page = show(net(), "step=2")
     first = int(page.locator(".line.current .number").inner_text())
     nothing = {"names": [], "chips": [], "pictures": [False, False]}
     assert lit(page) == nothing
@@ -919,7 +925,7 @@ def test_a_name_a_chip_and_a_heatmap_light_the_same_tensor(show: Show) -> None:
 
 
 def test_a_click_on_a_name_holds_the_light_until_the_next(show: Show) -> None:
-    page = show(net(), "step=1")
+    page = show(net(), "step=2")
     name = line(page, "y.abs()").locator(".name", has_text="y")
     name.click()
     page.mouse.move(5, 5)
@@ -935,7 +941,7 @@ def test_a_click_on_a_name_holds_the_light_until_the_next(show: Show) -> None:
 
 
 def test_the_same_name_is_another_tensor_before_and_after_it_is_assigned(show: Show) -> None:
-    page = show(net(), "step=4")
+    page = show(net(), "step=5")
     words = page.locator(".line.current .name", has_text="u")
     words.nth(0).hover()
     assert lit(page)["pictures"] == [False, True]
@@ -946,7 +952,7 @@ def test_the_same_name_is_another_tensor_before_and_after_it_is_assigned(show: S
 
 
 def test_what_is_overwritten_lights_as_both(show: Show) -> None:
-    page = show(trace(forward_cell("x", "y = x + 1\ny.mul_(2)\nreturn y"), torch.ones(2)), "step=1")
+    page = show(trace(forward_cell("x", "y = x + 1\ny.mul_(2)\nreturn y"), torch.ones(2)), "step=2")
     page.locator(".line.current .name", has_text="y").hover()
     assert lit(page)["pictures"] == [True, True]
 
@@ -1127,7 +1133,7 @@ def test_all_text_has_contrast(show: Show, theme: str) -> None:
 
 
 def test_everything_that_can_be_used_has_a_name_and_a_visible_focus(show: Show) -> None:
-    page = show(net(), "step=4")
+    page = show(net(), "step=5")
     for control in page.locator("button:visible, select:visible, .slider, .picture canvas").all():
         name = control.evaluate(
             "node => node.getAttribute('aria-label') || node.textContent.trim()"
@@ -1228,7 +1234,7 @@ def test_a_step_is_drawn_within_one_frame(show: Show, kind: str) -> None:
         model = forward_cell("x", LOOP) if kind == "loop" else straight(5_000)
         run = trace(model, torch.rand(24, 24))
         assert len(run.steps) >= 5_000
-    page = show(run, "step=1&dims=both")
+    page = show(run, "step=2&dims=both")
     # Other programs may take the processor for a while: the best of some rounds counts.
     rounds = []
     for _ in range(6):
@@ -1245,7 +1251,7 @@ def test_a_step_is_drawn_within_one_frame(show: Show, kind: str) -> None:
 
 
 def test_a_long_function_is_built_where_it_is_looked_at(show: Show) -> None:
-    page = show(trace(straight(3_000), torch.rand(2), values=False), "step=1500")
+    page = show(trace(straight(3_000), torch.rand(2), values=False), "step=1501")
     assert page.locator(".source .line").count() < 600
     assert marked(page) == "x1500 + 1"
     page.locator(".source").evaluate("panel => panel.scrollTo(0, 0)")
@@ -1337,7 +1343,7 @@ def test_deep_and_wide_files(show: Show) -> None:
     steps = list(net().steps)
     steps[index] = nested(leaf, 30)
     wide = dataclasses.replace(steps[0], inputs=steps[0].inputs * 400, names=(("x", 1),) * 400)
-    page = show(dataclasses.replace(net(), steps=(wide, *steps[1:])), f"step={index}")
+    page = show(dataclasses.replace(net(), steps=(wide, *steps[1:])), f"step={index + 1}")
     for _ in range(30):
         press(page, "Enter")
     assert path(page) == str(index) + ".0" * 30
@@ -1359,7 +1365,7 @@ def test_the_page_stands_alone(open_page: Open, tmp_path: Any) -> None:
     assert marked(page) == "x / 2"
     boxes = page.evaluate(BOXES)
     assert boxes["layout"]["height"] == 850
-    page.wait_for_url("**?step=1")
+    page.wait_for_url("**?step=2")
 
 
 def test_the_policy_stops_what_is_not_the_player(browser: Browser, server: Server) -> None:

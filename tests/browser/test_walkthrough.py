@@ -125,12 +125,12 @@ def test_a_step_asks_the_server_nothing(open_page: Open, app: str) -> None:
 
 def test_a_deep_link_opens_the_same_view(open_page: Open, app: str) -> None:
     page = open_page()
-    go(page, app, f"{SMALL}&seed=4&input=noise&training=true&step=9")
+    go(page, app, f"{SMALL}&seed=4&input=noise&training=true&step=10")
     assert shown(page) == "9"
     expect(page.get_by_role("spinbutton", name="H", exact=True)).to_have_value("12")
     expect(page.get_by_role("spinbutton", name="Seed")).to_have_value("4")
     page.keyboard.press("ArrowRight")
-    wait_for_query(page, step="10", seed="4", H="12")
+    wait_for_query(page, step="11", seed="4", H="12")
     copied = open_page()
     copied.goto(page.url)
     expect(copied.locator(".shapewalk .transport")).to_be_visible()
@@ -150,10 +150,10 @@ def change_size(page: Page, name: str, value: int) -> None:
 
 def test_a_changed_size_is_traced_again_at_the_same_step(open_page: Open, app: str) -> None:
     page = open_page()
-    go(page, app, f"{SMALL}&step=2")
+    go(page, app, f"{SMALL}&step=3")
     page.wait_for_timeout(2000)
     change_size(page, "H", 14)
-    wait_for_query(page, H="14", step="2", C="32")
+    wait_for_query(page, H="14", step="3", C="32")
     settled(page)
     expect(page.locator(".shapewalk .detail")).to_contain_text(str(14 * 16))
     assert shown(page) == "2"
@@ -287,7 +287,7 @@ def open_tab(page: Page, name: str) -> None:
 
 def test_the_graph_marks_the_step_and_obeys_a_click(open_page: Open, app: str) -> None:
     page = open_page()
-    go(page, app, f"{SMALL}&step=3")
+    go(page, app, f"{SMALL}&step=4")
     current = page.locator(".st-key-graph g.shapewalk-current")
     expect(current).to_have_attribute("id", "step-3")
     page.keyboard.press("ArrowRight")
@@ -304,7 +304,7 @@ def test_the_graph_marks_the_step_and_obeys_a_click(open_page: Open, app: str) -
 
 def test_a_module_s_level_of_the_graph(open_page: Open, app: str) -> None:
     page = open_page()
-    go(page, app, f"{SMALL}&step=22")
+    go(page, app, f"{SMALL}&step=23")
     choose(page, "Level", re.compile("^Inside FBKDStudentConnector"))
     whole = page.locator(".st-key-graph g.node.call")
     expect(whole).to_have_count(1)
@@ -334,12 +334,12 @@ def test_a_row_of_the_table_goes_to_its_step(open_page: Open, app: str) -> None:
 
 def test_the_inspector_computes_a_tensor_again(open_page: Open, app: str) -> None:
     page = open_page()
-    go(page, app, f"{SMALL}&step=1")
+    go(page, app, f"{SMALL}&step=2")
     open_tab(page, "Inspector")
     expect(page.get_by_test_id("stPlotlyChart")).to_have_count(2)
     page.get_by_role("button", name="Result of step 1").click()
     expect(page.get_by_role("combobox", name="Tensor")).to_have_value(
-        re.compile(re.escape("s (2, 1, 12, 16) · step 1"))
+        re.compile(re.escape("s (2, 1, 12, 16) · step 2"))
     )
     settled(page)
     expect(page.get_by_test_id("stPlotlyChart")).to_have_count(2)
@@ -423,7 +423,7 @@ def test_a_hostile_trace_is_only_text(open_page: Open, app: str) -> None:
 
 def test_a_phone_has_one_column_and_the_transport_in_reach(open_page: Open, app: str) -> None:
     page = open_page(width=390, height=844)
-    go(page, app, f"{SMALL}&step=4")
+    go(page, app, f"{SMALL}&step=5")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     box = page.locator(".shapewalk .transport").bounding_box()
     assert box is not None
@@ -452,7 +452,7 @@ def test_dark_and_light_follow_the_reader(open_page: Open, app: str) -> None:
 
 def test_two_tabs_do_not_disturb_each_other(open_page: Open, app: str) -> None:
     one, other = open_page(), open_page()
-    go(one, app, f"{SMALL}&step=2")
+    go(one, app, f"{SMALL}&step=3")
     go(other, app, "lesson=eca-image&show=shapes")
     change_size(one, "H", 14)
     other.keyboard.press("End")
@@ -480,7 +480,7 @@ def test_the_language_follows_the_browser_and_stays_in_the_link(browser: Browser
     context = browser.new_context(locale="zh-CN")
     try:
         page = context.new_page()
-        page.goto(f"{app}/Walkthrough?lesson=squeeze-excite&show=shapes&step=2")
+        page.goto(f"{app}/Walkthrough?lesson=squeeze-excite&show=shapes&step=3")
         heading = page.get_by_role("heading", level=1)
         title = chinese.chinese(lesson("squeeze-excite").title) or "none"
         expect(heading).to_have_text(title)
@@ -495,7 +495,7 @@ def test_the_language_follows_the_browser_and_stays_in_the_link(browser: Browser
         expect(notes).to_have_count(0)
         page.wait_for_function("() => location.search.includes('lang=en')")
         assert "show=shapes" in page.url
-        assert "step=2" in page.url
+        assert "step=3" in page.url
         expect(page.get_by_role("radio", name="Shapes only")).to_be_checked()
         # So it does on the other pages, and on the way back in the history.
         page.get_by_role("link", name="Open a trace").click()
@@ -539,12 +539,12 @@ def test_the_open_tab_stays_open_in_another_language(open_page: Open, app: str) 
 def test_formulas_follow_the_numbers(open_page: Open, app: str) -> None:
     """The numbers are there first; what was chosen by then, and the step, stay."""
     page = open_page()
-    go(page, app, "lesson=hacnn-channel&show=shapes&step=3")
+    go(page, app, "lesson=hacnn-channel&show=shapes&step=4")
     page.get_by_role("tab", name="Table").click()
     faces = page.locator(".shapewalk .faces")
     expect(faces).to_be_visible(timeout=60_000)
     expect(page.locator("[role=tab][aria-selected=true]")).to_have_text("Table")
-    assert "step=3" in page.url
+    assert "step=4" in page.url
     faces.get_by_role("button", name="formulas").click()
     expect(page.locator(".shapewalk .detail")).to_contain_text("reduction_rate")
     page.wait_for_function("() => location.search.includes('dims=formulas')")

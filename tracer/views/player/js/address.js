@@ -2,11 +2,29 @@
 
 const URL_MILLISECONDS = 250;
 
+/** A path of steps, counted from 0, as the address says it: counted from 1, as everywhere else on
+ * the page.  Other paths (`c3`, `failure`) are said as they are. */
+export function spoken(path) {
+  return /^\d/.test(path) ? path.replace(/\d+/g, (number) => String(Number(number) + 1)) : path;
+}
+
+/** The path that an address asks for; beyond the first, 0 is the first too. */
+export function understood(text) {
+  const back = (number) => String(Math.max(Number(number) - 1, 0));
+  return /^\d{1,9}(\.\d{1,9})*$/.test(text) ? text.replace(/\d+/g, back) : text;
+}
+
 export class Address {
   /** One that is not `isKept` says nothing and is left alone. */
   constructor(isKept) {
     this.isKept = isKept;
     this.writing = null;
+  }
+
+  /** The path of the step that the address asks for, or null. */
+  askedStep() {
+    const text = this.asked("step");
+    return text === null ? null : understood(text);
   }
 
   /** What the address says of `name`, or null. */
@@ -20,7 +38,7 @@ export class Address {
     clearTimeout(this.writing);
     this.writing = setTimeout(() => {
       const url = new URL(location.href);
-      url.searchParams.set("step", path);
+      url.searchParams.set("step", spoken(path));
       if (face === "numbers") url.searchParams.delete("dims");
       else url.searchParams.set("dims", face);
       try {

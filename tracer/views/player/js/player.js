@@ -29,7 +29,7 @@ import { clip } from "./text.js";
 import { themeOf } from "./theme.js";
 import { isSameRun, readTrace, saysTheSame } from "./trace.js";
 import { Transport } from "./transport.js";
-import { Walk, find, hasSteps } from "./walk.js";
+import { Walk, find, hasSteps, isBeyond } from "./walk.js";
 
 class Player {
   constructor(root, options) {
@@ -233,13 +233,13 @@ class Player {
   /** The item to begin at: where the reader was before or asks to be, else what failed, if any. */
   startAt(before, isFailedBefore) {
     const { model } = this;
-    const asked = before ?? this.address.asked("step");
+    const asked = before ?? this.address.askedStep();
     // Who looks at a failure and runs again wants to see the next one.
     const isRunAgain = isFailedBefore && before !== null;
     return (
       (isRunAgain && model.failing) ||
       (asked !== null && find(model, asked)) ||
-      (isRunAgain && model.tops.at(-1)) ||
+      ((isRunAgain || isBeyond(model, asked)) && model.tops.at(-1)) ||
       model.failing
     );
   }

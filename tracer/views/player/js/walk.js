@@ -12,6 +12,11 @@ export function* callsAround(model, index) {
   }
 }
 
+/** Whether the path is one of a step behind the last. */
+export function isBeyond({ tops }, path) {
+  return path !== null && /^\d{1,9}$/.test(path) && Number(path) >= tops.length;
+}
+
 /** The item at `'12'`, `'12.3.0'`, `'c2'` (call 2 as one row) or `'failure'`; null if none. */
 export function find({ tops, calls, failing }, path) {
   if (path === "failure") return failing;
