@@ -3,9 +3,12 @@ so that its operands have a history and its mistakes fixes."""
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +17,7 @@ from torch import Tensor, nn
 import tracer
 from tracer.document import Failure
 from tracer.explain import HEADING
+from tracer.record.scripts import Effects
 
 
 class Classifier(nn.Module):
@@ -342,3 +346,26 @@ def test_a_criterion_that_is_called_under_autocast() -> None:
     failure = failed(line)
     assert failure.operands[0].note.dtype == "bfloat16"
     assert failure.operands[0].expression == "flat.reshape(2, -1, 4)"
+
+
+@pytest.mark.parametrize(
+    ("code", "again"),
+    [
+        ("torch.stack([x, x]).mean()", True),
+        ("numpy.stack([x, x])", True),
+        ("[F.relu(each) for each in (x, x)]", True),
+        ("nn.MSELoss()(x, x)", True),
+        ("torch.save(x, 'x.pt')", False),
+        ("torch.load('x.pt')", False),
+        ("numpy.save('x.npy', x)", False),
+        ("torch.hub.load('a', 'b')", False),
+        ("torch.distributed.barrier()", False),
+        ("x.backward()", False),
+        ("open('x.txt').read()", False),
+        ("Path('x').unlink()", False),
+        ("print(x) or x", True),
+    ],
+)
+def test_what_may_run_a_second_time(code: str, again: bool) -> None:
+    names = {"torch": torch, "numpy": numpy, "nn": nn, "F": F, "Path": Path, "x": torch.ones(2)}
+    assert Effects(names, {}).computes(ast.parse(code, mode="eval").body) is again

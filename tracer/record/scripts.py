@@ -230,8 +230,12 @@ _PLAIN_CALLS = (
     *(len, int, float, bool, str, min, max, sum, abs, range, list, tuple, dict, zip, enumerate),
     *(isinstance, reversed, sorted, set, any, all, round, print, getattr, hasattr, type),
 )
-_LIBRARIES = ("torch", "einops", "math", "numpy", "torchvision")
-_ACTS = ("torch.serialization", "torch.distributed", "torch.multiprocessing", "torch.optim")
+_LIBRARIES = ("torch", "einops", "math", "numpy")
+_ACTS = (
+    *("torch.serialization", "torch.distributed", "torch.multiprocessing", "torch.optim"),
+    *("torch.hub", "torch.onnx", "torch.utils"),
+)
+_FILES = ("save", "load", "write", "fromfile", "tofile", "memmap", "genfromtxt")
 _LASTING = frozenset(["backward", "register_hook", "share_memory_", "put", "set_", "add", "write"])
 _ASKED = frozenset(["parameters", "named_parameters", "modules", "children", "state_dict"])
 _DEEP = 6
@@ -329,7 +333,7 @@ class Effects:
         if home.startswith(_ACTS) and not isinstance(value, type):
             return False
         if home.split(".")[0] in _LIBRARIES:
-            return True
+            return not getattr(value, "__name__", "").startswith(_FILES)
         if isinstance(value, MethodType):
             return self.function_computes(value.__func__)
         if isinstance(value, FunctionType):
