@@ -459,8 +459,10 @@ class Fix:
     """A change of the source that mends the failure.
 
     `verified` means that the edited source was executed: the whole forward ran on the same inputs
-    and gave `output_shapes`, and ran again for a second batch size.  `caveat` says what the reader
-    must know before taking it (that it changes what is computed, or which reading it assumes).
+    and gave `output_shapes`, and held for other batches and sizes, for single samples and for what
+    else the edited lines do, as far as that could be run.  `caveat` says what the reader must know
+    before taking it (that it changes what is computed, which reading it assumes, or which of these
+    it fails).
     """
 
     summary: str

@@ -123,12 +123,10 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(
         self,
         watch: Watch,
-        computed: bool = True,
         about_to_write: Callable[[Tensor], None] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.watch = watch
-        self.computed = computed
         self.about_to_write = about_to_write
 
     @classmethod
@@ -137,7 +135,7 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        self.watch.spend(OPERATION if self.computed else SHAPED)
+        self.watch.spend(OPERATION)
         if torch.Tag.nondeterministic_seeded in func.tags:
             self.watch.random = True
         if self.about_to_write is not None and func._schema.is_mutable:
@@ -146,8 +144,6 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 if written and isinstance(value, Tensor):
                     self.about_to_write(value)
         result = func(*args, **kwargs)
-        if not self.computed:
-            return result
         self.watch.spend(price(func, args, kwargs, result))
         return result
 

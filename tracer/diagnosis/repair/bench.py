@@ -207,7 +207,7 @@ class Live:
                 inner.enter_context(torch.set_grad_enabled(self.values))
                 inner.enter_context(watch)
                 if self.values:
-                    inner.enter_context(Meter(watch, True, self._state.about_to_write))
+                    inner.enter_context(Meter(watch, self._state.about_to_write))
                 try:
                     result = self.model(*args, **kwargs)
                 except Exception as raised:  # noqa: BLE001 - the edited model's own error

@@ -233,6 +233,20 @@ def test_what_does_not_run_is_told_in_its_words() -> None:
     assert "is invalid for input" in str(proof.failed[0].said)
 
 
+def test_a_proof_that_the_budget_ends_is_not_verified() -> None:
+    model = run_cell(KINDS["samples thrown away"].source)["Net"]()
+    made = program(model, "x.view(5, 5)", "x")
+    spent = []
+    for work in (None, 3_000.0):
+        bench = bench_of(
+            model, (torch.randn(4, 6),), work=None if work is None else spent[0] - work
+        )
+        proof = prove(bench, made)
+        spent.append(bench.budget.total - bench.budget.left)
+        assert proof.run.ran
+        assert (proof.whole, proof.verified) == (work is None, work is None)
+
+
 # --- the batch ---------------------------------------------------------------------------------
 
 LSTM = """
@@ -336,7 +350,7 @@ def test_random_numbers_are_no_reason_to_blame_the_order() -> None:
         ("x.view(-1, 6)", []),
         ("x.flatten(1).cumsum(0)", ["independent"]),
         ("x.permute(1, 2, 0).reshape(x.size(0), -1)", ["independent"]),
-        ("x.flatten(1) - x.mean()", ["independent"]),
+        ("(x.flatten(1) - x.mean())", ["independent"]),
         ("x.flatten(1)[:3]", ["batches"]),
         ("x.flatten(0, 1)", []),
         ("x.transpose(0, 1)", []),
