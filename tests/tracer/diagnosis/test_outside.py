@@ -377,6 +377,14 @@ def test_backward_with_a_gradient_of_another_shape() -> None:
     )
 
 
+def test_a_gradient_of_a_vector_asked_by_name() -> None:
+    x = torch.ones(3, requires_grad=True)
+    y = x * 2
+    failure = failed(lambda: torch.autograd.grad(y, x), "backward")
+    assert "(3,) has 3" in failure.rule
+    assert any(text == ".mean()" for fix in failure.fixes for text in written(fix))
+
+
 def test_backward_of_what_has_no_graph() -> None:
     model = nn.Linear(4, 1)
     with torch.no_grad():
@@ -484,6 +492,24 @@ def test_a_compiled_module_has_its_own_names() -> None:
     failure = failed(lambda: model(torch.randn(2, 3, 5)), "width")
     assert failure.module == "fc"
     assert failure.rule.startswith("fc needs the last size of its input to be 16")
+
+
+def distance(a: Tensor, b: Tensor) -> Tensor:
+    scaled = a / a.norm()
+    return (scaled - b).pow(2).mean()
+
+
+def test_a_compiled_loss_is_followed_into_its_lines() -> None:
+    compiled = torch.compile(distance, backend="eager")
+    model, target = Scorer(), torch.randn(2, 7)
+
+    def line() -> Tensor:
+        scores = model(torch.randn(2, 16))
+        return compiled(scores, target)
+
+    failure = failed(line, "broadcast")
+    assert failure.expression == "scaled - b"
+    assert [each.note.shape for each in failure.operands] == [(2, 10), (2, 7)]
 
 
 def test_an_exported_program_says_which_size_it_is_for() -> None:
@@ -614,3 +640,14 @@ def test_what_is_scattered_fits_its_place() -> None:
     parts = [torch.randn(2)]
     failure = failed(lambda: dist.scatter(torch.empty(3), parts), "processes")
     assert failure.rule == "scatter needs tensors of the shapes that it exchanges."
+
+
+@pytest.mark.usefixtures("group")
+@pytest.mark.filterwarnings("ignore")
+def test_a_tensor_for_all_parts_and_one_for_each() -> None:
+    scores, gathered = torch.randn(3, 10), torch.empty(4, 10)
+    failure = failed(lambda: dist.all_gather_into_tensor(gathered, scores), "processes")
+    assert "scores is (3, 10)." in failure.reason
+    assert "its first size is that of the small one times the number of processes" in failure.reason
+    failure = failed(lambda: dist.all_to_all_single(gathered, scores), "processes")
+    assert "As many elements go out as come in." in failure.reason
