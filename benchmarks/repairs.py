@@ -1,6 +1,7 @@
 """How often the answer to a broken model is right: place, operands, root and repairs.
 
     python -m benchmarks.repairs FOLDER... [--json FILE] [--only TEXT] [--fixes] [--no-build]
+    python -m benchmarks.repairs corpus        # the models of tests/broken
 
 Each file of a folder has `build()` (the broken model, in the mode in which it fails), `inputs()`,
 `fixed()` (a corrected model), and as it may be `also()` (others that are as good), `wrong()` (a
@@ -299,7 +300,9 @@ def _located(case: dict[str, Any], failure: Failure) -> bool | None:
     if "fail_expr" not in case:
         return None
     found, wanted = _flat(failure.expression), _flat(case["fail_expr"])
-    fits = found == wanted or (wanted in _flat(failure.statement) and found in wanted)
+    # The author may write down a larger or smaller part of the statement that fails.
+    nested = found in wanted or wanted in found
+    fits = found == wanted or (wanted in _flat(failure.statement) and nested)
     return fits and failure.module == case.get("fail_module", failure.module)
 
 
@@ -347,6 +350,75 @@ def _fix_text(fix: Fix) -> str:
     sign = "v" if fix.verified else "?"
     more = f" <{fix.caveat}>" if fix.caveat else ""
     return f"{sign} {fix.summary} [{edits}]{more}"
+
+
+# --- the models of tests/broken ----------------------------------------------------------------
+
+_AS_FILE = """
+
+CASE = {case!r}
+TEXT = {text!r}
+FIXED = {fixed!r}
+TEMPTING = {tempting!r}
+
+
+def build():
+    return {model}
+
+
+def inputs():
+    B = {batch}
+    return ({inputs},)
+
+
+def _made(change):
+    text = TEXT
+    for old, new in change.items():
+        text = text.replace(old, new)
+    names = {{"__name__": __name__}}
+    exec(compile(text, "changed", "exec"), names)
+    torch.manual_seed(0)
+    return eval({model!r}, names)
+
+
+def fixed():
+    return _made(FIXED[0])
+
+
+def also():
+    return [_made(change) for change in FIXED[1:]]
+
+
+def wrong():
+    return [_made(change) for change in TEMPTING]
+"""
+
+
+def write_corpus(folder: Path) -> None:
+    """The cases of tests/broken as files of the form that is judged here."""
+    from tests.broken import CASES
+
+    for case in CASES:
+        known = {
+            "id": case.name,
+            "domain": "corpus",
+            "fail_expr": case.expression,
+            "fail_module": case.module,
+            "root_line_contains": case.root[0][1] if case.root else "",
+            "no_code_fix": not case.fixed,
+        }
+        text = case.text + _AS_FILE.format(
+            case=known,
+            text=case.text,
+            fixed=[dict(change) for change in case.fixed],
+            tempting=[dict(change) for change in case.tempting],
+            model=case.model,
+            batch=case.batch,
+            inputs=case.inputs,
+        )
+        if not case.fixed:
+            text = text.replace("def fixed():\n    return _made(FIXED[0])\n", "")
+        (folder / f"{case.name}.py").write_text(text, encoding="utf-8")
 
 
 # --- the whole ----------------------------------------------------------------------------------
@@ -431,9 +503,13 @@ def main() -> None:
     parser.add_argument("--no-build", action="store_true", help="hand the model over alone")
     parser.add_argument("--processes", type=int, default=2)
     asked = parser.parse_args()
+    made = Path(tempfile.mkdtemp(prefix="corpus")) if Path("corpus") in asked.folders else None
+    if made is not None:
+        write_corpus(made)
+    folders = [made if made and folder == Path("corpus") else folder for folder in asked.folders]
     files = [
         path
-        for folder in asked.folders
+        for folder in folders
         for path in (sorted(folder.glob("*.py")) if folder.is_dir() else [folder])
         if path.stem not in ("check", "__init__", "conftest") and asked.only in path.stem
     ]

@@ -325,9 +325,10 @@ def test_a_forged_fix_is_left_out() -> None:
     forger = """\
 from dataclasses import replace
 from tracer.document import Edit, Fix, Span, Trace
+from tracer.sentences import as_written
 
-outside = Fix("outside", (Edit("model.py", Span(999, 0, 999, 5), "x"),), True, (), "")
-nothing = Fix("nothing", (), True, (), "")
+outside = Fix(as_written("outside"), (Edit("model.py", Span(999, 0, 999, 5), "x"),), True, ())
+nothing = Fix(as_written("nothing"), (), True, ())
 to_json = Trace.to_json
 
 

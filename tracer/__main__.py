@@ -462,7 +462,7 @@ def _tell(result: Trace, options: argparse.Namespace) -> None:
             print(line)
     if result.failure is None or not (options.fix or options.apply):
         return
-    fix = next((fix for fix in result.failure.fixes if fix.verified), None)
+    fix = next((fix for fix in result.failure.fixes if fix.verified and fix.edits), None)
     out = sys.stderr if options.json else sys.stdout
     if fix is None:
         print("No fix was found that runs and holds for a second batch size.", file=out)
@@ -587,10 +587,11 @@ def _answer(result: Trace, language: str) -> dict[str, Any]:
             "histories": [_history(failure, each, translate) for each in failure.histories],
             "fixes": [
                 {
-                    "summary": fix.summary,
+                    "summary": fix.told(translate)[0],
                     "verified": fix.verified,
-                    "caveat": fix.caveat,
+                    "caveat": fix.told(translate)[1],
                     "output_shapes": [list(shape) for shape in fix.output_shapes],
+                    "inputs": dict(fix.inputs),
                     "diff": _diff_or_none(fix),
                 }
                 for fix in failure.fixes

@@ -456,20 +456,37 @@ class Edit:
 
 @dataclass(frozen=True)
 class Fix:
-    """A change of the source that mends the failure.
+    """A change that mends the failure: of the source, or of what the model is called with.
 
-    `verified` means that the edited source was executed: the whole forward ran on the same inputs
-    and gave `output_shapes`, and held for other batches and sizes, for single samples and for what
-    else the edited lines do, as far as that could be run.  `caveat` says what the reader must know
-    before taking it (that it changes what is computed, which reading it assumes, or which of these
-    it fails).
+    `says` is what changes, `notes` what the reader must know before taking it (that it changes
+    what is computed, which reading it assumes, or which of the following it fails).  `verified`
+    means that the edited source was executed: the whole forward ran on the same inputs and gave
+    `output_shapes`, and held for other batches and sizes, for single samples and for what else the
+    edited lines do, as far as that could be run.  `inputs` are pairs of an argument of the forward
+    and the expression to give in its place, for an answer that changes no source.
     """
 
-    summary: str
+    says: Said
     edits: tuple[Edit, ...]
     verified: bool
     output_shapes: tuple[tuple[int, ...], ...]
-    caveat: str
+    notes: tuple[Said, ...] = ()
+    inputs: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """What changes, in one plain English sentence."""
+        return self.told()[0]
+
+    @property
+    def caveat(self) -> str:
+        """What to know before taking it, in plain English; empty where there is nothing."""
+        return self.told()[1]
+
+    def told(self, translate: Translate = str) -> tuple[str, str]:
+        """What changes, and what to know of it, in words."""
+        notes = " ".join(render(note, translate) for note in self.notes)
+        return render(self.says, translate), notes.replace("。 ", "。")
 
     def apply(self, source: str, file: str | None = None) -> str:
         """`source` with the edits of `file` made (of the only file that the fix edits, if None).
@@ -854,6 +871,14 @@ def _told_before(failure: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _fix_before(fix: dict[str, Any]) -> dict[str, Any]:
+    """Files older than schema 5 had a fix written out in words."""
+    caveat = fix.get("caveat")
+    says = _pack_said(as_written(str(fix.get("summary", ""))))
+    notes = [_pack_said(as_written(str(caveat)))] if caveat else []
+    return {**fix, "says": says, "notes": notes, "inputs": []}
+
+
 # One object each: NaN is equal to itself alone.
 _NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 _HINTS: dict[type, dict[str, Any]] = {}
@@ -949,6 +974,9 @@ class _Reader:
             value = {**value, "because": _pack_said(as_written(str(value.get("reason", ""))))}
         if cls is Root and self.schema < 4:
             value = {**value, "because": _pack_said(as_written(str(value.get("why", ""))))}
+        if cls is Fix and self.schema < 5:
+            value = _fix_before(value)
+            hints = _hints(cls)
         missing = hints.keys() - value.keys()
         if missing:
             raise TraceFileError(

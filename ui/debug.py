@@ -389,9 +389,10 @@ def _mended(job: Job, fix: Fix) -> str | None:
 def _fix(state: Desk, number: int, fix: Fix, mended: str) -> None:
     assert state.job is not None
     with st.container(border=True, key=f"fix-{number}", gap="small"):
-        st.markdown(f":material/build: {prose(fix.summary)}")
-        if fix.caveat:
-            st.caption(f":material/warning: {prose(fix.caveat)}")
+        summary, caveat = fix.told(translator(language()))
+        st.markdown(f":material/build: {prose(summary)}")
+        if caveat:
+            st.caption(f":material/warning: {prose(caveat)}")
         st.code(diff(state.job.source, mended), language="diff")
         changed = _changed(state)
         with st.container(horizontal=True, vertical_alignment="center"):

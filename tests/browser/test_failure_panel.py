@@ -365,7 +365,9 @@ def test_an_unverified_fix_says_so_and_a_caveat_is_told(show: Show) -> None:
     run = swallowed()
     assert run.failure is not None
     (fix,) = run.failure.fixes
-    other = dataclasses.replace(fix, verified=False, output_shapes=(), caveat="It drops `x`.")
+    other = dataclasses.replace(
+        fix, verified=False, output_shapes=(), notes=(as_written("It drops `x`."),)
+    )
     page = show(with_failure(run, fixes=(fix, other)))
     expect(page.locator(".failure h3").last).to_have_text("Fixes, the best first")
     second = page.locator(".fix").nth(1)
@@ -376,7 +378,9 @@ def test_an_unverified_fix_says_so_and_a_caveat_is_told(show: Show) -> None:
 
 def test_where_the_text_is_not_at_hand_the_replacement_and_its_place(show: Show) -> None:
     edit = Edit("/far/model.py", Span(7, 20, 7, 22), "nn.Flatten()")
-    page = show(with_failure(swallowed(), fixes=(Fix("Flatten.", (edit,), True, ((),), ""),)))
+    page = show(
+        with_failure(swallowed(), fixes=(Fix(as_written("Flatten."), (edit,), True, ((),)),))
+    )
     expect(page.locator(".diff .where")).to_have_text("model.py:7, column 21")
     assert page.locator(".diff del").count() == 0
     expect(page.locator(".diff ins code")).to_have_text("nn.Flatten()")
@@ -572,7 +576,8 @@ def test_a_hostile_trace_is_text_and_stays_in_bounds(show: Show) -> None:
         statement_span=Span(0, 0, 0, 0),
     )
     edits = tuple(Edit(EVIL, Span(-n, n, 10**9, -n), "<img>\n" * 60) for n in range(90))
-    fix = Fix(EVIL, edits, True, ((10**300,) * 50,) * 50, EVIL)
+    evil = as_written(EVIL)
+    fix = Fix(evil, edits, True, ((10**300,) * 50,) * 50, (evil,))
     evil = with_failure(
         run,
         type=EVIL,

@@ -21,6 +21,7 @@ from tests.cells import forward_cell
 from tests.models import BY_KEY, MODELS, small_settings
 from tracer import Heatmap, Stats, Step, TensorNote, Trace, TraceFileError, document, load, trace
 from tracer.document import Constraint, Edit, Fix, Formula, Span, Symbol
+from tracer.sentences import as_written
 
 HERE = Path(document.__file__).parent
 
@@ -500,6 +501,22 @@ def test_a_file_of_the_first_schema_is_read() -> None:
     assert Trace.from_json(json.dumps(body)) == trace
 
 
+def test_a_fix_of_an_older_file_is_read() -> None:
+    """Files of schema 4 had it in English words."""
+    found = trace(torch.nn.Linear(4, 4), torch.zeros(2, 3), values=False)
+    assert found.failure is not None
+    mended = Fix(as_written("Mend it"), (), True, ((2, 4),), (as_written("It drops x."),))
+    found = dataclasses.replace(found, failure=dataclasses.replace(found.failure, fixes=(mended,)))
+    body = json.loads(found.to_json())
+    body["schema"] = 4
+    (old,) = body["trace"]["failure"]["fixes"]
+    del old["says"], old["notes"], old["inputs"]
+    old |= {"summary": "Mend it", "caveat": "It drops x."}
+    read = Trace.from_json(json.dumps(body)).failure
+    assert read is not None
+    assert (read.fixes[0].summary, read.fixes[0].caveat) == ("Mend it", "It drops x.")
+
+
 def test_formulas_go_there_and_back() -> None:
     trace = run(lesson("squeeze-excite"), lesson("squeeze-excite").settings(), values=False)
     size = Formula("⌊C/r⌋", r"\left\lfloor\frac{C}{r}\right\rfloor", ("hidden",))
@@ -536,12 +553,12 @@ def test_formulas_go_there_and_back() -> None:
 def test_an_edit_after_a_form_feed_is_made_where_it_stands() -> None:
     """Python's parser ends no line at a form feed, nor at the separators of Unicode."""
     source = 'a = "\u2028"\n\x0c\nb = a.T\n'
-    fix = Fix("", (Edit("f", Span(3, 4, 3, 5), "c"),), True, (), "")
+    fix = Fix(as_written(""), (Edit("f", Span(3, 4, 3, 5), "c"),), True, ())
     assert fix.apply(source) == 'a = "\u2028"\n\x0c\nb = c.T\n'
 
 
 def test_edits_of_windows_lines() -> None:
-    fix = Fix("", (Edit("f", Span(2, 4, 2, 5), "c"),), True, (), "")
+    fix = Fix(as_written(""), (Edit("f", Span(2, 4, 2, 5), "c"),), True, ())
     assert fix.apply("a = 1\r\nb = a\r\n") == "a = 1\r\nb = c\r\n"
 
 
@@ -557,9 +574,9 @@ def test_a_fix_whose_edits_overlap_is_refused(
 ) -> None:
     edits = tuple(Edit("f", Span(*span), "x") for span in spans)
     with pytest.raises(ValueError, match="same text"):
-        Fix("", edits, True, (), "").apply("a = b\nc = d\n")
+        Fix(as_written(""), edits, True, ()).apply("a = b\nc = d\n")
 
 
 def test_an_edit_that_is_given_twice_is_made_once() -> None:
     edit = Edit("f", Span(1, 5, 1, 5), ".T")
-    assert Fix("", (edit, edit), True, (), "").apply("a = b\n") == "a = b.T\n"
+    assert Fix(as_written(""), (edit, edit), True, ()).apply("a = b\n") == "a = b.T\n"

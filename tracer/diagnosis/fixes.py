@@ -23,13 +23,15 @@ from tracer.diagnosis.budget import Budget, OutOfBudget, TooCostly
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.fixes_scene import REPAIRS, Candidate, Scene
 from tracer.diagnosis.rebuild import recovered
+from tracer.diagnosis.repair.answers import answers, cut_off
 from tracer.diagnosis.repair.bench import Bench, CannotRunError, Change, Program, Run
 from tracer.diagnosis.repair.edited import original
 from tracer.diagnosis.repair.proof import WEAK, Proof, prove
+from tracer.diagnosis.repair.search import Search
 from tracer.document import Edit, Failure, Fix
 from tracer.record.crash import Crash
 from tracer.record.isolation import quiet
-from tracer.sentences import Said, render, said
+from tracer.sentences import Said, as_written, render, said
 from tracer.source.edits import between
 from tracer.source.text import called
 from tracer.strict import tolerant
@@ -92,7 +94,13 @@ def find(crash: Crash, finding: Finding, failure: Failure) -> tuple[tuple[Fix, .
     """
     with tolerant():
         search = _Search(crash, finding, failure)
-        return search.fixes(), search.untried()
+        known, untried = search.fixes(), search.untried()
+        if any(fix.verified for fix in known):
+            return known, untried
+        # Nobody knows this program: edits of every kind are tried at every place.
+        found = Search(search.crash, finding, failure).search()
+        fixes = (*answers(found), *known)[:MOST]
+        return fixes, untried or cut_off(found)
     return (), None
 
 
@@ -287,12 +295,13 @@ class _Search:
                 "Only shapes were run: whether each sample's result is independent of the others "
                 "was not checked."
             )
+        words = "; then ".join(_lowered(p.summary, n) for n, p in enumerate(trial.parts)) + "."
         return Fix(
-            summary="; then ".join(_lowered(p.summary, n) for n, p in enumerate(trial.parts)) + ".",
+            says=as_written(words),
             edits=edits,
             verified=trial.proof.verified,
             output_shapes=run.shapes,
-            caveat=" ".join(dict.fromkeys(notes)),
+            notes=tuple(as_written(note) for note in dict.fromkeys(notes)),
         )
 
 

@@ -854,14 +854,18 @@ def _fix_lines(
     number: int, fix: Fix, known: Lines, color: bool, width: int, translate: Translate
 ) -> Iterator[str]:
     shapes = ", ".join(shape_text(shape) for shape in fix.output_shapes)
+    summary, caveat = fix.told(translate)
+    # What ran and did not pass every check says so in its note.
     told = said(
-        "Fix {number}: {summary} (not run)"
-        if not fix.verified
-        else "Fix {number}: {summary} (run with this change, gives {shapes})"
+        "Fix {number}: {summary} (run with this change, gives {shapes})"
+        if fix.verified and shapes
+        else "Fix {number}: {summary} (run with this change)"
+        if fix.verified
+        else "Fix {number}: {summary}"
         if shapes
-        else "Fix {number}: {summary} (run with this change)",
+        else "Fix {number}: {summary} (not run)",
         number=number,
-        summary=_clean(" ".join(fix.summary.split())).rstrip("."),
+        summary=_clean(" ".join(summary.split())).rstrip(".。"),
         shapes=shapes,
     )
     head, *rest = _wrapped(render(told, translate), max(width - 6, 20))
@@ -872,9 +876,9 @@ def _fix_lines(
         yield from (f"    {_red(f'- {line}', color)}".rstrip() for line in old)
         green, plain = (_GREEN, _PLAIN) if color else ("", "")
         yield from (f"    {green}+ {line}{plain}".rstrip() for line in new)
-    if fix.caveat:
+    if caveat:
         note = render(said("Note:"), translate)
-        yield from (f"    {line}" for line in _paragraph(note, fix.caveat, width - 4))
+        yield from (f"    {line}" for line in _paragraph(note, caveat, width - 4))
 
 
 def _changes(fix: Fix, known: Lines) -> Iterator[tuple[str, list[str], list[str]]]:

@@ -11,7 +11,7 @@ import pytest
 from tests.broken import CASES, Case
 from tracer import Trace, trace
 from tracer.document import Edit, Failure, Fix, Place, Root, Source, Span
-from tracer.sentences import said
+from tracer.sentences import as_written, said
 from tracer.views.diff import Change, changes, known_lines
 
 TEXT = """\
@@ -30,7 +30,7 @@ def edit(line: int, column: int, end_line: int, end_column: int, text: str) -> E
 def found(*edits: Edit, first: int = 1) -> list[Change]:
     lines = TEXT.removesuffix("\n").split("\n")
     known = {"net.py": dict(enumerate(lines, first))}
-    return list(changes(Fix("", edits, False, (), ""), known))
+    return list(changes(Fix(as_written(""), edits, False, ()), known))
 
 
 def test_a_replacement_inside_a_line() -> None:

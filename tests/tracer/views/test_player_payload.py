@@ -17,6 +17,7 @@ from torch import nn
 from tests.cells import forward_cell, run_cell
 from tracer import Trace, trace
 from tracer.document import Edit, Fix, Span
+from tracer.sentences import as_written
 from tracer.views import player
 from tracer.views.player import mathml, payload
 
@@ -185,7 +186,7 @@ def test_the_lines_that_each_fix_changes() -> None:
     run = trace(model, torch.randn(2, 6))
     assert run.failure is not None
     given = Fix(
-        "Keep the batch.",
+        as_written("Keep the batch."),
         (
             Edit(run.failure.file, Span(3, 19, 3, 23), "2, 6"),
             Edit(run.failure.file, Span(4, 0, 4, 0), "        y = y.abs()\n"),
@@ -193,7 +194,6 @@ def test_the_lines_that_each_fix_changes() -> None:
         ),
         False,
         (),
-        "",
     )
     failure = dataclasses.replace(run.failure, fixes=(given,) * 30)
     body = payload(dataclasses.replace(run, failure=failure))

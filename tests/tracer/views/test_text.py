@@ -36,7 +36,7 @@ from tracer.document import (
     Violation,
 )
 from tracer.language import translator
-from tracer.sentences import said
+from tracer.sentences import as_written, said
 from tracer.views.text import annotated, failure_text, markdown
 
 ANSI = re.compile(r"\x1b\[\d*m")
@@ -233,18 +233,17 @@ DIAGNOSED = Failure(
     ),
     fixes=(
         Fix(
-            "Make the layer for 576 numbers",
+            as_written("Make the layer for 576 numbers"),
             (edit(12, 29, 32, "576"),),
             True,
             ((16, 10),),
-            "It then fits images of 36 × 36 alone.",
+            (as_written("It then fits images of 36 × 36 alone."),),
         ),
         Fix(
-            "Pool to 5 × 5 before flatten",
+            as_written("Pool to 5 × 5 before flatten"),
             (edit(29, 0, 0, "        x = F.adaptive_avg_pool2d(x, 5)\n"),),
             False,
             (),
-            "",
         ),
     ),
 )
@@ -276,7 +275,7 @@ def test_an_edit_of_unknown_lines_is_told_by_its_place() -> None:
 
 def test_edits_of_one_line_and_over_lines() -> None:
     def shown(*edits: Edit) -> list[str]:
-        fix = Fix("Mend it", edits, True, (), "")
+        fix = Fix(as_written("Mend it"), edits, True, ())
         whole = dataclasses.replace(DIAGNOSED, fixes=(fix,))
         lines = failure_text(whole, sources=(FORWARD,)).splitlines()
         return [line for line in lines if line.startswith(("    + ", "    - "))]

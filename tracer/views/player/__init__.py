@@ -119,8 +119,9 @@ def payload(
     `[tag, attributes, children]`.  A formula that cannot be read is left out and shown as written.
     `said` is `explanations` in formulas, where the trace has them.  `diffs`, in parallel to the
     first fixes of a failure, are the lines that each changes.  A failure's violation is put into
-    words: `rule` and `reason`, with its `code`, and so is its root: `why`; its `chain` and
-    `histories` are links and lines in words, and a warning's `reason` is a text, with its `name`.
+    words: `rule` and `reason`, with its `code`; so are its root: `why`, and its fixes: `summary`
+    and `caveat`; its `chain` and `histories` are links and lines in words, and a warning's
+    `reason` is a text, with its `name`.
 
     `dims` names the inputs' dimensions, as `{"x": "B C H W"}`; `translate` gives the sentences in
     another language.
@@ -145,6 +146,9 @@ def payload(
             del root["because"], root["tensors"]
             root["why"] = failure.root.told(translate)
         body["trace"]["failure"] |= _told(failure, translate)
+        for told, fix in zip(body["trace"]["failure"]["fixes"], failure.fixes, strict=True):
+            del told["says"], told["notes"]
+            told["summary"], told["caveat"] = fix.told(translate)
     if trace.failure is not None and trace.failure.fixes:
         body["diffs"] = _diffs(trace, trace.failure.fixes)
     return body

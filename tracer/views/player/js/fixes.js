@@ -40,7 +40,8 @@ function fixRow(scene, fix, index) {
 
 /** What came of running the model with the fix. */
 function outcome({ verified, output_shapes: shapes }) {
-  if (!verified) return [sign("?"), "It was not run with this change."];
+  if (!verified && !shapes.length) return [sign("?"), "It was not run with this change."];
+  if (!verified) return [sign("?"), "It runs with this change, and did not pass every check."];
   const outputs = shapes
     .slice(0, LIMIT.tensors)
     .map((shape) => (shape.length ? shapeText({ shape }) : "a scalar"));

@@ -1,0 +1,136 @@
+"""One edit that may mend a failure, before anything of it has run."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracer.diagnosis.repair.bench import Change
+from tracer.diagnosis.repair.places import Spot
+from tracer.diagnosis.repair.world import walk
+from tracer.document import Edit
+from tracer.sentences import Said, said
+from tracer.source.text import Text
+
+InputChange = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An edit of the source, or of the inputs.
+
+    `kind` is the production of the grammar that made it, `what` says what it is for; `old` and
+    `new` are what it takes away and writes.  `fits` says whether the failing operation alone would
+    take the edited operand, None where that cannot be told.  `inputs` are pairs of an argument's
+    name and the expression that stands in its place, `change` does that to a call's arguments.
+    Of a `group` the first that runs is enough.  `stand_in` does to a model what edits of its
+    constructors do, see `Program.change`.
+    """
+
+    kind: str
+    what: Said
+    edits: tuple[Edit, ...]
+    spot: Spot
+    old: str
+    new: str
+    fits: bool | None = None
+    inputs: tuple[tuple[str, str], ...] = ()
+    change: InputChange | None = field(default=None, compare=False)
+    batches: bool = True
+    constructs: bool | None = None
+    stand_in: Change | None = field(default=None, compare=False)
+    group: str = ""
+
+    @property
+    def rebuilds(self) -> bool:
+        return self.spot.constructs if self.constructs is None else self.constructs
+
+    @property
+    def line(self) -> int:
+        return self.edits[0].span.line if self.edits else 0
+
+    @property
+    def summary(self) -> Said:
+        if not self.edits:
+            names = tuple(f"{name} = {text}" for name, text in self.inputs)
+            return said("{what}: call the model with `{new}`", what=self.what, new=", ".join(names))
+        old, new = _short(self.old), _short(self.new)
+        values = {"what": self.what, "new": new, "old": old, "line": self.line}
+        if not self.old:
+            return said("{what}: `{new}` in line {line}", **values)
+        if not self.new:
+            return said("{what}: without `{old}` in line {line}", **values)
+        if len(self.edits) > 1:
+            lines = tuple(dict.fromkeys(edit.span.line for edit in self.edits))
+            values["line"] = lines
+            if len(lines) > 1:
+                return said("{what}: `{new}` in the place of `{old}` in lines {line}", **values)
+        return said("{what}: `{new}` in the place of `{old}` in line {line}", **values)
+
+
+def _short(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= 90 else flat[:60] + " … " + flat[-25:]
+
+
+def instead(
+    spot: Spot, kind: str, what: Said, new: str, node: ast.AST | None = None, **more: Any
+) -> Draft:
+    """`new` in the place of a node, the spot's own if none is given."""
+    text = spot.text
+    node = spot.node if node is None else node
+    return Draft(kind, what, (text.replace(node, new),), spot, text.of(node), new, **more)
+
+
+def behind(spot: Spot, kind: str, what: Said, suffix: str, **more: Any) -> Draft:
+    """The spot's expression with a suffix such as `.mean(1)`."""
+    text = spot.text
+    written = text.of(spot.node)
+    edit = text.after(spot.node, suffix)
+    bare = edit.replacement == suffix
+    new = f"{written}{suffix}" if bare else edit.replacement
+    return Draft(kind, what, (edit,), spot, written, new, **more)
+
+
+def bracketed(text: Text, node: ast.AST) -> str:
+    """A node's text as it can stand before a `.` or an operator."""
+    written = text.of(node)
+    if isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.Constant):
+        return written
+    return f"({written})"
+
+
+def tokens(text: str) -> list[str]:
+    return re.findall(r"\w+|[^\w\s]", text)
+
+
+def everywhere(draft: Draft) -> Draft | None:
+    """The same edit wherever its function writes the same expression; None when it is once."""
+    text, node = draft.spot.text, draft.spot.node
+    function = text.function(node)
+    if function is None or len(draft.edits) != 1 or not draft.old:
+        return None
+    written = text.of(node)
+    own = text.span(node)
+    if draft.old != written:
+        return None
+    edits = []
+    for other in walk(function):
+        if type(other) is type(node) and isinstance(other, ast.expr):
+            stored = isinstance(getattr(other, "ctx", None), ast.Store)
+            if not stored and text.of(other) == written:
+                edits.append(text.replace(other, draft.new))
+    if len(edits) < 2 or not any(edit.span == own for edit in edits):
+        return None
+    return Draft(
+        draft.kind + "_all",
+        draft.what,
+        tuple(edits),
+        draft.spot,
+        draft.old,
+        draft.new,
+        constructs=draft.constructs,
+    )

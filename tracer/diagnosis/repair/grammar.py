@@ -1,0 +1,106 @@
+"""The grammar of edits: every production applied at every place of a failure."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator
+
+from tracer.diagnosis.repair import calls, inputs, names, numbers, tensors
+from tracer.diagnosis.repair.draft import Draft, everywhere
+from tracer.diagnosis.repair.places import Spot, spots
+from tracer.diagnosis.repair.world import World
+from tracer.strict import tolerant
+
+Production = Callable[[World, Spot], Iterator[Draft]]
+
+ANYWHERE: tuple[Production, ...] = (
+    calls.call_edits,
+    calls.layers,
+    calls.tuple_result,
+    numbers.number_edits,
+    numbers.flags,
+    names.name_edits,
+)
+MOST_ENTRIES = 4  # functions whose arguments are changed at their entry
+
+
+def drafts(world: World) -> list[Draft]:
+    """What might mend a failure, each edit once; nothing of it has run."""
+    found: dict[object, Draft] = {}
+    places = spots(world)
+    for draft in _all(world, places):
+        key = _key(world, draft)
+        if key is not None:
+            found.setdefault(key, draft)
+    return list(found.values())
+
+
+def _all(world: World, places: list[Spot]) -> Iterator[Draft]:
+    valued = 0
+    for spot in places:
+        if not spot.constructs and valued < tensors.MOST_TENSORS:
+            before = valued
+            for draft in _guarded(tensors.value_edits(world, spot)):
+                valued = before + 1
+                yield draft
+        for production in ANYWHERE:
+            for draft in _guarded(production(world, spot)):
+                yield draft
+                same = everywhere(draft)
+                if same is not None:
+                    yield same
+    yield from _guarded(names.statement_edits(world, _statements(world, places)))
+    entered: set[ast.AST] = set()
+    for spot in places:
+        function = spot.text.function(spot.node)
+        if spot.constructs or function is None or function in entered:
+            continue
+        if len(entered) >= MOST_ENTRIES:
+            break
+        entered.add(function)
+        yield from _guarded(inputs.entry_edits(world, spot))
+        yield from _guarded(inputs.padded_and_cropped(world, spot))
+    if places:
+        yield from _guarded(inputs.input_changes(world, places[0]))
+
+
+def _statements(world: World, places: list[Spot]) -> list[tuple[Spot, ast.stmt]]:
+    """The statements of the places that run in the forward, the nearest first; and those of the
+    functions that the error passed."""
+    found: list[tuple[Spot, ast.stmt]] = []
+    for spot in places:
+        statement = spot.text.statement(spot.node)
+        if statement is not None and not spot.constructs:
+            found.append((spot, statement))
+    return found
+
+
+def _key(world: World, draft: Draft) -> object | None:
+    """What an edit does to the text; None when it does nothing."""
+    if not draft.edits:
+        return draft.inputs
+    pairs = []
+    for edit in draft.edits:
+        text = next((t for t in world.texts if t.file == edit.file), None)
+        if text is None:
+            text = draft.spot.text
+        old = text.cut(edit.span)
+        if old == edit.replacement:
+            return None
+        new = edit.replacement
+        while new.startswith("(") and new.endswith(")") and new.count("(") == 1:
+            new = new[1:-1]
+        pairs.append((edit.file, edit.span, new))
+    return tuple(sorted(pairs, key=repr))
+
+
+def _guarded(source: Iterable[Draft]) -> Iterator[Draft]:
+    """One production that cannot read what it finds does not end the others."""
+    iterator = iter(source)
+    while True:
+        each = None
+        with tolerant():
+            each = next(iterator, None)
+        if each is None:
+            return
+        yield each
