@@ -226,6 +226,8 @@ def turned(base: Any, moved: Any, dims: Sequence[int | None], other: int) -> boo
 
 def _differ(a: Tensor, b: Tensor, dim: int, tolerance: float = 1e-4) -> Tensor:
     """Which rows of a dimension differ."""
+    if not a.numel():
+        return torch.zeros(a.shape[dim], dtype=torch.bool)
     with unobserved():
         left = a.detach().movedim(dim, 0).reshape(a.shape[dim], -1)
         right = b.detach().movedim(dim, 0).reshape(a.shape[dim], -1)
