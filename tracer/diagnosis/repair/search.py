@@ -227,9 +227,14 @@ class Search:
         self.prove(made)
 
 
-def _order(repair: Repair) -> tuple[bool, bool, float]:
+DISCARDS = frozenset(("crop", "input_crop"))
+"""What throws pixels away comes after what keeps them."""
+
+
+def _order(repair: Repair) -> tuple[bool, bool, bool, float]:
     proof = repair.proof
-    return (proof is not None and proof.verified, proof is not None, repair.score)
+    keeps = not any(part.kind in DISCARDS for part in repair.parts)
+    return (proof is not None and proof.verified, keeps, proof is not None, repair.score)
 
 
 def _by_score(found: list[tuple[float, Draft]]) -> list[tuple[float, Draft]]:
