@@ -207,7 +207,7 @@ def wrong_fix(case: Case, failure: Failure) -> str:
 
 def wrong_temptation(case: Case, failure: Failure) -> str:
     """The tempting change does not come first."""
-    if not failure.fixes:
+    if not failure.fixes or not failure.fixes[0].edits:  # an answer about the inputs edits nothing
         return ""
     _, model = broken(case.name)
     mended = best(case, failure)
