@@ -11,6 +11,7 @@ All that this needs of Streamlit's inner parts is here.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -56,7 +57,8 @@ def when(ready: Callable[[], bool]) -> None:
         if _waiting.get(session) is waiting and not _drawn(runtime, session, waiting):
             loop.call_later(POLL, look)
 
-    loop.call_soon_threadsafe(loop.call_later, POLL, look)
+    with contextlib.suppress(RuntimeError):  # the server has ended while the page was drawn
+        loop.call_soon_threadsafe(loop.call_later, POLL, look)
 
 
 def _drawn(runtime: Runtime, session_id: str, waiting: _Waiting) -> bool:
