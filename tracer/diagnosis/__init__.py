@@ -14,6 +14,7 @@ from tracer.diagnosis import (  # noqa: F401 - the rules enter themselves
 from tracer.diagnosis.chain import chain
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.histories import histories
+from tracer.diagnosis.repair.answers import TRIED
 from tracer.diagnosis.roots import root
 from tracer.diagnosis.roots.places import Search
 from tracer.document import Failure, Operand, Violation
@@ -42,7 +43,9 @@ def diagnose(crash: Crash) -> Failure:
                 failure = dataclasses.replace(failure, chain=links)
         mended, untried = fixes.find(crash, finding, failure)
         mended = (*finding.fixes, *mended)
-        check = None if mended else finding.report.check
+        # What was found by trying takes no advice's place.
+        known = any(TRIED not in fix.notes for fix in mended)
+        check = None if known else finding.report.check
         more = [sentence for sentence in (check, *_in_formulas(failure), untried) if sentence]
         failure = dataclasses.replace(failure, fixes=mended, violation=_violation(finding, more))
     return failure

@@ -99,8 +99,10 @@ def find(crash: Crash, finding: Finding, failure: Failure) -> tuple[tuple[Fix, .
             return known, untried
         # Nobody knows this program: edits of every kind are tried at every place.
         found = Search(search.crash, finding, failure).search()
-        fixes = (*answers(found), *known)[:MOST]
-        return fixes, untried or cut_off(found)
+        tried = answers(found)
+        proven = [fix for fix in tried if fix.verified]
+        doubtful = [fix for fix in tried if not fix.verified]
+        return (*proven, *known, *doubtful)[:MOST], untried or cut_off(found)
     return (), None
 
 
@@ -261,7 +263,8 @@ class _Search:
         sound = [trial for trial in self.trials if trial.holds and trial.rank < DOUBTFUL]
         sound.sort(key=lambda trial: (trial.rank, len(trial.parts)))
         if not sound:
-            sound = sorted(self.trials, key=lambda trial: trial.rank)[:1]
+            ran = [trial for trial in self.trials if trial.proof.check("runs").passed]
+            sound = sorted(ran, key=lambda trial: trial.rank)[:1]
             sound = [trial for trial in sound if trial.rank < FAILED + 30]
         made: dict[tuple[Edit, ...], Fix] = {}
         for trial in sound:

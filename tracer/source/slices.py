@@ -156,10 +156,17 @@ def _aligned(old: list[Any], new: list[Any]) -> tuple[dict[int, int], set[int]]:
 
 
 def _expression(statement: Any, inner: tuple[tuple[str, int | None], ...]) -> Any:
+    """
+    Raises:
+        ValueError: an edit has made another expression of it.
+    """
     node = statement
-    for field, index in inner:
-        node = getattr(node, field)
-        node = node if index is None else node[index]
+    try:
+        for field, index in inner:
+            node = getattr(node, field)
+            node = node if index is None else node[index]
+    except (AttributeError, IndexError, TypeError) as error:
+        raise ValueError(f"the statement has no such part any more: {error}") from error
     return node
 
 

@@ -940,7 +940,10 @@ def test_no_fix_is_better_than_a_guess(name: str) -> None:
     model = run_cell(source)["Net"]()
     failure = trace(model, *Broken(name, source, inputs, ()).given(4)).failure
     assert failure is not None
-    assert failure.fixes == ()
+    # What was found by trying may be shown, and says so.
+    assert not any(fix.verified and not fix.caveat for fix in failure.fixes)
+    proven = [fix for fix in failure.fixes if fix.verified]
+    assert all(0 not in shape for fix in proven for shape in fix.output_shapes)
     assert failure.reason
 
 

@@ -9,13 +9,16 @@ from tracer.document import Fix
 from tracer.sentences import Said, said
 from tracer.source.edits import between
 
+TRIED = said("It was found by trying edits: see whether it is what is meant.")
+"""The note of each."""
+
 
 def answers(found: Found) -> tuple[Fix, ...]:
     """The repairs that were proven, the likeliest first: those that passed every check, else the
     others, of which each says which check it did not pass."""
     fixes: dict[object, Fix] = {}
     for repair in found.repairs:
-        if repair.proof is not None and repair.proof.run.ran:
+        if repair.proof is not None and repair.proof.check("runs").passed:
             fix = _fix(repair)
             fixes.setdefault((fix.edits, fix.inputs), fix)
     return tuple(fixes.values())
@@ -35,7 +38,7 @@ def cut_off(found: Found) -> Said | None:
 def _fix(repair: Repair) -> Fix:
     proof = repair.proof
     assert proof is not None
-    notes = [said("It was found by trying edits: see whether it is what is meant.")]
+    notes = [TRIED]
     notes += [each.said for each in proof.failed if each.said and each.name not in WEAK]
     batches = proof.check("batches")
     if batches.passed is False and batches.said is None:

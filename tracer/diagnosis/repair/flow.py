@@ -67,6 +67,7 @@ class Flow:
         self.parameters: set[str] = set()
         self.sure = 0
         self.quantities: list[Quantity] = []
+        self.halved = False  # a cast dropped the imaginary part of complex numbers
 
     def bit(self, name: str) -> int:
         return 1 << self.bits.setdefault(name, len(self.bits))
@@ -99,6 +100,8 @@ class Flow:
         if raw == "__setitem__":
             setattr(args[0], _NAME, Depends(grad, used))
             return
+        if name in _CASTS and given and given[0].is_complex():
+            self.halved |= not any(tensor.is_complex() for tensor in _tensors((result,)))
         numbers = self._numbers(name, given, known)
         for place, tensor in enumerate(_tensors((result,))):
             floating = tensor.is_floating_point() or tensor.is_complex()
@@ -163,6 +166,7 @@ def _tensors(values: Any) -> Iterator[Tensor]:
             yield from _tensors(value.values())
 
 
+_CASTS = frozenset(["to", "type", "type_as", "float", "double", "half", "bfloat16"])
 _CUTS = frozenset(["detach", "data", "one_hot", "bernoulli"])
 _PICKS = frozenset(
     [

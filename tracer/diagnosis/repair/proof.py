@@ -131,10 +131,11 @@ class _Prover:
 
     def proof(self) -> Proof:
         run = self._run()
-        checks = [Check("runs", run.ran, self._why_not(run))]
+        why_not = self._why_not(run)
+        checks = [Check("runs", why_not is None, why_not)]
         whole = True
         try:
-            for check in self._checks() if run.ran else ():
+            for check in self._checks() if why_not is None else ():
                 checks.append(check)
                 if check.passed is False and check.name not in WEAK:
                     break
@@ -163,9 +164,12 @@ class _Prover:
         yield self._instances()
 
     def _why_not(self, run: Run) -> Said | None:
-        if run.ran:
-            return None
-        return said("It does not run: {words}.", words=_short(run.error))
+        if not run.ran:
+            return said("It does not run: {words}.", words=_short(run.error))
+        given = all(tensor.numel() for tensor in self.failing.inputs)
+        if given and any(0 in shape for shape in run.shapes):
+            return said("It runs, but what it gives is empty.")
+        return None
 
     def _run(self) -> Run:
         if self.bench.affords_values:
@@ -472,6 +476,9 @@ class _Prover:
         return found
 
     def _kinds(self, flow: Flow) -> Check:
+        if flow.halved:
+            words = said("It runs, but drops the imaginary part of complex numbers.")
+            return Check("kinds", False, words)
         numbers = self._labels or any(name.startswith("numbers of") for name in flow.bits)
         if not numbers:
             return Check("kinds", None)

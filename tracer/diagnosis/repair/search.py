@@ -193,7 +193,8 @@ class Search:
     # --- two edits ---
 
     def pairs(self) -> None:
-        """What fails behind an edit that got further is mended together with it."""
+        """What fails behind an edit that got further is mended together with it, by an edit of the
+        same kind: a mistake that was made at several places."""
         plain = self.bench.plain
         score = {
             id(draft): rank.score(rank.before(self.world, draft), "before")
@@ -216,7 +217,8 @@ class Search:
             if failure is None:
                 continue
             world = self.looked_at(crash, finding, failure)
-            second = self.ordered(world)[:MOST_SECOND]
+            second = [item for item in self.ordered(world) if item[1].kind == draft.kind]
+            second = second[:MOST_SECOND]
             self.drafted += len(second)
             for value, other in second:
                 tried = self.attempt(self.bench.shapes, other, program)

@@ -209,7 +209,6 @@ def casts(tensor: Tensor) -> Iterator[Suffixed]:
         yield "cast", what, ".long()"
         if tensor.dtype != torch.float32:
             yield "cast", what, ".float()"
-        yield "cast", what, ".bool()"
     else:
         yield "cast", what, ".float()"
         if tensor.dtype != torch.int64:
