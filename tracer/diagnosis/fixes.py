@@ -95,7 +95,7 @@ def find(crash: Crash, finding: Finding, failure: Failure) -> tuple[tuple[Fix, .
     with tolerant():
         search = _Search(crash, finding, failure)
         known, untried = search.fixes(), search.untried()
-        if any(fix.verified for fix in known):
+        if any(fix.verified for fix in known) or not _rebuilds(crash):
             return known, untried
         # Nobody knows this program: edits of every kind are tried at every place.
         found = Search(search.crash, finding, failure).search()
@@ -104,6 +104,13 @@ def find(crash: Crash, finding: Finding, failure: Failure) -> tuple[tuple[Fix, .
         doubtful = [fix for fix in tried if not fix.verified]
         return (*proven, *known, *doubtful)[:MOST], untried or cut_off(found)
     return (), None
+
+
+def _rebuilds(crash: Crash) -> bool:
+    """Whether it is known, and not guessed, how the model is built: edits may be anywhere then.
+    Trying them takes seconds, for those who have asked why their program breaks."""
+    known = crash.constructions.get("")
+    return crash.build is not None or (known is not None and known.exact)
 
 
 def candidates(scene: Scene) -> list[Candidate]:
