@@ -343,7 +343,7 @@ def test_both_sizes_are_unfolded_and_where_they_part_is_marked(show: Show) -> No
 
 def test_a_fix_is_a_diff_with_what_it_gives(show: Show) -> None:
     page = show(swallowed())
-    fix = page.locator(".fix")
+    fix = page.locator(".fix").first
     expect(fix.locator(".fix-summary")).to_have_text(
         "Keep the 4 samples apart: flatten each to 392 features."
     )
@@ -364,7 +364,7 @@ def test_a_fix_is_a_diff_with_what_it_gives(show: Show) -> None:
 def test_an_unverified_fix_says_so_and_a_caveat_is_told(show: Show) -> None:
     run = swallowed()
     assert run.failure is not None
-    (fix,) = run.failure.fixes
+    fix, *_ = run.failure.fixes
     other = dataclasses.replace(
         fix, verified=False, output_shapes=(), notes=(as_written("It drops `x`."),)
     )
@@ -407,8 +407,8 @@ def test_without_a_host_nothing_can_be_applied(show: Show) -> None:
 
 def test_the_new_lines_are_copied_as_they_stand_in_the_file(show: Show) -> None:
     page = show(swallowed())
-    page.locator(".fix .hop").click()
-    expect(page.locator(".fix .hop")).to_have_text("Copied")
+    page.locator(".fix .hop").first.click()
+    expect(page.locator(".fix .hop").first).to_have_text("Copied")
     page.locator("#area").focus()
     press(page, "Control+v")
     expect(page.locator("#area")).to_have_value("        x = x.flatten(1)")
@@ -419,8 +419,8 @@ def test_the_exported_page_copies_too(open_page: Open, tmp_path: Path) -> None:
     file.write_text(swallowed().to_html(), encoding="utf-8")
     page = open_page()
     page.goto(file.as_uri())
-    page.locator(".fix .hop").click()
-    expect(page.locator(".fix .hop")).to_have_text("Copied")
+    page.locator(".fix .hop").first.click()
+    expect(page.locator(".fix .hop").first).to_have_text("Copied")
     assert page.get_by_role("button", name="Apply and run again").count() == 0
 
 

@@ -363,3 +363,17 @@ def test_a_model_is_built_again_without_values_also_where_torch_is_not_observed(
     with unobserved():
         assert Constructions(Net(), Net)["fc"].cls is nn.Linear
     assert devices == ["cpu", "meta"]
+
+
+class _Plain:
+    def __init__(self) -> None:
+        self.size = 4
+
+
+def test_sets_of_objects_are_kept() -> None:
+    several = {_Plain(), _Plain()}
+    with tracer.recording_construction():
+        model = nn.Sequential(nn.Linear(2, len(several)))
+    failure = tracer.trace(model, torch.randn(3, 5)).failure
+    assert failure is not None
+    assert failure.expression

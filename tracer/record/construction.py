@@ -246,7 +246,7 @@ _ATOMS = frozenset(
 _LIVING = (nn.Module, Tensor, type, ModuleType, BuiltinFunctionType)
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, frozen=True, eq=False)  # by identity, so that a set can hold it
 class _Held:
     """An object: itself while it lives, or for good where its values are plain and it was an
     argument, else what its attributes or items were."""
