@@ -95,8 +95,8 @@ def find(crash: Crash, finding: Finding, failure: Failure) -> tuple[tuple[Fix, .
     with tolerant():
         search = _Search(crash, finding, failure)
         known, untried = search.fixes(), search.untried()
-        if any(fix.verified for fix in known) or not _rebuilds(crash):
-            return known, untried
+        if any(fix.verified for fix in known) or not _rebuilds(crash) or not failure.operands:
+            return known, untried  # without an operand no size is wrong
         # Nobody knows this program: edits of every kind are tried at every place.
         found = Search(search.crash, finding, failure).search()
         tried = answers(found)

@@ -88,7 +88,7 @@ def scripted(raised: Raised) -> Answer | None:
     traced = not re.search(r'File "', raised.words)
     if traced:  # the lines of the trace come after those that called it
         own = own[-1:]
-    last = raised.words.strip().splitlines()[-1]
+    last = str(raised.error).strip().splitlines()[-1]  # its words may be cut short
     place = _place(*own[-1]) if own else None
     return Answer(
         "other",
