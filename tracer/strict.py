@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 SWITCH = "SHAPEWALK_STRICT"
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -23,3 +26,16 @@ def tolerant() -> Iterator[None]:
     except Exception:
         if os.environ.get(SWITCH) == "1":
             raise
+
+
+def tolerated(source: Iterable[T]) -> Iterator[T]:
+    """What the source yields until it fails: one that cannot read what it finds does not end the
+    others."""
+    iterator = iter(source)
+    while True:
+        each = None
+        with tolerant():
+            each = next(iterator, None)
+        if each is None:
+            return
+        yield each

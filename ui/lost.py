@@ -9,7 +9,7 @@ It comes back to the same session, and Streamlit goes on as if nothing had been 
   control at its own default, another value than the page has.  So each control whose value the
   browser does not send by itself is given its value anew, until it does.
 
-All that this needs of Streamlit's inner parts is here.
+All that this needs of Streamlit's inner parts is here and in `push`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from __future__ import annotations
 from typing import Any
 
 import streamlit as st
-from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime import Runtime
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.state.session_state import SessionState
+
+from ui import push
 
 SETTABLE = frozenset(
     {
@@ -51,14 +52,14 @@ def make_good() -> bool:
     known = None if sessions is None else sessions.get_active_session_info(context.session_id)
     if known is None:
         return False
-    before: _Connection | None = st.session_state.get(_CONNECTION)
-    if before is None:
-        before = st.session_state[_CONNECTION] = _Connection(runtime, known.session)
+    connection: _Connection | None = st.session_state.get(_CONNECTION)
+    if connection is None:
+        connection = st.session_state[_CONNECTION] = _Connection(runtime, known.session)
     state = context.session_state._state
-    came = before.heard is not known.client
-    if came and before.heard is not None:
+    came = connection.heard is not known.client
+    if came and connection.heard is not None:
         st.session_state[_UNHEARD] = _settable(state)
-    before.heard = known.client
+    connection.heard = known.client
     unheard: set[str] = st.session_state.get(_UNHEARD, set())
     for key in list(unheard):
         if state._get_widget_id(key) in state._new_widget_state.states:
@@ -109,8 +110,5 @@ class _Connection:
                 return messages[index:]
         if self._session._scriptrunner is None:
             # The browser did not know that a run had begun, and has not asked for another.
-            state = ClientState()
-            state.CopyFrom(self._session._client_state)
-            state.fragment_id = ""
-            self._session.request_rerun(state)
+            push.run_again(self._session)
         return []

@@ -16,7 +16,6 @@ from modules.lesson import tensor
 from tracer import TensorNote
 from tracer.views import colours
 from ui import run as runs
-from ui.run import Job
 from ui.view import View, default_view, preset_view
 
 _FOLDER = Path(__file__).parent / "pictures"
@@ -39,16 +38,12 @@ def drawn(key: str) -> bytes:
 
     Raises:
         ValueError: no run fits, or its tensor cannot be drawn.
+        CannotRun: it cannot be built, or memory ran out.
     """
     view = _affordable(default_view(key))
     if view is None:
         raise ValueError(f"No run of {key} fits into memory.")
-    job = Job(view, 0)
-    while not job.wait(1):
-        pass
-    if job.run is None:
-        raise ValueError(f"{key} cannot be run: {job.problem}")
-    return thumbnail(tensor(job.run.trace, lesson(key).map))
+    return thumbnail(tensor(runs.values(view).trace, lesson(key).map))
 
 
 def _affordable(view: View) -> View | None:

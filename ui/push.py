@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.runtime import Runtime
+from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_run_context import ThreadState
 
@@ -71,9 +72,14 @@ def _drawn(runtime: Runtime, session_id: str, waiting: _Waiting) -> bool:
     if session._scriptrunner is not None or not waiting.ready():
         return False
     _waiting.pop(session_id, None)
-    # The page and the address of the last run; the controls are as the server knows them.
+    run_again(session, waiting.fragment)
+    return True
+
+
+def run_again(session: AppSession, fragment: str | None = None) -> None:
+    """Draw the session's page, or a fragment of it, at the page and the address of its last run;
+    the controls are as the server knows them."""
     state = ClientState()
     state.CopyFrom(session._client_state)
-    state.fragment_id = waiting.fragment or ""
+    state.fragment_id = fragment or ""
     session.request_rerun(state)
-    return True

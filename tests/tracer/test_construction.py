@@ -100,7 +100,7 @@ def test_what_torch_builds_inside_stands_where_the_author_called() -> None:
 def test_the_module_is_built_again_by_the_recorded_call() -> None:
     with recording_construction():
         net = build()
-    again = Constructions(net)[""].build()
+    again = Constructions(net)[""].call()
     assert repr(again) == repr(net)
 
 

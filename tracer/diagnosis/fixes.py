@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import FunctionType
 
@@ -29,12 +28,12 @@ from tracer.diagnosis.repair.edited import original
 from tracer.diagnosis.repair.proof import WEAK, Proof, prove
 from tracer.diagnosis.repair.search import Search
 from tracer.document import Edit, Failure, Fix
-from tracer.record.crash import Crash
+from tracer.record.crash import Construction, Crash
 from tracer.record.isolation import quiet
 from tracer.sentences import Said, as_written, render, said
 from tracer.source.edits import between
 from tracer.source.text import called
-from tracer.strict import tolerant
+from tracer.strict import tolerant, tolerated
 
 # Each enters its repairs.
 SOURCES = (fixes_roots, fixes_layers, fixes_tensors, fixes_indices, fixes_calls)
@@ -95,8 +94,8 @@ def find(crash: Crash, finding: Finding, failure: Failure) -> tuple[tuple[Fix, .
     with tolerant():
         search = _Search(crash, finding, failure)
         known, untried = search.fixes(), search.untried()
-        if any(fix.verified for fix in known) or not _rebuilds(crash) or not failure.operands:
-            return known, untried  # without an operand no size is wrong
+        if any(fix.verified for fix in known) or not _searched(crash, failure):
+            return known, untried
         # Nobody knows this program: edits of every kind are tried at every place.
         found = Search(search.crash, finding, failure).search()
         tried = answers(found)
@@ -106,11 +105,17 @@ def find(crash: Crash, finding: Finding, failure: Failure) -> tuple[tuple[Fix, .
     return (), None
 
 
-def _rebuilds(crash: Crash) -> bool:
-    """Whether it is known, and not guessed, how the model is built: edits may be anywhere then.
-    Trying them takes seconds, for those who have asked why their program breaks."""
+def _searched(crash: Crash, failure: Failure) -> bool:
+    """Whether edits are tried everywhere: a size is wrong, and it is known, not guessed, how the
+    model is built.  It takes seconds, for those who have asked why their program breaks."""
+    known = crash.build is not None or _constructed(crash) is not None
+    return known and bool(failure.operands)
+
+
+def _constructed(crash: Crash) -> Construction | None:
+    """How the model was constructed, if that was noted and would make the same again."""
     known = crash.constructions.get("")
-    return crash.build is not None or (known is not None and known.exact)
+    return known if known is not None and known.exact else None
 
 
 def candidates(scene: Scene) -> list[Candidate]:
@@ -125,25 +130,13 @@ def candidates(scene: Scene) -> list[Candidate]:
     for names, source in REPAIRS:
         if names and not names & kinds:
             continue
-        for each in _guarded(source(scene)):
+        for each in tolerated(source(scene)):
             if each.edits not in found or each.rank < found[each.edits].rank:
                 found[each.edits] = each
     if not types and ("dtype" in scene.crash.words or "expected scalar type" in scene.crash.words):
-        for each in _guarded(fixes_calls.casts(scene)):
+        for each in tolerated(fixes_calls.casts(scene)):
             found.setdefault(each.edits, each)
     return sorted((beside_the_root(scene, c) for c in found.values()), key=lambda c: c.rank)
-
-
-def _guarded(source: Iterable[Candidate]) -> Iterator[Candidate]:
-    """One repair that cannot read what it finds does not end the others."""
-    iterator = iter(source)
-    while True:
-        each = None
-        with tolerant():
-            each = next(iterator, None)
-        if each is None:
-            return
-        yield each
 
 
 class _Search:
@@ -152,11 +145,8 @@ class _Search:
         if not isinstance(crash.build, FunctionType | type | functools.partial):
             build = None
             with tolerant(), quiet():
-                known = crash.constructions.get("")
-                if known is not None and known.exact:
-                    build = functools.partial(known.cls, *known.args, **known.kwargs)
-                else:
-                    build = recovered(crash.model)
+                known = _constructed(crash)
+                build = recovered(crash.model) if known is None else known.call
             crash = dataclasses.replace(crash, build=build)
         self.crash = crash
         self.scene = Scene(crash, finding, failure)

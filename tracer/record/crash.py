@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import CodeType
@@ -64,9 +65,10 @@ class Construction:
         """Where the call is written; `place.span` is that of the call expression."""
         return self.frames[-1].place if self.frames else None
 
-    def build(self) -> Any:
-        """The module made anew, by the same call."""
-        return self.cls(*self.args, **self.kwargs)
+    @property
+    def call(self) -> functools.partial[Any]:
+        """The call itself: calling it makes the module anew."""
+        return functools.partial(self.cls, *self.args, **self.kwargs)
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def build_of(lines: Lines) -> Callable[[], nn.Module] | None:
     for name, module in lines.named_children():
         known = Constructions(module, None).get("")
         if known is not None and known.exact:
-            makers[name] = functools.partial(known.cls, *known.args, **known.kwargs)
+            makers[name] = known.call
         elif next(module.parameters(), None) is not None:
             return None
         else:

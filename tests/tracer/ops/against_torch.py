@@ -13,7 +13,7 @@ from tests.effort import TIMES
 from tracer.ops.bound import Bound, Violation
 from tracer.ops.call import At, Call
 from tracer.ops.refusal import Refusal
-from tracer.ops.table import TABLE, Op, bind, report_on
+from tracer.ops.table import bind, report_on
 from tracer.record.live import live_call, live_layer_call
 from tracer.record.tensors import tensors_in
 from tracer.sentences import gaps, render
@@ -22,16 +22,6 @@ Function = Callable[..., Any]
 
 DEPTH = TIMES
 """How many times more random calls than in everyday tests."""
-
-
-def entries(family: str) -> list[str]:
-    """The operations that a family's file enters."""
-
-    def home(entry: Op) -> bool:
-        made = (entry.words, entry.bind, entry.report)
-        return any(f is not None and f.__module__ == f"tracer.ops.{family}" for f in made)
-
-    return [name for name, entry in TABLE.items() if home(entry)]
 
 
 def meta(value: Any) -> Any:

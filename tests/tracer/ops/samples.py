@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from tests.effort import TIMES
-from tracer.ops.spec import TABLE
+from tests.tracer.ops.against_torch import check
+from tracer.ops.table import TABLE
 
 Sample = Callable[["Draw"], tuple[Any, ...]]
 """Gives (function, *args); keyword arguments are a dictionary at the end."""
@@ -60,12 +61,23 @@ def calls(sample: Sample, count: int, wrong: float = 0.07) -> Iterator[tuple[Any
         yield function, args, kwargs
 
 
-def entries(module: str, table: Mapping[str, Any] = TABLE) -> list[str]:
-    """The operations that a family's file enters."""
+def entries(*families: str, table: Mapping[str, Any] = TABLE) -> list[str]:
+    """The operations that these families' files enter."""
+    homes = {f"tracer.ops.{family}" for family in families}
 
     def home(name: str) -> bool:
         entry = table[name]
         made = (entry.words, entry.bind, entry.report)
-        return any(f is not None and f.__module__ == f"tracer.ops.{module}" for f in made)
+        return any(f is not None and f.__module__ in homes for f in made)
 
     return [name for name in table if home(name)]
+
+
+def refusals(name: str, sample: Sample, count: int) -> int:
+    """Of `count` calls of an operation, each checked on the processor, how many are refused."""
+    refused = 0
+    for function, args, kwargs in calls(sample, count):
+        found = check(function, *args, on="cpu", **kwargs)
+        refused += found.violation is not None
+        assert found.call.op == name
+    return refused

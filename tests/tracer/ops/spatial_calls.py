@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import torch
-
-from tracer.ops.table import TABLE
 
 Draw = random.Random
 Sample = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
@@ -27,14 +24,3 @@ def one_or_each(draw: Draw, n: int, low: int, high: int) -> Any:
     if draw.random() < 0.5:
         return draw.randint(low, high)
     return tuple(draw.randint(low, high) for _ in range(n))
-
-
-def entries_of(*families: ModuleType) -> set[str]:
-    """The names under which these files of the table enter operations."""
-    homes = {family.__name__ for family in families}
-    return {
-        name
-        for name, entry in TABLE.items()
-        if {getattr(part, "__module__", "") for part in (entry.bind, entry.words, entry.report)}
-        & homes
-    }

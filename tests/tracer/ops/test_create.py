@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.tracer.ops.against_torch import DEPTH, check, entries
+from tests.tracer.ops.against_torch import DEPTH, check
+from tests.tracer.ops.samples import entries
 from tracer.document import TensorAt
 from tracer.ops.call import Call, Operand
 from tracer.ops.table import bind

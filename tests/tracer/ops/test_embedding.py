@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from tests.tracer.ops.against_torch import DEPTH, check, check_permuted, check_resized
-from tests.tracer.ops.spatial_calls import Draw, Sample, entries_of, near
-from tracer.ops import embedding
+from tests.tracer.ops.samples import entries
+from tests.tracer.ops.spatial_calls import Draw, Sample, near
 from tracer.ops.call import At
 
 
@@ -63,7 +63,7 @@ SAMPLES: dict[str, Callable[[Draw], Sample]] = {
 
 
 def test_every_operation_of_the_family_is_tried() -> None:
-    assert entries_of(embedding) == set(SAMPLES)
+    assert set(entries("embedding")) == set(SAMPLES)
 
 
 @pytest.mark.parametrize("name", SAMPLES)

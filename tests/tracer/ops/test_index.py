@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.tracer.ops.against_torch import DEPTH, check, check_resized, entries
+from tests.tracer.ops.against_torch import DEPTH, check, check_resized
+from tests.tracer.ops.samples import entries
 from tracer.document import Slice, TensorAt
 from tracer.ops.call import Call, Operand
 from tracer.ops.table import bind

@@ -11,7 +11,8 @@ import sympy
 import torch
 from torch import Tensor
 
-from tests.tracer.ops.against_torch import DEPTH, check, check_permuted, check_resized, entries
+from tests.tracer.ops.against_torch import DEPTH, check, check_permuted, check_resized
+from tests.tracer.ops.samples import entries
 from tracer.document import TensorAt
 from tracer.ops.call import Call, Operand
 from tracer.ops.table import bind

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from tracer.diagnosis.repair import calls, inputs, names, numbers, tensors
 from tracer.diagnosis.repair.draft import Draft, everywhere
 from tracer.diagnosis.repair.places import Spot, spots
 from tracer.diagnosis.repair.world import World
-from tracer.strict import tolerant
+from tracer.strict import tolerated
 
 Production = Callable[[World, Spot], Iterator[Draft]]
 
@@ -40,16 +40,16 @@ def _all(world: World, places: list[Spot]) -> Iterator[Draft]:
     for spot in places:
         if not spot.constructs and valued < tensors.MOST_TENSORS:
             before = valued
-            for draft in _guarded(tensors.value_edits(world, spot)):
+            for draft in tolerated(tensors.value_edits(world, spot)):
                 valued = before + 1
                 yield draft
         for production in ANYWHERE:
-            for draft in _guarded(production(world, spot)):
+            for draft in tolerated(production(world, spot)):
                 yield draft
                 same = everywhere(draft)
                 if same is not None:
                     yield same
-    yield from _guarded(names.statement_edits(world, _statements(world, places)))
+    yield from tolerated(names.statement_edits(world, _statements(world, places)))
     entered: set[ast.AST] = set()
     for spot in places:
         function = spot.text.function(spot.node)
@@ -58,10 +58,10 @@ def _all(world: World, places: list[Spot]) -> Iterator[Draft]:
         if len(entered) >= MOST_ENTRIES:
             break
         entered.add(function)
-        yield from _guarded(inputs.entry_edits(world, spot))
-        yield from _guarded(inputs.padded_and_cropped(world, spot))
+        yield from tolerated(inputs.entry_edits(world, spot))
+        yield from tolerated(inputs.padded_and_cropped(world, spot))
     if places:
-        yield from _guarded(inputs.input_changes(world, places[0]))
+        yield from tolerated(inputs.input_changes(world, places[0]))
 
 
 def _statements(world: World, places: list[Spot]) -> list[tuple[Spot, ast.stmt]]:
@@ -92,15 +92,3 @@ def _key(world: World, draft: Draft) -> object | None:
             new = new[1:-1]
         pairs.append((edit.file, edit.span, new))
     return tuple(sorted(pairs, key=repr))
-
-
-def _guarded(source: Iterable[Draft]) -> Iterator[Draft]:
-    """One production that cannot read what it finds does not end the others."""
-    iterator = iter(source)
-    while True:
-        each = None
-        with tolerant():
-            each = next(iterator, None)
-        if each is None:
-            return
-        yield each

@@ -28,14 +28,16 @@ class Kind:
     constructs: bool = False
 
 
+NO_FIVES = """
+class Net(nn.Module):
+    def forward(self, x):
+        return x.view(5, 5).relu()
+"""
+
 KINDS = {
     "a literal for the batch": Kind(
         "batches",
-        """
-        class Net(nn.Module):
-            def forward(self, x):
-                return x.view(5, 5).relu()
-        """,
+        NO_FIVES,
         "torch.randn(4, 6)",
         "x.view(5, 5)",
         "x.view(x.size(0), 6)",
@@ -43,11 +45,7 @@ KINDS = {
     ),
     "samples thrown away": Kind(
         "batches",
-        """
-        class Net(nn.Module):
-            def forward(self, x):
-                return x.view(5, 5).relu()
-        """,
+        NO_FIVES,
         "torch.randn(4, 6)",
         "x.view(5, 5)",
         "x",
@@ -115,11 +113,7 @@ KINDS = {
     ),
     "samples that are numbered": Kind(
         "permuted",
-        """
-        class Net(nn.Module):
-            def forward(self, x):
-                return x.view(5, 5).relu()
-        """,
+        NO_FIVES,
         "torch.randn(4, 6)",
         "x.view(5, 5)",
         "x + torch.arange(x.size(1))",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -89,46 +90,50 @@ CASES = (
 )
 
 
-@pytest.fixture(params=CASES, ids=lambda case: case.name)
-def case(request: pytest.FixtureRequest) -> Case:
-    found: Case = request.param
-    return found
+@dataclass(frozen=True)
+class Answered:
+    case: Case
+    failure: Failure
+    path: str
+    left: bool
+    """Whether the model and the random state were left as they were."""
 
 
-def answered(case: Case, folder: Path) -> tuple[Failure, str]:
-    program = case.load(folder)
-    failure = trace(program.build(), *program.inputs(), build=program.build).failure
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
+def answered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Answered:
+    case: Case = request.param
+    program = case.load(tmp_path_factory.mktemp(case.name))
+    model, inputs = program.build(), program.inputs()
+    before, state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    failure = trace(model, *inputs, build=program.build).failure
+    after = model.state_dict()
+    left = all(torch.equal(after[name], value) for name, value in before.items())
     assert failure is not None
-    assert failure.expression == case.expression
-    return failure, str(program.path)
+    same = torch.equal(torch.get_rng_state(), state)
+    return Answered(case, failure, str(program.path), left and same)
 
 
-def test_the_authors_repair_is_among_those_shown(case: Case, tmp_path: Path) -> None:
-    failure, path = answered(case, tmp_path)
+def test_it_fails_where_it_should(answered: Answered) -> None:
+    assert answered.failure.expression == answered.case.expression
+
+
+def test_the_authors_repair_is_among_those_shown(answered: Answered, tmp_path: Path) -> None:
+    case, failure = answered.case, answered.failure
     (change,) = case.fixed
     right = case.load(tmp_path, case.changed(change))
     weights = right.build()
     wanted = outcome(right, weights)
-    mended = [case.load(tmp_path, fix.apply(case.text, path)) for fix in failure.fixes]
+    mended = [case.load(tmp_path, fix.apply(case.text, answered.path)) for fix in failure.fixes]
     assert any(agree(outcome(each, weights), wanted) for each in mended)
 
 
-def test_what_was_tried_says_so_and_no_two_say_the_same(case: Case, tmp_path: Path) -> None:
-    failure, _ = answered(case, tmp_path)
-    assert failure.fixes
-    assert all(TRIED in fix.notes for fix in failure.fixes)
-    assert len({fix.summary for fix in failure.fixes}) == len(failure.fixes)
-    assert all(fix.verified for fix in failure.fixes[:1])
+def test_what_was_tried_says_so_and_no_two_say_the_same(answered: Answered) -> None:
+    fixes = answered.failure.fixes
+    assert fixes
+    assert all(TRIED in fix.notes for fix in fixes)
+    assert len({fix.summary for fix in fixes}) == len(fixes)
+    assert all(fix.verified for fix in fixes[:1])
 
 
-def test_a_search_leaves_the_model_as_it_was(case: Case, tmp_path: Path) -> None:
-    program = case.load(tmp_path)
-    model = program.build()
-    before = copy.deepcopy(model.state_dict())
-    state = torch.get_rng_state()
-    inputs = program.inputs()
-    torch.set_rng_state(state)
-    trace(model, *inputs, build=program.build)
-    assert torch.equal(torch.get_rng_state(), state)
-    after = model.state_dict()
-    assert all(torch.equal(after[name], value) for name, value in before.items())
+def test_a_search_leaves_the_model_and_the_random_state_as_they_were(answered: Answered) -> None:
+    assert answered.left
