@@ -23,7 +23,7 @@ from tracer.record.names import resolve
 from tracer.record.tensors import tensors_in
 from tracer.source.built import of_user
 from tracer.source.slices import CHANGES, Slice, chain_text, sliced, way_inside
-from tracer.source.text import Text, text_of
+from tracer.source.text import Text, code_of, text_of
 
 Scope = Mapping[str, Any]
 
@@ -368,7 +368,7 @@ class Effects:
     def function_computes(self, function: Any) -> bool:
         """The same of all that a function of the user's does; torch's own functions compute."""
         function = inspect.unwrap(function)
-        code = getattr(function, "__code__", None)
+        code = code_of(function)
         if code is None or self.depth >= _DEEP or not of_user(code.co_filename):
             return False
         text = text_of(code.co_filename)

@@ -342,9 +342,16 @@ def text_of(file: str) -> Text | None:
     return text
 
 
+def code_of(value: object) -> CodeType | None:
+    """The code of a function or method; None of anything else. (The class of all functions has an
+    attribute of that name too, which is no code.)"""
+    code = getattr(value, "__code__", None)
+    return code if isinstance(code, CodeType) else None
+
+
 def definition(function: Any) -> tuple[Text, Function] | None:
     """The text and the node of a live function."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
+    code = code_of(inspect.unwrap(function))
     text = text_of(code.co_filename) if code is not None else None
     node = text.definition(code) if text is not None and code is not None else None
     return (text, node) if text is not None and node is not None else None

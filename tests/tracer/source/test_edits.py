@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import textwrap
+from types import FunctionType
 
 import pytest
+from torch import nn
 
 from tests.cells import run_cell
 from tracer.document import Edit, Span, with_edits
 from tracer.source.built import constructor
 from tracer.source.edits import between
-from tracer.source.text import text_of
+from tracer.source.text import code_of, text_of
 
 
 def test_edits_are_made_from_the_end_and_must_not_overlap() -> None:
@@ -141,3 +143,9 @@ def test_an_argument_is_replaced_or_added() -> None:
         built = constructor(model, path)
         assert built is not None
         assert wanted in with_edits(built.text.text, (built.edit(name, value),))
+
+
+def test_only_what_has_code_of_its_own_is_code() -> None:
+    assert code_of(code_of) is code_of.__code__
+    for other in (FunctionType, len, nn.Linear, nn.Linear(1, 1), None):
+        assert code_of(other) is None

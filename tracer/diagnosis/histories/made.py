@@ -20,7 +20,7 @@ from tracer.ops.bound import GROUPED, JOINED, MIXED, PIECE, RESIZED
 from tracer.ops.flow import permutes
 from tracer.record.crash import Construction, Crash, Frame
 from tracer.source.built import parameter, parameters_of
-from tracer.source.text import called, first_line, given, text_of
+from tracer.source.text import called, code_of, first_line, given, text_of
 
 _DEEPEST = 12
 MOST_TERMS = 300
@@ -215,7 +215,7 @@ class Sizes:
 
     def forward(self, name: str) -> Place:
         function = inspect.unwrap(type(self.crash.model).forward)
-        code = getattr(function, "__code__", None)
+        code = code_of(function)
         place = first_line(code) if code is not None else None
         if place is None:
             return Place("", 0, type(self.crash.model).__name__, None, None, name, "", None)

@@ -47,6 +47,7 @@ from tracer.record.isolation import State, exclusive, quiet, random_state, unobs
 from tracer.record.run import record
 from tracer.record.tensors import tensors_in
 from tracer.source.built import of_user
+from tracer.source.text import code_of
 
 __all__ = ["Bench", "CannotRunError", "Change", "Live", "Program", "Run"]
 
@@ -518,7 +519,7 @@ def _cloned(value: Any) -> Any:
 
 def _files_of(value: Any) -> frozenset[str]:
     value = value.func if isinstance(value, functools.partial) else value
-    code = getattr(value, "__code__", None)
+    code = code_of(value)
     return frozenset([code.co_filename]) if code is not None else frozenset()
 
 

@@ -16,7 +16,7 @@ from tracer.diagnosis.repair.world import World, local_names
 from tracer.document import Span
 from tracer.sentences import said
 from tracer.source.built import parameters_of
-from tracer.source.text import called
+from tracer.source.text import called, code_of
 
 _REDUCING = "mean sum amax amin max min norm logsumexp prod std var any all"
 _ALONG = """
@@ -205,7 +205,7 @@ def _parameters(world: World, spot: Spot, node: ast.Call) -> list[str]:
     if isinstance(value, type):
         return parameters_of(value)
     function = getattr(value, "forward", value)
-    code = getattr(function, "__code__", None)
+    code = code_of(function)
     if code is None:
         return []
     names = list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])

@@ -13,7 +13,7 @@ from tracer.diagnosis.repair.world import World, walk
 from tracer.diagnosis.roots import lineage
 from tracer.document import Step
 from tracer.source.built import assigned_to_self, constructor, default_of
-from tracer.source.text import Text, called, given, text_of
+from tracer.source.text import Text, called, code_of, given, text_of
 
 MOST = 400  # places of one failure
 FARTHEST = 14.0
@@ -181,7 +181,7 @@ class _Slice:
                         own = type(self.world.crash.model.get_submodule(call.module))
                     except AttributeError:
                         continue
-                    code = getattr(own.forward, "__code__", None)
+                    code = code_of(own.forward)
                     if code is not None and text.definition(code) is function:
                         yield where, node
             return
@@ -246,9 +246,7 @@ class _Slice:
         """What a called module or helper returns."""
         layer = self.world.value(text, node.func)
         forward = getattr(type(layer), "forward", None)
-        code = getattr(forward, "__code__", None)
-        if code is None:
-            code = getattr(layer, "__code__", None)
+        code = code_of(forward) or code_of(layer)
         if code is not None:
             other = text_of(code.co_filename)
             made = other.definition(code) if other in self.world.texts and other else None

@@ -19,7 +19,7 @@ from tracer.diagnosis.repair.watched import Scope, Watched
 from tracer.document import Failure, Step, TensorNote
 from tracer.record.crash import Crash, Frame
 from tracer.source.built import of_user
-from tracer.source.text import Text, text_of
+from tracer.source.text import Text, code_of, text_of
 
 _LOST = (LookupError, ArithmeticError, TypeError, ValueError, AttributeError, RuntimeError)
 
@@ -45,7 +45,7 @@ class World:
         self._spans: dict[str, dict[Any, ast.AST]] = {}
         self.texts = [
             text
-            for file in dict.fromkeys([*files_of(crash), *run.files, *built.files])
+            for file in dict.fromkeys([*sorted(files_of(crash)), *run.files, *built.files])
             if (text := text_of(file)) is not None
         ]
 
@@ -306,7 +306,7 @@ def files_of(crash: Crash) -> frozenset[str]:
                 if isinstance(value, FunctionType) and of_user(value.__code__.co_filename):
                     found.add(value.__code__.co_filename)
     build = crash.build
-    code = getattr(getattr(build, "func", build), "__code__", None)
+    code = code_of(getattr(build, "func", build))
     if code is not None:
         found.add(code.co_filename)
     return frozenset(file for file in found if of_user(file))
