@@ -29,6 +29,7 @@ from tracer.record.run import Cancelled, record
 from tracer.record.scripts import Script, build_of, copied, frames_of, scripts
 from tracer.source.built import of_user
 from tracer.source.edits import with_edited_lines
+from tracer.source.text import code_of
 from tracer.views.text import failure_text
 
 HEADING = "Shapewalk explains:"
@@ -38,9 +39,9 @@ what it consumes is gone."""
 
 _HERE = str(Path(__file__).parent) + "/"
 _CALLS: frozenset[CodeType] = frozenset(
-    function.__code__
+    code
     for function in (nn.Module._wrapped_call_impl, nn.Module._call_impl)
-    if hasattr(function, "__code__")
+    if (code := code_of(function)) is not None
 )
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _ACROSS_PROCESSES = ("torch.distributed", "torch.nn.parallel.distributed")

@@ -31,7 +31,7 @@ from tracer.record.tensors import (
     tensors_in,
 )
 from tracer.source.sites import Site
-from tracer.source.text import first_line
+from tracer.source.text import code_of, first_line
 
 
 def failure_of(
@@ -117,7 +117,7 @@ def _raised_at(recorder: Recorder, traceback: TracebackType | None) -> tuple[Sit
 
 def _forward_site(recorder: Recorder) -> Site:
     """The first line of the model's forward, for a call that never got into it."""
-    code = getattr(inspect.unwrap(type(recorder.model).forward), "__code__", None)
+    code = code_of(inspect.unwrap(type(recorder.model).forward))
     if code is None or code.co_filename.startswith(TORCH):
         return nowhere(recorder.model)
     place = first_line(code)

@@ -10,7 +10,7 @@ from torch import nn
 
 from tracer.document import Place, Span
 from tracer.source.built import constructor, parameters_of
-from tracer.source.text import Text, called, extent_of, text_of
+from tracer.source.text import Text, called, code_of, extent_of, text_of
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _classes(owner: nn.Module) -> Iterator[tuple[Text, ast.ClassDef]]:
         if cls.__module__.startswith("torch") or cls is object:
             return
         own = [vars(cls).get(name) for name in ("__init__", "forward")]
-        code = next((getattr(f, "__code__", None) for f in own if f is not None), None)
+        code = next((code_of(each) for each in own if each is not None), None)
         if code is None:
             continue
         file = text_of(code.co_filename)

@@ -18,7 +18,7 @@ from tracer.ops.names import op_name
 from tracer.ops.steps import SizeArguments, sizes_of
 from tracer.record.crash import Crash
 from tracer.sentences import Count, Filling, Said, ShapeOf, SizeAt, at_operands, operands_of, said
-from tracer.source.text import first_line
+from tracer.source.text import code_of, first_line
 
 _LONGEST_NAME = 40
 _LONGEST_CODE = 60
@@ -175,7 +175,7 @@ class Search:
             written = part.written(word[0])
         if written is not None:
             return replace(written, expression=name)
-        found = getattr(inspect.unwrap(kind.forward), "__code__", None)
+        found = code_of(inspect.unwrap(kind.forward))
         place = first_line(found) if found is not None else None
         if place is None or kind.__module__.startswith("torch."):
             return Place("", 0, kind.__name__, None, None, name, "", None)
