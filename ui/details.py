@@ -44,11 +44,16 @@ def details(run: Run, view: View | None) -> None:
     before = st.session_state.get("open-tab")
     if key not in st.session_state and before in names:
         st.session_state[key] = names[before]
-    tabs = st.tabs(list(names.values()), key=key, on_change="rerun")
+
+    def opened() -> None:
+        # Kept as it is chosen, not as it is drawn: another language may be asked for before.
+        label = st.session_state[key]
+        st.session_state["open-tab"] = next(n for n, other in names.items() if other == label)
+
+    tabs = st.tabs(list(names.values()), key=key, on_change=opened)
     for name, tab in zip(names, tabs, strict=True):
         if not tab.open:
             continue
-        st.session_state["open-tab"] = name
         with tab:
             if name == "Graph":
                 _graph(run.trace)
