@@ -192,7 +192,7 @@ def test_every_tab_of_every_lesson(key: str, tab: str) -> None:
     )
     app = AppTest.from_file("../app.py", default_timeout=120)
     app.switch_page("pages/1_Walkthrough.py")
-    app.session_state["tab/en"] = tab
+    app.session_state["open-tab"] = tab
     for name, value in to_query(preset_view(default_view(key), cheapest.name)).items():
         app.query_params[name] = value
     finished(app.run())
@@ -316,7 +316,7 @@ def test_a_setting_that_violates_a_constraint_says_which() -> None:
 
 def test_what_doubling_a_size_does() -> None:
     app = with_formulas(finished(walkthrough(lesson="non-local")))
-    app.session_state["tab/en"] = "Cost"
+    app.session_state["open-tab"] = "Cost"
     app.run()
     assert not app.exception
     texts = [plain(box.value) for box in app.markdown]

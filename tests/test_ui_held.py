@@ -15,7 +15,7 @@ def page() -> None:
     def change(value: int) -> None:
         st.session_state["value"] = value
 
-    st.number_input("Size", 0, 99, **held("size", value, change))
+    st.number_input("Size", 0, 99, value, **held("size", value, change))
     if st.button("Seven"):
         st.session_state["value"] = 7
         st.rerun()

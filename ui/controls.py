@@ -146,7 +146,7 @@ def _number(label: str, name: str, value: int, low: int, high: int, help: str) -
 
     control = held(f"{st.session_state['view'].lesson}/{name}", value, change)
     help += say(" {low} to {high}.", low=f"{low:,}", high=f"{high:,}")
-    st.number_input(label, low, high, step=1, help=help, **control)
+    st.number_input(label, low, high, value, step=1, help=help, **control)
 
 
 def _select(
@@ -164,7 +164,9 @@ def _select(
     scope = "" if name == "lesson" else f"{st.session_state['view'].lesson}/"
     # Its choices are known by their labels: in another language it is another control.
     control = held(f"choose/{scope}{name}/{language()}", value, change)
-    st.selectbox(label, list(choices), format_func=choices.__getitem__, help=help, **control)
+    keys = list(choices)
+    index = keys.index(value)
+    st.selectbox(label, keys, index, format_func=choices.__getitem__, help=help, **control)
 
 
 def _option(option: Option, value: Any) -> None:
@@ -188,6 +190,7 @@ def _segments(
         label,
         list(choices),
         format_func=choices.__getitem__,
+        default=value,
         help=help,
         required=True,
         **control,

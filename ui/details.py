@@ -17,6 +17,7 @@ from tracer import Step, TensorNote, Trace
 from tracer.views import graph, html, text
 from ui import player
 from ui.cost import cost_tab
+from ui.held import held
 from ui.inspector import inspector
 from ui.language import language, say
 from ui.run import Run
@@ -39,35 +40,43 @@ def details(run: Run, view: View | None) -> None:
         names["Cost"] = say("Cost")
     if view is not None:
         names |= {"Inspector": say("Inspector"), "Claims": say("Claims"), "Source": say("Source")}
-    # Tabs are known by their labels: in another language they are others, opened at the same one.
-    key = f"tab/{language()}"
-    before = st.session_state.get("open-tab")
-    if key not in st.session_state and before in names:
-        st.session_state[key] = names[before]
+    name = _opened(names)
+    if name == "Graph":
+        _graph(run.trace)
+    elif name == "Table":
+        _table(run.trace)
+    elif name == "Cost":
+        cost_tab(run.trace)
+    elif view is not None and name == "Inspector":
+        inspector(run.trace, view)
+    elif view is not None and name == "Claims":
+        _claims(lesson(view.lesson))
+    elif view is not None:
+        _source(run.trace, lesson(view.lesson))
+    downloads(run)
 
-    def opened() -> None:
-        # Kept as it is chosen, not as it is drawn: another language may be asked for before.
-        label = st.session_state[key]
-        st.session_state["open-tab"] = next(n for n, other in names.items() if other == label)
 
-    tabs = st.tabs(list(names.values()), key=key, on_change=opened)
-    for name, tab in zip(names, tabs, strict=True):
-        if not tab.open:
-            continue
-        with tab:
-            if name == "Graph":
-                _graph(run.trace)
-            elif name == "Table":
-                _table(run.trace)
-            elif name == "Cost":
-                cost_tab(run.trace)
-            elif view is not None and name == "Inspector":
-                inspector(run.trace, view)
-            elif view is not None and name == "Claims":
-                _claims(lesson(view.lesson))
-            elif view is not None:
-                _source(run.trace, lesson(view.lesson))
-            downloads(run)
+def _opened(names: dict[str, str]) -> str:
+    """Which of the tabs the reader has open.  Streamlit's own tabs are not held: two of them chosen
+    within moments, or one and another language, and the browser shows another than the page."""
+
+    def choose(name: str) -> None:
+        st.session_state["open-tab"] = name
+
+    chosen = st.session_state.get("open-tab")
+    if chosen not in names:
+        chosen = next(iter(names))
+    with st.container(key="tabs"):
+        st.segmented_control(
+            say("What is shown below"),
+            list(names),
+            format_func=names.__getitem__,
+            default=chosen,
+            required=True,
+            label_visibility="collapsed",
+            **held(f"tab/{language()}", chosen, choose),
+        )
+    return chosen
 
 
 # --- graph ------------------------------------------------------------------------------------

@@ -76,6 +76,7 @@ def switch() -> None:
         "Language · 语言",
         list(LANGUAGES),
         format_func=LANGUAGES.__getitem__,
+        default=language(),
         required=True,
         label_visibility="collapsed",
         **held("choose/language", language(), choose),

@@ -281,7 +281,7 @@ def test_a_long_run_can_be_cancelled(open_page: Open, app: str) -> None:
 
 
 def open_tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name=name, exact=True).click()
+    page.locator(".st-key-tabs").get_by_text(name, exact=True).click()
     settled(page)
 
 
@@ -523,14 +523,16 @@ def test_a_link_brings_its_language(open_page: Open, app: str) -> None:
 def test_the_open_tab_stays_open_in_another_language(open_page: Open, app: str) -> None:
     page = open_page()
     page.goto(f"{app}/Walkthrough?lesson=eca-image&show=shapes&lang=zh")
-    selected = page.locator("[role=tab][aria-selected=true]")
+    tabs = page.locator(".st-key-tabs")
     for name in ("表格", "来源"):
-        page.get_by_role("tab", name=name).click()
-        expect(selected).to_have_text(name)
+        tabs.get_by_text(name, exact=True).click()
+        expect(tabs.get_by_role("radio", name=name)).to_be_checked()
     page.get_by_text("English", exact=True).click()
-    expect(selected).to_have_text("Source")
-    page.get_by_role("tab", name="Graph").click()
-    expect(selected).to_have_text("Graph")
+    expect(tabs.get_by_role("radio", name="Source")).to_be_checked()
+    expect(page.get_by_test_id("stCode")).to_be_visible()
+    tabs.get_by_text("Graph", exact=True).click()
+    expect(tabs.get_by_role("radio", name="Graph")).to_be_checked()
+    expect(page.locator(".st-key-graph g.node").first).to_be_visible()
 
 
 # --- formulas -----------------------------------------------------------------------------------
@@ -540,15 +542,15 @@ def test_formulas_follow_the_numbers(open_page: Open, app: str) -> None:
     """The numbers are there first; what was chosen by then, and the step, stay."""
     page = open_page()
     go(page, app, "lesson=hacnn-channel&show=shapes&step=4")
-    page.get_by_role("tab", name="Table").click()
+    open_tab(page, "Table")
     faces = page.locator(".shapewalk .faces")
     expect(faces).to_be_visible(timeout=60_000)
-    expect(page.locator("[role=tab][aria-selected=true]")).to_have_text("Table")
+    expect(page.locator(".st-key-tabs").get_by_role("radio", name="Table")).to_be_checked()
     assert "step=4" in page.url
     faces.get_by_role("button", name="formulas").click()
     expect(page.locator(".shapewalk .detail")).to_contain_text("reduction_rate")
     page.wait_for_function("() => location.search.includes('dims=formulas')")
-    page.get_by_role("tab", name="Cost").click()
+    open_tab(page, "Cost")
     expect(page.get_by_text("Doubling")).to_be_visible()
     page.reload()
     pressed = page.locator(".shapewalk .faces [aria-pressed=true]")
