@@ -8,7 +8,7 @@ from modules import LESSONS
 
 
 def home() -> AppTest:
-    return AppTest.from_file("../app.py", default_timeout=120).run()
+    return AppTest.from_file("../app.py", default_timeout=600).run()
 
 
 def text(app: AppTest) -> str:

@@ -21,7 +21,7 @@ PAGES = sorted((Path(__file__).parent.parent / "pages").glob("*.py"))
 
 
 def walkthrough(**query: str) -> AppTest:
-    app = AppTest.from_file("../app.py", default_timeout=120)
+    app = AppTest.from_file("../app.py", default_timeout=600)
     app.switch_page("pages/1_Walkthrough.py")
     for name, value in query.items():
         app.query_params[name] = value
@@ -30,7 +30,7 @@ def walkthrough(**query: str) -> AppTest:
 
 def finished(app: AppTest) -> AppTest:
     """Until the values are there: the page shows no progress any more."""
-    for _ in range(200):
+    for _ in range(6_000):
         if not any(button.key == "cancel" for button in app.button):
             return app
         time.sleep(0.1)
@@ -58,7 +58,7 @@ def said(app: AppTest) -> str:
 
 def with_formulas(app: AppTest) -> AppTest:
     """Until the formulas are there as well."""
-    for _ in range(300):
+    for _ in range(6_000):
         view = view_of(app)
         if formulated(view, outline(view)) or formulated(view, values(view)):
             return app.run()
@@ -190,7 +190,7 @@ def test_every_tab_of_every_lesson(key: str, tab: str) -> None:
         (p for p in lesson(key).presets if p.values and p.breaks is None),
         key=lambda p: forecast(outline(preset_view(default_view(key), p.name)).trace).bytes,
     )
-    app = AppTest.from_file("../app.py", default_timeout=120)
+    app = AppTest.from_file("../app.py", default_timeout=600)
     app.switch_page("pages/1_Walkthrough.py")
     app.session_state["open-tab"] = tab
     for name, value in to_query(preset_view(default_view(key), cheapest.name)).items():
@@ -212,7 +212,7 @@ def test_every_tab_of_every_lesson(key: str, tab: str) -> None:
 
 
 def opening() -> AppTest:
-    app = AppTest.from_file("../app.py", default_timeout=120)
+    app = AppTest.from_file("../app.py", default_timeout=600)
     app.switch_page("pages/2_Open_a_trace.py")
     return app.run()
 

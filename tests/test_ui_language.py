@@ -14,7 +14,7 @@ from ui import language
 
 
 def page(path: str | None = None, **query: str) -> AppTest:
-    app = AppTest.from_file("../app.py", default_timeout=120)
+    app = AppTest.from_file("../app.py", default_timeout=600)
     if path is not None:
         app.switch_page(path)
     for name, value in query.items():

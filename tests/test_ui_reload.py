@@ -20,7 +20,7 @@ import os
 from pathlib import Path
 from streamlit.testing.v1 import AppTest
 
-app = AppTest.from_file(os.path.abspath("app.py"), default_timeout=300)
+app = AppTest.from_file(os.path.abspath("app.py"), default_timeout=600)
 app.switch_page("pages/1_Walkthrough.py")
 app.query_params.update(lesson="eca-sequence", show="shapes", T="9")
 app.run()
@@ -60,5 +60,5 @@ def test_the_key_reads_lessons_and_pages_anew(tmp_path: Path) -> None:
 
 
 def test_others_have_no_such_key() -> None:
-    app = AppTest.from_file("../app.py", default_timeout=120).run()
+    app = AppTest.from_file("../app.py", default_timeout=600).run()
     assert not [button for button in app.button if button.key == "reload"]

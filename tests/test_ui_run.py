@@ -202,7 +202,7 @@ def test_free_memory_is_some_but_not_more_than_there_is() -> None:
 def test_a_job_ends_with_its_run() -> None:
     view = small(H=13)
     job = Job(view, len(runs.outline(view).trace.steps))
-    assert job.wait(60)
+    assert job.wait(600)
     assert job.run is not None
     assert job.run.trace.values
     assert job.problem is None
@@ -215,12 +215,12 @@ def test_a_cancelled_job_ends_without_a_run_and_frees_the_way() -> None:
         job = Job(first, 10)
         assert not job.wait(0.3)
         job.cancel()
-        assert job.wait(5)
+        assert job.wait(600)
     assert job.run is None
     assert job.problem is None
     assert runs._runs.get(first) is None
     after = Job(second, 10)
-    assert after.wait(60)
+    assert after.wait(600)
     assert after.run is not None
 
 
@@ -240,7 +240,7 @@ def test_cancelling_stops_before_the_next_operation() -> None:
 
 def test_a_job_that_cannot_run_says_so() -> None:
     job = Job(small(C=1, reduction=4), 1)
-    assert job.wait(60)
+    assert job.wait(600)
     assert job.run is None
     assert "cannot be built" in str(job.problem)
 
@@ -252,7 +252,7 @@ def test_many_readers_of_one_view_share_one_run() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(600)
     assert len(found) == 8
     assert len({id(run) for run in found}) == 1
 
@@ -271,7 +271,7 @@ def test_formulas_come_after_the_numbers_and_are_kept(monkeypatch: pytest.Monkey
     assert not run.trace.symbols
     assert runs.formulated(view, run) is None
     job = FormulaJob(view, run)
-    assert job.wait(60)
+    assert job.wait(600)
     found = runs.formulated(view, run)
     assert found is not None
     assert found.stands_in
@@ -281,7 +281,7 @@ def test_formulas_come_after_the_numbers_and_are_kept(monkeypatch: pytest.Monkey
     other = view.with_settings({"C": 32})
     monkeypatch.setattr(runs, "HOLD_BACK", 1e9)
     job = FormulaJob(other, runs.outline(other))
-    assert job.wait(60)
+    assert job.wait(600)
     assert runs.formulated(other, runs.outline(other)) is not None
 
 

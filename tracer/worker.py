@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import re
 import select
@@ -36,7 +37,8 @@ from tracer.document import Trace, TraceFileError
 
 SCRIPT = "__main__"
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
-_GRACE = 2.0  # seconds that a run has, after its time, to say where it was
+_GRACE = 2.0  # seconds of computing that a run has, after its time, to say where it was
+_PATIENCE = 5.0  # seconds of waiting that it has for the same
 _LARGEST_REQUEST = 8_000_000
 _LARGEST_ANSWER = 64_000_000
 _MOST_FILES = 10_000
@@ -44,10 +46,15 @@ _MOST_FILES = 10_000
 
 @dataclass(frozen=True)
 class Limits:
-    """What one run may take: wall seconds, bytes of memory, bytes it may print, bytes of one file
-    and of all files in its scratch folder.  It may start no process."""
+    """What one run may take: seconds of computing, seconds that may pass by the clock, bytes of
+    memory, bytes it may print, bytes of one file and of all files in its scratch folder.  It may
+    start no process.
+
+    What computes is held by the time it computes, which is the same on a busy machine; the clock
+    ends what waits."""
 
     seconds: float = 20.0
+    clock: float = 60.0
     memory: int = 4_000_000_000
     output: int = 1_000_000
     file: int = 64_000_000
@@ -243,7 +250,7 @@ def _exchange(server: _Server, request: bytes, limits: Limits) -> bytes:
     with ours:
         with theirs:
             server.hand_over(theirs)
-        deadline = time.monotonic() + limits.seconds + _GRACE + 30
+        deadline = time.monotonic() + limits.clock + _PATIENCE + 30
         received = bytearray()
         try:
             ours.settimeout(10)
@@ -302,10 +309,10 @@ _STAGES = {
 def _verdict(ended: str, stage: str, limits: Limits) -> Problem:
     """Why there is no answer."""
     where = f" {stage}" if stage else ""
-    if not stage and ended not in ("output", "time", "files", "answer"):
+    if not stage and ended not in ("output", "computing", "clock", "files", "answer"):
         return Problem("worker", f"The process that runs code could not be set up ({ended}).")
-    if ended == "time":
-        return Problem("time", _out_of_time(limits.seconds, where))
+    if ended in ("computing", "clock"):
+        return Problem("time", _out_of_time(ended, limits, where))
     if ended == "output":
         return Problem(
             "output",
@@ -326,8 +333,6 @@ def _verdict(ended: str, stage: str, limits: Limits) -> Problem:
         )
     if ended.startswith("signal "):
         number = int(ended.removeprefix("signal "))
-        if number == signal.SIGXCPU:
-            return Problem("time", _out_of_time(limits.seconds, where))
         name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
         hint = ": it may need more memory than there is" if number == signal.SIGKILL else ""
         return Problem("crash", f"The code ended its Python process with {name}{where}{hint}.")
@@ -338,10 +343,16 @@ def _verdict(ended: str, stage: str, limits: Limits) -> Problem:
     )
 
 
-def _out_of_time(seconds: float, where: str) -> str:
+def _out_of_time(ended: str, limits: Limits, where: str) -> str:
+    """`ended` is `computing` or `clock`."""
+    if ended == "clock":
+        return (
+            f"The code was still running after {limits.clock:g} s{where}, and was stopped: look "
+            "for what it waits for, or use smaller inputs."
+        )
     return (
-        f"The code was still running after {seconds:g} s{where}, and was stopped: look for a loop "
-        "that does not end, or use smaller inputs."
+        f"The code was still running after {limits.seconds:g} s of computing{where}, and was "
+        "stopped: look for a loop that does not end, or use smaller inputs."
     )
 
 
@@ -453,9 +464,9 @@ def _watched(
 ) -> tuple[str, bytes, bytes]:
     """Until the child ends or breaks a limit: how it ended, its answer, what it printed."""
     said, text = bytearray(), bytearray()
-    deadline = time.monotonic() + limits.seconds + _GRACE
+    deadline = time.monotonic() + limits.clock + _PATIENCE
     look = 0.0
-    status: int | None = None
+    ended: str | None = None
     open_pipes = {result: said, printed: text}
     poll = select.poll()
     for descriptor in open_pipes:
@@ -472,30 +483,36 @@ def _watched(
                 else:
                     poll.unregister(descriptor)
                     del open_pipes[descriptor]
-        if status is None:
-            status = _status(child)
-        if status is not None:
+        if ended is None:
+            ended = _ended(child, limits)
+        if ended is not None:
             for descriptor, received in open_pipes.items():
                 received += _rest(descriptor)
         if len(text) > limits.output:
             return "output", bytes(said), bytes(text)
         if len(said) > _LARGEST_ANSWER:
             return "answer", b"", bytes(text)
-        if status is not None:
-            code = os.waitstatus_to_exitcode(status)
-            return f"signal {-code}" if code < 0 else str(code), bytes(said), bytes(text)
+        if ended is not None:
+            return ended, bytes(said), bytes(text)
         if time.monotonic() > deadline:
-            return "time", bytes(said), bytes(text)
+            return "clock", bytes(said), bytes(text)
         if time.monotonic() > look:
             look = time.monotonic() + 0.2
             if not _within(scratch, limits.files):
                 return "files", bytes(said), bytes(text)
 
 
-def _status(child: int) -> int | None:
+def _ended(child: int, limits: Limits) -> str | None:
     """How the child ended, None while it runs."""
-    pid, status = os.waitpid(child, os.WNOHANG)
-    return status if pid else None
+    pid, status, used = os.wait4(child, os.WNOHANG)
+    if not pid:
+        return None
+    code = os.waitstatus_to_exitcode(status)
+    # The kernel says that a process has computed for too long by the signal that ends any.
+    computed = used.ru_utime + used.ru_stime >= limits.seconds
+    if computed and -code in (signal.SIGXCPU, signal.SIGKILL):
+        return "computing"
+    return f"signal {-code}" if code < 0 else str(code)
 
 
 def _rest(descriptor: int) -> bytes:
@@ -589,7 +606,7 @@ def _shut_in(scratch: Path, result: int, printed: int, limits: Limits) -> None:
         scratch,
         memory=limits.memory,
         file_size=limits.file,
-        cpu_seconds=int(limits.seconds + _GRACE) + 2,
+        cpu_seconds=math.ceil(limits.seconds + _GRACE),
     )
 
 
@@ -600,7 +617,8 @@ def _above(descriptor: int) -> int:
 
 
 class _TimeUp(BaseException):
-    """The run's time is over; raised where the code is."""
+    """The run's time is over, that of `computing` or that of the `clock`; raised where the code
+    is."""
 
 
 class _Stopped(Exception):  # noqa: N818 - says what happened
@@ -612,18 +630,21 @@ class _Stopped(Exception):  # noqa: N818 - says what happened
 def _run(job: Job, limits: Limits) -> None:
     """Do the job, write the answer, end this process."""
 
-    def time_up(_number: int, _frame: FrameType | None) -> None:
-        raise _TimeUp
+    def time_up(number: int, _frame: FrameType | None) -> None:
+        raise _TimeUp("computing" if number == signal.SIGPROF else "clock")
 
-    signal.signal(signal.SIGALRM, time_up)
-    signal.setitimer(signal.ITIMER_REAL, limits.seconds)
+    for number in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(number, time_up)
+    signal.setitimer(signal.ITIMER_PROF, limits.seconds)
+    signal.setitimer(signal.ITIMER_REAL, limits.clock)
     stage = _Stage()
     try:
         trace, problem = _outcome(job, limits, stage)
     except BaseException as error:  # noqa: BLE001 - all that the code raises becomes a sentence
         trace, problem = None, _of_error(error, stage.now, job, limits)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
+            signal.setitimer(timer, 0)
     told = dataclasses.asdict(problem) if problem is not None else None
     _say(b"answer " + json.dumps(told).encode())
     if trace is not None:
@@ -898,7 +919,7 @@ def _of_error(error: BaseException, stage: str, job: Job, limits: Limits) -> Pro
     text = _text_of(error)
     if isinstance(error, _TimeUp):
         where = f" {_STAGES[stage]}" if stage in _STAGES else ""
-        return Problem("time", _out_of_time(limits.seconds, f"{where}{at}"), line)
+        return Problem("time", _out_of_time(str(error), limits, f"{where}{at}"), line)
     if isinstance(error, SystemExit):
         return Problem(
             "exit",

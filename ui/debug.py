@@ -149,9 +149,11 @@ def _protections() -> None:
     with st.expander(say("What protects this machine"), icon=":material/shield:"):
         st.caption(
             say(
-                "The code runs in a process of its own, at most {seconds} s, with {memory} of "
-                "memory, in an empty folder, and is ended with all that it started.",
+                "The code runs in a process of its own, computes at most {seconds} s and is there "
+                "at most {clock} s, with {memory} of memory, in an empty folder, and is ended with "
+                "all that it started.",
                 seconds=f"{LIMITS.seconds:g}",
+                clock=f"{LIMITS.clock:g}",
                 memory=in_bytes(LIMITS.memory),
             )
         )
@@ -219,9 +221,9 @@ def _progress(state: Desk) -> None:
             text = say(
                 "Running: {passed} s of at most {most} s",
                 passed=f"{passed:.0f}",
-                most=f"{LIMITS.seconds:g}",
+                most=f"{LIMITS.clock:g}",
             )
-            st.progress(min(1.0, passed / LIMITS.seconds), text=text)
+            st.progress(min(1.0, passed / LIMITS.clock), text=text)
         if st.button(say("Cancel"), key="cancel"):
             state.task = None  # its process ends by itself, at its limit
             st.rerun()

@@ -1322,7 +1322,7 @@ def test_a_hostile_file_is_only_text(open_page: Open, server: Server, seed: int)
     for key in ["ArrowRight"] * len(run.steps) + ["Home", "Enter", "Escape", "End", "?", "Escape"]:
         press(page, key)
         if key == "ArrowRight":
-            page.locator(".tensors.after button.tensor").first.hover(timeout=2000)
+            page.locator(".tensors.after button.tensor").first.hover()
     page.get_by_role("button", name="line", exact=True).click()
     press(page, "Home", "f", "ArrowDown", "f", "ArrowDown")
     assert page.evaluate("window.pwned") is None

@@ -70,7 +70,7 @@ def report(tmp_path: Path, *arguments: str) -> str:
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert "4 failed, 1 passed, 1 xfailed, 1 error" in found.stdout, found.stdout + found.stderr

@@ -24,12 +24,12 @@ def at_once(*work: Callable[[], Any]) -> list[Any]:
     barrier = threading.Barrier(len(work))
 
     def start(task: Callable[[], Any]) -> Any:
-        barrier.wait(timeout=60)
+        barrier.wait(timeout=600)
         return task()
 
     with ThreadPoolExecutor(len(work)) as pool:
         running = [pool.submit(start, task) for task in work]
-        return [task.result(timeout=120) for task in running]
+        return [task.result(timeout=600) for task in running]
 
 
 def timeless(found: Trace) -> str:

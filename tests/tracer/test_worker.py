@@ -25,7 +25,10 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 landlock = pytest.mark.skipif(sandbox._landlock_version() < 1, reason="needs Landlock")
 seccomp = pytest.mark.skipif(not sandbox._seccomp_available(), reason="needs seccomp")
 
-SHORT = Limits(seconds=1)
+# Of the clock so much that a busy machine comes to the end of what ends.
+SHORT = Limits(seconds=1, clock=300)
+LONG = Limits(clock=300)
+WAITING = Limits(clock=3)
 
 NET = """
 import torch
@@ -97,11 +100,6 @@ def test_a_trace_comes_back() -> None:
     assert found.trace.outputs[0].stats is not None
 
 
-def test_a_run_begins_in_well_under_a_second() -> None:
-    times = [run(Job(NET, "Net", inputs=("2,4",))).seconds for _ in range(8)]
-    assert min(times) < 0.8  # 0.09 on a machine with nothing else to do
-
-
 def test_a_failing_forward_is_a_trace_with_its_diagnosis() -> None:
     found = run(Job(NET, "Net", {"width": "5"}, ("2,4",)))
     assert found.problem is None
@@ -163,7 +161,7 @@ def test_runs_go_beside_each_other() -> None:
         return found.trace.outputs[0].shape
 
     with ThreadPoolExecutor(6) as pool:
-        slow = pool.submit(answered, net("time.sleep(60)"))
+        slow = pool.submit(answered, net("time.sleep(60)"), limits=WAITING)
         assert list(pool.map(one, range(1, 9))) == [(number, 2) for number in range(1, 9)]
         problem(slow.result(), "time")
 
@@ -262,15 +260,22 @@ def test_inputs_of_the_wrong_number_or_kind(
     [
         "while True: pass",
         "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
-        "time.sleep(1000)",
         "x.new_ones(6000, 6000).matrix_power(10**6 + 1)",
-        "signal = __import__('signal'); signal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
+        "signal = __import__('signal')\n"
+        "for each in (signal.SIGPROF, signal.SIGXCPU): signal.signal(each, signal.SIG_IGN)\n"
         "while True: pass",
     ],
 )
 def test_endless_loops(body: str) -> None:
     found = answered(net(body))
-    problem(found, "time", "after 1 s in the forward", "look for a loop")
+    problem(found, "time", "after 1 s of computing in the forward", "look for a loop")
+
+
+def test_what_waits_is_ended_by_the_clock() -> None:
+    on_and_on = "while True:\n    try: time.sleep(1000)\n    except BaseException: pass"
+    for body in ("time.sleep(1000)", on_and_on):
+        found = answered(net(body), limits=WAITING)
+        problem(found, "time", "after 3 s ", "look for what it waits for")
 
 
 def test_an_endless_loop_is_told_with_its_line() -> None:
@@ -288,14 +293,14 @@ def test_an_endless_loop_is_told_with_its_line() -> None:
     ],
 )
 def test_allocations_of_100_gb(body: str, init: str, words: tuple[str, ...]) -> None:
-    found = problem(answered(net(body, init), limits=Limits(seconds=20)), "memory", *words)
+    found = problem(answered(net(body, init), limits=LONG), "memory", *words)
     assert found.line in (8, 10)
 
 
 @linux
 def test_memory_that_grows() -> None:
     source = net("k = [x]\nwhile True: k.append(torch.ones(10**7))")
-    found = answered(source, limits=Limits(seconds=20, memory=500_000_000))
+    found = answered(source, limits=Limits(clock=300, memory=500_000_000))
     assert problem(found, "memory", "40 MB of memory at once", "500 MB").line == 11
 
 
@@ -325,7 +330,7 @@ def processes() -> int:
     """How many descendants the fork server has, once it is at rest."""
     if sys.platform != "linux":
         return 0
-    for _ in range(100):
+    for _ in range(6_000):
         pids = descendants(worker._server().process.pid)
         if not pids:
             return 0
@@ -378,13 +383,13 @@ def test_crashes_of_its_process(body: str, name: str) -> None:
     ],
 )
 def test_output_floods(body: str) -> None:
-    found = answered(net(body), limits=Limits(seconds=20))
+    found = answered(net(body), limits=LONG)
     problem(found, "output", "printed more than 1 MB")
     assert 1000 < len(found.printed) <= 100_000
 
 
 def test_a_flooded_result() -> None:
-    found = answered(net("while True: os.write(3, b'x' * 99999)"), limits=Limits(seconds=20))
+    found = answered(net("while True: os.write(3, b'x' * 99999)"), limits=LONG)
     problem(found, "worker", "larger than 64 MB")
 
 
@@ -469,7 +474,7 @@ def test_the_scratch_folder_can_be_used_and_is_removed() -> None:
     ],
 )
 def test_large_files(body: str, words: str) -> None:
-    problem(answered(net(body), limits=Limits(seconds=20)), "files", words)
+    problem(answered(net(body), limits=LONG), "files", words)
 
 
 @linux
@@ -553,7 +558,7 @@ def test_a_server_that_dies_during_a_run() -> None:
     server = worker._server()
     killer = threading.Timer(0.5, server.process.kill)
     killer.start()
-    found = run(Job(net("time.sleep(60)"), "Net", inputs=("2,4",)), Limits(seconds=3))
+    found = run(Job(net("time.sleep(60)"), "Net", inputs=("2,4",)), WAITING)
     assert found.trace is None
     assert found.problem is not None
     assert found.problem.kind in ("worker", "time")
@@ -569,7 +574,7 @@ def test_a_caller_that_dies_takes_its_runs_along() -> None:
         print(worker._server().process.pid, worker._server().folder, flush=True)
         head = "from torch import nn\\nclass Net(nn.Module):\\n"
         loop = head + "    def forward(self, x):\\n        while True: pass"
-        worker.run(worker.Job(loop, "Net", inputs=("2",)), worker.Limits(seconds=60))
+        worker.run(worker.Job(loop, "Net", inputs=("2",)), worker.Limits(600, 600))
     """
     caller = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(text)], cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -615,7 +620,7 @@ def test_what_a_run_leaves_behind_is_ended_too() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert found.stdout == "ended\n", found.stderr
@@ -629,7 +634,7 @@ def alive(pid: int) -> bool:
 
 
 def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 600
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -675,7 +680,7 @@ def test_without_help_of_the_kernel_python_refuses(tmp_path: Path, attempt: str)
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert found.stdout.startswith("The code tried to "), found.stderr

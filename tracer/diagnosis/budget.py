@@ -38,8 +38,12 @@ MODULE = 10  # each module that is put back
 INITIALISED = 1 / 150  # each parameter element that a constructor draws
 
 SAFETY = 120.0
-"""Seconds after which a search ends all the same, and says so: only a forward that waits or
+"""Seconds of computing after which a search ends all the same, and says so: only a forward that
 computes outside torch, where no work is counted, takes so long."""
+
+PATIENCE = 1_200.0
+"""The same by the clock, for a forward that waits: on a busy machine too nothing else takes so
+long."""
 
 
 class OutOfBudget(BaseException):
@@ -56,7 +60,8 @@ class Budget:
     def __init__(self, work: float | None = None) -> None:
         self.total = self.left = float(SEARCH if work is None else work)
         self.in_time = True
-        self._end = time.monotonic() + SAFETY
+        self._computed = time.thread_time() + SAFETY
+        self._clock = time.monotonic() + PATIENCE
 
     def cap(self, work: float) -> None:
         """Let no more than this be taken, counting what was taken already."""
@@ -70,7 +75,7 @@ class Budget:
             OutOfBudget: there is no work left, or the search takes too long.
         """
         self.left -= work
-        if time.monotonic() > self._end:
+        if time.thread_time() > self._computed or time.monotonic() > self._clock:
             self.in_time = False
         if self.left <= 0 or not self.in_time:
             raise OutOfBudget

@@ -1101,6 +1101,14 @@ def test_a_search_that_was_cut_off_says_so(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_forward_that_waits_ends_the_search_and_it_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("tracer.diagnosis.budget.PATIENCE", -1.0)
+    reason = long("before", shapes=False, again=1).reason
+    assert "The search for changes has a limit of time: 0 of about " in reason
+
+
+def test_a_forward_that_computes_outside_torch_ends_the_search_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("tracer.diagnosis.budget.SAFETY", -1.0)
     reason = long("before", shapes=False, again=1).reason
     assert "The search for changes has a limit of time: 0 of about " in reason
