@@ -228,7 +228,7 @@ def _add_answers(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print the answer as JSON alone")
     parser.add_argument(
-        "--language", choices=LANGUAGES, default="en", help="of the sentences on a failure"
+        "--language", choices=LANGUAGES, default="en", help="of what is said, and of the page"
     )
 
 
@@ -654,7 +654,7 @@ def _write(result: Trace, options: argparse.Namespace) -> None:
         if page is None and options.open:
             page = Path(tempfile.mkdtemp(prefix="shapewalk-")) / "trace.html"
         if page is not None:
-            page.write_text(result.to_html(), encoding="utf-8")
+            page.write_text(result.to_html(options.language), encoding="utf-8")
             if options.open:
                 webbrowser.open(page.resolve().as_uri())
     except OSError as error:

@@ -731,9 +731,13 @@ class Trace:
         """Write the trace to `path` as JSON (UTF-8)."""
         Path(path).write_text(self.to_json(), encoding="utf-8")
 
-    def to_html(self) -> str:
-        """The trace with its player as one self-contained HTML page."""
-        return _rendered("page", self)
+    def to_html(self, language: str = "en") -> str:
+        """The trace with its player as one self-contained HTML page, told in that language.
+
+        Raises:
+            ValueError: it is none of `tracer.language.LANGUAGES`.
+        """
+        return _rendered("page", self, language=language)
 
     def _repr_html_(self) -> str:
         return _rendered("notebook", self)
@@ -744,9 +748,9 @@ RENDERERS: dict[str, str] = {}
 themselves, so that this file knows none of them."""
 
 
-def _rendered(what: str, trace: Trace) -> str:
+def _rendered(what: str, trace: Trace, **how: str) -> str:
     module, _, function = RENDERERS[what].partition(":")
-    drawn: str = getattr(importlib.import_module(module), function)(trace)
+    drawn: str = getattr(importlib.import_module(module), function)(trace, **how)
     return drawn
 
 

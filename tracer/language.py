@@ -1,13 +1,14 @@
 """Texts in other languages than English: gettext files keyed by the English text.
 
-`python -m tracer.language` brings `zh.po`, the sentences on what went wrong, up to date with the
-calls of `said` in this package.
+`python -m tracer.language` brings two of them up to date: `zh.po` with the calls of `said` in this
+package, and the player's with the calls of `say` and `counted` in its scripts.
 """
 
 from __future__ import annotations
 
 import ast
 import functools
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 FILE = HERE / "zh.po"
+PLAYER = HERE / "views" / "player" / "zh.po"
 LANGUAGES = ("en", "zh")
 
 
@@ -40,6 +42,12 @@ def _in_chinese(text: str) -> str:
 @functools.cache
 def _texts() -> dict[str, str]:
     return translations(read(FILE))
+
+
+@functools.cache
+def player_words(language: str) -> dict[str, str]:
+    """What the player's scripts say in that language, by the English text; nothing for English."""
+    return {} if language == "en" else translations(read(PLAYER))
 
 
 # --- catalogs ------------------------------------------------------------------------------------
@@ -131,5 +139,32 @@ def _read_off(node: ast.expr, where: str) -> Iterator[str]:
         raise ValueError(f"{where}:{node.lineno}: the text cannot be read off its place.")
 
 
+_STRING = r'"((?:[^"\\\n]|\\.)*)"'
+_CALLED = re.compile(r"(?<![\w.])(?:say|counted)\(")
+_ONE = re.compile(rf"say\(\s*{_STRING}")
+_SEVERAL = re.compile(rf"counted\([^\"]*{_STRING},\s*{_STRING}")
+
+
+def scripted(folder: Path = PLAYER.parent) -> dict[str, str]:
+    """What scripts say by `say("text")` and `counted(n, "one", "several")`: {text: where it is}.
+
+    Raises:
+        ValueError: a call's text cannot be read off its place.
+    """
+    found: dict[str, str] = {}
+    for path in sorted(folder.rglob("*.js")):
+        where = path.relative_to(folder).as_posix()
+        script = "" if path.name == "words.js" else path.read_text("utf-8")
+        for call in _CALLED.finditer(script):
+            told = _ONE.match(script, call.start()) or _SEVERAL.match(script, call.start())
+            if told is None:
+                line = script.count("\n", 0, call.start()) + 1
+                raise ValueError(f"{where}:{line}: the text cannot be read off its place.")
+            for text in told.groups():
+                found.setdefault(text, where)
+    return found
+
+
 if __name__ == "__main__":
     update(FILE, texts())
+    update(PLAYER, scripted())

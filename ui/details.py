@@ -306,7 +306,12 @@ def downloads(run: Run) -> None:
         for label, make, ending, mime in (
             (say("Trace"), trace.to_json, "json", "application/json"),
             (say("Table"), lambda: as_csv(step_table(trace)), "csv", "text/csv"),
-            (say("Page"), lambda: html.page(trace, dict(run.dims)), "html", "text/html"),
+            (
+                say("Page"),
+                lambda: html.page(trace, dict(run.dims), run.language),
+                "html",
+                "text/html",
+            ),
             (say("Annotated source"), annotated, "txt", "text/plain"),
         ):
             st.download_button(

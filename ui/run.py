@@ -30,7 +30,6 @@ from modules.lesson import Size, known_solution, prepare
 from modules.lesson import run as run_lesson
 from modules.lesson import with_formulas as find_formulas
 from tracer import Cancelled, TensorNote, Trace, compute
-from tracer.language import translator
 from tracer.ops.table import shares_memory
 from tracer.views.graph import shape_text
 from tracer.views.player import payload
@@ -69,7 +68,7 @@ class Run:
     @cached_property
     def payload(self) -> bytes:
         """What the player draws, as JSON."""
-        body = payload(self.trace, dict(self.dims), translator(self.language))
+        body = payload(self.trace, dict(self.dims), self.language)
         if self.stands_in:
             for tensor in body["tensors"]:
                 # "meta" beside every name would only tell how we came by the shapes.

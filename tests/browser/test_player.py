@@ -480,6 +480,20 @@ def test_the_face_is_kept_in_the_link_over_steps_and_updates(show: Show) -> None
     assert faces(page) == ["numbers"]
 
 
+def test_another_language_changes_words_and_no_place(show: Show) -> None:
+    page = show(net(), "step=3")
+    assert count(page).startswith("operation 4 of")
+    page.evaluate("next => player.update(next)", payload(net(), language="zh"))
+    assert count(page).startswith("运算 4 /")
+    assert page.locator(".shapewalk").get_attribute("lang") == "zh"
+    expect(page.get_by_role("button", name="下一个", exact=True)).to_be_visible()
+    press(page, "ArrowRight")
+    assert path(page) == "4"
+    page.evaluate("next => player.update(next)", payload(net()))
+    assert count(page).startswith("operation 5 of")
+    expect(page.locator(".shapewalk")).to_have_count(1)
+
+
 def test_formulas_that_come_later_change_nothing_else(show: Show) -> None:
     run, symbolic = pairs()
     page = show(run, "step=2&dims=formulas")

@@ -93,8 +93,6 @@ def run(page: Page) -> Modules:
         ("amount(999999, 'B')", "1 MB"),
         ("amount(9600, 'FLOP')", "9.6 kFLOP"),
         ("amount(-5, 'B')", "–"),
-        ("plural(1, 'operation')", "1 operation"),
-        ("plural(1200, 'operation')", "1,200 operations"),
         ("clip('abcdef', 4)", "abc…"),
         ("clip(null)", ""),
         (r"clip('a\u202eb')", "a\ufffdb"),
@@ -111,8 +109,27 @@ def run(page: Page) -> Modules:
     ],
 )
 def test_numbers_and_names_as_they_are_read(run: Modules, call: str, text: str) -> None:
-    names = "figure, exactly, duration, amount, plural, clip, fileName, languageOf, whereIs"
+    names = "figure, exactly, duration, amount, clip, fileName, languageOf, whereIs"
     assert run(f"text.js: {names}, shapeText", f"() => {call}") == text
+
+
+def test_texts_are_said_in_the_language_of_the_dictionary(run: Modules) -> None:
+    code = """(words) => {
+      const texts = () => [
+        say("Go in."), say("{at} of {all}", { at: 1, all: 2 }), say("{toString} of {gap}"),
+        counted(1, "{n} row", "{n} rows"), counted(1200, "{n} row", "{n} rows"),
+      ];
+      const english = texts();
+      speak(words);
+      const chinese = texts();
+      speak(undefined);
+      return [english, chinese, texts()];
+    }"""
+    words = {"Go in.": "进入。", "{at} of {all}": "共 {all} 中的 {at}", "{n} rows": "{n} 行"}
+    english, chinese, again = run("words.js: counted, say, speak", code, words)
+    assert english == ["Go in.", "1 of 2", "{toString} of {gap}", "1 row", "1,200 rows"]
+    assert chinese == ["进入。", "共 2 中的 1", "{toString} of {gap}", "1 row", "1,200 行"]
+    assert again == english
 
 
 def test_a_shape_in_each_face(run: Modules) -> None:

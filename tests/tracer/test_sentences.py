@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from torch import nn
 
 from tests.cells import forward_cell
 from tracer import Trace, TraceFileError, trace
-from tracer.language import FILE, read, texts, translations, translator
+from tracer.language import FILE, PLAYER, read, scripted, texts, translations, translator
 from tracer.sentences import (
     Count,
     Said,
@@ -190,9 +191,12 @@ def test_an_unknown_language_is_refused() -> None:
 # --- in Chinese ----------------------------------------------------------------------------------
 
 
-def test_every_text_is_translated_with_its_gaps_and_code() -> None:
-    translated = translations(read(FILE))
-    assert sorted(translated) == sorted(texts())
+@pytest.mark.parametrize(("file", "wanted"), [(FILE, texts), (PLAYER, scripted)])
+def test_every_text_is_translated_with_its_gaps_and_code(
+    file: Path, wanted: Callable[[], dict[str, str]]
+) -> None:
+    translated = translations(read(file))
+    assert sorted(translated) == sorted(wanted())
     for text, translation in translated.items():
         assert gaps(text) == gaps(translation), translation
         assert text.count("`") == translation.count("`"), translation
@@ -216,6 +220,15 @@ def test_a_text_that_cannot_be_read_off_its_place_is_refused(tmp_path: Path, cal
     (tmp_path / "a.py").write_text(f"x = 1\ny = {call}\n")
     with pytest.raises(ValueError, match=r"a\.py:2: the text cannot be read off its place"):
         texts(tmp_path)
+
+
+@pytest.mark.parametrize("call", ["say(text)", "say(`of ${n}`)", 'counted(n, "one", more)'])
+def test_what_a_script_says_can_be_read_off_its_place(tmp_path: Path, call: str) -> None:
+    (tmp_path / "a.js").write_text(f"let x;\nx = {call};\n")
+    with pytest.raises(ValueError, match=r"a\.js:2: the text cannot be read off its place"):
+        scripted(tmp_path)
+    (tmp_path / "a.js").write_text('say(\n "a"); counted(f(x).y, "{n} b", "{n} c"); this.say(d)')
+    assert scripted(tmp_path) == dict.fromkeys(("a", "{n} b", "{n} c"), "a.js")
 
 
 def test_the_texts_of_choices_and_counts_are_read(tmp_path: Path) -> None:

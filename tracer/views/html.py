@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping
 
 from tracer.document import Trace
+from tracer.language import translator
+from tracer.sentences import render, said
 from tracer.views.player import payload, script, style
 
 NOTEBOOK_HEIGHT = 700
@@ -22,18 +24,21 @@ mount(document.getElementById("player"), payload, { url: URL_KEPT, height: "100d
 """
 
 
-def page(trace: Trace, dims: Mapping[str, str] | None = None) -> str:
+def page(trace: Trace, dims: Mapping[str, str] | None = None, language: str = "en") -> str:
     """One HTML document that shows `trace` with the player: no other file, no network.
 
-    `dims` names the inputs' dimensions, as `{"x": "B C H W"}`.
+    `dims` names the inputs' dimensions, as `{"x": "B C H W"}`; `language` is what it is told in.
+
+    Raises:
+        ValueError: the language is none of `tracer.language.LANGUAGES`.
     """
-    return _document(trace, dims, url_kept=True)
+    return _document(trace, dims, language, url_kept=True)
 
 
-def notebook(trace: Trace, dims: Mapping[str, str] | None = None) -> str:
+def notebook(trace: Trace, dims: Mapping[str, str] | None = None, language: str = "en") -> str:
     """The page in a sandboxed frame, so that neither styles nor keys leak into the notebook."""
-    title = f"Trace of {_title(trace)}"
-    content = html.escape(_document(trace, dims, url_kept=False), quote=True)
+    title = render(said("Trace of {name}", name=_title(trace)), translator(language))
+    content = html.escape(_document(trace, dims, language, url_kept=False), quote=True)
     return (
         f'<iframe title="{title}" sandbox="allow-scripts allow-popups" srcdoc="{content}" '
         f'style="width: 100%; height: {NOTEBOOK_HEIGHT}px; border: 0; border-radius: 6px" '
@@ -41,7 +46,7 @@ def notebook(trace: Trace, dims: Mapping[str, str] | None = None) -> str:
     )
 
 
-def _document(trace: Trace, dims: Mapping[str, str] | None, url_kept: bool) -> str:
+def _document(trace: Trace, dims: Mapping[str, str] | None, language: str, url_kept: bool) -> str:
     run = script(_START.replace("URL_KEPT", "true" if url_kept else "false"))
     look = _PAGE_STYLE + style()
     # Only this very script and these styles may run, whatever the trace holds.
@@ -50,8 +55,9 @@ def _document(trace: Trace, dims: Mapping[str, str] | None, url_kept: bool) -> s
         f"script-src '{_digest(run)}'; style-src '{_digest(look)}'"
     )
     title = f"{_title(trace)} · Shapewalk"
+    without = render(said("This page draws the trace with JavaScript."), translator(language))
     return f"""<!doctype html>
-<html lang="en">
+<html lang="{language}">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
@@ -62,8 +68,8 @@ def _document(trace: Trace, dims: Mapping[str, str] | None, url_kept: bool) -> s
 </head>
 <body>
 <div id="player"></div>
-<noscript>This page draws the trace with JavaScript.</noscript>
-<script type="application/json" id="trace">{_json(trace, dims)}</script>
+<noscript>{without}</noscript>
+<script type="application/json" id="trace">{_json(trace, dims, language)}</script>
 <script type="module">{run}</script>
 </body>
 </html>
@@ -75,9 +81,10 @@ def _title(trace: Trace) -> str:
     return html.escape(readable, quote=True)
 
 
-def _json(trace: Trace, dims: Mapping[str, str] | None) -> str:
+def _json(trace: Trace, dims: Mapping[str, str] | None, language: str) -> str:
     """The payload as ASCII text that cannot end its script element or start another."""
-    return json.dumps(payload(trace, dims), separators=(",", ":")).replace("<", "\\u003c")
+    body = payload(trace, dims, language)
+    return json.dumps(body, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _digest(text: str) -> str:

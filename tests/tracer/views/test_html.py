@@ -56,6 +56,20 @@ def test_the_page_holds_the_whole_trace(run: Trace) -> None:
     assert "$x+x$" in json.loads(data)["math"]
 
 
+def test_the_page_and_its_player_speak_one_language(run: Trace) -> None:
+    for language, without, help_ in (("en", "draws the trace", None), ("zh", "绘制", "帮助")):
+        reader = Reader(html.page(run, language=language))
+        ((attributes, _),) = reader.all("html")
+        assert attributes["lang"] == language
+        assert without in reader.all("noscript")[0][1]
+        body = json.loads(reader.all("script")[0][1])
+        assert body["language"] == language
+        assert body["words"].get("help") == help_
+    assert run.to_html("zh") == html.page(run, language="zh")
+    with pytest.raises(ValueError, match="'fr' is none of the languages"):
+        run.to_html("fr")
+
+
 def test_the_page_needs_no_other_file_and_no_network(run: Trace) -> None:
     page = html.page(run)
     for _, attributes, _ in Reader(page).found:

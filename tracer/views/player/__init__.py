@@ -16,6 +16,7 @@ from latex2mathml import exceptions
 from latex2mathml.converter import convert_to_element
 
 from tracer.document import Failure, Fix, Place, Trace
+from tracer.language import player_words, translator
 from tracer.sentences import Translate, render, said
 from tracer.views import colours, histories
 from tracer.views.changes import Explanation, explain
@@ -110,7 +111,7 @@ def style() -> str:
 
 
 def payload(
-    trace: Trace, dims: Mapping[str, str] | None = None, translate: Translate = str
+    trace: Trace, dims: Mapping[str, str] | None = None, language: str = "en"
 ) -> dict[str, Any]:
     """All that `mount` in player.js needs, as plain JSON.
 
@@ -123,10 +124,17 @@ def payload(
     and `caveat`; its `chain` and `histories` are links and lines in words, and a warning's
     `reason` is a text, with its `name`.
 
-    `dims` names the inputs' dimensions, as `{"x": "B C H W"}`; `translate` gives the sentences in
-    another language.
+    `language` is what all this is told in, and `words` what the player itself says in it, by the
+    English text.
+
+    `dims` names the inputs' dimensions, as `{"x": "B C H W"}`.
+
+    Raises:
+        ValueError: the language is none of `tracer.language.LANGUAGES`.
     """
+    translate = translator(language)
     body: dict[str, Any] = json.loads(trace.to_json())
+    body |= {"language": language, "words": player_words(language)}
     body["explanations"] = [_plain(item) for item in explain(trace, dims)]
     if trace.symbols:
         body["said"] = [_plain(item) for item in explain(trace, dims, symbols=True)]

@@ -8,8 +8,9 @@ import { coded, markdown } from "./markdown.js";
 import { codeNodes, freshState, tokenizeLine } from "./python.js";
 import { costs, demands } from "./sizes.js";
 import { entries, flow } from "./tensors.js";
-import { clamp, clip, duration, isOwned, languageOf, plural } from "./text.js";
+import { clamp, clip, duration, isOwned, languageOf } from "./text.js";
 import { NO_EXPLANATION, rootStep } from "./trace.js";
+import { counted, say } from "./words.js";
 
 /** What the current item takes and gives, each `{note, labels, name}`. */
 export function operands(scene) {
@@ -25,7 +26,7 @@ export function operands(scene) {
     scene,
     item.outputs,
     explanation.outputs,
-    (note, index) => names[index] || note.name || "result",
+    (note, index) => names[index] || note.name || say("result"),
   );
   return { inputs, outputs };
 }
@@ -72,7 +73,7 @@ function expression(item) {
       ...codeNodes(line, tokens, split, line.length),
     ];
   });
-  return el("h2", { class: "expression" }, el("code", {}, nodes));
+  return el("h2", { class: "expression" }, el("code", { translate: "no" }, nodes));
 }
 
 /** What is said of a step, in numbers or in formulas. */
@@ -101,16 +102,19 @@ function sentences({ item, face }) {
 }
 
 function callSummary({ callee }) {
-  const count = plural(callee.stop - callee.start, "operation");
-  const parameters = callee.parameters > 0 ? `, ${plural(callee.parameters, "parameter")}` : "";
-  return `${clip(callee.type, 60)}: ${count} inside${parameters}.`;
+  const { parameters } = callee;
+  const operations = counted(callee.stop - callee.start, "{n} operation", "{n} operations");
+  const type = clip(callee.type, 60);
+  if (!(parameters > 0)) return say("{type}: {operations} inside.", { type, operations });
+  const owned = counted(parameters, "{n} parameter", "{n} parameters");
+  return say("{type}: {operations} inside, {owned}.", { type, operations, owned });
 }
 
 function inside({ operation, act }) {
   const { kind, callee, children } = operation;
   const count = kind === "call" ? callee.stop - callee.start : children.length;
   if (!count) return [];
-  const words = `Go in: ${plural(count, "operation")}`;
+  const words = counted(count, "Go in: {n} operation", "Go in: {n} operations");
   return [hop(words, () => act.enter(), el("kbd", {}, "Enter"))];
 }
 
@@ -121,7 +125,7 @@ function warnings({ model, item }) {
     return el("div", { class: "warning", role: "note" }, icon(ICONS.warned), words);
   });
   const rest = found.length - shown.length;
-  return rest > 0 ? [...shown, el("p", { class: "more" }, `and ${rest} more`)] : shown;
+  return rest > 0 ? [...shown, el("p", { class: "more" }, say("and {rest} more", { rest }))] : shown;
 }
 
 /** At the step where what failed later was born: why, and the way back. */
@@ -130,7 +134,7 @@ function cause({ model, item, act }) {
   const step = rootStep(trace);
   const isHere = step !== null && item.error === null && failing && stepsOf(item).includes(step);
   if (!isHere) return [];
-  const name = el("strong", {}, "The failure begins here: ");
+  const name = el("strong", {}, `${say("The failure begins here:")} `);
   return [
     el(
       "div",
@@ -140,7 +144,7 @@ function cause({ model, item, act }) {
         "div",
         {},
         el("p", {}, name, coded(trace.failure.root.why)),
-        hop("Back to the failure", () => act.reach(failing)),
+        hop(say("Back to the failure"), () => act.reach(failing)),
       ),
     ),
   ];
@@ -149,21 +153,21 @@ function cause({ model, item, act }) {
 function facts(model, item) {
   const { step, callee, place } = item;
   const isLine = item.kind === "line";
-  const code = (text) => el("code", {}, clip(text, 200));
+  const code = (text) => el("code", { translate: "no" }, clip(text, 200));
   const found = [];
-  if (step && !isLine) found.push(["operation", code(step.op)]);
-  if (callee) found.push(["module", code(`${callee.module}: ${callee.type}`)]);
+  if (step && !isLine) found.push([say("operation"), code(step.op)]);
+  if (callee) found.push([say("module"), code(`${callee.module}: ${callee.type}`)]);
   const settings = step ? step.arguments.join(", ") : (callee?.settings ?? "");
-  if (settings && !isLine) found.push(["arguments", code(settings)]);
+  if (settings && !isLine) found.push([say("arguments"), code(settings)]);
   const around = model.trace.calls[item.call]?.type;
-  if (step) found.push(["in module", code(step.module || around || "root")]);
-  if (step?.writes && !isLine) found.push(["in place", "it overwrites its first operand"]);
+  if (step) found.push([say("in module"), code(step.module || around || say("root"))]);
+  if (step?.writes && !isLine) found.push([say("in place"), say("it overwrites its first operand")]);
   const file = place.file.split(/[\\/]/).at(-1);
-  if (file) found.push(["written in", code(`${file}:${place.line}`)]);
+  if (file) found.push([say("written in"), code(`${file}:${place.line}`)]);
   const seconds = item.items
     ? item.items.reduce((sum, part) => sum + ((part.step ?? part.callee)?.seconds ?? 0), 0)
     : (step ?? callee)?.seconds;
-  if (seconds !== undefined) found.push(["time", duration(seconds)]);
+  if (seconds !== undefined) found.push([say("time"), duration(seconds)]);
   found.push(...costs(model, stepsOf(item)));
   const rows = found.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]);
   return el("dl", { class: "facts" }, rows);

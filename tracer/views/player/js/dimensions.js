@@ -4,6 +4,7 @@ import { DIMENSION_COLOURS } from "./colours.js";
 import { el } from "./dom.js";
 import { LIMIT } from "./limits.js";
 import { clip } from "./text.js";
+import { say } from "./words.js";
 
 const LETTERS = /\p{L}[\p{L}\p{N}_]*/gu;
 
@@ -80,7 +81,7 @@ export function formulaNodes(text, model, length = LIMIT.formula) {
 /** `H·W = 14800, called N in the source`: what a formula's place says when pointed at. */
 export function formulaTitle({ text, aliases }, size) {
   const names = aliases.slice(0, 4).map((name) => clip(name, 40));
-  const called = names.length ? `, called ${names.join(", ")} in the source` : "";
+  const called = names.length ? say(", called {names} in the source", { names: names.join(", ") }) : "";
   const value = text === String(size) ? "" : ` = ${clip(size, 40)}`;
   return `${clip(text, 600)}${value}${called}`;
 }

@@ -7,14 +7,18 @@ import { coded } from "./markdown.js";
 import { chainList, historyLists } from "./origins.js";
 import { codeNodes, freshState, tokenizeLine } from "./python.js";
 import { nameOf, sizeCell } from "./tensors.js";
-import { clamp, clip, fileName, oneLine, plural, shapeText, whereIs } from "./text.js";
+import { clamp, clip, fileName, oneLine, shapeText, whereIs } from "./text.js";
 import { hasSteps } from "./walk.js";
+import { counted, say } from "./words.js";
 
-const ORIGINS = new Map([
-  ["input", "input"],
-  ["made", "made inside torch"],
-  ["constant", "from outside the run"],
-]);
+const origins = () =>
+  new Map([
+    ["input", say("input")],
+    ["made", say("made inside torch")],
+    ["constant", say("from outside the run")],
+    ["parameter", say("parameter")],
+    ["buffer", say("buffer")],
+  ]);
 
 const isFailure = ({ failing }, item) => item.error !== null && (item.last ?? item) === failing;
 
@@ -38,11 +42,11 @@ export function failurePanel(scene) {
   const crash = el(
     "div",
     { class: "crash", role: "alert" },
-    el("strong", {}, isIt ? clip(failure.type, 80) : "It failed"),
+    el("strong", {}, isIt ? clip(failure.type, 80) : say("It failed")),
     el("p", {}, clip(isIt ? failure.message : item.error, LIMIT.message)),
   );
   const panel = (...parts) =>
-    el("section", { class: "failure", "aria-label": "failure" }, crash, parts);
+    el("section", { class: "failure", "aria-label": say("failure") }, crash, parts);
   if (!isIt) {
     return [panel(failing ? hop(clip(failure.headings?.why, 80), () => act.reach(failing)) : "")];
   }
@@ -71,8 +75,8 @@ function operandRows(scene) {
   const rank = Math.max(1, ...shown.map(({ note }) => Math.min(note.shape.length, LIMIT.rank)));
   const rows = shown.map((operand) => operandRow(scene, operand, rank));
   const rest = operands.length - shown.length;
-  if (rest > 0) rows.push(el("li", { class: "more" }, `and ${plural(rest, "more operand")}`));
-  const list = el("ul", { class: "operands", "aria-label": "operands" }, rows);
+  if (rest > 0) rows.push(el("li", { class: "more" }, counted(rest, "and {n} more operand", "and {n} more operands")));
+  const list = el("ul", { class: "operands", "aria-label": say("operands") }, rows);
   list.style.setProperty("--rank", rank);
   return list;
 }
@@ -84,7 +88,7 @@ function operandRow(scene, operand, rank) {
   const origin = originOf(scene, operand);
   const tags = [clip(note.dtype, 20)];
   if (note.device !== "cpu") tags.push(clip(note.device, 20));
-  if (!origin) tags.push(ORIGINS.get(note.kind) ?? clip(note.kind, 20));
+  if (!origin) tags.push(origins().get(note.kind) ?? clip(note.kind, 20));
   const row = el(
     "li",
     { class: "operand" },
@@ -109,9 +113,9 @@ function spokenShape({ note, marks = [] }, face) {
   const dimensions = marks
     .slice(0, LIMIT.rank)
     .filter((axis) => axis in note.shape)
-    .map((axis) => `dimension ${axis}, ${clip(note.shape[axis], 40)}`);
+    .map((axis) => `${say("dimension {axis}", { axis })}, ${clip(note.shape[axis], 40)}`);
   const said = [shapeText(note, face)];
-  if (dimensions.length) said.push(`at odds: ${dimensions.join("; ")}`);
+  if (dimensions.length) said.push(say("at odds: {dimensions}", { dimensions: dimensions.join("; ") }));
   return said.join(", ");
 }
 
@@ -122,13 +126,14 @@ function places(scene, { note, marks = [] }, rank) {
   const nodes = note.shape.slice(skipped).map((_, index) => {
     const axis = index + skipped;
     const odd = marks.includes(axis);
-    const cell = sizeCell(scene, note, axis, labels, { odd, title: `dimension ${axis}` });
+    const title = say("dimension {axis}", { axis });
+    const cell = sizeCell(scene, note, axis, labels, { odd, title });
     const place = el("span", { class: "place" }, cell, odd ? el("b", {}, "▲") : "");
     place.style.gridColumn = String(rank - note.shape.length + axis + 2);
     return place;
   });
   const scalar = () =>
-    el("span", { class: "place" }, el("span", { class: "cell plain" }, "scalar"));
+    el("span", { class: "place" }, el("span", { class: "cell plain" }, say("scalar")));
   return el(
     "span",
     { class: "places", "aria-hidden": "true" },
@@ -149,16 +154,16 @@ function originOf({ model, act }, { note, expression, file, line }) {
       {
         type: "button",
         class: "origin link",
-        title: "Go to where it was made.",
+        title: say("Go to where it was made."),
         onclick: () => act.visit(note, maker),
       },
-      "from ",
+      `${say("from")} `,
       code,
       where ? `, ${where}` : "",
     );
   }
   const where = line === null ? "" : whereIs({ file, line }, failing.place);
-  return where && expression ? el("span", { class: "origin" }, "from ", code, `, ${where}`) : null;
+  return where && expression ? el("span", { class: "origin" }, `${say("from")} `, code, `, ${where}`) : null;
 }
 
 /** Where the wrong size was born. */
@@ -167,7 +172,7 @@ function rootPanel({ model, act }, root) {
   const path = rootPath(model, root);
   const file = place.file && place.line > 0 ? `${fileName(place.file)}:${place.line}` : "";
   const where = path ? whereIs(place, model.failing.place) : file;
-  const words = [where, clip(place.function, 80)].filter(Boolean).join(", in ");
+  const words = [where, clip(place.function, 80)].filter(Boolean).join(`, ${say("in")} `);
   const link = { type: "button", class: "link", onclick: () => act.goto(path) };
   return el(
     "div",
@@ -176,7 +181,7 @@ function rootPanel({ model, act }, root) {
     why ? el("p", {}, coded(why)) : "",
     quoted(place),
     path
-      ? el("button", link, words ? `Go there: ${words}` : "Go there")
+      ? el("button", link, words ? say("Go there: {words}", { words }) : say("Go there"))
       : el("span", { class: "where" }, words),
   );
 }
@@ -214,5 +219,5 @@ function quoted({ statement, statement_span: whole, span, expression }) {
       part(to, line.length),
     ];
   });
-  return el("pre", { class: "quoted" }, el("code", {}, nodes));
+  return el("pre", { class: "quoted", translate: "no" }, el("code", {}, nodes));
 }

@@ -4,6 +4,25 @@ import { el } from "./dom.js";
 import { aspect, ends, indices, paint } from "./heatmap.js";
 import { LIMIT } from "./limits.js";
 import { clamp, clip, describeNote, exactly, figure, isOwned, shapeText } from "./text.js";
+import { say } from "./words.js";
+
+/** What a picture's text says, part by part, and how it is told here. */
+const AXES = [
+  [/^rows: dim (?<dim>\d+) \((?<size>\d+)\)$/, (found) => say("rows: {dim} ({size})", found)],
+  [
+    /^rows: dim (?<dim>\d+) \((?<size>\d+), means over \d+ in (?<cells>\d+) cells\)$/,
+    (found) => say("rows: {dim} ({size} in {cells} cells)", found),
+  ],
+  [/^columns: dim (?<dim>\d+) \((?<size>\d+)\)$/, (found) => say("columns: {dim} ({size})", found)],
+  [
+    /^columns: dim (?<dim>\d+) \((?<size>\d+), means over \d+ in (?<cells>\d+) cells\)$/,
+    (found) => say("columns: {dim} ({size} in {cells} cells)", found),
+  ],
+  [/^dim (?<dim>\d+): index 0 of (?<size>\d+)$/, (found) => say("{dim}: index 0 of {size}", found)],
+  [/^dim (?<dim>\d+): mean over (?<size>\d+)$/, (found) => say("{dim}: mean over {size}", found)],
+  [/^a single value$/, (found) => say("a single value", found)],
+  [/^magnitude of complex values$/, (found) => say("magnitude of complex values", found)],
+];
 
 /** One heatmap with its caption, scale and figures. */
 class Figure {
@@ -18,7 +37,7 @@ class Figure {
     this.choices = el("div", {
       class: "thumbnails",
       role: "group",
-      "aria-label": `${title}: choose`,
+      "aria-label": say("{title}: choose", { title }),
     });
     this.canvas = el("canvas", { tabindex: "0", role: "img" });
     this.cursor = el("div", { class: "cell-cursor", hidden: true });
@@ -116,7 +135,7 @@ class Figure {
         type: "button",
         class: "thumbnail",
         title: `${clip(name, 60)} ${shapeText(note, this.scene.face)}`,
-        "aria-label": `show ${clip(name, 60)}`,
+        "aria-label": say("show {name}", { name: clip(name, 60) }),
         "data-note": String(note.id),
         onclick: choose,
       },
@@ -164,16 +183,21 @@ class Figure {
 
   /** Why there is no picture. */
   why(note) {
-    if (!note.heatmap && note.shape.includes(0)) return "An empty tensor: it has no values.";
-    if (!this.scene.model.trace.values) return "Only shapes were recorded.";
-    return "No values were kept of this tensor.";
+    if (!note.heatmap && note.shape.includes(0)) return say("An empty tensor: it has no values.");
+    if (!this.scene.model.trace.values) return say("Only shapes were recorded.");
+    return say("No values were kept of this tensor.");
   }
 
   spoken(name, note) {
     const { stats } = note;
-    const range = stats ? `, from ${figure(stats.minimum)} to ${figure(stats.maximum)}` : "";
-    const shape = shapeText(note, this.scene.face);
-    return `Heatmap of ${clip(name, 60)} ${shape}${range}. Arrow keys read the cells.`;
+    const what = { name: clip(name, 60), shape: shapeText(note, this.scene.face) };
+    if (!stats) return say("Heatmap of {name} {shape}. Arrow keys read the cells.", what);
+    const [low, high] = [figure(stats.minimum), figure(stats.maximum)];
+    return say("Heatmap of {name} {shape}, from {low} to {high}. Arrow keys read the cells.", {
+      ...what,
+      low,
+      high,
+    });
   }
 
   /** Below the picture: what the axes are, or the value of the cell that is pointed at. */
@@ -195,7 +219,7 @@ class Figure {
     const value = exactly(cells[row * columns + column]);
     this.readout.replaceChildren(
       places.length ? `${places.join(", ")}: ` : "",
-      isMean ? "mean " : "",
+      isMean ? `${say("mean")} ` : "",
       el("strong", {}, value),
     );
     this.readout.classList.add("reading");
@@ -207,20 +231,34 @@ class Figure {
 
   /** What the axes are, with the letters that the reader knows them by. */
   axes(text) {
-    const short = clip(text).replace(/, means over [\d,]+ in ([\d,]+) cells/g, " in $1 cells");
-    return short.replace(/\bdim (\d+)/g, (words, axis) => this.letter(Number(axis)) ?? words);
+    return clip(text)
+      .split("; ")
+      .map((part) => this.axis(part))
+      .join(say("; "));
   }
 
-  letter(axis) {
+  axis(part) {
+    for (const [pattern, words] of AXES) {
+      const found = pattern.exec(part)?.groups;
+      if (found) {
+        const dim = found.dim === undefined ? "" : this.named(Number(found.dim));
+        return words({ ...found, dim });
+      }
+    }
+    return part;
+  }
+
+  /** The letter of an axis, its number where it has none. */
+  named(axis) {
     const label = clip(this.labels[axis] ?? "", 12);
-    return /^\d*$/.test(label) ? null : label;
+    return /^\d*$/.test(label) ? say("dim {axis}", { axis }) : label;
   }
 
   /** The indices along an axis that a cell stands for: several where the picture averages. */
   index(axis, cell, cells) {
     if (axis === null || axis === undefined) return "";
     const [first, last] = indices(cell, cells, this.note.shape[axis] ?? cells);
-    const name = this.letter(axis) ?? `dim ${axis}`;
+    const name = this.named(axis);
     return last > first ? `${name} ${first}–${last}` : `${name} ${first}`;
   }
 }
@@ -233,15 +271,15 @@ function statistics(stats) {
       el("dt", {}, kind ? el("i", { class: `swatch ${kind}` }) : "", term),
       el("dd", {}, value),
     );
-  const number = (term, value) => entry(term, figure(value, 3), String(value ?? "unknown"));
+  const number = (term, value) => entry(term, figure(value, 3), String(value ?? say("unknown")));
   const share = Number.isFinite(100 * stats.zeros) ? `${figure(100 * stats.zeros, 3)}%` : "–";
   const count = (term, value) => entry(term, figure(value, 3), String(value), term.toLowerCase());
   return [
-    number("min", stats.minimum),
-    number("max", stats.maximum),
-    number("mean", stats.mean),
-    number("std", stats.std),
-    entry("zeros", share, share),
+    number(say("min"), stats.minimum),
+    number(say("max"), stats.maximum),
+    number(say("mean"), stats.mean),
+    number(say("std"), stats.std),
+    entry(say("zeros"), share, share),
     ...(stats.nan > 0 ? [count("NaN", stats.nan)] : []),
     ...(stats.inf > 0 ? [count("Inf", stats.inf)] : []),
     ...(stats.nan > 0 || stats.inf > 0 ? [] : [entry("NaN, Inf", "0", "0")]),
@@ -252,11 +290,11 @@ function statistics(stats) {
 export class Figures {
   constructor(light) {
     const pointAt = (figureShown, cell) => this.pointAt(figureShown, cell);
-    this.before = new Figure("before", light, pointAt);
-    this.after = new Figure("after", light, pointAt);
+    this.before = new Figure(say("before"), light, pointAt);
+    this.after = new Figure(say("after"), light, pointAt);
     this.node = el(
       "section",
-      { class: "figures", "aria-label": "values" },
+      { class: "figures", "aria-label": say("values") },
       this.before.node,
       this.after.node,
     );

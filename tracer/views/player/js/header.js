@@ -4,6 +4,13 @@ import { el } from "./dom.js";
 import { FACES } from "./limits.js";
 import { clip } from "./text.js";
 import { callsAround } from "./walk.js";
+import { say } from "./words.js";
+
+const faceWords = () => ({
+  numbers: [say("numbers"), say("sizes as numbers (f)")],
+  formulas: [say("formulas"), say("sizes as formulas (f)")],
+  both: [say("both"), say("sizes as both (f)")],
+});
 
 export class Header {
   /** It asks by `act`: `reach` an item, `turn` to a face, `letGo` of the light, `help`. */
@@ -16,25 +23,25 @@ export class Header {
     this.remarks = el(
       "button",
       { type: "button", class: "remarks", hidden, onclick: () => act.help() },
-      "About this run",
+      say("About this run"),
     );
     this.faceButtons = FACES.map((face) => this.faceButton(face));
     this.faces = el(
       "div",
-      { class: "units faces", role: "group", "aria-label": "sizes as", hidden },
+      { class: "units faces", role: "group", "aria-label": say("sizes as"), hidden },
       this.faceButtons,
     );
     const help = {
       type: "button",
       class: "control help",
-      "aria-label": "help",
-      title: "help (?)",
+      "aria-label": say("help"),
+      title: say("help (?)"),
       onclick: () => act.help(),
     };
     this.node = el(
       "header",
       { class: "top" },
-      el("nav", { "aria-label": "module calls" }, this.crumbs),
+      el("nav", { "aria-label": say("module calls") }, this.crumbs),
       this.pin,
       this.remarks,
       this.faces,
@@ -43,18 +50,19 @@ export class Header {
   }
 
   faceButton(face) {
+    const [word, title] = faceWords()[face];
     const letter = el("var", {}, "C");
     const samples = { numbers: ["64"], formulas: [letter], both: [letter, el("small", {}, "64")] };
     return el(
       "button",
       {
         type: "button",
-        "aria-label": face,
+        "aria-label": word,
         "aria-pressed": "false",
-        title: `sizes as ${face} (f)`,
+        title,
         onclick: () => this.act.turn(face),
       },
-      el("span", { class: "word" }, face),
+      el("span", { class: "word" }, word),
       el("span", { class: "sample" }, samples[face]),
     );
   }
@@ -71,7 +79,7 @@ export class Header {
     this.pin.hidden = name === null;
     if (name === null) return;
     this.pin.replaceChildren(clip(name, 30), el("span", { "aria-hidden": "true" }, "×"));
-    this.pin.title = `${clip(name, 60)} is held in light; click to let go`;
+    this.pin.title = say("{name} is held in light; click to let go", { name: clip(name, 60) });
   }
 
   /** Another trace: its crumbs are to be drawn even where they read the same. */
@@ -97,7 +105,7 @@ export class Header {
     this.crumbs.replaceChildren(
       ...levels.map((level, index) => {
         const inner = levels[index + 1];
-        const attributes = { type: "button", title: inner ? "go out to here" : null };
+        const attributes = { type: "button", title: inner ? say("go out to here") : null };
         if (!inner) attributes["aria-current"] = "location";
         attributes.onclick = () => inner && this.act.reach(inner);
         return el("li", {}, el("button", attributes, crumb(model, level, index)));
@@ -112,5 +120,5 @@ function crumb({ calls, trace }, level, index) {
   if (index === 0) return [el("b", {}, clip(type || trace.name, 60))];
   const outer = calls[level.callee.parent]?.callee.module ?? "";
   const name = outer && module.startsWith(`${outer}.`) ? module.slice(outer.length + 1) : module;
-  return [el("b", {}, clip(name || "root", 40)), ` ${clip(type, 40)}`];
+  return [el("b", {}, clip(name || say("root"), 40)), ` ${clip(type, 40)}`];
 }

@@ -2,29 +2,30 @@
 
 import { el } from "./dom.js";
 import { clip, duration } from "./text.js";
+import { say } from "./words.js";
 
-const KEYS = [
-  ["← →", "previous, next operation"],
-  ["↑ ↓", "previous, next line"],
-  ["Enter", "go into the call or the operation"],
-  ["Esc", "go out to the call"],
-  ["Home End", "first, last"],
-  ["Space", "play, pause"],
-  ["f", "sizes as numbers, formulas, both"],
-  ["w", "next warning"],
-  ["?", "this help"],
+const keyWords = () => [
+  ["← →", say("previous, next operation")],
+  ["↑ ↓", say("previous, next line")],
+  ["Enter", say("go into the call or the operation")],
+  ["Esc", say("go out to the call")],
+  ["Home End", say("first, last")],
+  ["Space", say("play, pause")],
+  ["f", say("sizes as numbers, formulas, both")],
+  ["w", say("next warning")],
+  ["?", say("this help")],
 ];
 
 export function helpForm({ trace, hasFormulas, warnings }) {
-  const keys = KEYS.filter(
+  const keys = keyWords().filter(
     ([key]) => (key !== "f" || hasFormulas) && (key !== "w" || warnings.size),
   );
   const facts = [
-    ["module", clip(trace.name, 80)],
-    ["operations", trace.steps.length.toLocaleString("en")],
-    ["parameters", Number(trace.parameters).toLocaleString("en")],
-    ["mode", trace.training ? "train" : "eval"],
-    ["time", duration(trace.seconds)],
+    [say("module"), clip(trace.name, 80)],
+    [say("operations"), trace.steps.length.toLocaleString("en")],
+    [say("parameters"), Number(trace.parameters).toLocaleString("en")],
+    [say("mode"), trace.training ? "train" : "eval"],
+    [say("time"), duration(trace.seconds)],
     ["torch", clip(trace.torch, 40)],
   ];
   const rows = (list) => list.map(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]);
@@ -32,11 +33,11 @@ export function helpForm({ trace, hasFormulas, warnings }) {
   return el(
     "form",
     { method: "dialog" },
-    el("h2", {}, "Keys"),
+    el("h2", {}, say("Keys")),
     el("dl", {}, rows(shown)),
-    el("h2", {}, "This run"),
+    el("h2", {}, say("This run")),
     el("dl", {}, rows(facts)),
     trace.remarks.slice(0, 20).map((remark) => el("p", {}, clip(remark, 600))),
-    el("button", { type: "submit", class: "close" }, "Close"),
+    el("button", { type: "submit", class: "close" }, say("Close")),
   );
 }

@@ -4,6 +4,7 @@ import { el } from "./dom.js";
 import { LIMIT } from "./limits.js";
 import { coded } from "./markdown.js";
 import { clip, fileName, oneLine, whereIs } from "./text.js";
+import { say } from "./words.js";
 
 /** The way from where a number was written to the failing expression. */
 export function chainList(scene, { chain = [], headings = {} }, quoted) {
@@ -57,7 +58,7 @@ function termRow(scene, line, { parting = "" }, quoted) {
 function wayTo({ model, act }, { place, step, function: name = place.function }, quoted) {
   if (!place.file || place.line < 1) return "";
   const where = `${fileName(place.file)}:${place.line}`;
-  const words = [where, clip(name, 80)].filter(Boolean).join(", in ");
+  const words = [where, clip(name, 80)].filter(Boolean).join(`, ${say("in")} `);
   if (step !== null && model.tops[step]) {
     const goes = { type: "button", class: "link", onclick: () => act.goto(String(step)) };
     return el("button", goes, whereIs(place, model.failing.place) || where);

@@ -30,6 +30,7 @@ import { themeOf } from "./theme.js";
 import { isSameRun, readTrace, saysTheSame } from "./trace.js";
 import { Transport } from "./transport.js";
 import { Walk, find, hasSteps, isBeyond } from "./walk.js";
+import { say, speak } from "./words.js";
 
 class Player {
   constructor(root, options) {
@@ -90,12 +91,12 @@ class Player {
     this.source = new SourcePanel(light, act, signal);
     this.what = el("div", { class: "what" });
     this.why = el("div", { class: "why" });
-    const named = { class: "detail", "aria-label": "operation" };
+    const named = { class: "detail", "aria-label": say("operation") };
     this.detail = el("section", named, this.what, this.why);
     this.figures = new Figures(light);
     this.transport = new Transport(walk, act, signal);
     this.spoken = el("div", { class: "spoken", "aria-live": "polite" });
-    this.dialog = el("dialog", { class: "dialog", "aria-label": "help" });
+    this.dialog = el("dialog", { class: "dialog", "aria-label": say("help") });
     this.layout = el(
       "div",
       { class: "layout" },
@@ -105,7 +106,7 @@ class Player {
       this.figures.node,
       this.transport.node,
     );
-    this.node = el("div", { class: "shapewalk" }, this.layout, this.spoken, this.dialog);
+    this.node = el("div", { class: "shapewalk", lang: this.options.language }, this.layout, this.spoken, this.dialog);
     root.append(this.node);
   }
 
@@ -253,7 +254,7 @@ class Player {
     this.source.node.replaceChildren();
     this.header.drawEmpty(model);
     this.what.replaceChildren(
-      el("p", { class: "summary" }, "This run made no tensors: there is nothing to step through."),
+      el("p", { class: "summary" }, say("This run made no tensors: there is nothing to step through.")),
       flow(scene, inputs, outputs),
     );
     this.why.replaceChildren();
@@ -310,7 +311,13 @@ class Player {
     this.source.draw(this.scene);
     this.detail.scrollTop = scrollTop;
     this.source.reveal();
-    this.act.say(`Sizes as ${face}.`);
+    this.act.say(
+      {
+        numbers: say("Sizes as numbers."),
+        formulas: say("Sizes as formulas."),
+        both: say("Sizes as both."),
+      }[face],
+    );
     this.address.keep(this.walk.operation.path, face);
   }
 
@@ -336,8 +343,8 @@ class Player {
     this.why.replaceChildren(...background(scene), ...(this.sizes ? [this.sizes] : []));
     const isFailed = scene.item.error !== null;
     this.figures.show(scene, shown.inputs, shown.outputs, [
-      "It takes no tensor.",
-      isFailed ? "It failed: there is no result." : "It gives no tensor.",
+      say("It takes no tensor."),
+      isFailed ? say("It failed: there is no result.") : say("It gives no tensor."),
     ]);
   }
 
@@ -351,7 +358,7 @@ class Player {
     const words = [this.walk.position, clip(item.place.expression, 120)];
     words.push(told(item, face)?.summary ?? "");
     for (const { reason } of warningsOf(model, item).slice(0, 3)) {
-      words.push(`Suspicious: ${clip(reason)}`);
+      words.push(say("Suspicious: {reason}", { reason: clip(reason) }));
     }
     this.act.say(`${words.filter(Boolean).join(". ")}.`);
   }
@@ -379,11 +386,26 @@ class Player {
  * `update(payload, options)` shows another trace and keeps the place where it can.
  */
 export function mount(root, payload, options = {}) {
-  const player = new Player(root, { theme: "auto", ...options });
-  player.show(payload);
+  let player = null;
+  let language = null;
+  const begin = (shown, given) => {
+    ({ language } = shown);
+    speak(shown.words);
+    player = new Player(root, { ...given, language });
+    player.show(shown);
+  };
+  begin(payload, { theme: "auto", ...options });
   return {
     goto: (path) => player.act.goto(String(path)),
     update: (next, changed = {}) => {
+      if (next.language !== language) {
+        // Whatever a player has said it says in the language that it was built in.
+        const { path } = player.walk.item ? player.walk.operation : {};
+        player.destroy();
+        begin(next, { ...player.options, ...changed });
+        if (path !== undefined) player.act.goto(path);
+        return;
+      }
       player.adopt(changed);
       player.show(next);
     },

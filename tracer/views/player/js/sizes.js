@@ -3,7 +3,8 @@
 import { formulaNodes } from "./dimensions.js";
 import { el } from "./dom.js";
 import { LIMIT } from "./limits.js";
-import { amount, clip, plural } from "./text.js";
+import { amount, clip } from "./text.js";
+import { counted, say } from "./words.js";
 
 function formulaNode(model, { text }) {
   const nodes = formulaNodes(text, model);
@@ -18,7 +19,7 @@ export function sizesPanel(model, act) {
   return el(
     "div",
     { class: "sizes" },
-    entries.length ? el("ul", { class: "legend", "aria-label": "sizes" }, entries) : "",
+    entries.length ? el("ul", { class: "legend", "aria-label": say("sizes") }, entries) : "",
     constraints.length ? demandList(model, constraints, act) : "",
   );
 }
@@ -64,15 +65,15 @@ function demandList(model, constraints, act) {
     .slice(0, LIMIT.constraints)
     .map((constraint) => el("li", {}, demand(model, constraint, act)));
   const rest = constraints.length - rows.length;
-  if (rest > 0) rows.push(el("li", { class: "more" }, `and ${rest} more`));
+  if (rest > 0) rows.push(el("li", { class: "more" }, say("and {rest} more", { rest })));
   return el(
     "details",
     { class: "demands", open: true },
     el(
       "summary",
       {},
-      `${plural(constraints.length, "demand")} on the sizes`,
-      broken ? el("strong", {}, `, ${broken} not met`) : "",
+      counted(constraints.length, "{n} demand on the sizes", "{n} demands on the sizes"),
+      broken ? el("strong", {}, say(", {broken} not met", { broken })) : "",
     ),
     el("ul", {}, rows),
   );
@@ -81,11 +82,11 @@ function demandList(model, constraints, act) {
 /** A sign, the formula, the sentence; with `act` also the way to the step that demands it. */
 function demand(model, { formula, words, step, holds }, act = null) {
   const maker = act && step !== null ? model.tops[step] : null;
-  const name = holds ? "met" : "not met";
+  const name = holds ? say("met") : say("not met");
   const link = {
     type: "button",
     class: "link",
-    title: `Go to operation ${step + 1}.`,
+    title: say("Go to operation {number}.", { number: step + 1 }),
     onclick: () => act.goto(String(step)),
   };
   const written = maker && clip(maker.place.expression.replace(/\s+/g, " "), 60);
@@ -97,7 +98,7 @@ function demand(model, { formula, words, step, holds }, act = null) {
       "div",
       {},
       formulaNode(model, formula),
-      holds ? "" : el("strong", {}, " not met"),
+      holds ? "" : el("strong", {}, ` ${say("not met")}`),
       el("span", { class: "words" }, clip(words)),
       maker ? el("button", link, el("code", {}, written || step + 1)) : "",
     ),
@@ -129,15 +130,15 @@ export function costs(model, steps) {
   const [elements, bytes, flops] = ["elements", "bytes", "flops"].map(total);
   const rows = [];
   if (elements || bytes) {
-    rows.push(["elements", row(elements.toLocaleString("en"), only.elements_formula)]);
-    rows.push(["memory", row(amount(bytes, "B"), only.bytes_formula, only.memory_growth)]);
-  } else rows.push(["memory", "none that is new"]);
+    rows.push([say("elements"), row(elements.toLocaleString("en"), only.elements_formula)]);
+    rows.push([say("memory"), row(amount(bytes, "B"), only.bytes_formula, only.memory_growth)]);
+  } else rows.push([say("memory"), say("none that is new")]);
   const count = row(amount(flops, "FLOP"), only.flops_formula, only.flops_growth);
-  rows.push(["FLOPs", flops ? count : "none that torch counts"]);
+  rows.push(["FLOPs", flops ? count : say("none that torch counts")]);
   return rows;
 }
 
 function growthNode(model, growth) {
-  const attributes = { class: "growth", title: "how it grows" };
+  const attributes = { class: "growth", title: say("how it grows") };
   return el("span", attributes, "O(", formulaNode(model, growth), ")");
 }

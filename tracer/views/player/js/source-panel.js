@@ -4,6 +4,7 @@ import { el } from "./dom.js";
 import { LIMIT } from "./limits.js";
 import { SourceView } from "./source.js";
 import { clip } from "./text.js";
+import { say } from "./words.js";
 
 export class SourcePanel {
   /** It asks by `act`: `goto` a path, `toggle` a light, `choose` an item that was clicked. */
@@ -11,7 +12,8 @@ export class SourcePanel {
     Object.assign(this, { light, act });
     this.views = new Map();
     this.view = null;
-    this.node = el("section", { class: "source", "aria-label": "source", tabindex: "0" });
+    const named = { class: "source", "aria-label": say("source"), tabindex: "0" };
+    this.node = el("section", named);
     const on = (type, react) => this.node.addEventListener(type, react, { signal });
     on("scroll", () => {
       if (this.view) this.view.scrolled = this.node.scrollTop;
@@ -38,7 +40,7 @@ export class SourcePanel {
       this.view = null;
       const text = item.place.expression || item.place.function;
       this.node.replaceChildren(
-        el("p", { class: "cut" }, "The source of this step was not recorded."),
+        el("p", { class: "cut" }, say("The source of this step was not recorded.")),
         text ? el("pre", {}, clip(text, 2_000)) : "",
       );
       return;

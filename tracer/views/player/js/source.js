@@ -7,6 +7,7 @@ import { LIMIT } from "./limits.js";
 import { markdown } from "./markdown.js";
 import { codeNodes, tokensOf } from "./python.js";
 import { clamp, clip, describeNote, languageOf } from "./text.js";
+import { say } from "./words.js";
 
 const CHUNK = 80;
 
@@ -71,7 +72,7 @@ export class SourceView {
       if (comment) index += comment.last - comment.first;
     }
     if (source.cut) {
-      this.node.append(el("p", { class: "cut" }, "The rest of this source is not shown."));
+      this.node.append(el("p", { class: "cut" }, say("The rest of this source is not shown.")));
     }
     for (const node of new Set(this.chunks.values())) {
       if (source.lines.length <= 2 * CHUNK) this.ensure(node);
@@ -118,7 +119,7 @@ export class SourceView {
 
   line(number, whole, tokens) {
     const text = clip(whole, LIMIT.lineLength);
-    const code = el("span", { class: "text" });
+    const code = el("span", { class: "text", translate: "no" });
     const node = el(
       "div",
       { class: "line", "data-line": String(number) },
@@ -205,7 +206,7 @@ export class SourceView {
         type: "button",
         class: `flag flag-${first.kind}`,
         title,
-        "aria-label": `Line ${number}: ${title}. Go there.`,
+        "aria-label": say("Line {number}: {title}. Go there.", { number, title }),
         onclick: go,
       },
       icon(ICONS[first.kind]),

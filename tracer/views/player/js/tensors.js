@@ -3,7 +3,8 @@
 import { dimensionLetters, formulaNodes, formulaTitle, paintDimension } from "./dimensions.js";
 import { el } from "./dom.js";
 import { LIMIT } from "./limits.js";
-import { clip, describeNote, isOwned, plural, shapeText } from "./text.js";
+import { clip, describeNote, isOwned, shapeText } from "./text.js";
+import { counted, say } from "./words.js";
 
 /** A tensor's name; one without is called by the expression that `item`'s statement has for it,
  * else by the one that made it. */
@@ -12,7 +13,7 @@ export function nameOf({ makers }, note, item = null) {
   const here = item?.group?.items.findLast(
     (other) => other.at < item.at && other.outputs.includes(note),
   );
-  return (here ?? makers.get(note.id))?.place.expression || "tensor";
+  return (here ?? makers.get(note.id))?.place.expression || say("tensor");
 }
 
 /** Each `{note, labels, name}`, with `name(note, index)` before the tensor's own name. */
@@ -27,41 +28,42 @@ export function entries({ model, item }, notes, labels, name) {
 /** What an operation takes beside what it gives. */
 export function flow(scene, inputs, outputs) {
   return el("div", { class: "flow" }, [
-    chips(scene, inputs, "before", "no operands"),
-    chips(scene, outputs, "after", "no result"),
+    chips(scene, inputs, "before", say("before"), say("no operands")),
+    chips(scene, outputs, "after", say("after"), say("no result")),
   ]);
 }
 
-function chips(scene, shown, side, absent) {
+function chips(scene, shown, side, spoken, absent) {
   const others = shown.filter(({ note }) => !isOwned(note.kind));
   // Weights stand together in small, unless they are all there is.
   const large = others.length ? others : shown;
   const small = others.length ? shown.filter(({ note }) => isOwned(note.kind)) : [];
   const nodes = large.slice(0, LIMIT.tensors).map((entry) => chip(scene, entry));
   const rest = large.length - nodes.length;
-  if (rest > 0) nodes.push(el("p", { class: "more" }, `and ${plural(rest, "more tensor")}`));
+  if (rest > 0) nodes.push(el("p", { class: "more" }, counted(rest, "and {n} more tensor", "and {n} more tensors")));
   if (small.length) {
     const owned = small.slice(0, LIMIT.owned).map((entry) => chip(scene, entry));
     nodes.push(el("div", { class: "owned" }, owned));
   }
   if (!shown.length) nodes.push(el("p", { class: "more" }, absent));
-  return el("div", { class: `tensors ${side}`, role: "group", "aria-label": side }, nodes);
+  return el("div", { class: `tensors ${side}`, role: "group", "aria-label": spoken }, nodes);
 }
+
+const ownedWords = () => ({ parameter: say("parameter"), buffer: say("buffer") });
 
 function chip(scene, { note, labels, name }) {
   const { model, face, light, act } = scene;
-  const tags = isOwned(note.kind) ? [note.kind] : [];
+  const tags = isOwned(note.kind) ? [ownedWords()[note.kind]] : [];
   if (note.dtype !== "float32") tags.push(clip(note.dtype, 20));
   if (note.device !== "cpu") tags.push(clip(note.device, 20));
   const maker = model.makers.get(note.id) ?? null;
-  const wayBack = maker ? "Go to where it was made." : "";
+  const spoken = [shapeText(note, face), maker ? say("Go to where it was made.") : ""];
   const node = el(
     "button",
     {
       type: "button",
       class: "tensor",
       title: describeNote(note),
-      "aria-label": `${clip(name, 60)} ${shapeText(note, face)} ${tags.join(" ")}. ${wayBack}`,
       onclick: () => act.visit(note, maker),
     },
     el(
@@ -70,7 +72,8 @@ function chip(scene, { note, labels, name }) {
       clip(name, 80),
       tags.map((tag) => el("i", {}, tag)),
     ),
-    el("span", { class: "cells" }, cells(scene, note, labels)),
+    el("span", { class: "spoken" }, ` ${spoken.filter(Boolean).join(". ")}`),
+    el("span", { class: "cells", "aria-hidden": "true" }, cells(scene, note, labels)),
   );
   light.tie(node, [note.id]);
   return node;
@@ -81,7 +84,7 @@ function cells(scene, note, labels) {
   const nodes = note.shape.slice(0, rank).map((_, axis) => sizeCell(scene, note, axis, labels));
   if (!nodes.length) {
     const space = el("span", { class: "letter" }, "\u00a0");
-    nodes.push(el("span", { class: "cell plain" }, space, "scalar"));
+    nodes.push(el("span", { class: "cell plain" }, space, say("scalar")));
   }
   if (note.shape.length > rank) nodes.push(el("span", { class: "more" }, "…"));
   return nodes;

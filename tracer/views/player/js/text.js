@@ -1,6 +1,7 @@
 /** Numbers and names as a reader sees them. */
 
 import { LIMIT } from "./limits.js";
+import { say } from "./words.js";
 
 export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
@@ -16,10 +17,6 @@ export const languageOf = (text) => (/[\u4e00-\u9fff]/.test(text) ? "zh" : "");
 export const isOwned = (kind) => kind === "parameter" || kind === "buffer";
 
 export const isWhole = (value) => Number.isInteger(value) && Math.abs(value) < 1e9;
-
-export function plural(count, noun) {
-  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
-}
 
 export function figure(value, digits = 4) {
   if (value === null || value === undefined) return "–";
@@ -59,7 +56,7 @@ export function amount(count, unit) {
     value /= 1000;
     level += 1;
   }
-  const plain = level === 0 && unit === "B" ? (count === 1 ? "byte" : "bytes") : unit;
+  const plain = level === 0 && unit === "B" ? (count === 1 ? say("byte") : say("bytes")) : unit;
   return `${figure(value, 3)} ${prefixes[level]}${plain}`;
 }
 
@@ -75,7 +72,7 @@ export function shapeText({ shape, dims }, face = "numbers") {
 }
 
 export function describeNote(note) {
-  const words = [clip(note.name, 60) || "unnamed", shapeText(note)];
+  const words = [clip(note.name, 60) || say("unnamed"), shapeText(note)];
   const formulas = shapeText(note, "formulas");
   if (formulas !== words[1]) words.push("=", formulas);
   words.push(note.dtype);
@@ -90,7 +87,7 @@ export const oneLine = (text) => text.replace(/\s+/g, " ");
 /** `line 12`, with the file where that is not the one of `here`. */
 export function whereIs({ file, line }, here) {
   if (!(line > 0)) return "";
-  return file === here.file ? `line ${line}` : `${fileName(file)}:${line}`;
+  return file === here.file ? say("line {line}", { line }) : `${fileName(file)}:${line}`;
 }
 
 /** The text in three parts: what both begin with, what `text` has alone, what both end with. */

@@ -9,6 +9,7 @@ import { nameDimensions } from "./dimensions.js";
 import { addSignatures, append, checkedSpan, indexFrames } from "./frames.js";
 import { LIMIT } from "./limits.js";
 import { clip, isWhole } from "./text.js";
+import { say } from "./words.js";
 
 export const NO_EXPLANATION = { summary: "", changes: [], inputs: [], outputs: [], children: [] };
 
@@ -194,14 +195,14 @@ function addFlags(model) {
     frame.flags ??= new Map();
     append(frame.flags, node.span?.line ?? line, { kind, title, path: node.path });
   };
-  if (failing) flag(failing, "failed", "the run failed here");
+  if (failing) flag(failing, "failed", say("the run failed here"));
   const origin = tops[rootStep(trace)];
-  if (origin && origin !== failing) flag(origin, "root", "the cause of the failure");
+  if (origin && origin !== failing) flag(origin, "root", say("the cause of the failure"));
   for (const { step, reason, name } of trace.warnings ?? []) {
     if (!tops[step]) continue;
     append(model.warnings, step, { name, reason });
     if (model.warnings.size <= LIMIT.warnings) {
-      flag(tops[step], "warned", `suspicious: ${clip(reason)}`);
+      flag(tops[step], "warned", say("suspicious: {reason}", { reason: clip(reason) }));
     }
   }
 }

@@ -1,15 +1,15 @@
 /** The transport: first, previous, play, next, last, the slider and the speed. */
 
 import { ICONS, el, icon } from "./dom.js";
-import { plural } from "./text.js";
+import { counted, say } from "./words.js";
 
 const SPEEDS = [0.5, 1, 2, 4, 8];
 const PLAY_MILLISECONDS = 1_400;
 
-function control(name, key, act) {
+function control(drawing, name, key, act) {
   const title = `${name} (${key})`;
   const attributes = { type: "button", class: "control", "aria-label": name, title, onclick: act };
-  return el("button", attributes, icon(ICONS[name]));
+  return el("button", attributes, icon(drawing));
 }
 
 export class Transport {
@@ -19,17 +19,17 @@ export class Transport {
     this.playing = false;
     this.ticking = null;
     this.speed = 1;
-    this.first = control("first", "Home", () => act.go(0));
-    this.previous = control("previous", "←", () => act.go(walk.index - 1));
-    this.playButton = control("play", "space", () => this.play(!this.playing));
-    this.next = control("next", "→", () => act.go(walk.index + 1));
-    this.last = control("last", "End", () => act.go(Infinity));
+    this.first = control(ICONS.first, say("first"), "Home", () => act.go(0));
+    this.previous = control(ICONS.previous, say("previous"), "←", () => act.go(walk.index - 1));
+    this.playButton = control(ICONS.play, say("play"), say("space"), () => this.play(!this.playing));
+    this.next = control(ICONS.next, say("next"), "→", () => act.go(walk.index + 1));
+    this.last = control(ICONS.last, say("last"), "End", () => act.go(Infinity));
     this.slider = el("input", {
       type: "range",
       class: "slider",
       min: "0",
       value: "0",
-      "aria-label": "position",
+      "aria-label": say("position"),
     });
     this.count = el("span", { class: "count" });
     this.warned = el("button", {
@@ -38,13 +38,13 @@ export class Transport {
       hidden: true,
       onclick: () => act.nextWarning(),
     });
-    this.units = ["operation", "line"].map((text, index) =>
+    this.units = [say("operation"), say("line")].map((text, index) =>
       el("button", { type: "button", onclick: () => act.stepBy(index === 1) }, text),
     );
     this.drawUnits();
     this.speeds = el(
       "select",
-      { class: "speed", "aria-label": "speed", title: "speed" },
+      { class: "speed", "aria-label": say("speed"), title: say("speed") },
       SPEEDS.map((speed) =>
         el("option", { value: String(speed), selected: speed === 1 }, `${speed}×`),
       ),
@@ -56,7 +56,7 @@ export class Transport {
   bar() {
     return el(
       "footer",
-      { class: "transport", role: "group", "aria-label": "transport" },
+      { class: "transport", role: "group", "aria-label": say("transport") },
       el(
         "div",
         { class: "buttons" },
@@ -69,7 +69,7 @@ export class Transport {
       this.slider,
       this.count,
       this.warned,
-      el("div", { class: "units", role: "group", "aria-label": "step by" }, this.units),
+      el("div", { class: "units", role: "group", "aria-label": say("step by") }, this.units),
       this.speeds,
     );
   }
@@ -103,10 +103,10 @@ export class Transport {
       else wait();
     };
     if (on) wait();
-    const name = on ? "pause" : "play";
-    this.playButton.replaceChildren(icon(ICONS[name]));
+    const name = on ? say("pause") : say("play");
+    this.playButton.replaceChildren(icon(on ? ICONS.pause : ICONS.play));
     this.playButton.setAttribute("aria-label", name);
-    this.playButton.title = `${name} (space)`;
+    this.playButton.title = `${name} (${say("space")})`;
   }
 
   draw() {
@@ -115,8 +115,7 @@ export class Transport {
     this.slider.max = String(Math.max(0, end));
     this.slider.value = String(walk.index);
     this.slider.setAttribute("aria-valuetext", walk.position);
-    const [unit, ...words] = walk.position.split(" ");
-    this.count.replaceChildren(el("span", { class: "unit" }, `${unit} `), words.join(" "));
+    this.count.replaceChildren(el("span", { class: "unit" }, `${walk.unit} `), walk.place);
     this.first.disabled = this.previous.disabled = walk.index === 0;
     this.last.disabled = this.next.disabled = walk.index >= end;
     this.drawUnits();
@@ -131,7 +130,7 @@ export class Transport {
   /** How many suspicious steps the run has. */
   drawWarned(warnings) {
     const count = [...warnings.values()].flat().length;
-    const words = `${plural(count, "warning")}: go to the next`;
+    const words = counted(count, "{n} warning: go to the next", "{n} warnings: go to the next");
     this.warned.hidden = count === 0;
     this.warned.title = `${words} (w)`;
     this.warned.setAttribute("aria-label", words);
@@ -140,7 +139,7 @@ export class Transport {
 
   /** For a run in which there is nowhere to go. */
   drawEmpty() {
-    this.count.textContent = "no operations";
+    this.count.textContent = say("no operations");
     for (const each of this.controls("")) each.disabled = true;
   }
 

@@ -2,6 +2,7 @@
 
 import { byLine } from "./lines.js";
 import { clamp } from "./text.js";
+import { say } from "./words.js";
 
 export const hasSteps = ({ callee }) => callee.stop > callee.start;
 
@@ -160,10 +161,19 @@ export class Walk {
     return Boolean(canFold) && item.kind !== "failure" && this.reach(call);
   }
 
+  /** What is counted. */
+  get unit() {
+    return this.byLine ? say("line") : say("operation");
+  }
+
+  /** `3 of 12` */
+  get place() {
+    const [at, all] = [this.index + 1, this.list.length].map((count) => count.toLocaleString("en"));
+    return say("{at} of {all}", { at, all });
+  }
+
   /** `operation 3 of 12` */
   get position() {
-    const unit = this.byLine ? "line" : "operation";
-    const [at, all] = [this.index + 1, this.list.length].map((count) => count.toLocaleString("en"));
-    return `${unit} ${at} of ${all}`;
+    return `${this.unit} ${this.place}`;
   }
 }
