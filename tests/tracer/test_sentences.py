@@ -178,9 +178,8 @@ def test_a_root_is_told_in_the_readers_language_wherever_it_is_shown() -> None:
 
     assert root.told(translate) == "输入 b (4, 5)"
     assert "输入 b (4, 5)" in failure_text(found.failure, translate=translate)
-    assert payload(found, translate=translate)["trace"]["failure"]["root"]["why"] == (
-        "输入 b (4, 5)"
-    )
+    told = payload(found, language="zh")["trace"]["failure"]["root"]["why"]
+    assert told == root.told(translator("zh")) != root.told()
 
 
 def test_an_unknown_language_is_refused() -> None:
