@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import io
 import re
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from modules import lesson
+from modules.lesson import run as run_lesson
 from tracer import Trace, trace
 from ui.details import as_csv, step_table
-from ui.inspector import _result_of
+from ui.inspector import _result_of, dimensions
+from ui.source import lines, parts
 from ui.text import escaped
 
 
@@ -71,6 +76,42 @@ def test_csv_reads_back(small: Trace) -> None:
 def test_the_result_of_the_step_on_screen(small: Trace, path: str, step: int | None) -> None:
     wanted = None if step is None else small.steps[step].outputs[0].id
     assert _result_of(small, path) == wanted
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (("B", "C", "H·W", "W′"), ["B", "C", "H·W", "W′"]),
+        (("B", "N", "N"), ["B", "N (dim 1)", "N (dim 2)"]),
+        (("B", "1", ""), ["B", "dim 1", "dim 2"]),
+        ((), ["dim 0", "dim 1"]),
+    ],
+)
+def test_dimensions_are_called_by_their_letters(labels: tuple[str, ...], names: list[str]) -> None:
+    assert dimensions(labels, len(names)) == names
+
+
+@pytest.mark.parametrize("key", ["fbkd-student", "non-local"])
+def test_the_source_is_the_classes_that_ran_and_no_more(key: str) -> None:
+    chosen = lesson(key)
+    run = run_lesson(chosen, chosen.settings(), values=False)
+    file = inspect.getsourcefile(chosen.build)
+    assert file is not None
+    found = parts(run, file)
+    covered = {
+        number
+        for part in found
+        for number in range(part["first"], part["first"] + part["text"].count("\n") + 1)
+    }
+    ran = {line for line in lines(run, file) if line is not None}
+    assert ran
+    assert ran <= covered
+    whole = Path(file).read_text(encoding="utf-8").split("\n")
+    for part in found:
+        rows = part["text"].split("\n")
+        assert rows == whole[part["first"] - 1 : part["first"] - 1 + len(rows)]
+        assert rows[0].startswith(("class ", "def ", "@"))
+    assert len(covered) < len(whole) / 2
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 // What the rest of a page says to the player and hears from it, through events of the window:
 // the player announces `shapewalk:step` and obeys `shapewalk:goto`, both with a step's path.
 
+const REST_MILLISECONDS = 350;
+
 const cleanups = new WeakMap();
 let revealed = 0;
 
@@ -71,19 +73,24 @@ const roles = {
     history.replaceState(history.state, "", `${location.pathname}?${wanted}${location.hash}`);
   },
 
-  // A button that names the step on screen and tells the server which one it is.
-  button({ label, help }, place, setTriggerValue) {
-    const press = document.createElement("button");
-    press.type = "button";
-    press.title = help;
-    const name = () => {
-      press.textContent = `${label} ${currentPath()}`;
+  // The server looks at the step on screen too, where the reader rests.
+  follow(_, place, setStateValue) {
+    let waiting = null;
+    const tell = () => {
+      if (place.dataset.told === currentPath()) return;
+      place.dataset.told = currentPath();
+      setStateValue("step", currentPath());
     };
-    name();
-    press.addEventListener("click", () => setTriggerValue("pressed", currentPath()));
-    window.addEventListener("shapewalk:step", name);
-    place.replaceChildren(press);
-    return () => window.removeEventListener("shapewalk:step", name);
+    const rest = () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(tell, REST_MILLISECONDS);
+    };
+    tell();
+    window.addEventListener("shapewalk:step", rest);
+    return () => {
+      clearTimeout(waiting);
+      window.removeEventListener("shapewalk:step", rest);
+    };
   },
 
   // The graph beside it: mark the current step, and go to a step that is clicked.
@@ -132,9 +139,9 @@ const roles = {
   },
 };
 
-export default function ({ data, parentElement, setTriggerValue }) {
+export default function ({ data, parentElement, setStateValue }) {
   const place = parentElement.querySelector(".place");
   cleanups.get(place)?.();
-  cleanups.set(place, roles[data.role]?.(data, place, setTriggerValue));
+  cleanups.set(place, roles[data.role]?.(data, place, setStateValue));
   return () => cleanups.get(place)?.();
 }

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import inspect
 import io
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -21,6 +19,7 @@ from ui.held import held
 from ui.inspector import inspector
 from ui.language import language, say
 from ui.run import Run
+from ui.source import source_tab
 from ui.text import escaped
 from ui.view import View
 
@@ -48,11 +47,11 @@ def details(run: Run, view: View | None) -> None:
     elif name == "Cost":
         cost_tab(run.trace)
     elif view is not None and name == "Inspector":
-        inspector(run.trace, view)
+        inspector(run, view)
     elif view is not None and name == "Claims":
         _claims(lesson(view.lesson))
     elif view is not None:
-        _source(run.trace, lesson(view.lesson))
+        source_tab(run.trace, lesson(view.lesson))
     downloads(run)
 
 
@@ -263,29 +262,6 @@ def _claims(chosen: Lesson) -> None:
                 )
                 if why:
                     st.caption(escaped(say(why)))
-
-
-# --- source -----------------------------------------------------------------------------------
-
-
-def _source(trace: Trace, chosen: Lesson) -> None:
-    paper = chosen.paper
-    st.markdown(
-        f"**{escaped(paper.title)}**  \n{escaped(paper.authors)}. "
-        f"*{escaped(paper.venue)}*, {paper.year}. [{paper.link}]({paper.link})"
-    )
-    st.markdown(say(chosen.about))
-    st.markdown(
-        say(
-            "Written after [{name}]({link}) and post {post}.",
-            name=escaped(chosen.source),
-            link=chosen.source,
-            post=chosen.post,
-        )
-    )
-    file = inspect.getsourcefile(chosen.build)
-    if file is not None:
-        st.code(Path(file).read_text(encoding="utf-8"), language="python", line_numbers=True)
 
 
 # --- downloads --------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import streamlit as st
 import torch
@@ -22,7 +24,9 @@ WINDOW = 1024
 BINS = 80
 
 
-def inspector(trace: Trace, view: View) -> None:
+def inspector(run: runs.Run, view: View) -> None:
+    """What the player's current step made, and with it any other tensor of the run."""
+    trace = run.trace
     if not trace.values:
         st.info(
             say(
@@ -35,18 +39,21 @@ def inspector(trace: Trace, view: View) -> None:
     if not notes:
         st.info(say("This run has no tensors to look into."))
         return
-    with st.container(key="choose-tensor", horizontal=True, vertical_alignment="bottom"):
-        place = st.container()
-        pressed = player.current_step_button(
-            say("Result of step"), say("Look at what this step made")
-        )
-        if pressed is not None and (found := _result_of(trace, pressed)) in notes:
+    path = player.followed_step()
+    # A step that the reader has just come to; a tensor chosen since then stays chosen.
+    if path is not None and path != st.session_state.get("inspected-at"):
+        st.session_state["inspected-at"] = path
+        if (found := _result_of(trace, path)) in notes:
             st.session_state["inspected"] = found
-        if st.session_state.get("inspected") not in notes:
-            st.session_state["inspected"] = next(iter(notes))
-        chosen = place.selectbox(
-            say("Tensor"), list(notes), format_func=lambda i: _title(notes[i]), key="inspected"
-        )
+    if st.session_state.get("inspected") not in notes:
+        st.session_state["inspected"] = next(iter(notes))
+    chosen = st.selectbox(
+        say("Tensor"),
+        list(notes),
+        format_func=lambda i: _title(notes[i]),
+        key="inspected",
+        width=600,
+    )
     note = notes[chosen]
     try:
         with st.spinner(say("Computing the tensor again …")):
@@ -65,7 +72,7 @@ def inspector(trace: Trace, view: View) -> None:
         return
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        _slice(note, values)
+        _slice(note, values, dimensions(run.letters.get(note.id, ()), len(values.shape)))
     with right:
         _distribution(note, values)
 
@@ -81,6 +88,16 @@ def _result_of(trace: Trace, path: str) -> int | None:
     return found.outputs[0].id if found is not None and found.outputs else None
 
 
+def dimensions(labels: Sequence[str], rank: int) -> list[str]:
+    """What each dimension is called: by its letter, and by its place too where it has none or
+    shares it."""
+    names = [label if label[:1].isalpha() else "" for label in (*labels, *[""] * rank)][:rank]
+    return [
+        (name if names.count(name) == 1 else f"{name} (dim {axis})") if name else f"dim {axis}"
+        for axis, name in enumerate(names)
+    ]
+
+
 def _title(note: TensorNote) -> str:
     born = note.kind if note.born is None else say("step {number}", number=note.born + 1)
     return f"{note.name or say('unnamed')} {shape_text(note)} · {born}"
@@ -90,8 +107,12 @@ def _real(values: Tensor) -> Tensor:
     return values.abs() if values.is_complex() else values
 
 
-def _slice(note: TensorNote, values: Tensor) -> None:
+def _slice(note: TensorNote, values: Tensor, names: Sequence[str]) -> None:
     shape = tuple(values.shape)
+
+    def sized(axis: int) -> str:
+        return f"{names[axis]} ({shape[axis]:,})"
+
     axes = list(range(len(shape)))
     scope = f"{note.id}/{len(shape)}"
     wide = sorted(sorted(axes, key=lambda axis: (shape[axis] > 1, axis))[-2:])
@@ -100,14 +121,14 @@ def _slice(note: TensorNote, values: Tensor) -> None:
     if len(axes) >= 2:
         with st.container(horizontal=True):
             rows = st.selectbox(
-                say("Rows"), axes, index=wide[0], format_func=_axis(shape), key=f"{scope}/rows"
+                say("Rows"), axes, index=wide[0], format_func=sized, key=f"{scope}/rows"
             )
             others = [axis for axis in axes if axis != rows]
             columns = st.selectbox(
                 say("Columns"),
                 others,
                 index=others.index(wide[1]) if wide[1] in others else 0,
-                format_func=_axis(shape),
+                format_func=sized,
                 key=f"{scope}/columns/{rows}",
             )
     index: list[int | slice] = []
@@ -118,9 +139,8 @@ def _slice(note: TensorNote, values: Tensor) -> None:
             elif shape[axis] == 1:
                 index.append(0)
             else:
-                label = say(
-                    "Index in dim {axis} (0 to {last})", axis=axis, last=f"{shape[axis] - 1:,}"
-                )
+                last = f"{shape[axis] - 1:,}"
+                label = say("Index in {dimension} (0 to {last})", dimension=names[axis], last=last)
                 key = f"{scope}/at/{axis}"
                 index.append(int(st.number_input(label, 0, shape[axis] - 1, 0, key=key)))
     plane = values[tuple(index)]
@@ -131,16 +151,12 @@ def _slice(note: TensorNote, values: Tensor) -> None:
     window = plane[first_row : first_row + WINDOW, first_column : first_column + WINDOW]
     figure = figures.slice_figure(
         _array(window),
-        rows=f"dim {rows}" if rows is not None else "",
-        columns=f"dim {columns}" if columns is not None else "",
+        rows=names[rows] if rows is not None else "",
+        columns=names[columns] if columns is not None else "",
         first_row=first_row,
         first_column=first_column,
     )
     st.plotly_chart(figure, key="slice", config={"displaylogo": False})
-
-
-def _axis(shape: tuple[int, ...]):  # type: ignore[no-untyped-def]
-    return lambda axis: f"dim {axis} ({shape[axis]:,})"
 
 
 def _window(plane: Tensor, scope: str) -> tuple[int, int]:

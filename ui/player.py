@@ -15,38 +15,23 @@ from ui.run import Run
 _HERE = Path(__file__).parent
 
 # The fonts that Streamlit brings along, for notes and code as for the page around.
-_FONTS = """
+FONTS = """
 .shapewalk {
   --serif: "Source Serif", Georgia, serif;
   --mono: "Source Code Pro", ui-monospace, Menlo, Consolas, monospace;
 }
 """
 
-_BUTTON = """
-button {
-  font: 400 1rem var(--st-font);
-  color: var(--st-text-color);
-  padding: 0.4rem 0.8rem;
-  border: 1px solid var(--st-border-color);
-  border-radius: var(--st-button-radius);
-  background: var(--st-secondary-background-color);
-  white-space: nowrap;
-  cursor: pointer;
-}
-button:hover, button:focus-visible { color: var(--st-primary-color); border-color: currentColor }
-"""
-
 _player = st.components.v2.component(
     "shapewalk.player",
     html='<div class="place"></div>',
-    css=style() + _FONTS,
+    css=style() + FONTS,
     js=script((_HERE / "mount.js").read_text(encoding="utf-8")),
 )
 
 _bridge = st.components.v2.component(
     "shapewalk.bridge",
     html='<div class="place"></div>',
-    css=_BUTTON,
     js=(_HERE / "bridge.js").read_text(encoding="utf-8"),
 )
 
@@ -88,15 +73,11 @@ def reveal(container: str, count: int) -> None:
     _bridge(data={"role": "reveal", "within": container, "count": count}, key="reveal")
 
 
-def current_step_button(label: str, help: str) -> str | None:
-    """A button that always names the step on screen: its path, if it was pressed just now."""
-    result: Any = _bridge(
-        data={"role": "button", "label": label, "help": help},
-        key="current-step",
-        width="content",
-        on_pressed_change=lambda: None,
-    )
-    return result.pressed if isinstance(result.pressed, str) else None
+def followed_step() -> str | None:
+    """The path of the step on screen: the page, or the fragment around, is drawn again when the
+    reader comes to rest at another.  None before the browser has said which it is."""
+    result: Any = _bridge(data={"role": "follow"}, key="follow", on_step_change=lambda: None)
+    return result.step if isinstance(result.step, str) else None
 
 
 def keep_in_link(query: Mapping[str, str]) -> None:

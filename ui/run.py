@@ -31,6 +31,7 @@ from modules.lesson import run as run_lesson
 from modules.lesson import with_formulas as find_formulas
 from tracer import Cancelled, TensorNote, Trace, compute
 from tracer.ops.table import shares_memory
+from tracer.views.changes import labels
 from tracer.views.graph import shape_text
 from tracer.views.player import payload
 from ui.language import say
@@ -74,6 +75,11 @@ class Run:
                 # "meta" beside every name would only tell how we came by the shapes.
                 tensor["device"] = "cpu"
         return json.dumps(body, allow_nan=False).encode()
+
+    @cached_property
+    def letters(self) -> dict[int, tuple[str, ...]]:
+        """Of each tensor, by its id, what the player calls its dimensions."""
+        return labels(self.trace, dict(self.dims))
 
     def told_in(self, language: str) -> Run:
         """The same run with its notes in that language, as far as they are translated."""

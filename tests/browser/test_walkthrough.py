@@ -332,19 +332,20 @@ def test_a_row_of_the_table_goes_to_its_step(open_page: Open, app: str) -> None:
     assert shown(page) == "5"
 
 
-def test_the_inspector_computes_a_tensor_again(open_page: Open, app: str) -> None:
+def test_the_inspector_follows_the_step(open_page: Open, app: str) -> None:
     page = open_page()
     go(page, app, f"{SMALL}&step=2")
     open_tab(page, "Inspector")
     expect(page.get_by_test_id("stPlotlyChart")).to_have_count(2)
-    page.get_by_role("button", name="Result of step 1").click()
-    expect(page.get_by_role("combobox", name="Tensor")).to_have_value(
-        re.compile(re.escape("s (2, 1, 12, 16) · step 2"))
-    )
-    settled(page)
-    expect(page.get_by_test_id("stPlotlyChart")).to_have_count(2)
+    tensor = page.get_by_role("combobox", name="Tensor")
+    expect(tensor).to_have_value(re.compile(re.escape("s (2, 1, 12, 16) · step 2")))
     expect(page.get_by_test_id("stTable")).to_contain_text(f"{2 * 12 * 16:,}")
-    expect(page.get_by_role("spinbutton", name=re.compile("Index in dim 0"))).to_be_visible()
+    expect(page.get_by_role("spinbutton", name="Index in B (0 to 1)")).to_be_visible()
+    for name, value in (("Rows", "H (12)"), ("Columns", "W (16)")):
+        expect(page.get_by_role("combobox", name=name, exact=True)).to_have_value(value)
+    page.get_by_role("button", name=re.compile("^next", re.I)).first.click()
+    assert shown(page) == "2"
+    expect(tensor).to_have_value(re.compile("step 3$"))
 
 
 def test_the_claims_have_their_verdicts(open_page: Open, app: str) -> None:
@@ -363,7 +364,18 @@ def test_source_and_downloads(open_page: Open, app: str) -> None:
     page = open_page()
     go(page, app, SMALL)
     open_tab(page, "Source")
-    expect(page.get_by_test_id("stCode")).to_contain_text("class FBKDStudentConnector")
+    source = page.get_by_role("region", name="Source", exact=True)
+    expect(source.locator("summary")).to_contain_text(["class FBKDStudentConnector"])
+    expect(source.locator(".current")).to_be_visible()
+    assert page.evaluate("e => e.clientHeight", source.element_handle()) < 600
+    for step in ("12", "30"):
+        event = "new CustomEvent('shapewalk:goto', { detail: { path } })"
+        page.evaluate(f"path => {{ dispatchEvent({event}) }}", step)
+        frame, line = source.bounding_box(), source.locator(".current").bounding_box()
+        assert frame is not None
+        assert line is not None
+        assert frame["y"] <= line["y"]
+        assert line["y"] + line["height"] <= frame["y"] + frame["height"]
     expect(page.get_by_role("link", name=lesson("fbkd-student").paper.link)).to_be_visible()
     with page.expect_download() as saved:
         page.get_by_role("button", name="Trace").click()

@@ -1,0 +1,88 @@
+"""The source of a lesson under the player: its classes, folded, with the current line in view."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from modules.lesson import Lesson
+from tracer import Trace
+from tracer.views.player import script, style
+from ui.language import say
+from ui.player import FONTS
+from ui.text import escaped
+
+_HERE = Path(__file__).parent
+
+_LOOK = """
+.shapewalk {
+  & .code {
+    max-height: min(36rem, 62dvh);
+    overflow: auto;
+    padding: 8px 0;
+    font: 13px / 1.6 var(--mono);
+    background: var(--wash);
+    border: 1px solid var(--line);
+    border-radius: 6px;
+  }
+  & summary { cursor: pointer; list-style: none; padding: 3px 0 }
+  & summary .text::before { content: "▸ "; color: var(--soft) }
+  & [open] > summary .text::before { content: "▾ " }
+  & .text { white-space: pre; overflow-wrap: normal }
+}
+"""
+
+_source = st.components.v2.component(
+    "shapewalk.source",
+    html='<div class="place"></div>',
+    css=style() + FONTS + _LOOK,
+    js=script((_HERE / "source.js").read_text(encoding="utf-8")),
+)
+
+
+def source_tab(trace: Trace, chosen: Lesson) -> None:
+    paper = chosen.paper
+    st.markdown(
+        f"**{escaped(paper.title)}**  \n{escaped(paper.authors)}. "
+        f"*{escaped(paper.venue)}*, {paper.year}. [{paper.link}]({paper.link})"
+    )
+    st.markdown(say(chosen.about))
+    st.markdown(
+        say(
+            "Written after [{name}]({link}) and post {post}.",
+            name=escaped(chosen.source),
+            link=chosen.source,
+            post=chosen.post,
+        )
+    )
+    file = inspect.getsourcefile(chosen.build)
+    if file is not None:
+        data = {"parts": parts(trace, file), "steps": lines(trace, file), "name": say("Source")}
+        _source(data=data, key="source")
+
+
+def parts(trace: Trace, file: str) -> list[dict[str, Any]]:
+    """The classes and functions of the file that the run went through: `text` of each, and the
+    number of its `first` line."""
+    text = Path(file).read_text(encoding="utf-8")
+    rows = text.split("\n")
+    run = {line for line in lines(trace, file) if line is not None}
+    run |= {call.place.line for call in trace.calls if call.place.file == file}
+    found = []
+    for node in ast.parse(text).body:
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef):
+            continue
+        first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+        last = node.end_lineno or node.lineno
+        if any(first <= line <= last for line in run):
+            found.append({"first": first, "text": "\n".join(rows[first - 1 : last])})
+    return found
+
+
+def lines(trace: Trace, file: str) -> list[int | None]:
+    """The line of each step, None where it is written in another file."""
+    return [step.place.line if step.place.file == file else None for step in trace.steps]
