@@ -153,7 +153,7 @@ def _bincount(call: Call) -> Bound:
             raise refuse("index", *all_marks(call, weights), wanted=x.shape[0], found=shape)
     ties = ((At(0, 0), At(weights, 0)),) if weights is not None else ()
     if x.values is None:
-        need(bool(call.results))
+        need(bool(call.results) and call.results[0].rank == 1)
         return Bound(call, (tuple(map(new, call.results[0].shape)),), ties)
     span = _span(x)
     if span is not None and span[0] < 0:

@@ -763,6 +763,15 @@ def test_nothing_that_a_trace_may_hold_makes_it_fail(seed: int) -> None:
         check(broken, explain(broken, dims))
 
 
+def test_a_result_that_an_operation_cannot_give_is_only_compared() -> None:
+    found = run("torch.bincount(x)", tensor("5 index"))
+    (counted,) = found.steps
+    scalar = dataclasses.replace(counted.outputs[0], shape=())
+    broken = dataclasses.replace(counted, outputs=(scalar,))
+    (told,) = explain(dataclasses.replace(found, steps=(broken,)))
+    assert told.summary == "(5,) → ()"
+
+
 def test_every_rule_refuses_what_it_does_not_fit() -> None:
     """Each operation's name over every other operation's tensors and arguments."""
     steps = [step for _, found in EXAMPLES for step in found.steps]
