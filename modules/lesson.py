@@ -1,8 +1,5 @@
 """What a lesson declares (module, sizes, inputs, presets, paper, the post's claims), and how it
-is run and checked.
-
-What only declares needs no torch: it is loaded where something is built or run.
-"""
+is run and checked."""
 
 from __future__ import annotations
 
@@ -11,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from tracer import Step, TensorNote, Trace
+import torch
+from torch import nn
+
+from tracer import Step, TensorNote, Trace, trace
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from tracer.formulas.proof import Solution
 
 Settings = Mapping[str, Any]
@@ -99,12 +97,13 @@ InputKind = Literal["picture", "noise", "ramp", "shape"]
 `shape` is no choice for a reader: meta tensors, for runs that compute shapes alone."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Description:
-    """What a lesson says of itself: all of it but code, as plain data.
+@dataclass(frozen=True)
+class Lesson:
+    """One module to walk through.
 
-    `dims` names the input's dimensions, as `{"x": "B C H W"}`.  `map` is the name of the tensor
-    that stands for the lesson in the gallery.
+    `build(settings)` makes the module; `inputs(settings, kind, seed)` its arguments (positional,
+    keyword).  `dims` names the input's dimensions, as `{"x": "B C H W"}`.  `map` is the name of
+    the tensor that stands for the lesson in the gallery.
     """
 
     key: str
@@ -121,6 +120,9 @@ class Description:
     kinds: tuple[InputKind, ...]
     dims: Mapping[str, str]
     map: str
+    build: Callable[[Settings], nn.Module]
+    inputs: Callable[[Settings, InputKind, int], tuple[tuple[Any, ...], dict[str, Any]]]
+    claims: tuple[Claim, ...] = field(default=())
 
     def settings(self, preset: str | None = None) -> dict[str, Any]:
         """The defaults, overlaid with the preset's settings.
@@ -140,19 +142,6 @@ class Description:
                 return preset
         known = ", ".join(repr(preset.name) for preset in self.presets)
         raise LookupError(f"The lesson {self.key} has no preset {name!r}: use one of {known}.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lesson(Description):
-    """One module to walk through.
-
-    `build(settings)` makes the module; `inputs(settings, kind, seed)` its arguments (positional,
-    keyword).
-    """
-
-    build: Callable[[Settings], nn.Module]
-    inputs: Callable[[Settings, InputKind, int], tuple[tuple[Any, ...], dict[str, Any]]]
-    claims: tuple[Claim, ...] = field(default=())
 
     def problems(self, settings: Settings) -> str | None:
         """One sentence that says why no module can be built with these settings, or None.
@@ -177,8 +166,6 @@ class Lesson(Description):
             if not any(_same(value, choice) for choice in option.choices):
                 choices = ", ".join(str(choice) for choice in option.choices)
                 return f"{option.name} ({option.meaning}) is {value!r}: use one of {choices}."
-        import torch
-
         # What does not go together is known to the module's constructor, and to nobody else.
         try:
             with torch.device("meta"):
@@ -203,8 +190,6 @@ def with_fixed_weights(make: Callable[[], nn.Module]) -> nn.Module:
 
     The state belongs to the whole process: a lock keeps two builds from drawing in turns.
     """
-    import torch
-
     with _building:
         state = torch.get_rng_state()
         torch.default_generator.manual_seed(0)
@@ -228,8 +213,6 @@ def prepare(
     Raises:
         ValueError: the settings have a problem (`Lesson.problems`).
     """
-    import torch
-
     problem = lesson.problems(settings)
     if problem is not None:
         raise ValueError(problem)
@@ -265,10 +248,6 @@ def run(
     Raises:
         ValueError: the settings have a problem (`Lesson.problems`).
     """
-    import torch
-
-    from tracer import trace
-
     model, args, kwargs = prepare(lesson, settings, kind, seed, values=values, training=training)
     # Without a graph for gradients each tensor is freed as soon as it is no longer needed.
     with torch.no_grad():
@@ -286,7 +265,7 @@ def run(
 # --- formulas -------------------------------------------------------------------------------
 
 
-def symbol_choices(lesson: Description, settings: Settings) -> dict[str, Sequence[int]]:
+def symbol_choices(lesson: Lesson, settings: Settings) -> dict[str, Sequence[int]]:
     """The settings that formulas are written in, with their values: the sizes, and the options
     that are numbers."""
     choices: dict[str, Sequence[int]] = {
@@ -303,16 +282,14 @@ _solutions: dict[tuple[Any, ...], list[Solution]] = {}
 _solving = threading.Lock()
 
 
-def _key(lesson: Description, settings: Settings, training: bool) -> tuple[Any, ...]:
+def _key(lesson: Lesson, settings: Settings, training: bool) -> tuple[Any, ...]:
     """Everything but the sizes: formulas are the same for all of them."""
     symbols = symbol_choices(lesson, settings)
     rest = tuple((name, value) for name, value in settings.items() if name not in symbols)
     return lesson.key, tuple(symbols), rest, training
 
 
-def known_solution(
-    lesson: Description, settings: Settings, training: bool = False
-) -> Solution | None:
+def known_solution(lesson: Lesson, settings: Settings, training: bool = False) -> Solution | None:
     """The formulas and constraints for these options, if they have been found already."""
     found = _solutions.get(_key(lesson, settings, training))
     return found[0] if found else None

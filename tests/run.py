@@ -1,8 +1,9 @@
-"""Runs all tests: `python -m tests.run`, or `python -m tests.run --deep` with many more examples
-and those marked `deep`.
+"""Checks and tests everything: `python -m tests.run`, or `python -m tests.run --deep` with many
+more examples and those tests that are marked `deep`.
 
-Those that compute and those in the browser, which wait more than they compute, run side by side.
-Both run to their end even when the other has failed; the status is 0 when both have passed.
+All parts run side by side: the tests that compute, those in the browser, which wait more than they
+compute, and the checks of style and types.  Each runs to its end even when another has failed; the
+status is 0 when all have passed.
 """
 
 from __future__ import annotations
@@ -14,29 +15,37 @@ import sys
 import tempfile
 from typing import IO
 
+TESTS = ["pytest", "--dist=worksteal"]
 PARTS = {
-    "computed": ["--ignore=tests/browser", "--numprocesses=auto", "--dist=worksteal"],
-    "in the browser": ["tests/browser", "--numprocesses=2", "--dist=worksteal"],
+    "Tests computed": [*TESTS, "--ignore=tests/browser", "--numprocesses=auto"],
+    "Tests in the browser": [*TESTS, "tests/browser", "--numprocesses=2"],
+    "Style": ["ruff", "check"],
+    "Format": ["ruff", "format", "--check"],
+    "Types": ["mypy"],
 }
+"""Modules that Python runs, with their arguments."""
+
 DEEP = "40"
 """How many times as many examples `--deep` draws; more with SHAPEWALK_TIMES=..."""
 
 
 def main(arguments: list[str]) -> int:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # What one process has compiled, the many that tests start need not compile again.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     if "--deep" in arguments:
         arguments = [*(each for each in arguments if each != "--deep"), "-m", ""]
         environment.setdefault("SHAPEWALK_TIMES", DEEP)
     failed = []
     with contextlib.ExitStack() as files:
         started: dict[str, tuple[IO[str], subprocess.Popen[bytes]]] = {}
-        for name, options in PARTS.items():
+        for name, part in PARTS.items():
             output = files.enter_context(tempfile.TemporaryFile("w+"))
             # The first is read while it runs, the others when it has ended.
             started[name] = (
                 output,
                 subprocess.Popen(
-                    [sys.executable, "-m", "pytest", *options, *arguments],
+                    [sys.executable, "-m", *part, *(arguments if part[0] == "pytest" else [])],
                     env=environment,
                     stdout=output if started else None,
                     stderr=subprocess.STDOUT,
@@ -48,7 +57,7 @@ def main(arguments: list[str]) -> int:
             output.seek(0)
             print(output.read(), end="", flush=True)
     for name in PARTS:
-        print(f"Tests {name}: {'FAILED' if name in failed else 'passed'}.", flush=True)
+        print(f"{name}: {'FAILED' if name in failed else 'passed'}.", flush=True)
     return 1 if failed else 0
 
 

@@ -15,6 +15,8 @@ from tracer import worker
 from ui import access, debug
 from ui.examples import examples
 
+pytestmark = pytest.mark.waits
+
 HEAD = "import torch\nfrom torch import nn\n\n\n"
 
 LINEAR = (

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from modules import LESSONS, lesson
 from modules.lesson import run
 from tracer.document import SCHEMA
-from ui.run import Run, at_default, forecast, formulated, outline, values
+from ui.run import forecast, formulated, outline, values
 from ui.view import default_view, preset_view, to_query
 
 KEYS = [each.key for each in LESSONS]
@@ -48,10 +48,6 @@ def view_of(app: AppTest):
     return app.session_state["view"]
 
 
-def run_of(app: AppTest) -> Run:
-    return at_default(view_of(app)) or app.session_state["job"].run
-
-
 def plain(markdown: str) -> str:
     return re.sub(r"\\(.)", r"\1", markdown)
 
@@ -64,8 +60,6 @@ def with_formulas(app: AppTest) -> AppTest:
     """Until the formulas are there as well."""
     for _ in range(6_000):
         view = view_of(app)
-        if at_default(view) is not None:
-            return app
         if formulated(view, outline(view)) or formulated(view, values(view)):
             return app.run()
         time.sleep(0.1)
@@ -85,22 +79,7 @@ def test_every_lesson_opens(key: str) -> None:
     assert not app.error
     assert app.title[0].value == lesson(key).title
     assert view_of(app) == default_view(key)
-    assert "job" not in app.session_state, "nothing was run"
-    assert at_default(view_of(app)) is not None
-
-
-def test_another_input_is_run_and_the_way_back_is_not() -> None:
-    app = walkthrough(lesson="squeeze-excite")
-    control(app, "squeeze-excite/seed").set_value(1).run()
-    assert view_of(finished(app)).seed == 1
-    assert not app.exception
-    job = app.session_state["job"]
-    assert job.view == view_of(app)
-    assert job.run.trace.values
-    control(app, "squeeze-excite/seed").set_value(0).run()
-    assert not app.exception
-    assert view_of(app) == default_view("squeeze-excite")
-    assert app.session_state["job"] is None
+    assert app.session_state["job"].run.trace.values
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -193,6 +172,15 @@ def test_changing_every_control_in_turn() -> None:
     assert not app.exception
 
 
+def test_formulas_of_a_view_that_was_left_are_not_looked_for() -> None:
+    app = walkthrough(lesson="eca-image", C="44", show="shapes")
+    left = app.session_state["formulas"]
+    app.number_input(key="eca-image/C").set_value(52).run()
+    assert left.cancelled
+    assert app.session_state["formulas"].view == view_of(app)
+    assert not app.session_state["formulas"].cancelled
+
+
 def test_a_cancelled_run_leaves_the_shapes_and_can_be_taken_up_again() -> None:
     app = walkthrough(lesson="eca-image", C="8", H="8", W="8")
     app.session_state["unwanted"] = view_of(app)
@@ -225,7 +213,7 @@ def test_every_tab_of_every_lesson(key: str, tab: str) -> None:
     if tab == "Source":
         assert any(lesson(key).paper.link in words.value for words in app.markdown)
     if tab == "Table":
-        assert len(app.dataframe[0].value) == len(run_of(app).trace.steps)
+        assert len(app.dataframe[0].value) == len(app.session_state["job"].run.trace.steps)
     if tab == "Claims" and lesson(key).claims:
         assert any("checked against a run" in words.value for words in app.markdown)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from modules.lesson import Description
+from modules.lesson import Lesson
 from tracer import Trace
 from tracer.views.player import script, style
 from ui.language import say
@@ -43,8 +44,7 @@ _source = st.components.v2.component(
 )
 
 
-def source_tab(trace: Trace, chosen: Description, written: Path) -> None:
-    """`written` is the file that the lesson is written in."""
+def source_tab(trace: Trace, chosen: Lesson) -> None:
     paper = chosen.paper
     st.markdown(
         f"**{escaped(paper.title)}**  \n{escaped(paper.authors)}. "
@@ -59,9 +59,10 @@ def source_tab(trace: Trace, chosen: Description, written: Path) -> None:
             post=chosen.post,
         )
     )
-    file = str(written)
-    data = {"parts": parts(trace, file), "steps": lines(trace, file), "name": say("Source")}
-    _source(data=data, key="source")
+    file = inspect.getsourcefile(chosen.build)
+    if file is not None:
+        data = {"parts": parts(trace, file), "steps": lines(trace, file), "name": say("Source")}
+        _source(data=data, key="source")
 
 
 def parts(trace: Trace, file: str) -> list[dict[str, Any]]:

@@ -20,7 +20,10 @@ from tracer.worker import Answer, Job, Limits, run
 
 ROOT = Path(__file__).resolve().parents[2]
 
-pytestmark = pytest.mark.skipif(not worker.available(), reason="needs fork")
+pytestmark = [
+    pytest.mark.skipif(not worker.available(), reason="needs fork"),
+    pytest.mark.waits,
+]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 landlock = pytest.mark.skipif(sandbox._landlock_version() < 1, reason="needs Landlock")
 seccomp = pytest.mark.skipif(not sandbox._seccomp_available(), reason="needs seccomp")

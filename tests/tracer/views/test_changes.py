@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from modules import LESSONS, lesson
 from modules.lesson import run as run_lesson
 from modules.lesson import with_formulas
-from tests import models
+from tests import models, traces
 from tests.effort import TIMES
 from tracer import Step, TensorNote, Trace, trace
 from tracer.document import Bound, Slice, TensorAt
@@ -304,24 +304,10 @@ def test_every_kind_of_operation_is_told(golden: Callable[[str, str], None]) -> 
     golden("changes.txt", text + "\n")
 
 
-def lesson_traces() -> Iterator[tuple[str, Trace, dict[str, str]]]:
-    for each in LESSONS:
-        chosen = each.settings()
-        args, kwargs = each.inputs(chosen, each.kinds[0], 0)
-        found = trace(each.build(chosen), *args, values=False, device="meta", **kwargs)
-        yield each.key, found, dict(each.dims)
-
-
-def model_traces() -> Iterator[tuple[str, Trace, dict[str, str]]]:
-    for model in models.MODELS:
-        args, kwargs = model.arguments()
-        yield model.key, trace(model.make(), *args, values=False, **kwargs), {}
-
-
-TRACES = [
+TRACES: list[tuple[str, Trace, dict[str, str]]] = [
     *((name, found, {}) for name, found in EXAMPLES),
-    *lesson_traces(),
-    *model_traces(),
+    *((each.key, traces.of_lesson(each), dict(each.dims)) for each in LESSONS),
+    *((model.key, traces.of_model(model), {}) for model in models.MODELS),
 ]
 
 

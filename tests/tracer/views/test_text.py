@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from modules import LESSONS
-from modules.lesson import Lesson
-from tests import models
+from tests import models, traces
 from tests.effort import TIMES
 from tests.tracer.views.small import Chains, Fails, Refuses, Repeats
 from tests.tracer.views.symbolic import formula, with_formulas
@@ -56,21 +55,10 @@ SMALL: dict[str, Callable[[], Trace]] = {
 }
 
 
-def lesson_trace(lesson: Lesson) -> Trace:
-    chosen = lesson.settings()
-    args, kwargs = lesson.inputs(chosen, lesson.kinds[0], 0)
-    return trace(lesson.build(chosen), *args, values=False, device="meta", **kwargs)
-
-
-def model_trace(model: models.Model) -> Trace:
-    args, kwargs = model.arguments()
-    return trace(model.make(), *args, values=False, **kwargs)
-
-
 ALL: dict[str, Trace] = {
     **{name: make() for name, make in SMALL.items()},
-    **{lesson.key: lesson_trace(lesson) for lesson in LESSONS},
-    **{model.key: model_trace(model) for model in models.MODELS},
+    **{lesson.key: traces.of_lesson(lesson) for lesson in LESSONS},
+    **{model.key: traces.of_model(model) for model in models.MODELS},
 }
 GOLDEN = [*SMALL, *(lesson.key for lesson in LESSONS)]
 
