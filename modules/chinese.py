@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from modules import LESSONS
 from modules.lesson import Lesson, run
 from tracer import Call, Step, Trace
 from tracer.document import Source
@@ -96,6 +95,8 @@ def _filled_as(note: str, template: str) -> str:
 
 def texts() -> dict[str, dict[str, str]]:
     """Every text of the lessons, by the name of the module it belongs to: {text: where it is}."""
+    from modules import LESSONS
+
     found: dict[str, dict[str, str]] = {}
     for lesson in LESSONS:
         module = inspect.getmodule(lesson.build)
@@ -128,6 +129,8 @@ def _declared(lesson: Lesson) -> Iterator[tuple[str, str]]:
 
 def _notes() -> Iterator[tuple[str, str, str]]:
     """Module, text and place of each note in the functions that the presets run."""
+    from modules import LESSONS
+
     for lesson in LESSONS:
         for preset in lesson.presets:
             settings = lesson.settings(preset.name)

@@ -1,5 +1,8 @@
 """What a lesson declares (module, sizes, inputs, presets, paper, the post's claims), and how it
-is run and checked."""
+is run and checked.
+
+What only declares needs no torch: it is loaded where something is built or run.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch import nn
-
-from tracer import Step, TensorNote, Trace, trace
+from tracer import Step, TensorNote, Trace
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from tracer.formulas.proof import Solution
 
 Settings = Mapping[str, Any]
@@ -97,13 +99,12 @@ InputKind = Literal["picture", "noise", "ramp", "shape"]
 `shape` is no choice for a reader: meta tensors, for runs that compute shapes alone."""
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """One module to walk through.
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a lesson says of itself: all of it but code, as plain data.
 
-    `build(settings)` makes the module; `inputs(settings, kind, seed)` its arguments (positional,
-    keyword).  `dims` names the input's dimensions, as `{"x": "B C H W"}`.  `map` is the name of
-    the tensor that stands for the lesson in the gallery.
+    `dims` names the input's dimensions, as `{"x": "B C H W"}`.  `map` is the name of the tensor
+    that stands for the lesson in the gallery.
     """
 
     key: str
@@ -120,9 +121,6 @@ class Lesson:
     kinds: tuple[InputKind, ...]
     dims: Mapping[str, str]
     map: str
-    build: Callable[[Settings], nn.Module]
-    inputs: Callable[[Settings, InputKind, int], tuple[tuple[Any, ...], dict[str, Any]]]
-    claims: tuple[Claim, ...] = field(default=())
 
     def settings(self, preset: str | None = None) -> dict[str, Any]:
         """The defaults, overlaid with the preset's settings.
@@ -142,6 +140,19 @@ class Lesson:
                 return preset
         known = ", ".join(repr(preset.name) for preset in self.presets)
         raise LookupError(f"The lesson {self.key} has no preset {name!r}: use one of {known}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson(Description):
+    """One module to walk through.
+
+    `build(settings)` makes the module; `inputs(settings, kind, seed)` its arguments (positional,
+    keyword).
+    """
+
+    build: Callable[[Settings], nn.Module]
+    inputs: Callable[[Settings, InputKind, int], tuple[tuple[Any, ...], dict[str, Any]]]
+    claims: tuple[Claim, ...] = field(default=())
 
     def problems(self, settings: Settings) -> str | None:
         """One sentence that says why no module can be built with these settings, or None.
@@ -166,6 +177,8 @@ class Lesson:
             if not any(_same(value, choice) for choice in option.choices):
                 choices = ", ".join(str(choice) for choice in option.choices)
                 return f"{option.name} ({option.meaning}) is {value!r}: use one of {choices}."
+        import torch
+
         # What does not go together is known to the module's constructor, and to nobody else.
         try:
             with torch.device("meta"):
@@ -190,6 +203,8 @@ def with_fixed_weights(make: Callable[[], nn.Module]) -> nn.Module:
 
     The state belongs to the whole process: a lock keeps two builds from drawing in turns.
     """
+    import torch
+
     with _building:
         state = torch.get_rng_state()
         torch.default_generator.manual_seed(0)
@@ -213,6 +228,8 @@ def prepare(
     Raises:
         ValueError: the settings have a problem (`Lesson.problems`).
     """
+    import torch
+
     problem = lesson.problems(settings)
     if problem is not None:
         raise ValueError(problem)
@@ -248,6 +265,10 @@ def run(
     Raises:
         ValueError: the settings have a problem (`Lesson.problems`).
     """
+    import torch
+
+    from tracer import trace
+
     model, args, kwargs = prepare(lesson, settings, kind, seed, values=values, training=training)
     # Without a graph for gradients each tensor is freed as soon as it is no longer needed.
     with torch.no_grad():
@@ -265,7 +286,7 @@ def run(
 # --- formulas -------------------------------------------------------------------------------
 
 
-def symbol_choices(lesson: Lesson, settings: Settings) -> dict[str, Sequence[int]]:
+def symbol_choices(lesson: Description, settings: Settings) -> dict[str, Sequence[int]]:
     """The settings that formulas are written in, with their values: the sizes, and the options
     that are numbers."""
     choices: dict[str, Sequence[int]] = {
@@ -282,14 +303,16 @@ _solutions: dict[tuple[Any, ...], list[Solution]] = {}
 _solving = threading.Lock()
 
 
-def _key(lesson: Lesson, settings: Settings, training: bool) -> tuple[Any, ...]:
+def _key(lesson: Description, settings: Settings, training: bool) -> tuple[Any, ...]:
     """Everything but the sizes: formulas are the same for all of them."""
     symbols = symbol_choices(lesson, settings)
     rest = tuple((name, value) for name, value in settings.items() if name not in symbols)
     return lesson.key, tuple(symbols), rest, training
 
 
-def known_solution(lesson: Lesson, settings: Settings, training: bool = False) -> Solution | None:
+def known_solution(
+    lesson: Description, settings: Settings, training: bool = False
+) -> Solution | None:
     """The formulas and constraints for these options, if they have been found already."""
     found = _solutions.get(_key(lesson, settings, training))
     return found[0] if found else None

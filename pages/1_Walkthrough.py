@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from modules import lesson
 from ui import language, player
 from ui.controls import current_view, sidebar
 from ui.details import details
 from ui.frame import frame, read
 from ui.language import say
+from ui.shipped import lesson
 from ui.view import to_query
 from ui.work import shown
 

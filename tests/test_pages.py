@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from modules import LESSONS, lesson
 from modules.lesson import run
 from tracer.document import SCHEMA
-from ui.run import forecast, formulated, outline, values
+from ui.run import Run, at_default, forecast, formulated, outline, values
 from ui.view import default_view, preset_view, to_query
 
 KEYS = [each.key for each in LESSONS]
@@ -48,6 +48,10 @@ def view_of(app: AppTest):
     return app.session_state["view"]
 
 
+def run_of(app: AppTest) -> Run:
+    return at_default(view_of(app)) or app.session_state["job"].run
+
+
 def plain(markdown: str) -> str:
     return re.sub(r"\\(.)", r"\1", markdown)
 
@@ -60,6 +64,8 @@ def with_formulas(app: AppTest) -> AppTest:
     """Until the formulas are there as well."""
     for _ in range(6_000):
         view = view_of(app)
+        if at_default(view) is not None:
+            return app
         if formulated(view, outline(view)) or formulated(view, values(view)):
             return app.run()
         time.sleep(0.1)
@@ -79,7 +85,22 @@ def test_every_lesson_opens(key: str) -> None:
     assert not app.error
     assert app.title[0].value == lesson(key).title
     assert view_of(app) == default_view(key)
-    assert app.session_state["job"].run.trace.values
+    assert "job" not in app.session_state, "nothing was run"
+    assert at_default(view_of(app)) is not None
+
+
+def test_another_input_is_run_and_the_way_back_is_not() -> None:
+    app = walkthrough(lesson="squeeze-excite")
+    control(app, "squeeze-excite/seed").set_value(1).run()
+    assert view_of(finished(app)).seed == 1
+    assert not app.exception
+    job = app.session_state["job"]
+    assert job.view == view_of(app)
+    assert job.run.trace.values
+    control(app, "squeeze-excite/seed").set_value(0).run()
+    assert not app.exception
+    assert view_of(app) == default_view("squeeze-excite")
+    assert app.session_state["job"] is None
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -213,7 +234,7 @@ def test_every_tab_of_every_lesson(key: str, tab: str) -> None:
     if tab == "Source":
         assert any(lesson(key).paper.link in words.value for words in app.markdown)
     if tab == "Table":
-        assert len(app.dataframe[0].value) == len(app.session_state["job"].run.trace.steps)
+        assert len(app.dataframe[0].value) == len(run_of(app).trace.steps)
     if tab == "Claims" and lesson(key).claims:
         assert any("checked against a run" in words.value for words in app.markdown)
 

@@ -1,4 +1,4 @@
-"""The lessons' pictures."""
+"""How the pictures of the gallery are drawn of a tensor."""
 
 from __future__ import annotations
 
@@ -9,28 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modules import LESSONS
 from tracer import Heatmap, Stats, TensorNote
-from ui.pictures import drawn, path, thumbnail
-
-KEYS = [each.key for each in LESSONS]
+from ui.pictures import thumbnail
 
 
 def _pixels(data: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_the_picture_that_is_shipped_is_what_a_run_gives(key: str) -> None:
-    """`python -m ui.pictures` draws it anew.  Another processor rounds otherwise, which may show
-    where a map is all but constant, in a few of its pixels."""
-    shipped, fresh = _pixels(path(key).read_bytes()), _pixels(drawn(key))
-    assert shipped.shape == fresh.shape
-    assert np.abs(shipped - fresh).mean() < 4
-
-
-def test_no_picture_is_left_over() -> None:
-    assert {file.stem for file in path("any").parent.iterdir()} == set(KEYS)
 
 
 def note(cells: list[list[float]], shape: tuple[int, ...]) -> TensorNote:

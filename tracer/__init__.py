@@ -5,10 +5,15 @@ from tracer import trace
 t = trace(model, x)
 for step in t.steps:
     print(step.expression, [note.shape for note in step.outputs])
+
+What runs a module needs torch, which takes seconds to load.  It is loaded when it is first asked
+for, so that a saved trace is read and shown without.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 import tracer.views  # noqa: F401 - they enter themselves as renderers
-from tracer.api import compute, trace
 from tracer.document import (
     Call,
     Failure,
@@ -21,9 +26,12 @@ from tracer.document import (
     TraceFileError,
     load,
 )
-from tracer.explain import explain
-from tracer.record.construction import recording_construction
-from tracer.record.run import Cancelled
+
+if TYPE_CHECKING:
+    from tracer.api import compute, trace
+    from tracer.explaining import explain
+    from tracer.record.construction import recording_construction
+    from tracer.record.run import Cancelled
 
 __all__ = [
     "Call",
@@ -42,3 +50,22 @@ __all__ = [
     "recording_construction",
     "trace",
 ]
+
+_WITH_TORCH = {
+    "Cancelled": "tracer.record.run",
+    "compute": "tracer.api",
+    "explain": "tracer.explaining",
+    "recording_construction": "tracer.record.construction",
+    "trace": "tracer.api",
+}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _WITH_TORCH:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(importlib.import_module(_WITH_TORCH[name]), name)
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -36,7 +36,7 @@ from torch import nn
 from tracer import inputs
 from tracer.api import trace
 from tracer.document import Failure, Fix, History, Place, Root, Trace
-from tracer.explain import explain, explained, note, traced
+from tracer.explaining import explain, explained, note, traced
 from tracer.language import LANGUAGES, translator
 from tracer.record.construction import recording_construction
 from tracer.sentences import Translate, render

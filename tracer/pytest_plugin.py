@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tracer.explain import explained, told
+from tracer.explaining import explained, told
 from tracer.record.construction import recording_construction
 from tracer.views.text import failure_text
 

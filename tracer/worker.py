@@ -379,7 +379,7 @@ def _serve(descriptor: int, folder: str) -> None:
 
     import torch
 
-    from tracer.explain import traced
+    from tracer.explaining import traced
 
     torch.set_num_threads(1)
     # What is imported at the first failing run is imported here, once for all runs.
@@ -656,7 +656,7 @@ def _run(job: Job, limits: Limits) -> None:
 
 
 def _outcome(job: Job, limits: Limits, stage: _Stage) -> tuple[Trace | None, Problem | None]:
-    from tracer.explain import explained
+    from tracer.explaining import explained
     from tracer.record.construction import recording_construction
 
     try:
@@ -693,7 +693,7 @@ def _traced(job: Job, stage: _Stage) -> Trace:
     import torch
     from torch import nn
 
-    from tracer.explain import traced
+    from tracer.explaining import traced
 
     stage.enter("import")
     torch.manual_seed(job.seed)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from modules import LESSONS, lesson
 from modules.lesson import InputKind, Option, Size, known_solution
+from ui import shipped
 from ui.held import held
 from ui.language import language, say
+from ui.shipped import LESSONS, lesson
 from ui.text import escaped
 from ui.view import (
     MAX_SEED,
@@ -76,7 +77,7 @@ def sidebar(view: View) -> None:
         with st.container(key="sizes"):
             for size in chosen.sizes:
                 value = dict(view.settings)[size.name]
-                help = say(size.meaning) + say(".") + _range(view, size, solution)
+                help = say(size.meaning) + say(".") + _range(size, _legal(view, size, solution))
                 _number(size.name, size.name, value, size.low, size.high, help)
         with st.container(key="options"):
             for option in chosen.options:
@@ -100,27 +101,37 @@ def sidebar(view: View) -> None:
 
 def _violations(view: View, solution: Solution) -> None:
     """What these settings violate, with values that do not."""
-    settings = dict(view.settings)
-    for sentence in solution.violated(settings):
+    for sentence in solution.violated(dict(view.settings)):
         st.warning(escaped(sentence), icon=":material/rule:")
 
 
-def _range(view: View, size: Size, solution: Solution | None) -> str:
-    """The values that the formulas' constraints allow, the other sizes being as they are."""
-    if solution is None:
-        return ""
+def _legal(view: View, size: Size, solution: Solution | None) -> Sequence[int] | None:
+    """The values of the size that the formulas' constraints allow, the other sizes being as they
+    are; None where all are, as far as it is known."""
+    if view == default_view(view.lesson) and not shipped.outdated():
+        return shipped.legal(view.lesson).get(size.name)
+    return None if solution is None else legal_values(view, size, solution)
+
+
+def legal_values(view: View, size: Size, solution: Solution) -> Sequence[int] | None:
+    """As `_legal` says."""
     from tracer.formulas.proof import allowed
 
     values = range(size.low, min(size.high, size.low + MOST_VALUES) + 1)
     legal = allowed(solution, dict(view.settings), size.name, values)
-    if len(legal) == len(values):
+    return None if len(legal) == len(values) else legal
+
+
+def _range(size: Size, legal: Sequence[int] | None) -> str:
+    """Which values go with the other sizes, in words; nothing where all do."""
+    if legal is None:
         return ""
     if not legal:
         return say(" None fits the other sizes as they are.")
     step = legal[1] - legal[0] if len(legal) > 1 else 1
-    if legal == list(range(legal[0], legal[-1] + 1, step)) and len(legal) > 4:
+    if len(legal) > 4 and list(legal) == list(range(legal[0], legal[-1] + 1, step)):
         if step == 1:
-            high = size.high if legal[-1] == values[-1] else legal[-1]
+            high = size.high if legal[-1] == size.low + MOST_VALUES else legal[-1]
             text = say("{low} to {high}", low=f"{legal[0]:,}", high=f"{high:,}")
         else:
             text = say("{low}, {next}, {third}, …", low=legal[0], next=legal[1], third=legal[2])

@@ -9,14 +9,12 @@ from typing import Any
 
 import streamlit as st
 
-from modules import lesson
-from modules.lesson import Lesson, check_claims
+import modules
+from modules.lesson import Description, check_claims
 from tracer import Step, TensorNote, Trace
 from tracer.views import graph, html, text
-from ui import player
-from ui.cost import cost_tab
+from ui import loading, player, shipped
 from ui.held import held
-from ui.inspector import inspector
 from ui.language import language, say
 from ui.run import Run
 from ui.source import source_tab
@@ -45,13 +43,19 @@ def details(run: Run, view: View | None) -> None:
     elif name == "Table":
         _table(run.trace)
     elif name == "Cost":
+        from ui.cost import cost_tab  # plotly takes its time to load
+
         cost_tab(run.trace)
     elif view is not None and name == "Inspector":
+        loading.now()
+        from ui.inspector import inspector
+
         inspector(run, view)
     elif view is not None and name == "Claims":
-        _claims(lesson(view.lesson))
+        loading.now()
+        _claims(shipped.lesson(view.lesson))
     elif view is not None:
-        source_tab(run.trace, lesson(view.lesson))
+        source_tab(run.trace, shipped.lesson(view.lesson), shipped.source(view.lesson))
     downloads(run)
 
 
@@ -215,11 +219,11 @@ def _chosen() -> None:
 def _checked(key: str) -> list[tuple[str, str, str, str, str, str]]:
     return [
         (c.claim.verdict, c.claim.says, c.claim.quote, c.found, c.claim.why, c.claim.preset)
-        for c in check_claims(lesson(key))
+        for c in check_claims(modules.lesson(key))
     ]
 
 
-def _claims(chosen: Lesson) -> None:
+def _claims(chosen: Description) -> None:
     with st.spinner(say("Checking every claim against a run …")):
         claims = _checked(chosen.key)
     if not claims:

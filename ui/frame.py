@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from functools import cache
 from pathlib import Path
 
@@ -28,7 +27,6 @@ def frame(title: str, page: str, reads: bool = False) -> bool:
     has just arrived here, be it by the browser's back or forward button: the address is to be read
     then, and at no other time.  A page that `reads` more of it than the language says when it has
     (`read`)."""
-    _freeze()
     push.nothing()
     context = st.runtime.scriptrunner.get_script_run_ctx()
     went_back = context is not None and context.is_history_navigation
@@ -85,13 +83,3 @@ def read(page: str) -> None:
 @cache
 def _style() -> str:
     return colours.style(":root") + (_HERE / "style.css").read_text(encoding="utf-8")
-
-
-def _freeze() -> None:
-    """Python collects garbage when enough new objects have come together; walking through all that
-    torch has imported makes this slow, and none of it is ever garbage."""
-    global _frozen
-    if not _frozen:
-        gc.collect()
-        gc.freeze()
-        _frozen = True

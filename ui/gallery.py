@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from modules import LESSONS
 from modules.chinese import chinese
-from modules.lesson import Lesson
-from ui import language, pictures
+from modules.lesson import Description
+from ui import language
 from ui.language import say
+from ui.shipped import LESSONS, picture
 from ui.text import escaped
 
 
@@ -52,7 +52,7 @@ def gallery() -> None:
                 _card(each)
 
 
-def matching(words: str, family: str | None) -> list[Lesson]:
+def matching(words: str, family: str | None) -> list[Description]:
     """The lessons of the family in which every word occurs."""
     return [
         each
@@ -62,18 +62,18 @@ def matching(words: str, family: str | None) -> list[Lesson]:
     ]
 
 
-def _everything(each: Lesson) -> str:
+def _everything(each: Description) -> str:
     paper = each.paper
     texts = (each.title, each.family, each.teaches, each.about)
     known = (each.key, *texts, *(chinese(text) or "" for text in texts))
     return " ".join((*known, paper.title, paper.authors, paper.venue, str(paper.year))).casefold()
 
 
-def _card(each: Lesson) -> None:
+def _card(each: Description) -> None:
     with st.container(key=f"card-{each.key}", border=True, gap="xsmall"):
         with st.container(key=f"picture-{each.key}", height=200, border=False):
             alt = say("The tensor {name} of {title}", name=each.map, title=say(each.title))
-            st.image(pictures.path(each.key), alt=alt)
+            st.image(picture(each.key), alt=alt)
         st.page_link(
             "pages/1_Walkthrough.py",
             label=f"**{say(each.title)}**",

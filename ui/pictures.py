@@ -1,35 +1,24 @@
-"""The gallery's pictures: of each lesson one tensor, as the run at its default sizes makes it.
-
-`python -m ui.pictures` draws them anew into `ui/pictures/`; a test compares them with a fresh run.
-"""
+"""The gallery's pictures: of each lesson one tensor, as the run at its default sizes makes it."""
 
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from modules import LESSONS, lesson
+from modules import lesson
 from modules.lesson import tensor
 from tracer import TensorNote
 from tracer.views import colours
 from ui import run as runs
 from ui.view import View, default_view, preset_view
 
-_FOLDER = Path(__file__).parent / "pictures"
-
 LARGE = 10**9
 """Bytes from which a thumbnail is made of one example instead of the batch."""
 
 PICTURE = 480
 """Pixels of a thumbnail's longer side."""
-
-
-def path(key: str) -> Path:
-    """The file of a lesson's picture."""
-    return _FOLDER / f"{key}.png"
 
 
 def drawn(key: str) -> bytes:
@@ -95,13 +84,3 @@ def _proportions(note: TensorNote) -> tuple[int, int]:
     if ratio >= 1:
         return round(PICTURE / ratio), PICTURE
     return PICTURE, round(PICTURE * ratio)
-
-
-def _main() -> None:
-    _FOLDER.mkdir(exist_ok=True)
-    for each in LESSONS:
-        path(each.key).write_bytes(drawn(each.key))
-
-
-if __name__ == "__main__":
-    _main()

@@ -1,8 +1,9 @@
 """Runs of lessons: traced in the background, one at a time, within the machine's memory, kept.
 
-What the pages show comes from a `Run`: a trace with what is needed to show it.  The shapes of a
-view (its outline) are always at hand within milliseconds, for any size, because they are traced
-on the `meta` device; the values follow when they fit into memory.
+What the pages show comes from a `Run`: a trace with what is needed to show it.  That of a lesson at
+its defaults is shipped.  Of any other view the shapes (its outline) are at hand within
+milliseconds, for any size, because they are traced on the `meta` device; the values follow when
+they fit into memory.  Torch is loaded with the first of these runs.
 """
 
 from __future__ import annotations
@@ -19,23 +20,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Generic, TypeVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from modules import lesson
 from modules.chinese import in_chinese
 from modules.lesson import Size, known_solution, prepare
 from modules.lesson import run as run_lesson
 from modules.lesson import with_formulas as find_formulas
-from tracer import Cancelled, TensorNote, Trace, compute
+from tracer import TensorNote, Trace
 from tracer.ops.table import shares_memory
 from tracer.views.changes import labels
 from tracer.views.graph import shape_text
 from tracer.views.player import payload
+from ui import shipped
 from ui.language import say
-from ui.view import View, option_text
+from ui.view import View, default_view, option_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BUDGET_SHARE = 0.4
 """The share of the free memory that one run may take."""
@@ -58,12 +60,13 @@ class CannotRun(ValueError):  # noqa: N818 - says what happened, as Cancelled do
 @dataclass(frozen=True)
 class Run:
     """A trace, ready to be shown. `dims` names the dimensions of the inputs; `stands_in` is true
-    of an outline, which shows what a run on the CPU would be like. `language` is what the notes and
-    the sentences of a failure are told in."""
+    of an outline, which shows what a run on the CPU would be like, and `timed` unless its times are
+    another machine's. `language` is what the notes and the sentences of a failure are told in."""
 
     trace: Trace
     dims: tuple[tuple[str, str], ...] = ()
     stands_in: bool = False
+    timed: bool = True
     language: str = "en"
 
     @cached_property
@@ -74,6 +77,8 @@ class Run:
             for tensor in body["tensors"]:
                 # "meta" beside every name would only tell how we came by the shapes.
                 tensor["device"] = "cpu"
+        if not self.timed:
+            _forget_times([body["trace"]])
         return json.dumps(body, allow_nan=False).encode()
 
     @cached_property
@@ -104,6 +109,13 @@ class Forecast:
         return self.bytes <= self.budget
 
 
+def _forget_times(items: list[dict[str, Any]]) -> None:
+    for item in items:
+        del item["seconds"]
+        for inside in ("steps", "calls", "children"):
+            _forget_times(item.get(inside, []))
+
+
 # --- tracing ----------------------------------------------------------------------------------
 
 
@@ -123,7 +135,7 @@ def _trace(view: View, values: bool, watch: Callable[[int], None] | None = None)
 
 
 def _refused(view: View, error: Exception) -> CannotRun:
-    title = lesson(view.lesson).title
+    title = shipped.lesson(view.lesson).title
     shown = ", ".join(f"{name}={option_text(value)}" for name, value in view.settings)
     reason = str(error).strip().rstrip(".")
     return CannotRun(
@@ -135,6 +147,8 @@ def _refused(view: View, error: Exception) -> CannotRun:
 @contextlib.contextmanager
 def _seeded(view: View) -> Iterator[None]:
     """Dropout draws from torch's global generator: the same numbers in every run of a view."""
+    import torch
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(view.seed)
         yield
@@ -169,6 +183,7 @@ class _Kept(Generic[Key, Value]):
             return value
 
 
+_shipped: _Kept[View, Run] = _Kept(KEPT_RUNS)
 _outlines: _Kept[View, Run] = _Kept(KEPT_OUTLINES)
 _formulated: _Kept[tuple[View, bool], Run] = _Kept(KEPT_RUNS)
 _runs: _Kept[View, Run] = _Kept(KEPT_RUNS)
@@ -180,7 +195,19 @@ cannot exceed it together, and so that seeding torch's global generator disturbs
 
 
 def _dims(view: View) -> tuple[tuple[str, str], ...]:
-    return tuple(lesson(view.lesson).dims.items())
+    return tuple(shipped.lesson(view.lesson).dims.items())
+
+
+def at_default(view: View) -> Run | None:
+    """The view's run with formulas as it is shipped: None at other settings than the lesson's
+    defaults, and when what is shipped is not what would be made now."""
+    if view != default_view(view.lesson):
+        return None
+    kept = _shipped.get(view)
+    if kept is None and (trace := shipped.default(view.lesson)) is not None:
+        run = Run(trace, _dims(view), stands_in=not view.values, timed=False)
+        kept = _shipped.put(view, run)
+    return kept
 
 
 def outline(view: View) -> Run:
@@ -235,10 +262,13 @@ def with_formulas(view: View, run: Run) -> Run:
 
 def tensor(view: View, note_id: int) -> Tensor:
     """One tensor of the view's run at full size, computed again. The latest one is kept."""
+    import torch
+
+    from tracer import compute
+
     kept = _tensors.get((view, note_id))
     if kept is not None:
         return kept
-
     with _running, _seeded(view), torch.no_grad():
         model, args, kwargs = prepare(
             lesson(view.lesson), dict(view.settings), view.kind, view.seed, training=view.training
@@ -351,7 +381,7 @@ def _reductions(view: View) -> Iterator[tuple[Size, int, int]]:
     their multiples, so that halving meets the divisors they need."""
     settings = dict(view.settings)
     for halvings in range(1, 32):
-        for size in lesson(view.lesson).sizes:
+        for size in shipped.lesson(view.lesson).sizes:
             smaller = settings[size.name] >> halvings
             if smaller >= size.low:
                 yield size, settings[size.name], smaller
@@ -433,11 +463,15 @@ class Job(Background):
         super().__init__()
 
     def _watch(self, done: int) -> None:
+        from tracer import Cancelled
+
         self.done = done
         if self.cancelled:
             raise Cancelled
 
     def _work(self) -> None:
+        from tracer import Cancelled
+
         try:
             self.run = values(self.view, self._watch)
         except Cancelled:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-import inspect
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from modules.lesson import Lesson
+from modules.lesson import Description
 from tracer import Trace
 from tracer.views.player import script, style
 from ui.language import say
@@ -44,7 +43,8 @@ _source = st.components.v2.component(
 )
 
 
-def source_tab(trace: Trace, chosen: Lesson) -> None:
+def source_tab(trace: Trace, chosen: Description, written: Path) -> None:
+    """`written` is the file that the lesson is written in."""
     paper = chosen.paper
     st.markdown(
         f"**{escaped(paper.title)}**  \n{escaped(paper.authors)}. "
@@ -59,10 +59,9 @@ def source_tab(trace: Trace, chosen: Lesson) -> None:
             post=chosen.post,
         )
     )
-    file = inspect.getsourcefile(chosen.build)
-    if file is not None:
-        data = {"parts": parts(trace, file), "steps": lines(trace, file), "name": say("Source")}
-        _source(data=data, key="source")
+    file = str(written)
+    data = {"parts": parts(trace, file), "steps": lines(trace, file), "name": say("Source")}
+    _source(data=data, key="source")
 
 
 def parts(trace: Trace, file: str) -> list[dict[str, Any]]:

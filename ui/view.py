@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from modules import LESSONS, lesson
 from modules.lesson import InputKind, Option, Size
+from ui.shipped import LESSONS, lesson
 
 MAX_SEED = 2**31 - 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from tracer import Failure
-from ui import push
+from ui import loading, push
 from ui import run as runs
 from ui.language import language, say
 from ui.run import FormulaJob, Job, Run
@@ -20,29 +20,42 @@ AT_ONCE = 0.15
 
 
 def shown(view: View) -> Run | None:
-    """The best run of the view that there is now: with values when they are at hand, the shapes
-    alone while they are computed or when they do not fit, with its notes in the reader's
-    language.  Says on the page which, and why; None when the module cannot be built."""
+    """The best run of the view that there is now: that of the defaults as it is shipped; else with
+    values when they are at hand, the shapes alone while they are computed or when they do not fit;
+    with its notes in the reader's language.  Says on the page which, and why; None when the module
+    cannot be built."""
     notices = st.container(key="notices", gap="xxsmall")
     with notices:
         for complaint in st.session_state.get("complaints", ()):
             st.warning(escaped(complaint), icon=":material/link_off:")
-        try:
-            shapes = runs.outline(view)
-        except runs.CannotRun as problem:
+        run = runs.at_default(view)
+        if run is not None:
             _stop_old(None)
-            st.error(escaped(str(problem)), icon=":material/block:")
-            return None
-        run = shapes
-        if view.values:
-            run = _with_values(view, shapes) or shapes
         else:
-            _stop_old(None)
-        if st.session_state.get("job") is None or run is not shapes:
-            run = _with_formulas(view, run)
+            loading.now()
+            run = _run(view)
+        if run is None:
+            return None
         if run.trace.failure is not None:
             st.error(stopped(run.trace.failure), icon=":material/report:")
         return run.told_in(language())
+
+
+def _run(view: View) -> Run | None:
+    try:
+        shapes = runs.outline(view)
+    except runs.CannotRun as problem:
+        _stop_old(None)
+        st.error(escaped(str(problem)), icon=":material/block:")
+        return None
+    run = shapes
+    if view.values:
+        run = _with_values(view, shapes) or shapes
+    else:
+        _stop_old(None)
+    if st.session_state.get("job") is None or run is not shapes:
+        run = _with_formulas(view, run)
+    return run
 
 
 def stopped(failure: Failure) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -40,10 +41,20 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the running app."""
+    port = free_port()
+    with serving(port, tmp_path_factory.mktemp("app") / "log.txt"):
+        yield f"http://127.0.0.1:{port}"
+
+
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("app") / "log.txt"
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def serving(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The app in a process of its own, which may not report an error."""
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
     command += ["--server.fileWatcherType", "none"]
     with log.open("w") as output:
@@ -54,13 +65,12 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             stderr=subprocess.STDOUT,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
-    address = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(f"{address}/_stcore/health", server, log)
-        yield address
+        _wait_for(f"http://127.0.0.1:{port}/_stcore/health", server, log)
+        yield server
     finally:
         server.terminate()
-        server.wait(timeout=600)
+        server.wait(timeout=20)
     assert "Traceback" not in log.read_text(), log.read_text()
 
 

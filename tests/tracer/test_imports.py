@@ -17,7 +17,7 @@ HERE = Path(tracer.__file__).parent
 # From top to bottom; what is a folder stands for all that is in it.
 ROOMS = {
     "doors": ["__init__", "__main__", "pytest_plugin", "worker"],
-    "api": ["api", "explain", "symbolic"],
+    "api": ["api", "explaining", "symbolic"],
     "views": ["views"],
     "diagnosis": ["diagnosis"],
     "formulas": ["formulas"],

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import tracer
 from tracer.document import Failure
-from tracer.explain import HEADING
+from tracer.explaining import HEADING
 from tracer.record.scripts import Effects
 
 

@@ -164,9 +164,10 @@ function facts(model, item) {
   if (step?.writes && !isLine) found.push([say("in place"), say("it overwrites its first operand")]);
   const file = place.file.split(/[\\/]/).at(-1);
   if (file) found.push([say("written in"), code(`${file}:${place.line}`)]);
-  const seconds = item.items
-    ? item.items.reduce((sum, part) => sum + ((part.step ?? part.callee)?.seconds ?? 0), 0)
-    : (step ?? callee)?.seconds;
+  const seconds = (item.items ?? [item])
+    .map((part) => (part.step ?? part.callee)?.seconds)
+    .filter((each) => each !== undefined)
+    .reduce((sum, each) => (sum ?? 0) + each, undefined);
   if (seconds !== undefined) found.push([say("time"), duration(seconds)]);
   found.push(...costs(model, stepsOf(item)));
   const rows = found.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]);

@@ -1,0 +1,181 @@
+"""How long a reader waits for the first page: home and a lesson, of a server that has just been
+started and of one that is warm, in a browser that was never here.
+
+    python benchmarks/opening.py [--runs 5] [--json FILE] [CHECKOUT ...]
+
+A checkout is a folder with the app, this one if none is named; several are measured in turns, so
+that their figures come from one run.  Printed are medians in milliseconds, with the least and the
+most.  The clock starts where the server is started, or where the warm page is asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.browser import chromium
+
+ROOT = Path(__file__).resolve().parent.parent
+LESSONS = ("fbkd-student", "eca-image", "non-local", "hacnn-harmonious", "evc")
+LONGEST = 60_000
+
+# When each thing was first seen, in milliseconds since 1970.
+WATCH = """pictures => {
+    const seen = window.seen = {};
+    const first = (name, there) => {
+        if (there && !(name in seen)) seen[name] = performance.timeOrigin + performance.now();
+    };
+    const look = () => {
+        const paint = performance.getEntriesByName("first-contentful-paint")[0];
+        if (paint) seen.paint = performance.timeOrigin + paint.startTime;
+        const all = (selector) => [...document.querySelectorAll(selector)];
+        const cards = all("[class*=st-key-card-] a");
+        first("card", cards.length > 0);
+        first("cards", cards.length >= pictures);
+        const images = all("[class*=st-key-picture-] img");
+        const loaded = images.filter(each => each.complete && each.naturalWidth > 0);
+        first("pictures", loaded.length >= pictures);
+        const visible = (selector) => all(selector).some(each => each.offsetParent !== null);
+        first("player", visible(".shapewalk .transport"));
+        first("values", visible(".shapewalk .figures canvas"));
+        first("formulas", visible(".shapewalk .faces"));
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
+
+
+@dataclass
+class Checkout:
+    """What was measured of it, in milliseconds, by what was waited for."""
+
+    path: Path
+    found: dict[str, list[float]] = field(default_factory=dict)
+
+    def note(self, name: str, milliseconds: float) -> None:
+        self.found.setdefault(name, []).append(milliseconds)
+
+    @property
+    def lessons(self) -> int:
+        folders = (self.path / "ui" / "shipped", self.path / "ui" / "pictures")
+        return max(len(list(folder.glob("*.png"))) for folder in folders)
+
+
+@contextlib.contextmanager
+def server(checkout: Checkout) -> Iterator[tuple[str, float]]:
+    """The address of a server that was started just now and listens, and when it was started."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    began = time.time()
+    with subprocess.Popen(
+        command,
+        cwd=checkout.path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as process:
+        try:
+            while process.poll() is None:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{port}", began
+        finally:
+            process.terminate()
+
+
+def opened(browser: Browser, address: str, wanted: str, pictures: int) -> dict[str, float]:
+    """When each thing was first seen by a browser that was never here, until `wanted` was; with
+    `asked`, when it began to ask."""
+    context = browser.new_context(viewport={"width": 1400, "height": 850})
+    page = context.new_page()
+    page.add_init_script(f"({WATCH})({pictures})")
+    asked = time.time() * 1000
+    page.goto(address, wait_until="commit")
+    page.wait_for_function("wanted => wanted in window.seen", arg=wanted, timeout=LONGEST)
+    seen: dict[str, float] = page.evaluate("window.seen")
+    context.close()
+    return {**seen, "asked": asked}
+
+
+def measure(browser: Browser, checkout: Checkout) -> None:
+    count = checkout.lessons
+    with server(checkout) as (address, began):
+        seen = opened(browser, address, "pictures", count)
+        checkout.note("server start → every card of home", seen["cards"] - 1000 * began)
+        checkout.note("server start → all pictures", seen["pictures"] - 1000 * began)
+        time.sleep(4)  # what a server does after its first page is not the next one's
+        seen = opened(browser, address, "pictures", count)
+        checkout.note("home, warm → every card", seen["cards"] - seen["asked"])
+        checkout.note("home, warm: first paint → all pictures", seen["pictures"] - seen["paint"])
+        checkout.note("home, warm: first card → all pictures", seen["pictures"] - seen["card"])
+    with server(checkout) as (address, began):
+        seen = opened(browser, f"{address}/Walkthrough?lesson={LESSONS[0]}", "formulas", count)
+        for name in ("player", "values", "formulas"):
+            checkout.note(f"server start → lesson, {name}", seen[name] - 1000 * began)
+        time.sleep(4)
+        for words in ("the first time", "again"):
+            for key in LESSONS[1:]:
+                address_of = f"{address}/Walkthrough?lesson={key}"
+                seen = opened(browser, address_of, "formulas", count)
+                for name in ("player", "values", "formulas"):
+                    checkout.note(f"lesson, warm, {words} → {name}", seen[name] - seen["asked"])
+
+
+def table(checkouts: list[Checkout]) -> str:
+    lines = []
+    for name in checkouts[0].found:
+        cells = []
+        for each in checkouts:
+            times = each.found[name]
+            least, most = min(times), max(times)
+            cells.append(f"{statistics.median(times):7.0f} ({least:.0f} to {most:.0f})")
+        lines.append(f"{name:45}" + "".join(f"{cell:>26}" for cell in cells))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkouts", nargs="*", type=Path, default=[ROOT])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    checkouts = [Checkout(path.resolve()) for path in asked.checkouts]
+    with sync_playwright() as playwright:
+        path = chromium.find()
+        browser = playwright.chromium.launch(executable_path=path, args=list(chromium.FLAGS))
+        for run in range(asked.runs + 1):
+            for checkout in checkouts:
+                if run == 0:
+                    # Reads from the disk what all later runs find in memory.
+                    measure(browser, Checkout(checkout.path))
+                else:
+                    measure(browser, checkout)
+            print(f"{run} of {asked.runs}", file=sys.stderr)
+        browser.close()
+    print(f"{'':45}" + "".join(f"{each.path.name:>26}" for each in checkouts))
+    print(table(checkouts))
+    if asked.json is not None:
+        everything: dict[str, Any] = {str(each.path): each.found for each in checkouts}
+        asked.json.write_text(json.dumps(everything, indent=1))
+
+
+if __name__ == "__main__":
+    main()
