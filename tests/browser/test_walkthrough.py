@@ -446,6 +446,53 @@ def test_a_phone_has_one_column_and_the_transport_in_reach(open_page: Open, app:
     assert shown(page) == "5"
 
 
+SIZES = [(390, 844), (768, 1024), (1024, 768), (1280, 720), (1400, 900), (1920, 1080)]
+
+HIDDEN = """player => {
+  const hidden = [];
+  const header = document.querySelector('[data-testid=stHeader]');
+  const opaque = getComputedStyle(header).backgroundColor !== 'rgba(0, 0, 0, 0)';
+  const top = opaque ? header.getBoundingClientRect().bottom : 0;
+  const transport = player.querySelector('.transport').getBoundingClientRect();
+  const look = (what, node, frame) => {
+    const box = node.getBoundingClientRect();
+    const inside = frame && frame.clientHeight;  // on a phone the page scrolls, not the panel
+    const within = inside ? frame.getBoundingClientRect() : {top: 0, bottom: innerHeight};
+    if (box.top < Math.max(top, within.top) - 1) hidden.push(`${what}: above`);
+    if (box.bottom > Math.min(transport.top, within.bottom) + 1) hidden.push(`${what}: below`);
+    if (box.left < -1 || box.right > innerWidth + 1) hidden.push(`${what}: beside`);
+  };
+  look('title', document.querySelector('h1'), null);
+  const detail = player.querySelector('.detail');
+  for (const part of ['.expression', '.flow', '.summary']) {
+    const node = detail.querySelector(part);
+    if (node) look(part, node, detail);
+  }
+  if (document.documentElement.scrollWidth > innerWidth) hidden.push('scrolls sidewards');
+  return hidden;
+}"""
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_step_is_on_screen_without_scrolling(open_page: Open, app: str, lang: str) -> None:
+    """The title, the expression, what it takes and gives, and what happens, of steps with short
+    and with long ones, on a phone, a tablet, a projector and a screen."""
+    page = open_page(*SIZES[0])
+    go(page, app, f"lesson=hacnn-regions&show=shapes&lang={lang}")
+    hidden = {}
+    for width, height in SIZES:
+        page.set_viewport_size({"width": width, "height": height})
+        page.evaluate("scrollTo(0, 0)")
+        page.locator(".shapewalk .detail").focus()
+        page.keyboard.press("Home")
+        for step in range(50):
+            found = page.locator(".shapewalk").evaluate(HIDDEN)
+            if found:
+                hidden[width, height, step + 1] = found
+            page.keyboard.press("ArrowRight")
+    assert hidden == {}
+
+
 def test_dark_and_light_follow_the_reader(open_page: Open, app: str) -> None:
     def paper(page: Page) -> int:
         colour = page.locator(".shapewalk").evaluate("e => getComputedStyle(e).backgroundColor")

@@ -156,6 +156,7 @@ class Figure {
     const face = this.scene.face === "formulas" ? "formulas" : "numbers";
     this.name.textContent = note ? `${clip(entry.name, 60)} ${shapeText(note, face)}` : "";
     this.name.title = note?.dims?.length ? describeNote(note) : "";
+    this.node.classList.toggle("blank", this.cells === null);
     this.frame.hidden = this.cells === null;
     this.missing.hidden = this.cells !== null;
     this.scale.hidden = this.cells === null;

@@ -7,6 +7,7 @@ export const LIMIT = {
   message: 4_000,
   rank: 12,
   tensors: 8,
+  tall: 2,
   owned: 16,
   thumbnails: 8,
   side: 4_096,

@@ -46,7 +46,8 @@ function chips(scene, shown, side, spoken, absent) {
     nodes.push(el("div", { class: "owned" }, owned));
   }
   if (!shown.length) nodes.push(el("p", { class: "more" }, absent));
-  return el("div", { class: `tensors ${side}`, role: "group", "aria-label": spoken }, nodes);
+  const many = nodes.length > LIMIT.tall ? " many" : "";
+  return el("div", { class: `tensors ${side}${many}`, role: "group", "aria-label": spoken }, nodes);
 }
 
 const ownedWords = () => ({ parameter: say("parameter"), buffer: say("buffer") });
