@@ -79,8 +79,10 @@ def render(sentence: Said, translate: Translate = str, formulas: Formulas | None
         return sentence.text
 
 
-_SPACE_AT_STOPS = re.compile("(?<=[，。：；、（）]) | (?=[，。：；、（）])")
-"""Chinese stops have their own space."""
+_SPACE_AT_STOPS = re.compile(
+    "(?<=[，。：；、（）]) | (?=[，。：；、（）])|(?<=[一-鿿]) (?=[一-鿿])"
+)
+"""Chinese stops have their own space, and Chinese words none between them."""
 
 
 def gaps(text: str) -> set[str]:
@@ -148,9 +150,10 @@ def operands_of(sentence: Said) -> list[int]:
 # --- numbers and nouns ---------------------------------------------------------------------------
 
 _NOUNS = (
-    "argument bin channel class column dimension element entry equation feature group head input "
-    "key layer matrix number output pair part place position query result row sample score "
-    "sequence size step tensor time unknown value vector window"
+    "argument bag bin block channel class column coordinate copy dimension element entry equation "
+    "feature filter frequency group head input key layer matrix number output pair part place "
+    "position product query result row sample score sequence size step tensor time unknown value "
+    "vector window"
 )
 
 

@@ -6,7 +6,10 @@ from tracer.ops.algebra import below, differ
 from tracer.ops.bound import NEW, Bound, Dim, all_marks, mark, refuse
 from tracer.ops.call import At, Call, Unclear
 from tracer.ops.refusal import Refusal, Report, ShapeOf, said
-from tracer.ops.say import Spoken, Told
+from tracer.ops.say import (
+    Spoken,
+    Told,
+)
 from tracer.ops.space import NAMES, handed
 from tracer.ops.spec import operation
 
@@ -32,9 +35,17 @@ def _bind(call: Call) -> Bound:
 
 def _words(step: Spoken) -> Told:
     n = len(step.out) - 2
-    lines = [f"dim {1 + k}: new, the {name} of the picture" for k, name in enumerate(NAMES[n])]
-    lines.append(f"dim {n + 1}: new, the {n} coordinates of a point")
-    return Told(f"{step.arrow}: for every place of a picture, where its affine map points", lines)
+    lines = [
+        said("dim {axis}: new, the {name} of the picture", axis=1 + k, name=name)
+        for k, name in enumerate(NAMES[n])
+    ]
+    lines.append(said("dim {axis}: new, the {n} coordinates of a point", axis=n + 1, n=n))
+    return Told(
+        said(
+            "{arrow}: for every place of a picture, where its affine map points", arrow=step.arrow
+        ),
+        lines,
+    )
 
 
 def _report(refusal: Refusal) -> Report | None:

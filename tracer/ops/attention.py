@@ -25,10 +25,16 @@ from tracer.ops.bound import (
 )
 from tracer.ops.call import At, Call, Shape, Size, need
 from tracer.ops.refusal import Refusal, Report, said
-from tracer.ops.say import Spoken, Told, many
+from tracer.ops.say import (
+    KEPT,
+    Spoken,
+    Told,
+    arrow,
+    pair_arrow,
+)
 from tracer.ops.spec import operation
 from tracer.ops.steps import layer_sizes, layers
-from tracer.sentences import Count, ShapeOf, SizeAt, shape_text
+from tracer.sentences import Count, ShapeOf, SizeAt
 
 _NAMES = ("query", "key", "value")
 
@@ -116,14 +122,25 @@ def _mask_refusal(
 
 def _attention_words(step: Spoken) -> Told:
     query, key = (step.call.shape(name) for name in _NAMES[:2])
-    effect = "Shape kept" if step.out == query else f"{shape_text(query)} → {shape_text(step.out)}"
-    each = "each of " * (str(query[-2]) != "1") + many(query[-2], "query")
+    effect = KEPT if step.out == query else arrow(ShapeOf(query), ShapeOf(step.out))
     return Told(
-        f"{effect}: {each} takes an average of {many(key[-2], 'value')}, "
-        "weighted by how well the keys match",
+        said(
+            "{effect}: {queries} query takes an average of {values} values, weighted by how well "
+            "the keys match"
+            if str(query[-2]) == "1"
+            else "{effect}: each of {queries} queries takes an average of {values} values, "
+            "weighted by how well the keys match",
+            effect=effect,
+            queries=query[-2],
+            values=key[-2],
+        ),
         [
-            f"contracted over {query[-1]} (last of query and key), then over {key[-2]} "
-            "(keys and values)"
+            said(
+                "contracted over {width} (last of query and key), then over {length} "
+                "(keys and values)",
+                width=query[-1],
+                length=key[-2],
+            )
         ],
     )
 
@@ -382,8 +399,12 @@ def _alike(shape: Shape, other: Shape) -> bool:
 
 
 def _heads_words(step: Spoken) -> Told:
-    heads = "Shape kept: every query takes an average of the values, weighted by how well the keys "
-    return Told(heads + "match, in several heads")
+    return Told(
+        said(
+            "Shape kept: every query takes an average of the values, weighted by how well the keys "
+            "match, in several heads"
+        )
+    )
 
 
 def _heads_flops(bound: Bound) -> Size:
@@ -655,8 +676,11 @@ def _worked_on(call: Call, operand: int) -> Dims:
 def _transformer_words(step: Spoken) -> Told:
     src, tgt = (step.call.shape(name) for name in ("src", "tgt"))
     return Told(
-        f"{shape_text(src)}, {shape_text(tgt)} → {shape_text(step.out)}: the target attends to "
-        "itself and to the source, then a small network works at each position"
+        said(
+            "{arrow}: the target attends to itself and to the source, then a small network works "
+            "at each position",
+            arrow=pair_arrow(src, tgt, step.out),
+        )
     )
 
 
@@ -712,7 +736,7 @@ def _transformer_part(call: Call) -> Bound:
 
 
 def _part_words(step: Spoken) -> Told:
-    return Told("Shape kept: attention between the positions, then a small network at each")
+    return Told(said("Shape kept: attention between the positions, then a small network at each"))
 
 
 operation("transformer_encoder transformer_decoder", bind=_transformer_part, words=_part_words)

@@ -17,8 +17,16 @@ from tracer.ops.bound import (
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
 from tracer.ops.refusal import Count, Refusal, Report, Said, said
 from tracer.ops.reports import setting_report
-from tracer.ops.say import Spoken, Told, effect_text, many, window_text
+from tracer.ops.say import (
+    Spoken,
+    Told,
+    by_reason,
+    effect_text,
+    told,
+    window_text,
+)
 from tracer.ops.space import (
+    CHANNELS,
     LAYOUTS,
     NAMES,
     ROLES,
@@ -249,25 +257,28 @@ def _conv_words(step: Spoken) -> Told:
     _, seen, _ = _channels(call, x, first - 1, weight, transposed=False)
     kernel = _kernel(call, weight, n)
     before, after = step.x[first - 1 :], step.out[first - 1 :]
-    filters = f"{many(after[0], 'filter')} {window_text(kernel)}"
+    size = {"count": after[0], "window": window_text(kernel)}
     if seen == 1 and before[0] == after[0] > 1:
-        how = f"each channel filtered on its own by one filter {window_text(kernel)}"
+        how = said("each channel filtered on its own by one filter {window}", **size)
     elif seen != before[0]:
-        how = f"{filters}, each over {seen} of the {before[0]} channels"
+        how = said(
+            "{count} filters {window}, each over {seen} of the {channels} channels",
+            seen=seen,
+            channels=before[0],
+            **size,
+        )
     elif before[0] == 1:
-        how = f"{filters} over the single channel"
+        how = said("{count} filters {window} over the single channel", **size)
     else:
-        how = f"{filters} over all {many(before[0], 'channel')}"
-    lines = []
-    if before[0] != after[0]:
-        lines.append(f"channels {before[0]} → {after[0]}, mixed by {filters}")
-    for name, a, b, why in zip(NAMES[n], before[1:], after[1:], _why(call, n, kernel), strict=True):
-        if a != b:
-            lines.append(f"{name} {a} → {b}{why}")
-    return Told(f"{effect_text(before, after, ('channels', *NAMES[n]))}: {how}", lines)
+        how = said(
+            "{count} filters {window} over all {channels} channels", channels=before[0], **size
+        )
+    whys = _why(call, n, kernel)
+    lines = by_reason(before[1:], after[1:], NAMES[n], whys)
+    return Told(told(effect_text(before, after, (CHANNELS, *NAMES[n])), how), lines)
 
 
-def _why(call: Call, n: int, kernel: Shape) -> list[str]:
+def _why(call: Call, n: int, kernel: Shape) -> list[Said]:
     """Why each spatial size changed."""
     stride, dilation = (whole_each(call, name, n, 1) for name in ("stride", "dilation"))
     padding = _padding(call, n, kernel, stride, dilation) or (0,) * n
@@ -275,12 +286,17 @@ def _why(call: Call, n: int, kernel: Shape) -> list[str]:
     for place in range(n):
         span = dilation[place] * (kernel[place] - 1) + 1
         if stride[place] > 1:
-            found.append(f", one result every {stride[place]}")
+            found.append(said("one result every {stride}", stride=stride[place]))
         elif padding[place]:
-            ends = f"{padding[place]} padded at each end"
-            found.append(f", the places where a window of {span} fits with {ends}")
+            found.append(
+                said(
+                    "the places where a window of {span} fits with {padding} padded at each end",
+                    span=span,
+                    padding=padding[place],
+                )
+            )
         else:
-            found.append(f", the places where a window of {span} fits")
+            found.append(said("the places where a window of {span} fits", span=span))
     return found
 
 
@@ -288,18 +304,14 @@ def _transposed_words(step: Spoken) -> Told:
     call, n = step.call, spatial(step.name)
     _, weight, first = _operands(call, n)
     before, after = step.x[first - 1 :], step.out[first - 1 :]
-    size = "" if weight is None else f" {window_text(_kernel(call, weight, n))}"
-    lines = []
-    if before[0] != after[0]:
-        lines.append(f"channels {before[0]} → {after[0]}, mixed by filters{size}")
-    lines += [
-        f"{name} {a} → {b}, spread out"
-        for name, a, b in zip(NAMES[n], before[1:], after[1:], strict=True)
-        if a != b
-    ]
-    effect = effect_text(before, after, ("channels", *NAMES[n]))
-    how = f"each value spread over a window{size} and the windows added up"
-    return Told(f"{effect}: {how}", lines)
+    if weight is None:
+        how = said("each value spread over a window and the windows added up")
+    else:
+        window = window_text(_kernel(call, weight, n))
+        how = said(
+            "each value spread over a window {window} and the windows added up", window=window
+        )
+    return Told(told(effect_text(before, after, (CHANNELS, *NAMES[n])), how))
 
 
 # --- why it is refused ---------------------------------------------------------------------------

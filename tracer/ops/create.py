@@ -8,26 +8,28 @@ from typing import Any
 from tracer.ops.algebra import differ, known
 from tracer.ops.bound import Bound, kept, new, refuse, too_small
 from tracer.ops.call import Call, Shape, Size, Unclear, need
-from tracer.ops.names import shape_text
 from tracer.ops.refusal import Refusal, Report, ShapeOf, said
-from tracer.ops.say import Spoken, Told
+from tracer.ops.say import (
+    Spoken,
+    Told,
+)
 from tracer.ops.spec import operation
 
 _WORDS = {
-    "zeros new_zeros": "zeros",
-    "ones new_ones": "ones",
-    "full new_full": "one value",
-    "empty new_empty empty_strided new_empty_strided": "whatever was in memory",
-    "rand": "uniform random numbers",
-    "randn": "normal random numbers",
-    "randint": "random whole numbers",
-    "randperm": "whole numbers in random order",
-    "arange range linspace": "evenly spaced numbers",
-    "logspace": "numbers evenly spaced on a log scale",
-    "eye": "ones on the diagonal, zeros elsewhere",
-    "tensor as_tensor from_numpy new_tensor scalar_tensor asarray": "the given numbers",
-    "tril_indices triu_indices": "positions of a triangle",
-    "hann_window hamming_window": "a smooth window",
+    "zeros new_zeros": said("zeros"),
+    "ones new_ones": said("ones"),
+    "full new_full": said("one value"),
+    "empty new_empty empty_strided new_empty_strided": said("whatever was in memory"),
+    "rand": said("uniform random numbers"),
+    "randn": said("normal random numbers"),
+    "randint": said("random whole numbers"),
+    "randperm": said("whole numbers in random order"),
+    "arange range linspace": said("evenly spaced numbers"),
+    "logspace": said("numbers evenly spaced on a log scale"),
+    "eye": said("ones on the diagonal, zeros elsewhere"),
+    "tensor as_tensor from_numpy new_tensor scalar_tensor asarray": said("the given numbers"),
+    "tril_indices triu_indices": said("positions of a triangle"),
+    "hann_window hamming_window": said("a smooth window"),
 }
 _FILLED = {name: words for names, words in _WORDS.items() for name in names.split()}
 
@@ -41,9 +43,11 @@ def _made(call: Call, *shape: Size) -> Bound:
 
 def _words(step: Spoken) -> Told:
     if step.ins and step.name in ("tensor", "as_tensor", "new_tensor", "asarray"):
-        return Told("Shape kept: the same values")
-    what = f"A new tensor {shape_text(step.out)}" if step.out else "A new single number"
-    return Told(f"{what}: {_FILLED[step.name]}")
+        return Told(said("Shape kept: the same values"))
+    what = _FILLED[step.name]
+    if not step.out:
+        return Told(said("A new single number: {what}", what=what))
+    return Told(said("A new tensor {shape}: {what}", shape=ShapeOf(step.out), what=what))
 
 
 def _sized(call: Call) -> Bound:

@@ -8,7 +8,11 @@ from tracer.ops.algebra import below, differ, product
 from tracer.ops.bound import SAME, Bound, Dim, all_marks, mark, refuse
 from tracer.ops.call import At, Call, Size, Unclear
 from tracer.ops.refusal import Count, Refusal, Report, said
-from tracer.ops.say import Spoken, Told
+from tracer.ops.say import (
+    Spoken,
+    Told,
+    loss_told,
+)
 from tracer.ops.spec import operation
 from tracer.ops.steps import layers
 
@@ -77,10 +81,7 @@ def _bind(call: Call) -> Bound:
 
 
 def _words(step: Spoken) -> Told:
-    what = "how badly the symbols fit, at the best of all paces"
-    if step.out:
-        return Told(f"{step.arrow}, a number for each: {what}")
-    return Told(f"One number left: {what}")
+    return loss_told(step, said("how badly the symbols fit, at the best of all paces"))
 
 
 # long: one text for each way in which the call is wrong

@@ -19,8 +19,12 @@ from tracer.ops.bound import (
 )
 from tracer.ops.call import At, Call, Size, need
 from tracer.ops.permute import diagonal_of
-from tracer.ops.say import Spoken, Told, many
+from tracer.ops.say import (
+    Spoken,
+    Told,
+)
 from tracer.ops.spec import operation
+from tracer.sentences import said
 
 
 def _side(length: Size, sources: Sequence[At]) -> Dim:
@@ -49,9 +53,10 @@ def _diag(call: Call) -> Bound:
 
 def _diag_words(step: Spoken) -> Told:
     if len(step.x) == 1:
-        return Told(f"{step.arrow}: the values written along the diagonal of zeros")
-    line = f"dims 0 and 1: {many(step.out[0], 'value')} of the diagonal"
-    return Told(f"{step.arrow}: the values of the diagonal", [line])
+        return Told(
+            said("{arrow}: the values written along the diagonal of zeros", arrow=step.arrow)
+        )
+    return Told(said("{arrow}: the values of the diagonal", arrow=step.arrow))
 
 
 def _diag_embed(call: Call) -> Bound:
@@ -77,7 +82,7 @@ def _diagflat(call: Call) -> Bound:
 
 
 def _embedded_words(step: Spoken) -> Told:
-    return Told(f"{step.arrow}: the values written along the diagonals of zeros")
+    return Told(said("{arrow}: the values written along the diagonals of zeros", arrow=step.arrow))
 
 
 operation("diag", bind=_diag, words=_diag_words)
@@ -99,7 +104,7 @@ def _fill(call: Call) -> Bound:
 operation(
     "fill_diagonal",
     bind=_fill,
-    words=lambda step: Told("Shape kept: the values of the diagonal set to one number"),
+    words=lambda step: Told(said("Shape kept: the values of the diagonal set to one number")),
 )
 
 
@@ -123,7 +128,7 @@ def _scatter(call: Call) -> Bound:
 operation(
     "diagonal_scatter",
     bind=_scatter,
-    words=lambda step: Told("Shape kept: a copy with other values on the diagonal"),
+    words=lambda step: Told(said("Shape kept: a copy with other values on the diagonal")),
 )
 
 
@@ -149,6 +154,6 @@ operation(
     "block_diag",
     bind=_blocks,
     words=lambda step: Told(
-        f"{many(len(step.ins), 'block')} along the diagonal of a matrix of zeros"
+        said("{n} blocks along the diagonal of a matrix of zeros", n=len(step.ins))
     ),
 )

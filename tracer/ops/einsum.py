@@ -22,9 +22,16 @@ from tracer.ops.bound import (
 )
 from tracer.ops.call import At, Call, Shape, Size, need
 from tracer.ops.refusal import THE_TENSOR, Refusal, Report, said
-from tracer.ops.say import Spoken, Told, many
+from tracer.ops.say import (
+    Spoken,
+    Told,
+    arrow,
+    joined,
+    product_arrow,
+    told,
+)
 from tracer.ops.spec import operation
-from tracer.sentences import Count, listed, shape_text
+from tracer.sentences import Count, Filling, ShapeOf
 
 # --- einsum --------------------------------------------------------------------------------------
 
@@ -192,16 +199,24 @@ def _firsts(bound: Bound) -> Iterator[tuple[str, At]]:
 def _words(step: Spoken) -> Told:
     equation = equation_of(step.call)
     summed = _summed(step.bound)
-    named = [letter for letter in summed if not letter.isdigit()]
-    words = f"summed over {listed(named)}" if named else "nothing summed"
-    if len(named) < len(summed):
-        words = f"summed over {listed([*named, 'the dimensions of ...'])}"
+    over: list[Filling] = [
+        said("{letter} ({size})", letter=letter, size=step.bound.letters[letter])
+        for letter in summed
+        if not letter.isdigit()
+    ]
+    if len(over) < len(summed):
+        over.append(said("the dimensions of ..."))
     result = equation.result
     shown = ",".join(equation.terms) + (f"->{result}" if result is not None else "")
-    shapes = ", ".join(shape_text(shape) for shape in step.ins)
     return Told(
-        f"{shapes} → {shape_text(step.out)}: {shown}, {words}",
-        [f"contracted over {letter} ({step.bound.letters[letter]})" for letter in named],
+        said(
+            "{arrow}: {equation}, summed over {dims}"
+            if over
+            else "{arrow}: {equation}, nothing summed",
+            arrow=arrow(joined([ShapeOf(shape) for shape in step.ins]), ShapeOf(step.out)),
+            equation=shown,
+            dims=tuple(over),
+        )
     )
 
 
@@ -392,16 +407,20 @@ def _tensordot(call: Call) -> Bound:
 
 def _tensordot_words(step: Spoken) -> Told:
     a, b = step.call.shape("input"), step.call.shape("other")
-    over = step.bound.letters["over"]
     lines = [
-        f"contracted over {max(a[one.dim], b[two.dim])} (dim {one.dim} of the first, dim {two.dim} "
-        "of the second)"
+        said(
+            "contracted over {size} (dim {first} of the first, dim {second} of the second)",
+            size=max(a[one.dim], b[two.dim]),
+            first=one.dim,
+            second=two.dim,
+        )
         for one, two in step.bound.ties
     ]
-    text = "every value of the first times every value of the second"
     if step.bound.ties:
-        text = f"each value sums {many(over, 'product')}"
-    return Told(f"{shape_text(a)} · {shape_text(b)} → {shape_text(step.out)}: {text}", lines)
+        how = said("each value sums {n} products", n=step.bound.letters["over"])
+    else:
+        how = said("every value of the first times every value of the second")
+    return Told(told(product_arrow(a, b, step.out), how), lines)
 
 
 def _tensordot_report(refusal: Refusal) -> Report | None:

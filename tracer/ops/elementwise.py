@@ -9,11 +9,23 @@ from tracer.document import TensorAt
 from tracer.ops.algebra import clash, differ, is_one, known, product
 from tracer.ops.bound import ANY_MORE, Bound, Dims, all_marks, broadcast, kept, mark, new, refuse
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
-from tracer.ops.names import shape_text
 from tracer.ops.refusal import Count, Refusal, Report, SizeAt, said
-from tracer.ops.say import Spoken, Told, Words, ordinal, size_at, some_shapes
+from tracer.ops.say import (
+    KEPT,
+    Spoken,
+    Told,
+    Words,
+    joined,
+    ordinal,
+    property_changed,
+    size_at,
+    some_shapes,
+    told,
+    with_values,
+)
 from tracer.ops.spec import operation
 from tracer.ops.steps import layers
+from tracer.sentences import Filling, Said, ShapeOf
 
 # --- the first operand alone ---------------------------------------------------------------------
 
@@ -24,114 +36,113 @@ def alone(call: Call) -> Bound:
     return Bound(call, (kept(call),))
 
 
-def _kept_words(text: str) -> Words:
-    def words(step: Spoken) -> Told:
-        return Told(f"{effect(step)}: {text}", ())
-
-    return words
+def _kept_words(how: Said) -> Words:
+    return lambda step: Told(told(effect(step), how))
 
 
-def effect(step: Spoken) -> str:
-    return "Shape kept" if step.out == step.x else f"Broadcast to {shape_text(step.out)}"
+def effect(step: Spoken) -> Said:
+    if step.out == step.x:
+        return KEPT
+    return said("Broadcast to {shape}", shape=ShapeOf(step.out))
 
 
-_ALONE: dict[str, str] = {
-    "sigmoid expit": "each value squashed to (0, 1)",
-    "hardsigmoid": "each value squashed to [0, 1] by a line with flat ends",
-    "logsigmoid log_sigmoid": "the log of the sigmoid of each value",
-    "tanh": "each value squashed to (−1, 1)",
-    "hardtanh": "values beyond a bound set to the bound",
-    "relu": "negative values become 0",
-    "relu6": "negative values become 0, values above 6 become 6",
-    "leaky_relu rrelu": "negative values made smaller by a factor, the others kept",
-    "elu selu celu": "negative values bent along an exponential",
-    "gelu": "each value weighted by the normal probability below it (GELU)",
-    "silu": "each value multiplied by its own sigmoid (SiLU)",
-    "mish": "each value multiplied by the tanh of its softplus (Mish)",
-    "hardswish": "each value multiplied by a sigmoid made of straight lines (hard swish)",
-    "softplus": "each value made positive by log(1 + exp(value)) (softplus)",
-    "softsign": "each value divided by 1 plus its size (softsign)",
-    "tanhshrink": "the tanh of each value subtracted from it",
-    "hardshrink softshrink": "values near 0 set to 0",
-    "threshold _threshold": "values up to a threshold replaced",
-    "abs absolute": "each value replaced by its absolute value",
-    "neg negative": "the sign of every value flipped",
-    "positive": "every value as it was",
-    "exp": "e raised to each value",
-    "exp2": "2 raised to each value",
-    "expm1": "e raised to each value, minus 1",
-    "log": "the natural log of each value",
-    "log2": "the log to base 2 of each value",
-    "log10": "the log to base 10 of each value",
-    "log1p": "the natural log of 1 plus each value",
-    "logit": "the inverse of the sigmoid of each value",
-    "sqrt": "the square root of each value",
-    "rsqrt": "1 divided by the square root of each value",
-    "square": "every value squared",
-    "reciprocal": "1 divided by each value",
-    "sin": "the sine of each value",
-    "cos": "the cosine of each value",
-    "tan": "the tangent of each value",
-    "asin arcsin": "the arcsine of each value",
-    "acos arccos": "the arccosine of each value",
-    "atan arctan": "the arctangent of each value",
-    "sinh": "the hyperbolic sine of each value",
-    "cosh": "the hyperbolic cosine of each value",
-    "asinh arcsinh": "the inverse hyperbolic sine of each value",
-    "acosh arccosh": "the inverse hyperbolic cosine of each value",
-    "atanh arctanh": "the inverse hyperbolic tangent of each value",
-    "erf": "the error function of each value",
-    "erfc": "1 minus the error function of each value",
-    "erfinv": "the inverse of the error function of each value",
-    "lgamma gammaln": "the log of the gamma function of each value",
-    "digamma psi": "the digamma function of each value",
-    "polygamma": "a polygamma function of each value",
-    "mvlgamma multigammaln": "the log of the multivariate gamma function of each value",
-    "sinc": "sin(πx) / πx of each value x",
-    "i0 i0e i1 i1e": "a modified Bessel function of each value",
-    "bessel_j0 bessel_j1 bessel_y0 bessel_y1": "a Bessel function of each value",
-    "entr": "the entropy −x·log x of each value x",
-    "erfcx": "the scaled complementary error function of each value",
-    "ndtr": "the normal probability below each value",
-    "ndtri": "the value below which a normal probability lies, for each",
-    "log_ndtr": "the log of the normal probability below each value",
-    "sign sgn": "each value replaced by its sign",
-    "signbit": "True where a value is negative",
-    "floor": "each value rounded down",
-    "ceil": "each value rounded up",
-    "round": "each value rounded",
-    "trunc fix": "the part after the point dropped from each value",
-    "frac": "only the part after the point kept of each value",
-    "deg2rad": "each angle turned from degrees into radians",
-    "rad2deg": "each angle turned from radians into degrees",
-    "nan_to_num": "NaN and infinite values replaced by numbers",
-    "isnan": "True where a value is NaN",
-    "isinf": "True where a value is infinite",
-    "isfinite": "True where a value is finite",
-    "isposinf": "True where a value is +∞",
-    "isneginf": "True where a value is −∞",
-    "isreal": "True where a value has no imaginary part",
-    "logical_not": "True where a value is zero or False",
-    "bitwise_not invert": "each bit, or True and False, flipped",
-    "angle": "the angle of each complex value",
-    "conj conj_physical": "the complex conjugate of each value",
-    "resolve_conj resolve_neg": "the same values, written out",
-    "clone": "a copy of the values",
-    "zero": "every value set to 0",
-    "fill": "every value set to one number",
-    "normal": "filled with normal random numbers",
-    "uniform random": "filled with uniform random numbers",
-    "exponential geometric cauchy log_normal": "filled with random numbers",
-    "poisson": "each rate replaced by a random count",
-    "bernoulli": "each value replaced by 0 or 1 at random",
-    "pin_memory": "the same values",
-    "zeros_like": "a new tensor of zeros with the shape of the input",
-    "ones_like": "a new tensor of ones with the shape of the input",
-    "full_like": "a new tensor filled with one value, with the shape of the input",
-    "empty_like": "a new tensor, not filled, with the shape of the input",
-    "rand_like": "a new tensor of uniform random numbers, with the shape of the input",
-    "randn_like": "a new tensor of normal random numbers, with the shape of the input",
-    "randint_like": "a new tensor of random whole numbers, with the shape of the input",
+_ALONE: dict[str, Said] = {
+    "sigmoid expit": said("each value squashed to (0, 1)"),
+    "hardsigmoid": said("each value squashed to [0, 1] by a line with flat ends"),
+    "logsigmoid log_sigmoid": said("the log of the sigmoid of each value"),
+    "tanh": said("each value squashed to (−1, 1)"),
+    "hardtanh": said("values beyond a bound set to the bound"),
+    "relu": said("negative values become 0"),
+    "relu6": said("negative values become 0, values above 6 become 6"),
+    "leaky_relu rrelu": said("negative values made smaller by a factor, the others kept"),
+    "elu selu celu": said("negative values bent along an exponential"),
+    "gelu": said("each value weighted by the normal probability below it (GELU)"),
+    "silu": said("each value multiplied by its own sigmoid (SiLU)"),
+    "mish": said("each value multiplied by the tanh of its softplus (Mish)"),
+    "hardswish": said("each value multiplied by a sigmoid made of straight lines (hard swish)"),
+    "softplus": said("each value made positive by log(1 + exp(value)) (softplus)"),
+    "softsign": said("each value divided by 1 plus its size (softsign)"),
+    "tanhshrink": said("the tanh of each value subtracted from it"),
+    "hardshrink softshrink": said("values near 0 set to 0"),
+    "threshold _threshold": said("values up to a threshold replaced"),
+    "abs absolute": said("each value replaced by its absolute value"),
+    "neg negative": said("the sign of every value flipped"),
+    "positive": said("every value as it was"),
+    "exp": said("e raised to each value"),
+    "exp2": said("2 raised to each value"),
+    "expm1": said("e raised to each value, minus 1"),
+    "log": said("the natural log of each value"),
+    "log2": said("the log to base 2 of each value"),
+    "log10": said("the log to base 10 of each value"),
+    "log1p": said("the natural log of 1 plus each value"),
+    "logit": said("the inverse of the sigmoid of each value"),
+    "sqrt": said("the square root of each value"),
+    "rsqrt": said("1 divided by the square root of each value"),
+    "square": said("every value squared"),
+    "reciprocal": said("1 divided by each value"),
+    "sin": said("the sine of each value"),
+    "cos": said("the cosine of each value"),
+    "tan": said("the tangent of each value"),
+    "asin arcsin": said("the arcsine of each value"),
+    "acos arccos": said("the arccosine of each value"),
+    "atan arctan": said("the arctangent of each value"),
+    "sinh": said("the hyperbolic sine of each value"),
+    "cosh": said("the hyperbolic cosine of each value"),
+    "asinh arcsinh": said("the inverse hyperbolic sine of each value"),
+    "acosh arccosh": said("the inverse hyperbolic cosine of each value"),
+    "atanh arctanh": said("the inverse hyperbolic tangent of each value"),
+    "erf": said("the error function of each value"),
+    "erfc": said("1 minus the error function of each value"),
+    "erfinv": said("the inverse of the error function of each value"),
+    "lgamma gammaln": said("the log of the gamma function of each value"),
+    "digamma psi": said("the digamma function of each value"),
+    "polygamma": said("a polygamma function of each value"),
+    "mvlgamma multigammaln": said("the log of the multivariate gamma function of each value"),
+    "sinc": said("sin(πx) / πx of each value x"),
+    "i0 i0e i1 i1e": said("a modified Bessel function of each value"),
+    "bessel_j0 bessel_j1 bessel_y0 bessel_y1": said("a Bessel function of each value"),
+    "entr": said("the entropy −x·log x of each value x"),
+    "erfcx": said("the scaled complementary error function of each value"),
+    "ndtr": said("the normal probability below each value"),
+    "ndtri": said("the value below which a normal probability lies, for each"),
+    "log_ndtr": said("the log of the normal probability below each value"),
+    "sign sgn": said("each value replaced by its sign"),
+    "signbit": said("True where a value is negative"),
+    "floor": said("each value rounded down"),
+    "ceil": said("each value rounded up"),
+    "round": said("each value rounded"),
+    "trunc fix": said("the part after the point dropped from each value"),
+    "frac": said("only the part after the point kept of each value"),
+    "deg2rad": said("each angle turned from degrees into radians"),
+    "rad2deg": said("each angle turned from radians into degrees"),
+    "nan_to_num": said("NaN and infinite values replaced by numbers"),
+    "isnan": said("True where a value is NaN"),
+    "isinf": said("True where a value is infinite"),
+    "isfinite": said("True where a value is finite"),
+    "isposinf": said("True where a value is +∞"),
+    "isneginf": said("True where a value is −∞"),
+    "isreal": said("True where a value has no imaginary part"),
+    "logical_not": said("True where a value is zero or False"),
+    "bitwise_not invert": said("each bit, or True and False, flipped"),
+    "angle": said("the angle of each complex value"),
+    "conj conj_physical": said("the complex conjugate of each value"),
+    "resolve_conj resolve_neg": said("the same values, written out"),
+    "clone": said("a copy of the values"),
+    "zero": said("every value set to 0"),
+    "fill": said("every value set to one number"),
+    "normal": said("filled with normal random numbers"),
+    "uniform random": said("filled with uniform random numbers"),
+    "exponential geometric cauchy log_normal": said("filled with random numbers"),
+    "poisson": said("each rate replaced by a random count"),
+    "bernoulli": said("each value replaced by 0 or 1 at random"),
+    "pin_memory": said("the same values"),
+    "zeros_like": said("a new tensor of zeros with the shape of the input"),
+    "ones_like": said("a new tensor of ones with the shape of the input"),
+    "full_like": said("a new tensor filled with one value, with the shape of the input"),
+    "empty_like": said("a new tensor, not filled, with the shape of the input"),
+    "rand_like": said("a new tensor of uniform random numbers, with the shape of the input"),
+    "randn_like": said("a new tensor of normal random numbers, with the shape of the input"),
+    "randint_like": said("a new tensor of random whole numbers, with the shape of the input"),
 }
 for _names, _text in _ALONE.items():
     operation(_names, bind=alone, words=_kept_words(_text))
@@ -141,16 +152,18 @@ def _trains(call: Call) -> bool:
     return call.flag("train" if "train" in call.arguments else "training", default=True)
 
 
-def _dropout_words(dropped: str) -> Words:
-    def words(step: Spoken) -> Told:
-        if _trains(step.call):
-            return Told(f"Shape kept: some {dropped} zeroed at random and the rest scaled up", ())
-        return Told(f"Shape kept: the same values; only in training some {dropped} are zeroed", ())
-
-    return words
+def _dropout_words(trains: Said, rests: Said) -> Words:
+    return lambda step: Told(told(KEPT, trains if _trains(step.call) else rests))
 
 
-operation("dropout alpha_dropout", bind=alone, words=_dropout_words("values"))
+operation(
+    "dropout alpha_dropout",
+    bind=alone,
+    words=_dropout_words(
+        said("some values zeroed at random and the rest scaled up"),
+        said("the same values; only in training some values are zeroed"),
+    ),
+)
 
 
 def _channel_dropout(call: Call) -> Bound:
@@ -170,17 +183,20 @@ def _channel_dropout(call: Call) -> Bound:
 operation(
     "dropout1d dropout2d dropout3d feature_dropout feature_alpha_dropout",
     bind=_channel_dropout,
-    words=_dropout_words("whole channels"),
+    words=_dropout_words(
+        said("some whole channels zeroed at random and the rest scaled up"),
+        said("the same values; only in training some whole channels are zeroed"),
+    ),
 )
 
-_SHARED: dict[str, str] = {
-    "real": "the real part of each value",
-    "imag": "the imaginary part of each value",
-    "contiguous": "the same values, next to each other in memory",
-    "detach data": "the same values, cut off from the gradient",
-    "requires_grad": "the same values, gradient tracking set",
-    "alias": "the same values",
-    "Identity": "the input passed on as it is",
+_SHARED: dict[str, Said] = {
+    "real": said("the real part of each value"),
+    "imag": said("the imaginary part of each value"),
+    "contiguous": said("the same values, next to each other in memory"),
+    "detach data": said("the same values, cut off from the gradient"),
+    "requires_grad": said("the same values, gradient tracking set"),
+    "alias": said("the same values"),
+    "Identity": said("the input passed on as it is"),
 }
 for _names, _text in _SHARED.items():
     operation(_names, bind=alone, words=_kept_words(_text), shares=True)
@@ -225,17 +241,26 @@ def _fraction(call: Call) -> Bound:
 operation(
     "frexp",
     bind=_fraction,
-    words=_kept_words("each value taken apart into a fraction and a power of 2"),
+    words=_kept_words(said("each value taken apart into a fraction and a power of 2")),
 )
 
 
 def _converted_words(step: Spoken) -> Told:
     old, made = step.call.operands[0], (step.call.results or step.call.operands)[0]
-    dtype = [f"dtype {old.dtype} → {made.dtype}"] * (old.dtype != made.dtype)
-    device = [f"device {old.device} → {made.device}"] * (old.device != made.device)
-    if not dtype and not device:
-        return Told(f"Nothing changes: already {made.dtype} on {made.device}")
-    return Told(f"Shape kept: {', '.join(dtype + device)}", device)
+    changes = [
+        property_changed(name, before, after)
+        for name, before, after in (
+            ("dtype", old.dtype, made.dtype),
+            ("device", old.device, made.device),
+        )
+        if before != after
+    ]
+    if not changes:
+        dtype, device = made.dtype, made.device
+        return Told(
+            said("Nothing changes: already {dtype} on {device}", dtype=dtype, device=device)
+        )
+    return Told(told(KEPT, joined(changes)))
 
 
 operation(
@@ -298,145 +323,219 @@ def _hold(call: Call, operands: Sequence[int], dims: Dims) -> None:
         )
 
 
-def stretched_lines(ins: Sequence[Shape], out: Shape) -> list[str]:
+def stretched_lines(ins: Sequence[Shape], out: Shape) -> list[Said]:
     """A line for each dimension that an operand has not, or has as 1."""
-    lines: list[str] = []
+    lines: list[Said] = []
     for axis, size in enumerate(out):
         for position, shape in enumerate(ins):
             own = axis - len(out) + len(shape)
             if own < 0:
                 if shape and size != 1 and len(ins) > 1:
                     lines.append(
-                        f"dim {axis}: missing in the {ordinal(position)}, "
-                        f"repeated {size} times (broadcast)"
+                        said(
+                            "dim {axis}: missing in the {which}, repeated {n} times (broadcast)",
+                            axis=axis,
+                            which=ordinal(position),
+                            n=size,
+                        )
                     )
             elif shape[own] != size:
-                of = f", {ordinal(position)} operand" if len(ins) > 1 else ""
-                lines.append(f"dim {axis}: 1 stretched to {size} (broadcast{of})")
+                lines.append(
+                    said(
+                        "dim {axis}: 1 stretched to {size} (broadcast, {which} operand)"
+                        if len(ins) > 1
+                        else "dim {axis}: 1 stretched to {size} (broadcast)",
+                        axis=axis,
+                        size=size,
+                        which=ordinal(position),
+                    )
+                )
     return lines
 
 
-PAIRS: dict[str, tuple[str, str, str]] = {
+_NO_WORDS = Said("")
+_RAISED = said("every value raised to the power {number}")
+PAIRS: dict[str, tuple[Said, Said, Said]] = {
     # Two tensors; a tensor and a number; a number and a tensor.
-    "add": ("added element by element", "{} added to every value", "{} added to every value"),
+    "add": (
+        said("added element by element"),
+        said("{number} added to every value"),
+        said("{number} added to every value"),
+    ),
     "sub subtract": (
-        "the second subtracted from the first, element by element",
-        "{} subtracted from every value",
-        "every value subtracted from {}",
+        said("the second subtracted from the first, element by element"),
+        said("{number} subtracted from every value"),
+        said("every value subtracted from {number}"),
     ),
     "rsub": (
-        "the first subtracted from the second, element by element",
-        "every value subtracted from {}",
-        "every value subtracted from {}",
+        said("the first subtracted from the second, element by element"),
+        said("every value subtracted from {number}"),
+        said("every value subtracted from {number}"),
     ),
     "mul multiply": (
-        "multiplied element by element",
-        "every value multiplied by {}",
-        "every value multiplied by {}",
+        said("multiplied element by element"),
+        said("every value multiplied by {number}"),
+        said("every value multiplied by {number}"),
     ),
     "div divide true_divide truediv": (
-        "the first divided by the second, element by element",
-        "every value divided by {}",
-        "{} divided by every value",
+        said("the first divided by the second, element by element"),
+        said("every value divided by {number}"),
+        said("{number} divided by every value"),
     ),
     "floor_divide floordiv": (
-        "the first divided by the second and rounded down, element by element",
-        "every value divided by {} and rounded down",
-        "{} divided by every value and rounded down",
+        said("the first divided by the second and rounded down, element by element"),
+        said("every value divided by {number} and rounded down"),
+        said("{number} divided by every value and rounded down"),
     ),
     "remainder mod fmod": (
-        "the remainder of the first divided by the second, element by element",
-        "the remainder of every value divided by {}",
-        "the remainder of {} divided by every value",
+        said("the remainder of the first divided by the second, element by element"),
+        said("the remainder of every value divided by {number}"),
+        said("the remainder of {number} divided by every value"),
     ),
     "pow float_power": (
-        "the first raised to the power of the second, element by element",
-        "every value raised to the power {}",
-        "{} raised to the power of every value",
+        said("the first raised to the power of the second, element by element"),
+        _RAISED,
+        said("{number} raised to the power of every value"),
     ),
-    "maximum fmax": ("the larger of each pair kept",) * 3,
-    "minimum fmin": ("the smaller of each pair kept",) * 3,
-    "eq": ("True where the two are equal", "True where a value equals {}", ""),
-    "ne not_equal": ("True where the two differ", "True where a value is not {}", ""),
-    "lt less": ("True where the first is smaller", "True where a value is below {}", ""),
+    "maximum fmax": (said("the larger of each pair kept"),) * 3,
+    "minimum fmin": (said("the smaller of each pair kept"),) * 3,
+    "eq": (
+        said("True where the two are equal"),
+        said("True where a value equals {number}"),
+        _NO_WORDS,
+    ),
+    "ne not_equal": (
+        said("True where the two differ"),
+        said("True where a value is not {number}"),
+        _NO_WORDS,
+    ),
+    "lt less": (
+        said("True where the first is smaller"),
+        said("True where a value is below {number}"),
+        _NO_WORDS,
+    ),
     "le less_equal": (
-        "True where the first is smaller or equal",
-        "True where a value is at most {}",
-        "",
+        said("True where the first is smaller or equal"),
+        said("True where a value is at most {number}"),
+        _NO_WORDS,
     ),
-    "gt greater": ("True where the first is larger", "True where a value is above {}", ""),
+    "gt greater": (
+        said("True where the first is larger"),
+        said("True where a value is above {number}"),
+        _NO_WORDS,
+    ),
     "ge greater_equal": (
-        "True where the first is larger or equal",
-        "True where a value is at least {}",
-        "",
+        said("True where the first is larger or equal"),
+        said("True where a value is at least {number}"),
+        _NO_WORDS,
     ),
-    "logical_and and bitwise_and": ("combined with AND, element by element", "", ""),
-    "logical_or or bitwise_or": ("combined with OR, element by element", "", ""),
-    "logical_xor xor bitwise_xor": ("combined with exclusive OR, element by element", "", ""),
-    "atan2 arctan2": ("the angle of each pair of values", "", ""),
-    "hypot": ("the length of each pair of values", "", ""),
-    "copysign": ("the first with the sign of the second, element by element", "", ""),
-    "logaddexp logaddexp2": ("the log of the sum of the exponentials of each pair", "", ""),
-    "heaviside": ("0 or 1 by the sign of the first; where it is 0, the second", "", ""),
-    "gcd": ("the greatest common divisor of each pair", "", ""),
-    "lcm": ("the least common multiple of each pair", "", ""),
-    "ldexp": ("the first multiplied by 2 raised to the second", "", ""),
-    "nextafter": ("the next number from the first towards the second", "", ""),
-    "igamma gammainc": ("the lower incomplete gamma function of each pair", "", ""),
-    "igammac gammaincc": ("the upper incomplete gamma function of each pair", "", ""),
-    "zeta": ("the Hurwitz zeta function of each pair", "", ""),
-    "bitwise_left_shift lshift": ("the bits moved to the left", "", ""),
-    "bitwise_right_shift rshift": ("the bits moved to the right", "", ""),
-    "isclose": ("True where the two are nearly equal", "", ""),
-    "xlogy": ("the first multiplied by the log of the second", "", ""),
-    "xlog1py": ("the first multiplied by the log of 1 plus the second", "", ""),
-    "polar": ("complex numbers made of size and angle", "", ""),
-    "complex": ("complex numbers made of real and imaginary part", "", ""),
-    "lerp": ("blended element by element, from the first towards the second", "", ""),
-    "addcmul": ("the product of the second and third added to the first", "", ""),
-    "addcdiv": ("the second divided by the third and added to the first", "", ""),
+    "logical_and and bitwise_and": (
+        said("combined with AND, element by element"),
+        _NO_WORDS,
+        _NO_WORDS,
+    ),
+    "logical_or or bitwise_or": (
+        said("combined with OR, element by element"),
+        _NO_WORDS,
+        _NO_WORDS,
+    ),
+    "logical_xor xor bitwise_xor": (
+        said("combined with exclusive OR, element by element"),
+        _NO_WORDS,
+        _NO_WORDS,
+    ),
+    "atan2 arctan2": (said("the angle of each pair of values"), _NO_WORDS, _NO_WORDS),
+    "hypot": (said("the length of each pair of values"), _NO_WORDS, _NO_WORDS),
+    "copysign": (
+        said("the first with the sign of the second, element by element"),
+        _NO_WORDS,
+        _NO_WORDS,
+    ),
+    "logaddexp logaddexp2": (
+        said("the log of the sum of the exponentials of each pair"),
+        _NO_WORDS,
+        _NO_WORDS,
+    ),
+    "heaviside": (
+        said("0 or 1 by the sign of the first; where it is 0, the second"),
+        _NO_WORDS,
+        _NO_WORDS,
+    ),
+    "gcd": (said("the greatest common divisor of each pair"), _NO_WORDS, _NO_WORDS),
+    "lcm": (said("the least common multiple of each pair"), _NO_WORDS, _NO_WORDS),
+    "ldexp": (said("the first multiplied by 2 raised to the second"), _NO_WORDS, _NO_WORDS),
+    "nextafter": (said("the next number from the first towards the second"), _NO_WORDS, _NO_WORDS),
+    "igamma gammainc": (
+        said("the lower incomplete gamma function of each pair"),
+        _NO_WORDS,
+        _NO_WORDS,
+    ),
+    "igammac gammaincc": (
+        said("the upper incomplete gamma function of each pair"),
+        _NO_WORDS,
+        _NO_WORDS,
+    ),
+    "zeta": (said("the Hurwitz zeta function of each pair"), _NO_WORDS, _NO_WORDS),
+    "bitwise_left_shift lshift": (said("the bits moved to the left"), _NO_WORDS, _NO_WORDS),
+    "bitwise_right_shift rshift": (said("the bits moved to the right"), _NO_WORDS, _NO_WORDS),
+    "isclose": (said("True where the two are nearly equal"), _NO_WORDS, _NO_WORDS),
+    "xlogy": (said("the first multiplied by the log of the second"), _NO_WORDS, _NO_WORDS),
+    "xlog1py": (said("the first multiplied by the log of 1 plus the second"), _NO_WORDS, _NO_WORDS),
+    "polar": (said("complex numbers made of size and angle"), _NO_WORDS, _NO_WORDS),
+    "complex": (said("complex numbers made of real and imaginary part"), _NO_WORDS, _NO_WORDS),
+    "lerp": (
+        said("blended element by element, from the first towards the second"),
+        _NO_WORDS,
+        _NO_WORDS,
+    ),
+    "addcmul": (
+        said("the product of the second and third added to the first"),
+        _NO_WORDS,
+        _NO_WORDS,
+    ),
+    "addcdiv": (
+        said("the second divided by the third and added to the first"),
+        _NO_WORDS,
+        _NO_WORDS,
+    ),
 }
 
 
-def _pair_words(texts: tuple[str, str, str]) -> Words:
-    def words(step: Spoken) -> Told:
-        return pair_words(step, texts)
-
-    return words
+def _pair_words(texts: tuple[Said, Said, Said]) -> Words:
+    return lambda step: pair_words(step, texts)
 
 
-def pair_words(step: Spoken, texts: tuple[str, str, str]) -> Told:
+def pair_words(step: Spoken, texts: tuple[Said, Said, Said]) -> Told:
     """What is said of two operands that meet, or of one and a number."""
     pair, scalar, reflected = texts
     ins = [step.ins[index] for index in _laid_operands(step.call)]
     if len(ins) > 1:
-        text = "combined element by element" if step.reflected else pair
+        how = said("combined element by element") if step.reflected else pair
     elif pair == scalar:
-        text = pair
+        how = pair
     else:
         first = type(step.call.arguments.get("input")) is TensorAt
-        text = _with_number(step.call, scalar if first else reflected)
+        how = _with_number(step.call, scalar if first else reflected)
     if step.call.get("rounding_mode") is not None:
-        text += ", then rounded"
+        how = said("{how}, then rounded", how=how)
     alpha = step.call.get("alpha", default=1)
     if alpha != 1:
-        text += f", the second times {alpha}"
-    lines = stretched_lines(ins, step.out)
-    if lines and step.out == step.x:
-        text += ", the smaller operand stretched to fit"
-    return Told(f"{effect(step)}: {text}", lines)
+        how = said("{how}, the second times {alpha}", how=how, alpha=alpha)
+    return Told(told(effect(step), how), stretched_lines(ins, step.out))
 
 
-def _with_number(call: Call, template: str) -> str:
+def _with_number(call: Call, template: Said) -> Said:
     number = call.get("other", "exponent", "value", "input")
     # No float is as large as some whole numbers.
     huge = type(number) is int and abs(number) >= 2**63
-    if type(number) not in (int, float) or not template or huge:
-        return "calculated value by value"
-    if template == "every value raised to the power {}" and number == 2:
-        return "every value squared"
-    text = str(number)
-    return template.format(text if len(text) < 9 else f"about {float(number):.4g}")
+    if type(number) not in (int, float) or template == _NO_WORDS or huge:
+        return said("calculated value by value")
+    if template == _RAISED and number == 2:
+        return said("every value squared")
+    text: Filling = str(number)
+    if len(str(number)) >= 9:
+        text = said("about {number}", number=f"{float(number):.4g}")
+    return with_values(template, number=text)
 
 
 for _names, _texts in PAIRS.items():
@@ -444,11 +543,13 @@ for _names, _texts in PAIRS.items():
 
 
 def _clamp_words(step: Spoken) -> Told:
-    return Told(f"{effect(step)}: values beyond a bound set to the bound")
+    return Told(told(effect(step), said("values beyond a bound set to the bound")))
 
 
 operation("clip clamp clamp_min clamp_max", bind=laid, words=_clamp_words)
-operation("copy", bind=laid, words=_kept_words("overwritten with the values of another tensor"))
+operation(
+    "copy", bind=laid, words=_kept_words(said("overwritten with the values of another tensor"))
+)
 
 
 def _all_close(call: Call) -> Bound:
@@ -487,10 +588,12 @@ def _where(call: Call) -> Bound:
 
 def _where_words(step: Spoken) -> Told:
     if not _is_chosen(step.call):
-        return Told(f"Positions of the non-zero values: {some_shapes(step.outs)}")
+        return Told(
+            said("Positions of the non-zero values: {shapes}", shapes=some_shapes(step.outs))
+        )
     ins = [step.ins[index] for index in _laid_operands(step.call)]
-    lines = stretched_lines(ins, step.out)
-    return Told(f"{effect(step)}: each value chosen by the condition", lines)
+    how = said("each value chosen by the condition")
+    return Told(told(effect(step), how), stretched_lines(ins, step.out))
 
 
 operation("where", bind=_where, words=_where_words)
@@ -593,12 +696,9 @@ def masked_report(refusal: Refusal) -> Report | None:
 
 
 def _masked_words(step: Spoken) -> Told:
-    text = "the places where the mask is True overwritten"
     ins = [step.call.shape("input"), step.call.shape("mask")]
-    lines = stretched_lines(ins, step.out)
-    if lines and step.out == step.x:
-        text += ", the smaller operand stretched to fit"
-    return Told(f"{effect(step)}: {text}", lines)
+    how = said("the places where the mask is True overwritten")
+    return Told(told(effect(step), how), stretched_lines(ins, step.out))
 
 
 operation("masked_fill masked_scatter", bind=masked, words=_masked_words, report=masked_report)
@@ -652,7 +752,7 @@ def _prelu_report(refusal: Refusal) -> Report | None:
 operation(
     "prelu",
     bind=_prelu,
-    words=_kept_words("negative values multiplied by a learned factor, the others kept"),
+    words=_kept_words(said("negative values multiplied by a learned factor, the others kept")),
     report=_prelu_report,
 )
 layers(prelu="PReLU")

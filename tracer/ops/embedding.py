@@ -9,10 +9,14 @@ from tracer.ops.bound import MIXED, NEW, PIECE, Bound, Dim, all_marks, kept, mar
 from tracer.ops.call import At, Call, Operand, Unclear, need
 from tracer.ops.refusal import Refusal, Report, Said, said
 from tracer.ops.reports import setting_report
-from tracer.ops.say import Spoken, Told, all_of, many
+from tracer.ops.say import (
+    Spoken,
+    Told,
+    arrow,
+)
 from tracer.ops.spec import operation
 from tracer.ops.steps import layer_sizes, layers
-from tracer.sentences import shape_text
+from tracer.sentences import ShapeOf
 
 # --- embedding -----------------------------------------------------------------------------------
 
@@ -78,12 +82,19 @@ def _embedding(call: Call) -> Bound:
 
 def _embedding_words(step: Spoken) -> Told:
     index, weight = _table(step.call)
-    rank, row = step.call.operands[index].rank, step.out[-1]
-    arrow = f"{shape_text(step.ins[index])} → {shape_text(step.out)}"
-    rows = many(step.ins[weight][0], "row")
     return Told(
-        f"{arrow}: each index replaced by its row of a table with {rows}",
-        [f"dim {rank}: new, {all_of(row, 'value')} of a row"],
+        said(
+            "{arrow}: each index replaced by its row of a table with {n} rows",
+            arrow=arrow(ShapeOf(step.ins[index]), ShapeOf(step.out)),
+            n=step.ins[weight][0],
+        ),
+        [
+            said(
+                "dim {axis}: new, the {n} values of a row",
+                axis=step.call.operands[index].rank,
+                n=step.out[-1],
+            )
+        ],
     )
 
 
@@ -209,13 +220,22 @@ def _embedding_bag(call: Call) -> Bound:
 def _bag_words(step: Spoken) -> Told:
     _, weight = _table(step.call)
     mode = step.call.get("mode", default="mean")
-    how = {"sum": "added up", "max": "their largest values taken"}.get(mode, "averaged")
-    rows = many(step.ins[weight][0], "row")
+    if mode == "sum":
+        how = said("added up")
+    elif mode == "max":
+        how = said("their largest values taken")
+    else:
+        how = said("averaged")
     return Told(
-        f"{shape_text(step.out)}: of a table with {rows} those that each bag names, {how}",
+        said(
+            "{shape}: of a table with {n} rows those that each bag names, {how}",
+            shape=ShapeOf(step.out),
+            n=step.ins[weight][0],
+            how=how,
+        ),
         [
-            f"dim 0: {many(step.out[0], 'bag')}",
-            f"dim 1: new, {all_of(step.out[1], 'value')} of a row",
+            said("dim 0: {n} bags", n=step.out[0]),
+            said("dim {axis}: new, the {n} values of a row", axis=1, n=step.out[1]),
         ],
     )
 
@@ -256,8 +276,8 @@ def _one_hot(call: Call) -> Bound:
 def _one_hot_words(step: Spoken) -> Told:
     size = step.out[-1]
     return Told(
-        f"{step.arrow}: each index becomes {many(size, 'value')}, one of them 1",
-        [f"dim {len(step.x)}: new, {many(size, 'class')}"],
+        said("{arrow}: each index becomes {n} values, one of them 1", arrow=step.arrow, n=size),
+        [said("dim {axis}: new, {n} classes", axis=len(step.x), n=size)],
     )
 
 

@@ -26,7 +26,13 @@ from tracer.ops.bound import (
 from tracer.ops.call import At, Call, Operand, Shape, Size, Unclear, need
 from tracer.ops.index import check_entry, check_span, range_report
 from tracer.ops.refusal import Refusal, Report, said
-from tracer.ops.say import Spoken, Told, capital
+from tracer.ops.say import (
+    Spoken,
+    Told,
+    cut_out,
+    entry_taken,
+    size_changed,
+)
 from tracer.ops.spec import operation
 
 # --- one stretch, one entry -----------------------------------------------------------------------
@@ -56,10 +62,7 @@ def _narrow(call: Call) -> Bound:
 
 def _narrow_words(step: Spoken) -> Told:
     axis = axis_in(step.call, step.call.whole("dim"))
-    dim = step.bound.results[0][axis]
-    ends = f"from {dim.start} to {dim.start + dim.size - 1}" if dim.size else "nothing taken"
-    line = f"dim {axis}: {step.x[axis]} → {step.out[axis]}, {ends}"
-    return Told(capital(line), [line])
+    return Told(cut_out(step.bound.results[0][axis], axis, step.x[axis]))
 
 
 def _narrow_report(refusal: Refusal) -> Report | None:
@@ -95,8 +98,7 @@ def _select(call: Call) -> Bound:
 
 def _select_words(step: Spoken) -> Told:
     axis = axis_in(step.call, step.call.whole("dim"))
-    line = f"dim {axis} ({step.x[axis]}) removed, entry {step.call.whole('index')} taken"
-    return Told(capital(line), [line])
+    return Told(entry_taken(axis, step.x[axis], step.call.whole("index")))
 
 
 def _select_report(refusal: Refusal) -> Report | None:
@@ -144,7 +146,7 @@ def _rewritten(call: Call) -> Bound:
 operation(
     "select_scatter slice_scatter",
     bind=_rewritten,
-    words=lambda step: Told("Shape kept: a copy with one part written anew"),
+    words=lambda step: Told(said("Shape kept: a copy with one part written anew")),
     report=_select_report,
 )
 
@@ -196,9 +198,8 @@ def _index_select(call: Call) -> Bound:
 def _index_select_words(step: Spoken) -> Told:
     axis = axis_in(step.call, step.call.whole("dim"))
     if not step.x:
-        return Told("Shape kept: the one number picked by index")
-    line = f"dim {axis}: {step.x[axis]} → {step.out[axis]}, picked by index"
-    return Told(capital(line), [line])
+        return Told(said("Shape kept: the one number picked by index"))
+    return Told(said("{change}, picked by index", change=size_changed(axis, step.x, step.out)))
 
 
 def _index_write(call: Call) -> Bound:
@@ -310,7 +311,7 @@ operation("index_select", bind=_index_select, words=_index_select_words, report=
 
 
 def _written_words(step: Spoken) -> Told:
-    return Told("Shape kept: the places that the index names overwritten or added to")
+    return Told(said("Shape kept: the places that the index names overwritten or added to"))
 
 
 operation(
@@ -369,15 +370,23 @@ def _gather(call: Call) -> Bound:
 
 def _gather_words(step: Spoken) -> Told:
     if step.call.get("dim") is None:
-        return Told(f"{step.arrow}: each place takes the entry that the index names")
+        return Told(
+            said("{arrow}: each place takes the entry that the index names", arrow=step.arrow)
+        )
     axis = axis_in(step.call, step.call.whole("dim"))
     lines = [
-        f"dim {dim}: {a} → {b}, the size of the index"
+        said("{change}, the size of the index", change=size_changed(dim, step.x, step.out))
         for dim, (a, b) in enumerate(zip(step.x, step.out, strict=False))
         if a != b
     ]
-    how = "takes the entry that the index names"
-    return Told(f"{step.arrow}: each place {how} along dim {axis}", lines)
+    return Told(
+        said(
+            "{arrow}: each place takes the entry that the index names along dim {axis}",
+            arrow=step.arrow,
+            axis=axis,
+        ),
+        lines,
+    )
 
 
 # long: one text for each way in which the call is wrong
@@ -510,8 +519,14 @@ def _scatter(call: Call) -> Bound:
 
 def _scatter_words(step: Spoken) -> Told:
     axis = axis_in(step.call, step.call.whole("dim"))
-    verb = "added to" if step.name == "scatter_add" else "put into"
-    return Told(f"Shape kept: values {verb} the places along dim {axis} that the index names")
+    return Told(
+        said(
+            "Shape kept: values added to the places along dim {axis} that the index names"
+            if step.name == "scatter_add"
+            else "Shape kept: values put into the places along dim {axis} that the index names",
+            axis=axis,
+        )
+    )
 
 
 operation(

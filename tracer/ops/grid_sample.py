@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from tracer.ops.refusal import Refusal, Report, said
-from tracer.ops.say import Spoken, Told, effect_text
+from tracer.ops.say import (
+    Spoken,
+    Told,
+    effect_text,
+    told,
+)
 from tracer.ops.space import NAMES
 from tracer.ops.spec import Must, form, operation
 
 
 def _words(step: Spoken) -> Told:
     x, out = step.x, step.out
-    names = NAMES[len(x) - 2]
-    return Told(
-        f"{effect_text(x[2:], out[2:], names)}: "
-        "every place of the grid takes its value from where it points",
-        [
-            f"{name} {a} → {b}, that of the grid"
-            for name, a, b in zip(names, x[2:], out[2:], strict=True)
-            if a != b
-        ],
-    )
+    how = said("every place of the grid takes its value from where it points")
+    return Told(told(effect_text(x[2:], out[2:], NAMES[len(x) - 2]), how))
 
 
 def _report(refusal: Refusal) -> Report | None:

@@ -26,8 +26,17 @@ from tracer.ops.bound import (
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
 from tracer.ops.elementwise import masked, masked_report
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
-from tracer.ops.say import Spoken, Told, by_text, count_text, dims_text, many
+from tracer.ops.say import (
+    Spoken,
+    Told,
+    by_text,
+    count_text,
+    cut_out,
+    dims_text,
+    entry_taken,
+)
 from tracer.ops.spec import operation
+from tracer.sentences import Filling, Said
 
 # --- reading what stands between the brackets -----------------------------------------------------
 
@@ -326,18 +335,19 @@ def _check_positions(call: Call, taken: _Taken, paired: Dims) -> None:
             check_span(call, axis, item.operand, item.span)
 
 
-def _lines(call: Call, items: Sequence[_Item]) -> Iterator[str]:
+def _lines(call: Call, items: Sequence[_Item]) -> Iterator[Said]:
     """A line for each entry of the index that changes a dimension, picks left out."""
     axis = place = 0
     shape = call.first.shape
     for item in items:
         if item is None:
-            yield f"dim {place} of size 1 added"
+            yield said("dim {axis} of size 1 added", axis=place)
         elif isinstance(item, Slice):
-            yield from _cut_line(call, item, axis)
+            dim = _cut(call, item, axis)
+            if dim.how != SAME:
+                yield cut_out(dim, axis, shape[axis])
         elif not isinstance(item, _Picks):
-            which = f"entry {item}" if known(item) else "one entry"
-            yield f"dim {axis} ({shape[axis]}) removed, {which} taken"
+            yield entry_taken(axis, shape[axis], item if known(item) else None)
         place += item is None or isinstance(item, Slice)
         axis += _axes(item)
 
@@ -361,36 +371,55 @@ def _getitem_words(step: Spoken) -> Told:
     if taken.picks:
         return _picked_words(step, taken, lines)
     if not lines:
-        return Told("Shape kept: everything taken")
-    parts = []
+        return Told(said("Shape kept: everything taken"))
+    if len(lines) == 1:
+        return Told(lines[0])
+    parts: list[Filling] = []
     single = sum(known(item) or isinstance(item, TensorAt) for item in items)
     if single:
-        parts.append("one entry taken" if single == 1 else f"one entry of {single} dims taken")
+        parts.append(
+            said("one entry taken" if single == 1 else "one entry of {n} dims taken", n=single)
+        )
     cuts = sum(isinstance(item, Slice) and item != _EVERYTHING for item in items)
     if cuts:
-        parts.append("a stretch cut out" if cuts == 1 else f"a stretch cut out of {cuts} dims")
+        parts.append(
+            said("a stretch cut out" if cuts == 1 else "a stretch cut out of {n} dims", n=cuts)
+        )
     added = items.count(None)
     if added:
-        parts.append("a dim of size 1 added" if added == 1 else f"{added} dims of size 1 added")
-    return Told(f"{step.arrow}: {' and '.join(parts)}", lines)
+        parts.append(
+            said("a dim of size 1 added" if added == 1 else "{n} dims of size 1 added", n=added)
+        )
+    return Told(said("{arrow}: {parts}", arrow=step.arrow, parts=tuple(parts)), lines)
 
 
-def _picked_words(step: Spoken, taken: _Taken, lines: list[str]) -> Told:
+def _picked_words(step: Spoken, taken: _Taken, lines: list[Said]) -> Told:
     shape, masked = step.x, [item.masks for item, _, _ in taken.picks]
     rank = len(step.out) - len(taken.dims)
     picked = step.out[taken.place : taken.place + rank]
     for item, axis, _ in taken.picks:
         if item.masks and item.axes:
-            count = f"{picked[-1]} of {count_text(item.shape)} kept"
-            line = f"{dims_text(range(axis, axis + item.axes))}: {count}"
-            lines.append(f"{line}, where the mask is True")
+            lines.append(
+                said(
+                    "{dims}: {kept} of {all} kept, where the mask is True",
+                    dims=dims_text(range(axis, axis + item.axes)),
+                    kept=picked[-1],
+                    all=count_text(item.shape),
+                )
+            )
     axes = [axis for item, axis, _ in taken.picks if not item.masks]
     if axes:
-        count = f"{by_text(picked)} picks" if picked else "one pick"
-        lines.append(f"{dims_text(axes)}: {by_text(shape[axis] for axis in axes)} → {count}")
+        lines.append(
+            said(
+                "{dims}: {before} → {picked} picks" if picked else "{dims}: {before} → one pick",
+                dims=dims_text(axes),
+                before=by_text(shape[axis] for axis in axes),
+                picked=by_text(picked),
+            )
+        )
     if all(masked):
-        return Told(f"{step.arrow}: only what the mask marks True is kept", lines)
-    return Told(f"{step.arrow}: entries picked by index", lines)
+        return Told(said("{arrow}: only what the mask marks True is kept", arrow=step.arrow), lines)
+    return Told(said("{arrow}: entries picked by index", arrow=step.arrow), lines)
 
 
 def range_report(refusal: Refusal) -> Report | None:
@@ -623,14 +652,16 @@ def _assigned_report(refusal: Refusal) -> Report:
 operation(
     "setitem",
     bind=_setitem,
-    words=lambda step: Told("Shape kept: part of the tensor overwritten in place"),
+    words=lambda step: Told(said("Shape kept: part of the tensor overwritten in place")),
     report=_getitem_report,
 )
 
 operation(
     "index_put",
     bind=_setitem,
-    words=lambda step: Told("Shape kept: the places that the index names overwritten or added to"),
+    words=lambda step: Told(
+        said("Shape kept: the places that the index names overwritten or added to")
+    ),
     report=_getitem_report,
 )
 
@@ -664,8 +695,7 @@ def _masked_select(call: Call) -> Bound:
 
 
 def _masked_select_words(step: Spoken) -> Told:
-    line = f"all dims: {many(step.out[0], 'value')} kept, where the mask is True"
-    return Told(f"{step.arrow}: only what the mask marks True is kept", [line])
+    return Told(said("{arrow}: only what the mask marks True is kept", arrow=step.arrow))
 
 
 operation("masked_select", bind=_masked_select, words=_masked_select_words, report=masked_report)
@@ -681,15 +711,16 @@ def _nonzero(call: Call) -> Bound:
 
 
 def _nonzero_words(step: Spoken) -> Told:
+    positions = said("{arrow}: the positions of the non-zero values", arrow=step.arrow)
     if len(step.out) == 1:
-        how = f"one for each of {step.out[0]} non-zero values"
-        return Told(f"{step.arrow}: the positions of the non-zero values", [f"dim 0: new, {how}"])
+        line = said("dim 0: new, one for each of {n} non-zero values", n=step.out[0])
+        return Told(positions, [line])
     count, rank = step.out
     return Told(
-        f"{step.arrow}: the positions of the non-zero values",
+        positions,
         [
-            f"dim 0: new, one row for each of {count} non-zero values",
-            f"dim 1: new, {many(rank, 'coordinate')}",
+            said("dim 0: new, one row for each of {n} non-zero values", n=count),
+            said("dim 1: new, {n} coordinates", n=rank),
         ],
     )
 

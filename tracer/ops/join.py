@@ -25,9 +25,11 @@ from tracer.ops.bound import (
     too_small,
 )
 from tracer.ops.call import At, Call, Size, need
-from tracer.ops.names import shape_text
 from tracer.ops.refusal import Count, Refusal, Report, Said, ShapeOf, said
-from tracer.ops.say import Spoken, Told, many
+from tracer.ops.say import (
+    Spoken,
+    Told,
+)
 from tracer.ops.spec import operation
 
 # --- one after the other --------------------------------------------------------------------------
@@ -183,12 +185,18 @@ def _joined_words(step: Spoken) -> Told:
         axis = _along(step.name, parts)
     parts = _used(parts)
     if len(parts) == 1:
-        return Told("Shape kept: a single tensor, nothing to join")
+        return Told(said("Shape kept: a single tensor, nothing to join"))
     sizes = [part[axis].size for part in parts]
-    text = " + ".join(map(str, sizes)) if len(sizes) <= 6 else f"{len(sizes)} parts"
     return Told(
-        f"Dim {axis} grows to {step.out[axis]}: {len(parts)} tensors joined end to end",
-        [f"concatenated along dim {axis}: {text} = {step.out[axis]}"],
+        said(
+            "Dim {axis} grows to {sum} = {size}: {n} tensors joined end to end"
+            if len(sizes) <= 6
+            else "Dim {axis} grows to {size}: {n} tensors joined end to end",
+            axis=axis,
+            sum=" + ".join(map(str, sizes)),
+            size=step.out[axis],
+            n=len(parts),
+        )
     )
 
 
@@ -355,7 +363,7 @@ def _combinations(call: Call) -> Bound:
 
 
 def _choices_words(step: Spoken) -> Told:
-    return Told(f"{many(step.out[0], 'row')}: every choice of entries, once")
+    return Told(said("{n} rows: every choice of entries, once", n=step.out[0]))
 
 
 operation("cartesian_prod", bind=_choices, words=_choices_words)
@@ -389,11 +397,13 @@ def _stack(call: Call) -> Bound:
 
 def _stack_words(step: Spoken) -> Told:
     axis = axis_in(step.call, step.call.whole("dim", default=0), extra=1)
-    count = step.out[axis]
-    text = f"{many(count, 'tensor')} of {shape_text(step.x)} side by side"
     return Told(
-        f"A new dim {axis} of {count}: {text}",
-        [f"dim {axis}: new, one entry for each of {many(count, 'tensor')}"],
+        said(
+            "A new dim {axis} of {n}: {n} tensors of {shape} side by side",
+            axis=axis,
+            n=step.out[axis],
+            shape=ShapeOf(step.x),
+        )
     )
 
 

@@ -22,10 +22,17 @@ from tracer.ops.bound import (
     refuse,
 )
 from tracer.ops.call import At, Call, Size, need
-from tracer.ops.names import shape_text
 from tracer.ops.product import batch_report
 from tracer.ops.refusal import Count, Refusal, Report, Said, ShapeOf, SizeAt, said
-from tracer.ops.say import Spoken, Told, all_of, each_of, effect_text, many
+from tracer.ops.say import (
+    LAST_DIM,
+    Spoken,
+    Told,
+    effect_text,
+    pair_arrow,
+    product_arrow,
+    told,
+)
 from tracer.ops.spec import Op, by_pattern, form, operation
 from tracer.ops.steps import layer_sizes, layers
 
@@ -58,13 +65,22 @@ def _linear(call: Call) -> Bound:
 def _linear_words(step: Spoken) -> Told:
     x, out = step.call.shape("input"), step.out
     if len(step.call.shape("weight")) == 1:
-        text = f"each result is a weighted sum of {all_of(x[-1], 'value')} of a row"
-        return Told(f"{step.arrow}: {text}", [f"contracted over {x[-1]} (last dim and weights)"])
-    each = each_of(out[-1], "result") if out[-1] != 1 else "the result"
-    text = f"{each} is a weighted sum of {all_of(x[-1], 'value')} of a row"
-    effect = effect_text(x[-1:], out[-1:], ("last dim",))
-    lines = [f"dim {len(x) - 1}: {x[-1]} → {out[-1]}, mixed by {many(out[-1], 'row')} of weights"]
-    return Told(f"{effect}: {text}", lines if x != out else ())
+        return Told(
+            said(
+                "{arrow}: each result is a weighted sum of the {n} values of a row",
+                arrow=step.arrow,
+                n=x[-1],
+            ),
+            [said("contracted over {n} (last dim and weights)", n=x[-1])],
+        )
+    how = said(
+        "the result is a weighted sum of the {n} values of a row"
+        if out[-1] == 1
+        else "each of the {results} results is a weighted sum of the {n} values of a row",
+        results=out[-1],
+        n=x[-1],
+    )
+    return Told(told(effect_text(x[-1:], out[-1:], (LAST_DIM,)), how))
 
 
 def _linear_flops(bound: Bound) -> Size:
@@ -243,8 +259,12 @@ def _bilinear(call: Call) -> Bound:
 def _bilinear_words(step: Spoken) -> Told:
     a, b = step.call.shape("input1"), step.call.shape("input2")
     return Told(
-        f"Last dims {a[-1]} and {b[-1]} → {step.out[-1]}: every pair of values weighted and summed",
-        [f"dim {len(a) - 1}: {many(step.out[-1], 'result')} of {a[-1]} × {b[-1]} weighted pairs"],
+        said(
+            "Last dims {first} and {second} → {after}: every pair of values weighted and summed",
+            first=a[-1],
+            second=b[-1],
+            after=step.out[-1],
+        )
     )
 
 
@@ -299,9 +319,8 @@ layer_sizes("Bilinear", makes="out_features")
 def _cdist_words(step: Spoken) -> Told:
     a, b = step.call.shape("x1"), step.call.shape("x2")
     return Told(
-        f"{shape_text(a)}, {shape_text(b)} → {shape_text(step.out)}: "
-        "the distance of every pair of rows",
-        [f"contracted over {a[-1]} (last of both)"],
+        said("{arrow}: the distance of every pair of rows", arrow=pair_arrow(a, b, step.out)),
+        [said("contracted over {n} (last of both)", n=a[-1])],
     )
 
 
@@ -352,7 +371,9 @@ def _pdist(call: Call) -> Bound:
 operation(
     "pdist",
     bind=_pdist,
-    words=lambda step: Told(f"{step.arrow}: the distance of every two different rows, once"),
+    words=lambda step: Told(
+        said("{arrow}: the distance of every two different rows, once", arrow=step.arrow)
+    ),
 )
 
 
@@ -361,10 +382,10 @@ operation(
 
 def _outer_words(step: Spoken) -> Told:
     a, b = step.call.shape("input"), step.call.shape("vec2")
+    how = said("every value of the first times every value of the second")
     return Told(
-        f"{shape_text(a)}, {shape_text(b)} → {shape_text(step.out)}: "
-        "every value of the first times every value of the second",
-        ["dim 0: from the first", "dim 1: from the second"],
+        told(pair_arrow(a, b, step.out), how),
+        [said("dim 0: from the first"), said("dim 1: from the second")],
     )
 
 
@@ -411,10 +432,8 @@ def _kron(call: Call) -> Bound:
 
 def _kron_words(step: Spoken) -> Told:
     a, b = step.call.shape("input"), step.call.shape("other")
-    return Told(
-        f"{shape_text(a)}, {shape_text(b)} → {shape_text(step.out)}: "
-        "every value of the first times the whole of the second"
-    )
+    how = said("every value of the first times the whole of the second")
+    return Told(told(pair_arrow(a, b, step.out), how))
 
 
 operation("kron", bind=_kron, words=_kron_words)
@@ -446,10 +465,8 @@ def _cross(call: Call) -> Bound:
 
 
 def _cross_words(step: Spoken) -> Told:
-    return Told(
-        f"{shape_text(step.ins[0])}, {shape_text(step.ins[-1])} → {shape_text(step.out)}: the "
-        "vector at right angles to each pair of vectors of 3 numbers"
-    )
+    how = said("the vector at right angles to each pair of vectors of 3 numbers")
+    return Told(told(pair_arrow(step.ins[0], step.ins[-1], step.out), how))
 
 
 operation("cross", bind=_cross, words=_cross_words)
@@ -470,12 +487,8 @@ def _vecdot(call: Call) -> Bound:
 
 
 def _vecdot_words(step: Spoken) -> Told:
-    inner = step.bound.letters["k"]
-    return Told(
-        f"{shape_text(step.ins[0])} · {shape_text(step.ins[-1])} → {shape_text(step.out)}: "
-        f"each value sums {many(inner, 'product')}",
-        [f"contracted over {inner}"],
-    )
+    how = said("each value sums {n} products", n=step.bound.letters["k"])
+    return Told(told(product_arrow(step.ins[0], step.ins[-1], step.out), how))
 
 
 operation(

@@ -11,7 +11,11 @@ from tracer.ops.bound import SAME, Bound, Dim, Dims, all_marks, broadcast, kept,
 from tracer.ops.call import At, Call, Shape, Unclear, need
 from tracer.ops.embedding import is_whole
 from tracer.ops.refusal import Refusal, Report, Said, ShapeOf, SizeAt, said
-from tracer.ops.say import Spoken, Told
+from tracer.ops.say import (
+    Spoken,
+    Told,
+    loss_told,
+)
 from tracer.ops.spec import operation
 from tracer.ops.steps import layers
 
@@ -31,26 +35,24 @@ def scores_and_target(call: Call) -> tuple[int, int]:
     return x, target
 
 
-_WORDS = {
-    "how far from right the order of the pairs is": "margin_ranking_loss",
-    "how much nearer the wrong one is than the right one": "triplet_margin_loss",
-    "how badly the scores fit the classes": "cross_entropy nll_loss",
-    "how large the squared differences are": "mse_loss",
-    "how large the differences are": "l1_loss smooth_l1_loss huber_loss",
-    "how badly the scores fit yes or no": (
-        "binary_cross_entropy binary_cross_entropy_with_logits soft_margin_loss"
+_WORDS = (
+    (said("how far from right the order of the pairs is"), "margin_ranking_loss"),
+    (said("how much nearer the wrong one is than the right one"), "triplet_margin_loss"),
+    (said("how badly the scores fit the classes"), "cross_entropy nll_loss"),
+    (said("how large the squared differences are"), "mse_loss"),
+    (said("how large the differences are"), "l1_loss smooth_l1_loss huber_loss"),
+    (
+        said("how badly the scores fit yes or no"),
+        "binary_cross_entropy binary_cross_entropy_with_logits soft_margin_loss",
     ),
-    "how far one distribution is from the other": "kl_div",
-    "how badly the rates fit the counts": "poisson_nll_loss",
-    "how far the distances are from near and far": "hinge_embedding_loss",
-}
+    (said("how far one distribution is from the other"), "kl_div"),
+    (said("how badly the rates fit the counts"), "poisson_nll_loss"),
+    (said("how far the distances are from near and far"), "hinge_embedding_loss"),
+)
 
 
 def _words(step: Spoken) -> Told:
-    what = next(text for text, names in _WORDS.items() if step.name in names.split())
-    if step.out:
-        return Told(f"{step.arrow}, a number for each: {what}")
-    return Told(f"One number left: {what}")
+    return loss_told(step, next(what for what, names in _WORDS if step.name in names.split()))
 
 
 # --- differences, entry by entry -----------------------------------------------------------------

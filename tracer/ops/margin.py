@@ -8,18 +8,17 @@ from tracer.ops.algebra import below, differ, is_one, known, product
 from tracer.ops.bound import Bound, Dims, all_marks, broadcast, mark, refuse, same
 from tracer.ops.call import At, Call, Shape
 from tracer.ops.loss import left, scores_and_target
-from tracer.ops.say import Spoken, Told, Words
+from tracer.ops.say import (
+    Words,
+    loss_told,
+)
 from tracer.ops.spec import operation
 from tracer.ops.steps import layers
+from tracer.sentences import Said, said
 
 
-def _words(what: str) -> Words:
-    def words(step: Spoken) -> Told:
-        if step.out:
-            return Told(f"{step.arrow}, a number for each: {what}")
-        return Told(f"One number left: {what}")
-
-    return words
+def _words(what: Said) -> Words:
+    return lambda step: loss_told(step, what)
 
 
 def _cut(call: Call, operands: tuple[int, ...], axis: int) -> Call:
@@ -56,7 +55,7 @@ def _cosine(call: Call) -> Bound:
 operation(
     "cosine_embedding_loss",
     bind=_cosine,
-    words=_words("how far the angles are from near and far"),
+    words=_words(said("how far the angles are from near and far")),
 )
 
 # --- classes -------------------------------------------------------------------------------------
@@ -133,16 +132,16 @@ def _soft_margin(call: Call) -> Bound:
     return Bound(call, left(call, (*dims[: rank - 1], *dims[rank:])), ties)
 
 
-operation("multi_margin_loss", bind=_multi_margin, words=_words("how badly the scores fit"))
+operation("multi_margin_loss", bind=_multi_margin, words=_words(said("how badly the scores fit")))
 operation(
     "multilabel_margin_loss",
     bind=_multi_label,
-    words=_words("how badly the scores fit the classes of each sample"),
+    words=_words(said("how badly the scores fit the classes of each sample")),
 )
 operation(
     "multilabel_soft_margin_loss",
     bind=_soft_margin,
-    words=_words("how badly the scores fit yes or no for each class"),
+    words=_words(said("how badly the scores fit yes or no for each class")),
 )
 
 # --- a variance ----------------------------------------------------------------------------------
@@ -186,7 +185,7 @@ def _equal(one: Shape, two: Shape) -> bool:
 operation(
     "gaussian_nll_loss",
     bind=_gaussian,
-    words=_words("how unlikely the targets are under normal distributions"),
+    words=_words(said("how unlikely the targets are under normal distributions")),
 )
 layers(
     cosine_embedding_loss="CosineEmbeddingLoss",

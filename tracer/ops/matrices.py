@@ -22,9 +22,16 @@ from tracer.ops.bound import (
 )
 from tracer.ops.call import At, Call, Size, need
 from tracer.ops.refusal import Refusal, Report, said
-from tracer.ops.say import Spoken, Told, Words, many
+from tracer.ops.say import (
+    Spoken,
+    Told,
+    Words,
+    arrow,
+    pair_arrow,
+    told,
+)
 from tracer.ops.spec import Op, by_pattern, form, operation
-from tracer.sentences import listed, shape_text
+from tracer.sentences import Said, ShapeOf
 
 
 def _matrix(call: Call, square: bool) -> int:
@@ -47,25 +54,33 @@ def _matrix(call: Call, square: bool) -> int:
 
 # Each result by its letters: `m` rows, `n` columns, `k` the fewer of both, `M` and `N` as many but
 # in an order of their own; what a batch has in front stays.
-_MADE: dict[str, tuple[bool, str, str]] = {
-    "inv inverse": (True, "n m", "the inverse of every matrix"),
-    "inv_ex": (True, "n m|", "the inverse of every matrix, and whether there is one"),
-    "pinv pinverse": (False, "n m", "the pseudo-inverse of every matrix"),
-    "matrix_exp": (True, "m n", "the exponential of every matrix"),
-    "matrix_power": (True, "m n", "every matrix multiplied by itself"),
-    "cholesky": (True, "M N", "the Cholesky factor of every matrix"),
-    "cholesky_ex": (True, "M N|", "the Cholesky factor of every matrix, and whether there is one"),
-    "cholesky_inverse": (True, "M N", "the inverse of the matrix that each is the factor of"),
-    "det": (True, "", "the determinant of every matrix"),
-    "logdet": (True, "", "the log of the determinant of every matrix"),
-    "slogdet": (True, "|", "sign and log of the determinant of every matrix"),
-    "eig eigh": (True, "N|M N", "the eigenvalues and eigenvectors of every matrix"),
-    "eigvals eigvalsh": (True, "N", "the eigenvalues of every matrix"),
-    "svdvals": (False, "k", "the singular values of every matrix"),
-    "lu": (False, "m m|m k|k n", "every matrix as a permutation and two triangles"),
-    "lu_factor": (False, "M N|k", "every matrix as two triangles in one, and its row exchanges"),
-    "matrix_rank": (False, "", "the rank of every matrix"),
-    "cond": (False, "", "the condition number of every matrix"),
+_MADE: dict[str, tuple[bool, str, Said]] = {
+    "inv inverse": (True, "n m", said("the inverse of every matrix")),
+    "inv_ex": (True, "n m|", said("the inverse of every matrix, and whether there is one")),
+    "pinv pinverse": (False, "n m", said("the pseudo-inverse of every matrix")),
+    "matrix_exp": (True, "m n", said("the exponential of every matrix")),
+    "matrix_power": (True, "m n", said("every matrix multiplied by itself")),
+    "cholesky": (True, "M N", said("the Cholesky factor of every matrix")),
+    "cholesky_ex": (
+        True,
+        "M N|",
+        said("the Cholesky factor of every matrix, and whether there is one"),
+    ),
+    "cholesky_inverse": (True, "M N", said("the inverse of the matrix that each is the factor of")),
+    "det": (True, "", said("the determinant of every matrix")),
+    "logdet": (True, "", said("the log of the determinant of every matrix")),
+    "slogdet": (True, "|", said("sign and log of the determinant of every matrix")),
+    "eig eigh": (True, "N|M N", said("the eigenvalues and eigenvectors of every matrix")),
+    "eigvals eigvalsh": (True, "N", said("the eigenvalues of every matrix")),
+    "svdvals": (False, "k", said("the singular values of every matrix")),
+    "lu": (False, "m m|m k|k n", said("every matrix as a permutation and two triangles")),
+    "lu_factor": (
+        False,
+        "M N|k",
+        said("every matrix as two triangles in one, and its row exchanges"),
+    ),
+    "matrix_rank": (False, "", said("the rank of every matrix")),
+    "cond": (False, "", said("the condition number of every matrix")),
 }
 
 
@@ -111,10 +126,9 @@ def _filled(call: Call, index: int) -> None:
     need(not any(below(size, 1) for size in call.operands[index].shape))
 
 
-def _words(text: str) -> Words:
+def _words(what: Said) -> Words:
     def words(step: Spoken) -> Told:
-        shapes = listed(map(shape_text, step.outs))
-        return Told(f"{shape_text(step.x)} → {shapes}: {text}")
+        return Told(told(arrow(ShapeOf(step.x), tuple(map(ShapeOf, step.outs))), what))
 
     return words
 
@@ -187,8 +201,8 @@ def _qr(call: Call) -> Bound:
     return Bound(call, tuple(_lettered(call, index, each) for each in letters))
 
 
-operation("svd", bind=_svd, words=_words("every matrix as two rotations and singular values"))
-operation("qr", bind=_qr, words=_words("every matrix as a rotation and a triangle"))
+operation("svd", bind=_svd, words=_words(said("every matrix as two rotations and singular values")))
+operation("qr", bind=_qr, words=_words(said("every matrix as a rotation and a triangle")))
 
 
 def _matrix_norm(call: Call) -> Bound:
@@ -207,7 +221,7 @@ def _matrix_norm(call: Call) -> Bound:
     return Bound(call, (dims,))
 
 
-operation("matrix_norm", bind=_matrix_norm, words=_words("the norm of every matrix"))
+operation("matrix_norm", bind=_matrix_norm, words=_words(said("the norm of every matrix")))
 
 
 def _variances(call: Call) -> Bound:
@@ -221,8 +235,8 @@ def _variances(call: Call) -> Bound:
     return Bound(call, ((rows, rows),))
 
 
-operation("cov", bind=_variances, words=_words("how every two rows vary together"))
-operation("corrcoef", bind=_variances, words=_words("how every two rows are correlated"))
+operation("cov", bind=_variances, words=_words(said("how every two rows vary together")))
+operation("corrcoef", bind=_variances, words=_words(said("how every two rows are correlated")))
 
 # --- systems of equations ------------------------------------------------------------------------
 
@@ -266,11 +280,8 @@ def _last_two(found: Bound, dim: Dim) -> bool:
 
 
 def _system_words(step: Spoken) -> Told:
-    n: Size = step.bound.letters["n"]
-    return Told(
-        f"{shape_text(step.ins[0])}, {shape_text(step.ins[1])} → {shape_text(step.out)}: "
-        f"{many(n, 'unknown')} from {many(n, 'equation')}"
-    )
+    how = said("{n} unknowns from {n} equations", n=step.bound.letters["n"])
+    return Told(told(pair_arrow(step.ins[0], step.ins[1], step.out), how))
 
 
 operation("solve_triangular", bind=_solve_triangular, words=_system_words, report=_square_report)
@@ -302,4 +313,4 @@ def _lstsq(call: Call) -> Bound:
     return Bound(call, ((*front, unknowns, *columns), *rest))
 
 
-operation("lstsq", bind=_lstsq, words=_words("what comes nearest to solving every system"))
+operation("lstsq", bind=_lstsq, words=_words(said("what comes nearest to solving every system")))

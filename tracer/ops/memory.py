@@ -5,8 +5,12 @@ from __future__ import annotations
 from tracer.ops.algebra import known
 from tracer.ops.bound import RESIZED, Bound, Dim, kept, mark, new, refuse, too_small
 from tracer.ops.call import At, Call, Unclear
-from tracer.ops.say import Spoken, Told
+from tracer.ops.say import (
+    Spoken,
+    Told,
+)
 from tracer.ops.spec import operation
+from tracer.sentences import said
 
 BYTES = {
     **dict.fromkeys(("bool", "uint8", "int8", "float8_e4m3fn", "float8_e5m2"), 1),
@@ -63,7 +67,7 @@ def _as_strided(call: Call) -> Bound:
 
 
 def _words(step: Spoken) -> Told:
-    return Told(f"{step.arrow}: the same memory, walked through with other steps")
+    return Told(said("{arrow}: the same memory, walked through with other steps", arrow=step.arrow))
 
 
 operation("as_strided", bind=_as_strided, words=_words, shares=True)

@@ -9,7 +9,11 @@ from tracer.ops.bound import ANY_MORE, Bound, all_marks, kept, mark, moved, refu
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
 from tracer.ops.elementwise import alone
 from tracer.ops.refusal import Refusal, Report
-from tracer.ops.say import Spoken, Told, all_of, by_text, each_of, many
+from tracer.ops.say import (
+    Spoken,
+    Told,
+    by_text,
+)
 from tracer.ops.spec import operation
 from tracer.ops.steps import layer_sizes, layers
 from tracer.sentences import Count, Said, ShapeOf, said
@@ -128,11 +132,16 @@ def _checked_single(call: Call, averaged: Iterable[Size]) -> None:
 
 
 def _batch_norm_words(step: Spoken) -> Told:
-    if _of_this_batch(step.call):
-        by = "one mean and one variance for the whole batch"
-    else:
-        by = "the mean and the variance kept from training"
-    return Told(f"Shape kept: {each_of(step.x[1], 'channel')} normalised, with {by}")
+    return Told(
+        said(
+            "Shape kept: each of the {n} channels normalised, with one mean and one variance for "
+            "the whole batch"
+            if _of_this_batch(step.call)
+            else "Shape kept: each of the {n} channels normalised, with the mean and the variance "
+            "kept from training",
+            n=step.x[1],
+        )
+    )
 
 
 def _instance_norm(call: Call) -> Bound:
@@ -159,8 +168,11 @@ def _instance_norm(call: Call) -> Bound:
 
 
 def _instance_norm_words(step: Spoken) -> Told:
-    own = "" if step.call.get("track_running_stats") is True else " of each sample"
-    return Told(f"Shape kept: each channel{own} normalised on its own")
+    return Told(
+        said("Shape kept: each channel normalised on its own")
+        if step.call.get("track_running_stats") is True
+        else said("Shape kept: each channel of each sample normalised on its own")
+    )
 
 
 def _group_norm(call: Call) -> Bound:
@@ -186,8 +198,13 @@ def _group_norm(call: Call) -> Bound:
 def _group_norm_words(step: Spoken) -> Told:
     groups = step.call.get("num_groups")
     return Told(
-        f"Shape kept: {all_of(step.x[1], 'channel')} normalised in {many(groups, 'group')} of "
-        f"{step.x[1] // groups}, sample by sample"
+        said(
+            "Shape kept: the {n} channels normalised in {groups} groups of {each}, sample by "
+            "sample",
+            n=step.x[1],
+            groups=groups,
+            each=step.x[1] // groups,
+        )
     )
 
 
@@ -429,8 +446,14 @@ def _layer_norm(call: Call) -> Bound:
 
 def _layer_norm_words(step: Spoken) -> Told:
     shape = step.x[len(step.x) - len(_wanted_shape(step.call)) :]
-    how = "its root mean square" if step.name == "rms_norm" else "its own mean and variance"
-    return Told(f"Shape kept: every {by_text(shape)} values normalised by {how}")
+    return Told(
+        said(
+            "Shape kept: every {sizes} values normalised by its root mean square"
+            if step.name == "rms_norm"
+            else "Shape kept: every {sizes} values normalised by its own mean and variance",
+            sizes=by_text(shape),
+        )
+    )
 
 
 def _layer_norm_report(refusal: Refusal) -> Report | None:
@@ -508,7 +531,7 @@ operation(
     "local_response_norm",
     bind=_local_response_norm,
     words=lambda step: Told(
-        "Shape kept: each value divided by the strength of its neighbouring channels"
+        said("Shape kept: each value divided by the strength of its neighbouring channels")
     ),
 )
 layers(local_response_norm="LocalResponseNorm")

@@ -11,7 +11,11 @@ from tracer.ops.bound import GROUPED, NEW, RESIZED, Bound, Dim, all_marks, kept,
 from tracer.ops.call import At, Call, Shape, need
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
 from tracer.ops.reports import setting_report
-from tracer.ops.say import Spoken, Told, many, times_text
+from tracer.ops.say import (
+    Spoken,
+    Told,
+    times_text,
+)
 from tracer.ops.space import (
     at_least,
     full,
@@ -141,11 +145,18 @@ def _unfold_words(step: Spoken) -> Told:
     kernel = times_text(whole_each(step.call, "kernel_size", 2))
     axis = len(step.out) - 2
     return Told(
-        f"{step.arrow}: every window of {kernel} written as a column",
+        said(
+            "{arrow}: every window of {kernel} written as a column", arrow=step.arrow, kernel=kernel
+        ),
         [
-            f"dim {axis}: {many(step.x[-3], 'channel')} × {kernel} = "
-            f"{many(step.out[-2], 'value')} of a window",
-            f"dim {axis + 1}: {many(step.out[-1], 'window')}",
+            said(
+                "dim {axis}: {channels} channels × {kernel} = {n} values of a window",
+                axis=axis,
+                channels=step.x[-3],
+                kernel=kernel,
+                n=step.out[-2],
+            ),
+            said("dim {axis}: {n} windows", axis=axis + 1, n=step.out[-1]),
         ],
     )
 
@@ -155,20 +166,43 @@ def _sliding_words(step: Spoken) -> Told:
     need(rank > 0)
     axis = axis_in(step.call, step.call.whole("dimension"))
     return Told(
-        f"{step.arrow}: windows of {size} along dim {axis}, one every {step.call.whole('step')}",
+        said(
+            "{arrow}: windows of {size} along dim {axis}, one every {step}",
+            arrow=step.arrow,
+            size=size,
+            axis=axis,
+            step=step.call.whole("step"),
+        ),
         [
-            f"dim {axis}: {step.x[axis]} → {many(step.out[axis], 'window')}",
-            f"dim {rank}: new, {many(size, 'value')} a window",
+            said(
+                "dim {axis}: {before} → {n} windows",
+                axis=axis,
+                before=step.x[axis],
+                n=step.out[axis],
+            ),
+            said("dim {axis}: new, {n} values a window", axis=rank, n=size),
         ],
     )
 
 
 def _fold_words(step: Spoken) -> Told:
     kernel = times_text(whole_each(step.call, "kernel_size", 2))
-    column = len(step.x) - 2
     return Told(
-        f"{step.arrow}: {many(step.x[-1], 'window')} of {kernel} put in place and added",
-        [f"dim {column}: {step.x[-2]} = {many(step.out[-3], 'channel')} × {kernel}"],
+        said(
+            "{arrow}: {n} windows of {kernel} put in place and added",
+            arrow=step.arrow,
+            n=step.x[-1],
+            kernel=kernel,
+        ),
+        [
+            said(
+                "dim {axis}: {before} = {channels} channels × {kernel}",
+                axis=len(step.x) - 2,
+                before=step.x[-2],
+                channels=step.out[-3],
+                kernel=kernel,
+            )
+        ],
     )
 
 

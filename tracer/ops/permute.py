@@ -17,7 +17,12 @@ from tracer.ops.bound import (
 )
 from tracer.ops.call import At, Call, Size, Unclear, need
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
-from tracer.ops.say import Spoken, Told, by_text, capital, dims_text, many
+from tracer.ops.say import (
+    Spoken,
+    Told,
+    by_text,
+    dims_text,
+)
 from tracer.ops.spec import operation
 
 # --- another order of the dimensions --------------------------------------------------------------
@@ -80,13 +85,24 @@ def _permute_words(step: Spoken) -> Told:
     order = _order(step.call)
     changed = [axis for axis, source in enumerate(order) if source != axis]
     if not changed:
-        return Told("Shape kept: the dims stay in order")
+        return Told(said("Shape kept: the dims stay in order"))
     if len(changed) == 2:
-        text = f"dims {changed[0]} and {changed[1]} swapped"
-        return Told(f"{capital(text)}: {step.arrow}", [text])
+        return Told(said("{dims} swapped: {arrow}", dims=dims_text(changed), arrow=step.arrow))
     return Told(
-        f"Dims put in the order {', '.join(map(str, order))}: {step.arrow}",
-        [f"dim {axis}: was dim {order[axis]} ({step.x[order[axis]]})" for axis in changed],
+        said(
+            "Dims put in the order {order}: {arrow}",
+            order=", ".join(map(str, order)),
+            arrow=step.arrow,
+        ),
+        [
+            said(
+                "dim {axis}: was dim {source} ({size})",
+                axis=axis,
+                source=order[axis],
+                size=step.x[order[axis]],
+            )
+            for axis in changed
+        ],
     )
 
 
@@ -165,7 +181,7 @@ def _flip(call: Call) -> Bound:
 
 
 def _flip_words(step: Spoken) -> Told:
-    return Told(f"Shape kept: {'reversed' if step.name == 'flip' else 'mirrored'}")
+    return Told(said("Shape kept: reversed" if step.name == "flip" else "Shape kept: mirrored"))
 
 
 operation("flip flipud fliplr", bind=_flip, words=_flip_words)
@@ -187,7 +203,7 @@ def _roll(call: Call) -> Bound:
 
 
 def _roll_words(step: Spoken) -> Told:
-    return Told("Shape kept: shifted, what falls off comes back at the other end")
+    return Told(said("Shape kept: shifted, what falls off comes back at the other end"))
 
 
 def _roll_report(refusal: Refusal) -> Report | None:
@@ -228,10 +244,15 @@ def _rot90_words(step: Spoken) -> Told:
     axes = step.call.sizes("dims") or (0, 1)
     turns = int(step.call.whole("k", default=1) or 0) % 4
     if not turns:
-        return Told("Shape kept: no turn")
-    first, second = sorted(axis_in(step.call, axis) for axis in axes)
-    angle = 90 * turns
-    return Told(f"{step.arrow}: turned by {angle}° in the plane of dims {first} and {second}")
+        return Told(said("Shape kept: no turn"))
+    return Told(
+        said(
+            "{arrow}: turned by {angle}° in the plane of {dims}",
+            arrow=step.arrow,
+            angle=90 * turns,
+            dims=dims_text(sorted(axis_in(step.call, axis) for axis in axes)),
+        )
+    )
 
 
 def _rot90_report(refusal: Refusal) -> Report | None:
@@ -280,12 +301,14 @@ def diagonal_of(call: Call, offset: Size | None, first: int, second: int) -> Dim
 def _diagonal_words(step: Spoken) -> Told:
     call = step.call
     axes = sorted(axis_in(call, call.whole(n, default=d)) for d, n in enumerate(("dim1", "dim2")))
-    values = many(step.out[-1], "value")
-    line = (
-        f"{dims_text(axes)}: {by_text(step.x[axis] for axis in axes)} → {values} of the diagonal, "
-        "now the last dim"
+    return Told(
+        said(
+            "{dims}: {before} → {n} values of the diagonal, now the last dim",
+            dims=dims_text(axes),
+            before=by_text(step.x[axis] for axis in axes),
+            n=step.out[-1],
+        )
     )
-    return Told(capital(line), [line])
 
 
 operation("diagonal", bind=_diagonal, words=_diagonal_words, shares=True)

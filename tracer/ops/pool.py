@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tracer.ops.algebra import below, is_one, known
@@ -9,7 +10,15 @@ from tracer.ops.bound import ANY_MORE, RESIZED, Bound, Dim, Dims, all_marks, mar
 from tracer.ops.call import At, Call, Shape, Size, Unclear, is_size, need
 from tracer.ops.refusal import Count, Refusal, Report, Said, said
 from tracer.ops.reports import setting_report
-from tracer.ops.say import Spoken, Told, effect_text, times_text
+from tracer.ops.say import (
+    Spoken,
+    Told,
+    by_reason,
+    effect_text,
+    times_text,
+    told,
+    with_values,
+)
 from tracer.ops.space import (
     LAYOUTS,
     NAMES,
@@ -25,7 +34,6 @@ from tracer.ops.space import (
 )
 from tracer.ops.spec import operation
 from tracer.ops.steps import layers
-from tracer.sentences import listed
 
 
 def _start(call: Call) -> tuple[int, int]:
@@ -166,35 +174,34 @@ def _unpool(call: Call) -> Bound:
 # --- what is said --------------------------------------------------------------------------------
 
 _WORDS = {
-    "max": ("max over", "the largest of every window{} kept"),
-    "avg": ("average over", "every window{} averaged"),
-    "lp": ("norm over", "the norm of every window{} taken"),
-    "fractional": ("max over", "the largest of windows{} kept"),
+    "max": (
+        said("the largest of every window kept"),
+        said("the largest of every window of {kernel} kept"),
+    ),
+    "avg": (said("every window averaged"), said("every window of {kernel} averaged")),
+    "lp": (
+        said("the norm of every window taken"),
+        said("the norm of every window of {kernel} taken"),
+    ),
+    "fractional": (said("the largest of windows kept"),) * 2,
 }
 
 
 def _pool_words(step: Spoken) -> Told:
     n = spatial(step.name)
     first = len(step.x) - n
-    of, words = _WORDS[step.name.partition("_")[0]]
-    kernel: Shape | None = None
-    stride: Shape = ()
+    plain, sized = _WORDS[step.name.partition("_")[0]]
+    before, after, how = step.x[first:], step.out[first:], plain
+    lines: list[Said] = []
     if not step.name.startswith("fractional"):
         kernel, stride, _, _ = _settings(step.call, n)
-    lines = []
-    for place, name in enumerate(NAMES[n]):
-        a, b = step.x[first + place], step.out[first + place]
-        if a == b:
-            continue
-        why = f", {of} windows"
-        if kernel is not None:
-            why += f" of {kernel[place]}"
-            if stride[place] != kernel[place]:
-                why += f", one every {stride[place]}"
-        lines.append(f"{name} {a} → {b}{why}")
-    size = f" of {times_text(kernel)}" if kernel is not None else ""
-    effect = effect_text(step.x[first:], step.out[first:], NAMES[n])
-    return Told(f"{effect}: {words.format(size)}", lines)
+        how = with_values(sized, kernel=times_text(kernel))
+        whys = [
+            said("one window every {stride}", stride=every) if size != every else None
+            for size, every in zip(kernel, stride, strict=True)
+        ]
+        lines = by_reason(before, after, NAMES[n], whys)
+    return Told(told(effect_text(before, after, NAMES[n]), how), lines)
 
 
 def _adaptive_words(step: Spoken) -> Told:
@@ -202,46 +209,37 @@ def _adaptive_words(step: Spoken) -> Told:
     first = len(step.x) - n
     before, after = step.x[first:], step.out[first:]
     averaged = step.name.startswith("adaptive_avg")
-    word = "averaged" if averaged else "largest kept"
-    lines = [
-        f"{name} {a} → {b}, {word} over the whole {name}"
-        if b == 1
-        else f"{name} {a} → {b}, {word} in {b} bins"
-        for name, a, b in zip(NAMES[n], before, after, strict=True)
-        if a != b
-    ]
-    verb = "the values averaged" if averaged else "the largest value kept"
-    effect = effect_text(before, after, NAMES[n])
-    return Told(f"{effect}: {verb} {_bins(before, after, NAMES[n])}", lines)
+    where = _bins(before, after, NAMES[n])
+    how = said(
+        "the values averaged {where}" if averaged else "the largest value kept {where}", where=where
+    )
+    return Told(told(effect_text(before, after, NAMES[n]), how))
 
 
-def _bins(before: Shape, after: Shape, names: tuple[str, ...]) -> str:
+def _bins(before: Shape, after: Shape, names: Sequence[Said]) -> Said:
     """Over what each value was taken."""
     sides = list(zip(names, before, after, strict=True))
     if all(b == 1 for b in after):
-        return "of each channel as a whole"
-    whole = [name for name, a, b in sides if b == 1 and a != 1]
+        return said("of each channel as a whole")
+    whole = tuple(name for name, a, b in sides if b == 1 and a != 1)
     if not whole:
-        return f"in {times_text(after)} bins"
+        return said("in {bins} bins", bins=times_text(after))
     cut = [(name, b) for name, a, b in sides if b != 1 and a != b]
-    text = f"over the whole {listed(whole)}"
-    if cut:
-        text += f", in {times_text([b for _, b in cut])} bins along the "
-        text += listed([name for name, _ in cut])
-    return text
+    return said(
+        "over the whole {whole}, in {bins} bins along the {rest}"
+        if cut
+        else "over the whole {whole}",
+        whole=whole,
+        bins=times_text([b for _, b in cut]),
+        rest=tuple(name for name, _ in cut),
+    )
 
 
 def _unpool_words(step: Spoken) -> Told:
     n = spatial(step.name)
     first = len(step.x) - n
-    before, after = step.x[first:], step.out[first:]
-    lines = [
-        f"{name} {a} → {b}, zeros in between"
-        for name, a, b in zip(NAMES[n], before, after, strict=True)
-        if a != b
-    ]
-    effect = effect_text(before, after, NAMES[n])
-    return Told(f"{effect}: every value put back where it was the largest, zeros elsewhere", lines)
+    how = said("every value put back where it was the largest, zeros elsewhere")
+    return Told(told(effect_text(step.x[first:], step.out[first:], NAMES[n]), how))
 
 
 # --- why it is refused ---------------------------------------------------------------------------

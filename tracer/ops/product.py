@@ -9,11 +9,18 @@ from typing import Any
 from tracer.ops.algebra import differ, known, product
 from tracer.ops.bound import Bound, Violation, all_marks, laid_on, mark, refuse, same
 from tracer.ops.call import At, Call, Size, Unclear, need
-from tracer.ops.names import shape_text
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, SizeAt, said
-from tracer.ops.say import Spoken, Told, many, ordinal
+from tracer.ops.say import (
+    Spoken,
+    Told,
+    arrow,
+    ordinal,
+    pair_arrow,
+    product_arrow,
+    told,
+)
 from tracer.ops.spec import Form, Op, by_pattern, form, operation
-from tracer.sentences import listed
+from tracer.sentences import Said
 
 # --- what is said --------------------------------------------------------------------------------
 
@@ -21,34 +28,51 @@ from tracer.sentences import listed
 def _words(step: Spoken) -> Told:
     first, second = _factors(step.call)
     a, b = step.call.operands[first].shape, step.call.operands[second].shape
-    of_first = "last of the first" if len(a) > 1 else "the first's only one"
-    of_second = "last but one of the second" if len(b) > 1 else "the second's only one"
+    of_first = said("last of the first" if len(a) > 1 else "the first's only one")
+    of_second = said("last but one of the second" if len(b) > 1 else "the second's only one")
     if step.name == "inner" and len(b) > 1:
-        of_second = "last of the second"
-    lines = [f"contracted over {a[-1] if a else 1} ({of_first}, {of_second})"]
+        of_second = said("last of the second")
+    lines = [
+        said(
+            "contracted over {n} ({of_first}, {of_second})",
+            n=a[-1] if a else 1,
+            of_first=of_first,
+            of_second=of_second,
+        )
+    ]
     if step.name == "matmul":
         lines += _stretched(a, b, step.out)
-    text = f"{shape_text(a)} · {shape_text(b)} → {shape_text(step.out)}: "
-    text += f"each value sums {many(_summed(step.bound), 'product')}"
+    how = said("each value sums {n} products", n=_summed(step.bound))
     if step.call.tensor("mat1", "batch1", "mat", "vec1") is not None:
         scaled = any(step.call.get(name, default=1) != 1 for name in ("alpha", "beta"))
-        text += f", then the first operand is added{' (scaled)' * scaled}"
-    return Told(text, lines)
+        how = said(
+            "{how}, then the first operand is added (scaled)"
+            if scaled
+            else "{how}, then the first operand is added",
+            how=how,
+        )
+    return Told(told(product_arrow(a, b, step.out), how), lines)
 
 
-def _stretched(a: tuple[int, ...], b: tuple[int, ...], out: tuple[int, ...]) -> list[str]:
+def _stretched(a: tuple[int, ...], b: tuple[int, ...], out: tuple[int, ...]) -> list[Said]:
     """A line for each dimension before the last two that one of the matrices lacks or repeats."""
     lines = []
     rank = max(len(a), len(b)) - 2
     for axis in range(max(rank, 0)):
         for position, shape in enumerate((a, b)):
-            at = axis - rank + len(shape) - 2
+            at, which = axis - rank + len(shape) - 2, ordinal(position)
             if at < 0:
-                lines.append(f"dim {axis}: missing in the {ordinal(position)} (broadcast)")
+                lines.append(
+                    said("dim {axis}: missing in the {which} (broadcast)", axis=axis, which=which)
+                )
             elif shape[at] != out[axis]:
                 lines.append(
-                    f"dim {axis}: 1 stretched to {out[axis]} "
-                    f"(broadcast, {ordinal(position)} operand)"
+                    said(
+                        "dim {axis}: 1 stretched to {size} (broadcast, {which} operand)",
+                        axis=axis,
+                        size=out[axis],
+                        which=which,
+                    )
                 )
     return lines
 
@@ -368,13 +392,14 @@ def _chain(call: Call) -> Bound:
 
 
 def _chain_words(step: Spoken) -> Told:
-    inner = [step.ins[first.operand][first.dim] for first, _ in step.bound.ties]
-    shapes = " · ".join(shape_text(step.ins[index]) for index in range(len(step.ins)))
+    inner = tuple(step.ins[first.operand][first.dim] for first, _ in step.bound.ties)
+    factors: Said = said("{part}", part=ShapeOf(step.ins[0]))
+    for shape in step.ins[1:]:
+        factors = said("{first} · {second}", first=factors, second=ShapeOf(shape))
+    line = said("contracted over {sizes} (the last of each and the first of the next)", sizes=inner)
     return Told(
-        f"{shapes} → {shape_text(step.out)}: multiplied in the order that is cheapest",
-        [f"contracted over {listed(inner)} (the last of each and the first of the next)"]
-        if inner
-        else [],
+        told(arrow(factors, ShapeOf(step.out)), said("multiplied in the order that is cheapest")),
+        [line] if inner else [],
     )
 
 
@@ -457,10 +482,14 @@ def _solve(call: Call) -> Bound:
 def _solve_words(step: Spoken) -> Told:
     a, b = (step.call.shape(name) for name in ("A", "B"))
     vector = len(b) < 2 or len(b) == len(a) - 1
-    unknowns = many(a[-1], "unknown")
-    what = f"{unknowns} from {many(a[-1], 'equation')}"
-    for_each = "" if vector else f", for each of {b[-1]} right sides"
-    return Told(f"{shape_text(a)}, {shape_text(b)} → {shape_text(step.out)}: {what}{for_each}")
+    how = said(
+        "{n} unknowns from {n} equations"
+        if vector
+        else "{n} unknowns from {n} equations, for each of {sides} right sides",
+        n=a[-1],
+        sides=b[-1] if b else 1,
+    )
+    return Told(told(pair_arrow(a, b, step.out), how))
 
 
 def _solve_report(refusal: Refusal) -> Report | None:

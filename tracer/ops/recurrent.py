@@ -21,10 +21,17 @@ from tracer.ops.bound import (
 )
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
 from tracer.ops.refusal import Refusal, Report, said
-from tracer.ops.say import Spoken, Told, effect_text, many
+from tracer.ops.say import (
+    LAST_DIM,
+    Spoken,
+    Told,
+    arrow,
+    effect_text,
+    told,
+)
 from tracer.ops.spec import operation
 from tracer.ops.steps import layer_sizes, layers
-from tracer.sentences import Count, Said, ShapeOf, SizeAt, shape_text
+from tracer.sentences import Count, Said, ShapeOf, SizeAt
 
 _GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
@@ -221,15 +228,17 @@ def _clues(call: Call, violation: Violation) -> Mapping[str, Any]:
 def _words(step: Spoken) -> Told:
     given = _Sequence(step.call)
     x, out = given.shape, step.out
-    way = " in both directions" if given.ways == 2 else ""
-    along = "through each packed sequence" if given.packed else f"along dim {given.time}"
-    steps = many(x[given.time], "step")
-    line = f"dim {len(x) - 1}: {x[-1]} → {out[-1]}, the state after each of {steps}"
-    return Told(
-        f"{effect_text(x[-1:], out[-1:], ('last dim',))}: read step by step {along}{way}, "
-        "each result depends on the steps before",
-        [line] if x[-1] != out[-1] else (),
+    if given.packed:
+        along = said("through each packed sequence")
+    else:
+        along = said("along dim {axis}", axis=given.time)
+    how = said(
+        "read step by step {along} in both directions, each result depends on the steps before"
+        if given.ways == 2
+        else "read step by step {along}, each result depends on the steps before",
+        along=along,
     )
+    return Told(told(effect_text(x[-1:], out[-1:], (LAST_DIM,)), how))
 
 
 def _flops(bound: Bound) -> Size:
@@ -509,11 +518,8 @@ def _check_cell_states(call: Call, wanted: Shape) -> None:
 
 def _cell_words(step: Spoken) -> Told:
     x, out = step.call.shape("input"), step.out
-    return Told(
-        f"{effect_text(x[-1:], out[-1:], ('last dim',))}: one step of the recurrence, "
-        "from the input and the state before",
-        [f"dim {len(x) - 1}: {x[-1]} → {out[-1]}, the new state"] if x[-1] != out[-1] else (),
-    )
+    how = said("one step of the recurrence, from the input and the state before")
+    return Told(told(effect_text(x[-1:], out[-1:], (LAST_DIM,)), how))
 
 
 def _cell_flops(bound: Bound) -> Size:
@@ -620,8 +626,18 @@ def _counted(call: Call, lengths: int) -> tuple[Size, Size]:
 def _pack_words(step: Spoken) -> Told:
     x, out = step.call.shape("input"), step.out
     return Told(
-        f"{shape_text(x)} → {shape_text(out)}: the sequences packed without their padding",
-        [f"dims 0 and 1: {x[0]} × {x[1]} → {out[0]}, the padding left out"],
+        said(
+            "{arrow}: the sequences packed without their padding",
+            arrow=arrow(ShapeOf(x), ShapeOf(out)),
+        ),
+        [
+            said(
+                "dims 0 and 1: {first} × {second} → {after}, the padding left out",
+                first=x[0],
+                second=x[1],
+                after=out[0],
+            )
+        ],
     )
 
 
@@ -686,8 +702,18 @@ def _unpack(call: Call) -> Bound:
 def _unpack_words(step: Spoken) -> Told:
     x, out = step.call.shape("data"), step.out
     return Told(
-        f"{shape_text(x)} → {shape_text(out)}: the sequences padded to one length again",
-        [f"dim 0: {x[0]} → {out[0]} × {out[1]}, short sequences filled up"],
+        said(
+            "{arrow}: the sequences padded to one length again",
+            arrow=arrow(ShapeOf(x), ShapeOf(out)),
+        ),
+        [
+            said(
+                "dim 0: {before} → {first} × {second}, short sequences filled up",
+                before=x[0],
+                first=out[0],
+                second=out[1],
+            )
+        ],
     )
 
 

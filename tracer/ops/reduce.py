@@ -25,11 +25,22 @@ from tracer.ops.bound import (
 )
 from tracer.ops.call import At, Call, Size, Unclear, need
 from tracer.ops.elementwise import PAIRS, alone, effect, laid, pair_words, stretched_lines
-from tracer.ops.names import shape_text
 from tracer.ops.refusal import Refusal, Report, said
-from tracer.ops.say import Spoken, Told, Words, by_text, capital, count_text, dims_text, many
+from tracer.ops.say import (
+    KEPT,
+    Spoken,
+    Told,
+    Words,
+    by_text,
+    count_text,
+    dims_text,
+    size_changed,
+    told,
+    with_values,
+)
 from tracer.ops.spec import operation
 from tracer.ops.steps import layers
+from tracer.sentences import Filling, Said, ShapeOf
 
 # --- reductions ----------------------------------------------------------------------------------
 
@@ -110,69 +121,64 @@ def along_report(refusal: Refusal) -> Report | None:
     )
 
 
-def _reduce_words(long: str, short: str) -> Words:
-    def words(step: Spoken) -> Told:
-        return _reduced_told(step, long, short)
-
-    return words
+def _reduce_words(what: Said) -> Words:
+    return lambda step: _reduced_told(step, what)
 
 
-def _reduced_told(step: Spoken, long: str, short: str) -> Told:
+def _reduced_told(step: Spoken, what: Said, **values: Filling) -> Told:
+    """`what` was made of `{values}`."""
     if step.call.tensor("other") is not None and step.name in ("max", "min"):
         return pair_words(step, PAIRS["maximum fmax" if step.name == "max" else "minimum fmin"])
     shape, keep = step.x, step.call.flag("keepdim")
     axes = _axes(step.call)
     if axes == ():
-        return Told(f"Shape kept: {short}, of every value alone")
+        return Told(told(KEPT, with_values(what, values=said("every value alone"), **values)))
     if axes is None or not shape:
-        summary = f"One number left: {long.format(f'all {count_text(shape)} values')}"
-        lines = [
-            f"dim {axis}: {size} → 1, {short}" if keep else f"dim {axis} ({size}) removed, {short}"
-            for axis, size in enumerate(shape)
-        ]
-        return Told(summary, lines)
+        each = said("all {n} values", n=count_text(shape))
+        return Told(said("One number left: {what}", what=with_values(what, values=each, **values)))
     axes = tuple(sorted(axes))
-    gone = f"shrink{'s' * (len(axes) == 1)} to 1" if keep else f"go{'es' * (len(axes) == 1)} away"
-    values = long.format(f"every {by_text(shape[axis] for axis in axes)} values")
+    each = said("every {sizes} values", sizes=by_text(shape[axis] for axis in axes))
+    how = with_values(what, values=each, **values)
     if len(step.outs) == 2 and step.name in _WITH_POSITION:
-        values += ", with its position"
-    lines = [
-        f"dim {axis}: {shape[axis]} → 1, {short}"
-        if keep
-        else f"dim {axis} ({shape[axis]}) removed, {short}"
-        for axis in axes
-    ]
-    return Told(f"{capital(dims_text(axes))} {gone}: {values}", lines)
+        how = said("{how}, with its position", how=how)
+    single = len(axes) == 1
+    if keep:
+        effect = said(
+            "{dims} shrinks to 1" if single else "{dims} shrink to 1", dims=dims_text(axes)
+        )
+    else:
+        effect = said("{dims} goes away" if single else "{dims} go away", dims=dims_text(axes))
+    return Told(told(effect, how))
 
 
-_REDUCTIONS: dict[str, tuple[str, str]] = {
-    "mean": ("{} averaged", "averaged"),
-    "nanmean": ("{} averaged, NaN left out", "averaged"),
-    "sum": ("{} summed", "summed"),
-    "nansum": ("{} summed, NaN left out", "summed"),
-    "prod": ("{} multiplied together", "multiplied together"),
-    "max amax": ("the largest of {} kept", "largest kept"),
-    "min amin": ("the smallest of {} kept", "smallest kept"),
-    "argmax": ("the position of the largest of {} found", "position of the largest"),
-    "argmin": ("the position of the smallest of {} found", "position of the smallest"),
-    "aminmax": ("the smallest and the largest of {} kept", "smallest and largest kept"),
-    "all": ("True if {} are true", "True if all are"),
-    "any": ("True if any of {} is true", "True if any is"),
-    "std": ("the standard deviation of {} taken", "standard deviation"),
-    "var": ("the variance of {} taken", "variance"),
-    "std_mean": ("the standard deviation and the mean of {} taken", "standard deviation, mean"),
-    "var_mean": ("the variance and the mean of {} taken", "variance, mean"),
-    "median nanmedian": ("the median of {} kept", "median kept"),
-    "mode": ("the most frequent of {} kept", "most frequent kept"),
-    "logsumexp": ("the log of the sum of exponentials of {} taken", "log of sum of exponentials"),
-    "norm vector_norm": ("the norm of {} taken", "norm taken"),
-    "count_nonzero": ("the non-zero ones of {} counted", "non-zeros counted"),
+_REDUCTIONS: dict[str, Said] = {
+    "mean": said("{values} averaged"),
+    "nanmean": said("{values} averaged, NaN left out"),
+    "sum": said("{values} summed"),
+    "nansum": said("{values} summed, NaN left out"),
+    "prod": said("{values} multiplied together"),
+    "max amax": said("the largest of {values} kept"),
+    "min amin": said("the smallest of {values} kept"),
+    "argmax": said("the position of the largest of {values} found"),
+    "argmin": said("the position of the smallest of {values} found"),
+    "aminmax": said("the smallest and the largest of {values} kept"),
+    "all": said("True if {values} are true"),
+    "any": said("True if any of {values} is true"),
+    "std": said("the standard deviation of {values} taken"),
+    "var": said("the variance of {values} taken"),
+    "std_mean": said("the standard deviation and the mean of {values} taken"),
+    "var_mean": said("the variance and the mean of {values} taken"),
+    "median nanmedian": said("the median of {values} kept"),
+    "mode": said("the most frequent of {values} kept"),
+    "logsumexp": said("the log of the sum of exponentials of {values} taken"),
+    "norm vector_norm": said("the norm of {values} taken"),
+    "count_nonzero": said("the non-zero ones of {values} counted"),
 }
-for _names, _texts in _REDUCTIONS.items():
+for _names, _text in _REDUCTIONS.items():
     operation(
         _names,
         bind=along,
-        words=_reduce_words(*_texts),
+        words=_reduce_words(_text),
         report=along_report,
         whole=_names in _WHOLE,
     )
@@ -243,11 +249,16 @@ def _topk(call: Call) -> Bound:
 
 def _topk_words(step: Spoken) -> Told:
     if not step.x:
-        return Told("Shape kept: the one value there is, with its position")
+        return Told(said("Shape kept: the one value there is, with its position"))
     axis = axis_in(step.call, step.call.get("dim", default=-1))
-    word = "smallest" if step.call.get("largest") is False else "largest"
-    line = f"dim {axis}: {step.x[axis]} → {step.out[axis]}, the {word} kept, with their positions"
-    return Told(capital(line), [line])
+    return Told(
+        said(
+            "{change}, the smallest kept, with their positions"
+            if step.call.get("largest") is False
+            else "{change}, the largest kept, with their positions",
+            change=size_changed(axis, step.x, step.out),
+        )
+    )
 
 
 operation("topk", bind=_topk, words=_topk_words, report=_choose_report)
@@ -260,25 +271,23 @@ def _kth(call: Call) -> Bound:
 
 
 def _kth_words(step: Spoken) -> Told:
-    k = step.call.get("k")
-    return _reduced_told(
-        step, f"number {k} of {{}} in rising order kept, with its position", f"number {k} kept"
-    )
+    what = said("number {k} of {values} in rising order kept, with its position")
+    return _reduced_told(step, what, k=step.call.get("k"))
 
 
 operation("kthvalue", bind=_kth, words=_kth_words, report=_choose_report)
 
 # --- in order, and one after the other -----------------------------------------------------------
 
-_ORDERED: dict[str, str] = {
-    "sort msort": "sorted",
-    "argsort": "the order that would sort it",
-    "cumsum": "each value the sum of itself and all before it",
-    "cumprod": "each value the product of itself and all before it",
-    "cummax": "each value the largest so far",
-    "cummin": "each value the smallest so far",
-    "logcumsumexp": "the log of the running sum of exponentials",
-    "renorm": "rows shortened to a largest norm",
+_ORDERED: dict[str, Said] = {
+    "sort msort": said("sorted"),
+    "argsort": said("the order that would sort it"),
+    "cumsum": said("each value the sum of itself and all before it"),
+    "cumprod": said("each value the product of itself and all before it"),
+    "cummax": said("each value the largest so far"),
+    "cummin": said("each value the smallest so far"),
+    "logcumsumexp": said("the log of the running sum of exponentials"),
+    "renorm": said("rows shortened to a largest norm"),
 }
 
 
@@ -297,13 +306,12 @@ def _ordered(call: Call) -> Bound:
     return Bound(call, (tuple(dims),) * (2 if call.op in ("sort", "cummax", "cummin") else 1))
 
 
-def _ordered_words(text: str) -> Words:
+def _ordered_words(what: Said) -> Words:
     def words(step: Spoken) -> Told:
-        value = step.call.get("dim", default=-1)
-        along = ""
-        if step.name not in ("msort", "renorm") and step.x:
-            along = f" along dim {axis_in(step.call, value)}"
-        return Told(f"Shape kept: {text}{along}")
+        if step.name in ("msort", "renorm") or not step.x:
+            return Told(told(KEPT, what))
+        axis = axis_in(step.call, step.call.get("dim", default=-1))
+        return Told(told(KEPT, said("{what} along dim {axis}", what=what, axis=axis)))
 
     return words
 
@@ -325,12 +333,16 @@ def _triangle(call: Call) -> Bound:
     return Bound(call, ((*dims[:-2], moved(dims[-2]), moved(dims[-1])),))
 
 
-def _triangle_words(text: str) -> Words:
-    return lambda step: Told(f"Shape kept: {text}")
+def _triangle_words(what: Said) -> Words:
+    return lambda step: Told(told(KEPT, what))
 
 
-operation("tril", bind=_triangle, words=_triangle_words("everything above a diagonal set to 0"))
-operation("triu", bind=_triangle, words=_triangle_words("everything below a diagonal set to 0"))
+operation(
+    "tril", bind=_triangle, words=_triangle_words(said("everything above a diagonal set to 0"))
+)
+operation(
+    "triu", bind=_triangle, words=_triangle_words(said("everything below a diagonal set to 0"))
+)
 
 
 def _trace(call: Call) -> Bound:
@@ -343,10 +355,7 @@ def _trace(call: Call) -> Bound:
 
 
 def _trace_words(step: Spoken) -> Told:
-    return Told(
-        "One number left: the values of the diagonal summed",
-        [f"dim {axis} ({size}) removed, diagonal summed" for axis, size in enumerate(step.x)],
-    )
+    return Told(said("One number left: the values of the diagonal summed"))
 
 
 operation("trace", bind=_trace, words=_trace_words)
@@ -362,31 +371,33 @@ def _softmax(call: Call) -> Bound:
     return alone(call)
 
 
-def _softmax_words(name: str, log: bool = False) -> Words:
-    ends = "logs of weights that sum to 1" if log else "weights that sum to 1"
-    sums = "holds the logs of weights that sum to 1" if log else "sums to 1"
-
+def _softmax_words(weights: Said) -> Words:
     def words(step: Spoken) -> Told:
         value = step.call.get("dim")
         if value is None:
-            return Told(f"Shape kept: rows turned into {ends}")
+            return Told(said("Shape kept: rows turned into {weights}", weights=weights))
         axis = axis_in(step.call, value)
-        size = step.x[axis] if step.x else 1
         return Told(
-            f"Shape kept: every {many(size, 'value')} along dim {axis} turned into {ends}",
-            [f"{name} along dim {axis}: each row of {size} {sums}, shape kept"],
+            said(
+                "Shape kept: every {n} values along dim {axis} turned into {weights}",
+                n=step.x[axis] if step.x else 1,
+                axis=axis,
+                weights=weights,
+            )
         )
 
     return words
 
 
-operation("softmax", bind=_softmax, words=_softmax_words("softmax"))
-operation("softmin", bind=_softmax, words=_softmax_words("softmin"))
-operation("log_softmax", bind=_softmax, words=_softmax_words("log-softmax", log=True))
+_WEIGHTS = said("weights that sum to 1")
+
+operation("softmax", bind=_softmax, words=_softmax_words(_WEIGHTS))
+operation("softmin", bind=_softmax, words=_softmax_words(_WEIGHTS))
+operation("log_softmax", bind=_softmax, words=_softmax_words(said("logs of weights that sum to 1")))
 operation(
     "gumbel_softmax",
     bind=_softmax,
-    words=lambda step: Told("Shape kept: random weights that sum to 1"),
+    words=lambda step: Told(said("Shape kept: random weights that sum to 1")),
 )
 layers(softmax="Softmax", softmin="Softmin", log_softmax="LogSoftmax", Softmax2d="Softmax2d")
 
@@ -404,7 +415,7 @@ operation(
     "Softmax2d",
     bind=_softmax_2d,
     words=lambda step: Told(
-        "Shape kept: at every place the channels turned into weights that sum to 1"
+        said("Shape kept: at every place the channels turned into weights that sum to 1")
     ),
 )
 
@@ -429,9 +440,8 @@ def _glu(call: Call) -> Bound:
 
 def _glu_words(step: Spoken) -> Told:
     axis = axis_in(step.call, step.call.get("dim", default=-1))
-    line = f"dim {axis}: {step.x[axis]} → {step.out[axis]}, one half gated by the sigmoid of "
-    line += "the other"
-    return Told(capital(line), [line])
+    change = size_changed(axis, step.x, step.out)
+    return Told(said("{change}, one half gated by the sigmoid of the other", change=change))
 
 
 def _glu_report(refusal: Refusal) -> Report | None:
@@ -470,7 +480,8 @@ def _normalize(call: Call) -> Bound:
 
 def _normalize_words(step: Spoken) -> Told:
     axes = sorted(axes_in(step.call, step.call.get("dim", default=1)))
-    return Told(f"{effect(step)}: every row along {dims_text(axes)} divided by its norm")
+    how = said("every row along {dims} divided by its norm", dims=dims_text(axes))
+    return Told(told(effect(step), how))
 
 
 operation("normalize", bind=_normalize, words=_normalize_words)
@@ -498,24 +509,33 @@ def _similarity(call: Call) -> Bound:
     return Bound(call, (_without(dims, axis) if dims else (),), ties)
 
 
-def _along_words(text: str) -> Words:
+def _along_words(what: Said, default: int) -> Words:
     def words(step: Spoken) -> Told:
         ins = step.ins[:2]
         wide = max(ins, key=len)
-        value = step.call.get("dim", default=-1 if "distance" in text else 1)
+        value = step.call.get("dim", default=default)
         axis = value % len(wide) if wide else 0
         size = max(shape[axis - len(wide)] for shape in ins if len(shape) >= len(wide) - axis)
-        stretched = stretched_lines(ins, wide) if len(set(ins)) > 1 else []
         return Told(
-            f"{shape_text(ins[0])} and {shape_text(ins[1])} → {shape_text(step.out)}: "
-            f"{text} of every two rows of {size}",
-            [f"dim {axis} ({size}) removed, {text}", *stretched],
+            said(
+                "{first} and {second} → {after}: {what} of every two rows of {size} along dim "
+                "{axis}",
+                first=ShapeOf(ins[0]),
+                second=ShapeOf(ins[1]),
+                after=ShapeOf(step.out),
+                what=what,
+                size=size,
+                axis=axis,
+            ),
+            stretched_lines(ins, wide) if len(set(ins)) > 1 else [],
         )
 
     return words
 
 
-operation("cosine_similarity", bind=_similarity, words=_along_words("the cosine of the angle"))
+operation(
+    "cosine_similarity", bind=_similarity, words=_along_words(said("the cosine of the angle"), 1)
+)
 
 
 def _distance(call: Call) -> Bound:
@@ -526,7 +546,7 @@ def _distance(call: Call) -> Bound:
     return Bound(call, (_without(dims, len(dims) - 1, call.flag("keepdim")),), ties)
 
 
-operation("pairwise_distance", bind=_distance, words=_along_words("the distance"))
+operation("pairwise_distance", bind=_distance, words=_along_words(said("the distance"), -1))
 layers(cosine_similarity="CosineSimilarity", pairwise_distance="PairwiseDistance")
 
 
@@ -537,7 +557,7 @@ def _dist(call: Call) -> Bound:
 operation(
     "dist",
     bind=_dist,
-    words=lambda step: Told("One number left: the norm of the difference of the two"),
+    words=lambda step: Told(said("One number left: the norm of the difference of the two")),
 )
 
 # --- between neighbours --------------------------------------------------------------------------
@@ -563,8 +583,8 @@ def _differences(call: Call) -> Bound:
 
 def _differences_words(step: Spoken) -> Told:
     axis = axis_in(step.call, step.call.get("dim", default=-1))
-    line = f"dim {axis}: {step.x[axis]} → {step.out[axis]}, each value minus the one before it"
-    return Told(capital(line), [line])
+    change = size_changed(axis, step.x, step.out)
+    return Told(said("{change}, each value minus the one before it", change=change))
 
 
 operation("diff", bind=_differences, words=_differences_words)
@@ -580,7 +600,7 @@ def _unique(call: Call) -> Bound:
 
 
 def _unique_words(step: Spoken) -> Told:
-    return Told(f"{step.arrow}: each value that occurs, once")
+    return Told(said("{arrow}: each value that occurs, once", arrow=step.arrow))
 
 
 operation("unique unique_consecutive", bind=_unique, words=_unique_words)

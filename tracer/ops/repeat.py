@@ -28,7 +28,16 @@ from tracer.ops.bound import (
 )
 from tracer.ops.call import At, Call, Size, Unclear, need
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
-from tracer.ops.say import Spoken, Told, capital, many, ordinal, some_shapes
+from tracer.ops.say import (
+    Spoken,
+    Told,
+    arrow,
+    joined,
+    ordinal,
+    size_changed,
+    some_shapes,
+    told,
+)
 from tracer.ops.spec import operation
 
 # --- what was repeated, summed back --------------------------------------------------------------
@@ -62,7 +71,7 @@ def _sum_to_size(call: Call) -> Bound:
 operation(
     "sum_to_size",
     bind=_sum_to_size,
-    words=lambda step: Told(f"{step.arrow}: summed over what was repeated"),
+    words=lambda step: Told(said("{arrow}: summed over what was repeated", arrow=step.arrow)),
 )
 
 # --- the same elements seen again and again -------------------------------------------------------
@@ -103,12 +112,14 @@ def _expand_words(step: Spoken) -> Told:
     lines = []
     for axis, size in enumerate(step.out):
         if axis < ahead:
-            lines.append(f"dim {axis}: new, {many(size, 'time')} the same values")
+            lines.append(said("dim {axis}: new, {n} times the same values", axis=axis, n=size))
         elif step.x[axis - ahead] != size:
-            lines.append(f"dim {axis}: 1 stretched to {size} (no copy)")
+            lines.append(said("dim {axis}: 1 stretched to {size}", axis=axis, size=size))
     if not lines:
-        return Told("Shape kept: nothing to stretch")
-    return Told(f"{step.arrow}: the same values seen again and again, not copied", lines)
+        return Told(said("Shape kept: nothing to stretch"))
+    return Told(
+        said("{arrow}: the same values seen again and again, not copied", arrow=step.arrow), lines
+    )
 
 
 # long: one text for each way in which the call is wrong
@@ -226,11 +237,18 @@ def _repeat_words(step: Spoken) -> Told:
     lines = []
     for dim, count in enumerate(times):
         if dim < ahead:
-            lines.append(f"dim {dim}: new, {many(count, 'copy')}")
+            lines.append(said("dim {axis}: new, {n} copies", axis=dim, n=count))
         elif count != 1:
-            old = step.x[dim - ahead]
-            lines.append(f"dim {dim}: {old} repeated {many(count, 'time')} = {step.out[dim]}")
-    return Told(f"{step.arrow}: the whole tensor copied side by side", lines)
+            lines.append(
+                said(
+                    "dim {axis}: {before} repeated {n} times = {after}",
+                    axis=dim,
+                    before=step.x[dim - ahead],
+                    n=count,
+                    after=step.out[dim],
+                )
+            )
+    return Told(said("{arrow}: the whole tensor copied side by side", arrow=step.arrow), lines)
 
 
 def _repeat_report(refusal: Refusal) -> Report | None:
@@ -317,14 +335,13 @@ def _sum_of(call: Call, counts: int, axis: int | None, size: Size) -> Size:
 
 def _repeat_interleave_words(step: Spoken) -> Told:
     repeats = step.call.whole("repeats") if step.call.tensor("repeats") is None else None
-    how = "each entry repeated by its own number"
+    how = said("each entry repeated by its own number")
     if repeats is not None:
-        how = f"each entry repeated {many(repeats, 'time')} in a row"
+        how = said("each entry repeated {n} times in a row", n=repeats)
     if step.call.get("dim") is None:
-        return Told(f"{step.arrow}: all values in one row, {how}")
+        return Told(said("{arrow}: all values in one row, {how}", arrow=step.arrow, how=how))
     axis = axis_in(step.call, step.call.whole("dim"))
-    line = f"dim {axis}: {step.x[axis] if step.x else 1} → {step.out[axis]}, {how}"
-    return Told(capital(line), [line])
+    return Told(joined([size_changed(axis, step.x, step.out), how]))
 
 
 def _repeat_interleave_report(refusal: Refusal) -> Report | None:
@@ -375,9 +392,13 @@ def _meshgrid_words(step: Spoken) -> Told:
     names = list(map(ordinal, range(len(step.ins))))
     if step.call.get("indexing") == "xy":
         names[:2] = names[:2][::-1]
+    how = said("every combination of the values")
     return Told(
-        f"{some_shapes(step.ins)} → {some_shapes(step.outs)}: every combination of the values",
-        [f"dim {axis}: the values of the {name}" for axis, name in enumerate(names)],
+        told(arrow(some_shapes(step.ins), some_shapes(step.outs)), how),
+        [
+            said("dim {axis}: the values of the {which}", axis=axis, which=name)
+            for axis, name in enumerate(names)
+        ],
     )
 
 

@@ -22,10 +22,14 @@ from tracer.ops.bound import (
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
 from tracer.ops.memory import as_dtype
 from tracer.ops.refusal import Refusal, Report, Said, ShapeOf, said
-from tracer.ops.say import Spoken, Told, by_text, capital, dims_text
+from tracer.ops.say import (
+    Spoken,
+    Told,
+    by_text,
+    dims_text,
+)
 from tracer.ops.spec import operation
 from tracer.ops.steps import layers
-from tracer.sentences import listed
 
 # --- the same elements in another shape -----------------------------------------------------------
 
@@ -69,38 +73,49 @@ def _ones(
 def _regrouped_words(step: Spoken) -> Told:
     before, after = step.x, step.out
     if step.call.get("dtype") is not None:
-        return Told(f"{step.arrow}: the same memory, read as numbers of another type")
+        return Told(
+            said("{arrow}: the same memory, read as numbers of another type", arrow=step.arrow)
+        )
     if before == after:
-        return Told("Shape kept: the same values")
+        return Told(said("Shape kept: the same values"))
     found = blocks(before, after)
     if found is None or 0 in before:
         return Told(step.arrow)
     lines = [line for block in found for line in _block_line(before, after, *block)]
     removed: list[int] = []
     added: list[int] = []
-    traded: list[str] = []
+    traded: list[Said] = []
     for old, now in _ones(len(before), len(after), found):
         if not now:
             removed += old
         elif not old:
             added += now
         elif len(old) != len(now):
-            traded.append(f"{len(old)} dims of size 1 → {len(now)}")
-    lines += [f"{dims_text(removed)} of size 1 removed"] if removed else []
-    lines += [f"{dims_text(added)} of size 1 added"] if added else []
-    words = "the same values in the same order, grouped differently"
-    return Told(f"{step.arrow}: {words}", [*lines, *traded])
+            traded.append(said("{old} dims of size 1 → {new}", old=len(old), new=len(now)))
+    lines += [said("{dims} of size 1 removed", dims=dims_text(removed))] if removed else []
+    lines += [said("{dims} of size 1 added", dims=dims_text(added))] if added else []
+    return Told(
+        said("{arrow}: the same values in the same order, grouped differently", arrow=step.arrow),
+        [*lines, *traded],
+    )
 
 
-def _block_line(before: Shape, after: Shape, sources: list[int], targets: list[int]) -> list[str]:
+def _block_line(before: Shape, after: Shape, sources: list[int], targets: list[int]) -> list[Said]:
     old, now = [before[axis] for axis in sources], [after[axis] for axis in targets]
+    dims = dims_text(sources)
     if len(sources) == len(targets) == 1:
         return []
     if len(targets) == 1:
-        return [f"{dims_text(sources)}: {listed(old)} merged into {now[0]}"]
+        return [
+            said("{dims}: {sizes} merged into {size}", dims=dims, sizes=tuple(old), size=now[0])
+        ]
     if len(sources) == 1:
-        return [f"dim {sources[0]} split: {old[0]} → {by_text(now)}"]
-    return [f"{dims_text(sources)}: {by_text(old)} read row by row as {by_text(now)}"]
+        return [said("{dims} split: {size} → {sizes}", dims=dims, size=old[0], sizes=by_text(now))]
+    return [
+        said(
+            "{dims}: {old} read row by row as {new}", dims=dims, old=by_text(old), new=by_text(now)
+        )
+    ]
 
 
 def _view(call: Call) -> Bound:
@@ -483,7 +498,7 @@ def _unsqueeze(call: Call) -> Bound:
 
 def _unsqueeze_words(step: Spoken) -> Told:
     axis = axis_in(step.call, step.call.whole("dim"), extra=1)
-    return Told(f"A dim of size 1 added at {axis}", [f"dim {axis} of size 1 added"])
+    return Told(said("A dim of size 1 added at {axis}", axis=axis))
 
 
 operation("unsqueeze", bind=_unsqueeze, words=_unsqueeze_words, shares=True)
@@ -505,9 +520,8 @@ def _squeeze(call: Call) -> Bound:
 def _squeeze_words(step: Spoken) -> Told:
     gone = _squeezed(step.call)
     if not gone:
-        return Told("Shape kept: no dim of size 1 to remove")
-    text = f"{dims_text(gone)} of size 1 removed"
-    return Told(capital(text), [text])
+        return Told(said("Shape kept: no dim of size 1 to remove"))
+    return Told(said("{dims} of size 1 removed", dims=dims_text(gone)))
 
 
 operation("squeeze", bind=_squeeze, words=_squeeze_words, shares=True)
@@ -531,8 +545,7 @@ def _as_complex(call: Call) -> Bound:
 
 
 def _as_complex_words(step: Spoken) -> Told:
-    line = f"dim {len(step.out)} (2) removed, pairs read as complex numbers"
-    return Told(capital(line), [line])
+    return Told(said("dim {axis} (2) removed, pairs read as complex numbers", axis=len(step.out)))
 
 
 def _as_real(call: Call) -> Bound:
@@ -542,8 +555,7 @@ def _as_real(call: Call) -> Bound:
 
 
 def _as_real_words(step: Spoken) -> Told:
-    line = f"dim {len(step.x)}: new, 2 for real and imaginary part"
-    return Told(capital(line), [line])
+    return Told(said("dim {axis}: new, 2 for real and imaginary part", axis=len(step.x)))
 
 
 operation("view_as_complex", bind=_as_complex, words=_as_complex_words, shares=True)

@@ -10,10 +10,18 @@ from tracer.ops.bound import RESIZED, SAME, Bound, Dim, all_marks, kept, mark, r
 from tracer.ops.call import At, Call, Shape, Size, is_size, need
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
 from tracer.ops.reports import setting_report
-from tracer.ops.say import Spoken, Told, dims_text, effect_text
-from tracer.ops.space import NAMES, at_least, full, handed, kernel_report, placed
+from tracer.ops.say import (
+    Spoken,
+    Told,
+    dims_text,
+    effect_text,
+    size_changed,
+    told,
+)
+from tracer.ops.space import CHANNELS, NAMES, at_least, full, handed, kernel_report, placed
 from tracer.ops.spec import operation
 from tracer.ops.steps import layers
+from tracer.sentences import Said
 
 # --- interpolation -------------------------------------------------------------------------------
 
@@ -77,16 +85,10 @@ def _scaled(size: Size, factor: Any) -> Size:
 
 def _interpolate_words(step: Spoken) -> Told:
     mode = step.call.get("mode") or ("bilinear" if step.name == "upsample_bilinear" else None)
-    how = f" ({mode})" if mode in _MODES else ""
-    names = NAMES[len(step.x) - 2]
-    lines = [
-        f"{name} {a} → {b}, resized{f' ×{b // a}' if a and b % a == 0 else ''}"
-        for name, a, b in zip(names, step.x[2:], step.out[2:], strict=True)
-        if a != b
-    ]
-    return Told(
-        f"{effect_text(step.x[2:], step.out[2:], names)}: every channel resized{how}", lines
+    how = said(
+        "every channel resized ({mode})" if mode in _MODES else "every channel resized", mode=mode
     )
+    return Told(told(effect_text(step.x[2:], step.out[2:], NAMES[len(step.x) - 2]), how))
 
 
 # long: one text for each way in which the call is wrong
@@ -218,13 +220,11 @@ def _shuffled(call: Call, channel: int, channels: Size, resized: Any) -> Bound:
 def _pixel_words(step: Spoken) -> Told:
     if step.name == "pixel_shuffle":
         r = step.call.size("upscale_factor")
-        how = f"every {r * r} channels become a patch of {r}×{r}"
+        how = said("every {n} channels become a patch of {r}×{r}", n=r * r, r=r)
     else:
         r = step.call.size("downscale_factor")
-        how = f"every patch of {r}×{r} becomes {r * r} channels"
-    names, x, out = ("channels", "height", "width"), step.x[-3:], step.out[-3:]
-    lines = [f"{name} {a} → {b}" for name, a, b in zip(names, x, out, strict=True) if a != b]
-    return Told(f"{effect_text(x, out, names)}: {how}", lines)
+        how = said("every patch of {r}×{r} becomes {n} channels", n=r * r, r=r)
+    return Told(told(effect_text(step.x[-3:], step.out[-3:], (CHANNELS, *NAMES[2])), how))
 
 
 def _pixel_report(refusal: Refusal) -> Report | None:
@@ -295,7 +295,7 @@ def _channel_shuffle(call: Call) -> Bound:
 
 
 def _channel_words(step: Spoken) -> Told:
-    return Told("Shape kept: the channels interleaved group by group")
+    return Told(said("Shape kept: the channels interleaved group by group"))
 
 
 def _channel_report(refusal: Refusal) -> Report | None:
@@ -381,17 +381,26 @@ def _check_amount(call: Call, at: At, amount: Size, mode: str) -> None:
 def _pad_words(step: Spoken) -> Told:
     rank, amounts = len(step.x), _amounts(step.call)
     changed: list[int] = []
-    lines: list[str] = []
+    lines: list[Said] = []
     for pair in range(len(amounts) // 2):
         axis = rank - 1 - pair
         before, after = amounts[2 * pair : 2 * pair + 2]
         if before or after:
             changed.append(axis)
-            line = f"dim {axis}: {step.x[axis]} → {step.out[axis]}, "
-            lines.insert(0, f"{line}{before} before and {after} after")
+            change = size_changed(axis, step.x, step.out)
+            lines.insert(
+                0,
+                said(
+                    "{change}, {before} before and {after} after",
+                    change=change,
+                    before=before,
+                    after=after,
+                ),
+            )
     if not changed:
-        return Told("Shape kept: nothing to pad")
-    return Told(f"{step.arrow}: {dims_text(sorted(changed))} padded", lines)
+        return Told(said("Shape kept: nothing to pad"))
+    dims = dims_text(sorted(changed))
+    return Told(said("{arrow}: {dims} padded", arrow=step.arrow, dims=dims), lines)
 
 
 def _pad_report(refusal: Refusal) -> Report | None:

@@ -16,8 +16,12 @@ from tracer.ops.bound import (
     too_small,
 )
 from tracer.ops.call import At, Call, Operand, need
-from tracer.ops.say import Spoken, Told, many
+from tracer.ops.say import (
+    Spoken,
+    Told,
+)
 from tracer.ops.spec import operation
+from tracer.sentences import said
 
 _WHOLE = ("uint8", "int8", "int16", "int32", "int64")
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -71,7 +75,7 @@ def _bucketize(call: Call) -> Bound:
 
 
 def _found_words(step: Spoken) -> Told:
-    return Told("Each value replaced by its place among the sorted ones")
+    return Told(said("Each value replaced by its place among the sorted ones"))
 
 
 operation("searchsorted", bind=_searchsorted, words=_found_words, whole=True)
@@ -86,7 +90,7 @@ def _isin(call: Call) -> Bound:
 operation(
     "isin",
     bind=_isin,
-    words=lambda step: Told("True where a value is one of the others"),
+    words=lambda step: Told(said("True where a value is one of the others")),
     whole=True,
 )
 
@@ -117,7 +121,9 @@ def _span(operand: Operand) -> tuple[int, int] | None:
 operation(
     "take",
     bind=_take,
-    words=lambda step: Told(f"{step.arrow}: entries picked by their number among all"),
+    words=lambda step: Told(
+        said("{arrow}: entries picked by their number among all", arrow=step.arrow)
+    ),
 )
 
 
@@ -130,7 +136,7 @@ def _unravel(call: Call) -> Bound:
 operation(
     "unravel_index",
     bind=_unravel,
-    words=lambda step: Told("Each number among all elements as positions in every dimension"),
+    words=lambda step: Told(said("Each number among all elements as positions in every dimension")),
     whole=True,
 )
 
@@ -164,7 +170,7 @@ def _bincount(call: Call) -> Bound:
 operation(
     "bincount",
     bind=_bincount,
-    words=lambda step: Told(f"{many(step.out[0], 'bin')}: how often each whole number occurs"),
+    words=lambda step: Told(said("{n} bins: how often each whole number occurs", n=step.out[0])),
 )
 
 
@@ -178,7 +184,7 @@ def _histc(call: Call) -> Bound:
 operation(
     "histc",
     bind=_histc,
-    words=lambda step: Told(f"{many(step.out[0], 'bin')}: how many values fall into each"),
+    words=lambda step: Told(said("{n} bins: how many values fall into each", n=step.out[0])),
 )
 
 
@@ -201,7 +207,7 @@ operation(
     "multinomial",
     bind=_multinomial,
     words=lambda step: Told(
-        f"{step.arrow}: {many(step.out[-1], 'class')} drawn for each row of weights"
+        said("{arrow}: {n} classes drawn for each row of weights", arrow=step.arrow, n=step.out[-1])
     ),
     whole=True,
 )

@@ -9,7 +9,9 @@ from tracer.ops.bound import RESIZED, SAME, Dim, all_marks, mark, refuse, too_sm
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
 from tracer.ops.refusal import Refusal, Report, said
 
-NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+CHANNELS = said("Channels")  # they stand first in a sentence; "channels" is what is counted
+_HEIGHT, _WIDTH = said("height"), said("width")
+NAMES = {1: (said("length"),), 2: (_HEIGHT, _WIDTH), 3: (said("depth"), _HEIGHT, _WIDTH)}
 ROLES = {1: ("k",), 2: ("kh", "kw"), 3: ("kt", "kh", "kw")}
 LAYOUTS = {1: "(N, C, L)", 2: "(N, C, H, W)", 3: "(N, C, D, H, W)"}
 

@@ -35,7 +35,10 @@ from tracer.ops.bound import (
 )
 from tracer.ops.call import At, Call, Size, Unclear, need
 from tracer.ops.refusal import Reports
-from tracer.ops.say import Told, Words
+from tracer.ops.say import (
+    Told,
+    Words,
+)
 
 # --- patterns ------------------------------------------------------------------------------------
 

@@ -22,8 +22,14 @@ from tracer.ops.bound import (
 )
 from tracer.ops.call import At, Call, Size, need
 from tracer.ops.refusal import Refusal, Report, said
-from tracer.ops.say import Spoken, Told, Words, dims_text, many
+from tracer.ops.say import (
+    Spoken,
+    Told,
+    Words,
+    dims_text,
+)
 from tracer.ops.spec import operation
+from tracer.sentences import Said
 
 # Of a real signal half of the spectrum says all: n values have n // 2 + 1 frequencies.
 _HALVING = ("rfft", "rfft2", "rfftn", "ihfft", "ihfft2", "ihfftn")
@@ -87,26 +93,21 @@ def _along(call: Call) -> tuple[tuple[int, ...], Sequence[Size | None]]:
     return axes, [None if is_open(size) else size for size in sizes or [None] * len(axes)]
 
 
-def _transform_words(text: str) -> Words:
+def _transform_words(what: Said) -> Words:
     def words(step: Spoken) -> Told:
-        axes = _along(step.call)[0]
-        lines = [
-            f"dim {axis}: {step.x[axis]} → {step.out[axis]}"
-            for axis in axes
-            if step.x[axis] != step.out[axis]
-        ]
-        return Told(f"{step.arrow}: {text} along {dims_text(axes)}", lines)
+        dims = dims_text(_along(step.call)[0])
+        return Told(said("{arrow}: {what} along {dims}", arrow=step.arrow, what=what, dims=dims))
 
     return words
 
 
 for _names, _text in {
-    "fft fft2 fftn": "the spectrum",
-    "ifft ifft2 ifftn": "the signal of a spectrum",
-    "rfft rfft2 rfftn": "the spectrum of a real signal, one half of it,",
-    "irfft irfft2 irfftn": "the real signal of one half of its spectrum",
-    "hfft hfft2 hfftn": "the real spectrum of one half of its signal",
-    "ihfft ihfft2 ihfftn": "one half of the signal of a real spectrum",
+    "fft fft2 fftn": said("the spectrum"),
+    "ifft ifft2 ifftn": said("the signal of a spectrum"),
+    "rfft rfft2 rfftn": said("the spectrum of a real signal, one half of it,"),
+    "irfft irfft2 irfftn": said("the real signal of one half of its spectrum"),
+    "hfft hfft2 hfftn": said("the real spectrum of one half of its signal"),
+    "ihfft ihfft2 ihfftn": said("one half of the signal of a real spectrum"),
 }.items():
     operation(_names, bind=_transform, words=_transform_words(_text))
 
@@ -123,7 +124,9 @@ def _shift(call: Call) -> Bound:
 operation(
     "fftshift ifftshift",
     bind=_shift,
-    words=lambda step: Told("Shape kept: the frequencies turned round, so that 0 is elsewhere"),
+    words=lambda step: Told(
+        said("Shape kept: the frequencies turned round, so that 0 is elsewhere")
+    ),
 )
 
 
@@ -135,7 +138,7 @@ def _frequencies(call: Call) -> Bound:
 operation(
     "fftfreq rfftfreq",
     bind=_frequencies,
-    words=lambda step: Told(f"{many(step.out[0], 'frequency')} of a spectrum"),
+    words=lambda step: Told(said("{n} frequencies of a spectrum", n=step.out[0])),
 )
 
 # --- spectra of windows --------------------------------------------------------------------------
@@ -192,10 +195,20 @@ def _stft_words(step: Spoken) -> Told:
     n, hop = step.call.size("n_fft"), _hop(step.call)
     place = len(step.x) - 1
     return Told(
-        f"{step.arrow}: the spectrum of every window of {n}, one every {hop}",
+        said(
+            "{arrow}: the spectrum of every window of {size}, one every {hop}",
+            arrow=step.arrow,
+            size=n,
+            hop=hop,
+        ),
         [
-            f"dim {place}: new, {many(step.out[place], 'frequency')}",
-            f"dim {place + 1}: {step.x[-1]} → {many(step.out[place + 1], 'window')}",
+            said("dim {axis}: new, {n} frequencies", axis=place, n=step.out[place]),
+            said(
+                "dim {axis}: {before} → {n} windows",
+                axis=place + 1,
+                before=step.x[-1],
+                n=step.out[place + 1],
+            ),
         ],
     )
 
@@ -241,6 +254,8 @@ operation("stft", bind=_stft, words=_stft_words, report=_spectrum_report)
 operation(
     "istft",
     bind=_istft,
-    words=lambda step: Told(f"{step.arrow}: the signal whose windows have these spectra"),
+    words=lambda step: Told(
+        said("{arrow}: the signal whose windows have these spectra", arrow=step.arrow)
+    ),
     report=_spectrum_report,
 )

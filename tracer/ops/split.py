@@ -19,10 +19,13 @@ from tracer.ops.bound import (
     too_small,
 )
 from tracer.ops.call import At, Call, Size, need
-from tracer.ops.names import shape_text
 from tracer.ops.refusal import Refusal, Report, said
-from tracer.ops.say import Spoken, Told, many
+from tracer.ops.say import (
+    Spoken,
+    Told,
+)
 from tracer.ops.spec import operation
+from tracer.sentences import ShapeOf
 
 # --- in pieces ------------------------------------------------------------------------------------
 
@@ -135,15 +138,21 @@ def _divided_words(step: Spoken) -> Told:
     axis = _divided_axis(step.call)
     sizes = [out[axis] for out in step.outs]
     if len(sizes) == 1:
-        return Told("Shape kept: one piece, nothing to split")
+        return Told(said("Shape kept: one piece, nothing to split"))
     if len(set(sizes)) == 1:
-        text = f"{len(sizes)} × {sizes[0]}"
+        parts = f"{len(sizes)} × {sizes[0]}"
     else:
-        text = " + ".join(map(str, sizes)) if len(sizes) <= 6 else f"{len(sizes)} pieces"
-    whole = step.x[axis]
+        parts = " + ".join(map(str, sizes)) if len(sizes) <= 6 else ""
     return Told(
-        f"Dim {axis} cut into {len(sizes)} pieces: {whole} = {text}",
-        [f"dim {axis}: {whole} → {text}"],
+        said(
+            "Dim {axis} cut into {n} pieces: {size} = {parts}"
+            if parts
+            else "Dim {axis} cut into {n} pieces: {size} in all",
+            axis=axis,
+            n=len(sizes),
+            size=step.x[axis],
+            parts=parts,
+        )
     )
 
 
@@ -203,10 +212,14 @@ def _unbind(call: Call) -> Bound:
 
 def _unbind_words(step: Spoken) -> Told:
     axis = axis_in(step.call, step.call.whole("dim", default=0))
-    count, rest = step.x[axis], (*step.x[:axis], *step.x[axis + 1 :])
+    rest = (*step.x[:axis], *step.x[axis + 1 :])
     return Told(
-        f"Dim {axis} taken apart: {many(count, 'tensor')} of {shape_text(rest)}",
-        [f"dim {axis} ({count}) removed, one tensor for each entry"],
+        said(
+            "Dim {axis} taken apart: {n} tensors of {shape}",
+            axis=axis,
+            n=step.x[axis],
+            shape=ShapeOf(rest),
+        )
     )
 
 

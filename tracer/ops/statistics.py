@@ -20,8 +20,12 @@ from tracer.ops.bound import (
 )
 from tracer.ops.call import At, Call, need
 from tracer.ops.reduce import along, along_report
-from tracer.ops.say import Spoken, Told, many
+from tracer.ops.say import (
+    Spoken,
+    Told,
+)
 from tracer.ops.spec import operation
+from tracer.sentences import said
 
 
 def _quantile(call: Call) -> Bound:
@@ -53,8 +57,15 @@ def _quantile(call: Call) -> Bound:
 
 def _quantile_words(step: Spoken) -> Told:
     value = step.call.get("dim")
-    where = "" if value is None else f" along dim {axis_in(step.call, value)}"
-    return Told(f"{step.arrow}: the values below which given parts of all lie{where}")
+    return Told(
+        said(
+            "{arrow}: the values below which given parts of all lie"
+            if value is None
+            else "{arrow}: the values below which given parts of all lie along dim {axis}",
+            arrow=step.arrow,
+            axis=None if value is None else axis_in(step.call, value),
+        )
+    )
 
 
 operation("quantile nanquantile", bind=_quantile, words=_quantile_words, report=along_report)
@@ -93,8 +104,15 @@ def _area(call: Call) -> Bound:
 
 def _area_words(step: Spoken) -> Told:
     axis = axis_in(step.call, step.call.get("dim", default=-1))
-    so_far = " up to each place" if step.name.startswith("cumulative") else ""
-    return Told(f"{step.arrow}: the area under the values along dim {axis}{so_far}")
+    return Told(
+        said(
+            "{arrow}: the area under the values along dim {axis} up to each place"
+            if step.name.startswith("cumulative")
+            else "{arrow}: the area under the values along dim {axis}",
+            arrow=step.arrow,
+            axis=axis,
+        )
+    )
 
 
 operation("trapezoid trapz cumulative_trapezoid", bind=_area, words=_area_words)
@@ -127,5 +145,5 @@ def _gradient(call: Call) -> Bound:
 operation(
     "gradient",
     bind=_gradient,
-    words=lambda step: Told(f"{many(len(step.outs), 'tensor')}: the slope along each dim"),
+    words=lambda step: Told(said("{n} tensors: the slope along each dim", n=len(step.outs))),
 )

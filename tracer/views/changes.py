@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tracer.document import Step, TensorNote, Trace, with_notes
+from tracer.sentences import Said, Translate, render
 from tracer.views.dimensions import Dims, Known, Shape
 from tracer.views.words import Told, tell
 
@@ -26,12 +27,16 @@ class Explanation:
 
 
 def explain(
-    trace: Trace, dims: Mapping[str, str] | None = None, symbols: bool = False
+    trace: Trace,
+    dims: Mapping[str, str] | None = None,
+    symbols: bool = False,
+    translate: Translate = str,
 ) -> tuple[Explanation, ...]:
     """One explanation for each of `trace.steps`.
 
     `dims` names the dimensions of inputs, as `{"x": "B C H W"}`.  With `symbols` the sentences
-    name sizes by their formulas where the trace has them.
+    name sizes by their formulas where the trace has them; `translate` puts them into another
+    language.
     """
     if symbols:
         trace = with_notes(trace, {id: _said(note) for id, note in trace.tensors().items()})
@@ -42,8 +47,8 @@ def explain(
     def finished(draft: _Draft) -> Explanation:
         step = draft.step
         return Explanation(
-            summary=draft.told.summary,
-            changes=tuple(draft.told.changes),
+            summary=_sentence(draft.told.summary, translate),
+            changes=tuple(render(line, translate) for line in draft.told.changes),
             inputs=tuple(labels[note.id, note.shape] for note in step.inputs),
             outputs=tuple(labels[note.id, note.shape] for note in step.outputs),
             children=tuple(finished(child) for child in draft.children),
@@ -60,6 +65,12 @@ def labels(trace: Trace, dims: Mapping[str, str] | None = None) -> dict[int, tup
     for note in trace.tensors().values():
         known.dims(note)
     return {note: texts for (note, _), texts in known.labels().items()}
+
+
+def _sentence(summary: Said, translate: Translate) -> str:
+    """A summary as it begins a line."""
+    text = render(summary, translate)
+    return text[:1].upper() + text[1:]
 
 
 class _Size(int):

@@ -10,16 +10,17 @@ from typing import NamedTuple
 from tracer.document import Step, TensorNote
 from tracer.ops import say
 from tracer.ops.call import Unclear
-from tracer.ops.names import is_reflected, shape_text
+from tracer.ops.names import is_reflected
 from tracer.ops.table import TABLE, bound_step
+from tracer.sentences import Said, ShapeOf, said
 from tracer.views.dimensions import Dims, Known
 
 
 class Told(NamedTuple):
     """What is said of a step; dimensions it does not give are left to the step's children."""
 
-    summary: str
-    changes: Sequence[str] = ()
+    summary: Said
+    changes: Sequence[Said] = ()
     outputs: Sequence[Dims] = ()
 
 
@@ -27,10 +28,13 @@ def tell(step: Step, known: Known) -> Told:
     """What `step` did, in words, and the dimensions of its outputs."""
     if step.error is not None:
         first = next(iter(step.error.strip().splitlines()), "")
-        return Told(f"Stopped here: {first}")
+        return Told(said("Stopped here: {error}", error=first))
     told = _by_table(step, known) or Told(_compared(step))
-    in_place = ", in place" if step.writes and "in place" not in told.summary else ""
-    return Told(told.summary + in_place, [*told.changes, *_dtype_line(step)], told.outputs)
+    english, summary = str(told.summary), told.summary
+    if step.writes and "in place" not in english:
+        summary = said("{summary}, in place", summary=summary)
+    dtype = [] if "dtype" in english else _dtype_line(step)
+    return Told(summary, [*told.changes, *dtype], told.outputs)
 
 
 def _by_table(step: Step, known: Known) -> Told | None:
@@ -46,26 +50,26 @@ def _by_table(step: Step, known: Known) -> Told | None:
     return Told(told.summary, told.changes, known.follow(bound, step.inputs))
 
 
-def _compared(step: Step) -> str:
+def _compared(step: Step) -> Said:
     """What can be said of any step: the shapes before and after."""
     before, after = ([note.shape for note in notes] for notes in (step.inputs, step.outputs))
     if not after:
-        return "No tensor comes out"
+        return said("No tensor comes out")
     if not before:
-        return f"A new tensor {say.some_shapes(after)}"
+        return said("A new tensor {shapes}", shapes=say.some_shapes(after))
     if len(after) == 1 and after[0] == before[0]:
-        return f"Shape kept: {shape_text(after[0])}"
-    return f"{say.some_shapes(before)} → {say.some_shapes(after)}"
+        return said("Shape kept: {shape}", shape=ShapeOf(after[0]))
+    return say.arrow(say.some_shapes(before), say.some_shapes(after))
 
 
-def _dtype_line(step: Step) -> list[str]:
+def _dtype_line(step: Step) -> list[Said]:
     if not step.inputs or not step.outputs:
         return []
     before, after = _dtype(step.inputs[0]), _dtype(step.outputs[0])
     # A condition or an index beside an operand of this dtype did not turn into it.
     if after in [_dtype(note) for note in step.inputs]:
         return []
-    return [f"dtype {before} → {after}"]
+    return [say.property_changed("dtype", before, after)]
 
 
 def _dtype(note: TensorNote) -> str:

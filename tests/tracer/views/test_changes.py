@@ -21,9 +21,11 @@ from modules import LESSONS, lesson
 from modules.lesson import run as run_lesson
 from modules.lesson import with_formulas
 from tests import models, traces
+from tests.chinese import english
 from tests.effort import TIMES
 from tracer import Step, TensorNote, Trace, trace
 from tracer.document import Bound, Slice, TensorAt
+from tracer.language import translator
 from tracer.views.changes import Explanation, explain, labels
 
 
@@ -304,6 +306,16 @@ def test_every_kind_of_operation_is_told(golden: Callable[[str, str], None]) -> 
     golden("changes.txt", text + "\n")
 
 
+def test_every_kind_of_operation_is_told_in_chinese() -> None:
+    for name, found in EXAMPLES:
+        told = explain(found, translate=translator("zh"))
+        texts = [
+            text for _, one in pairs(found.steps, told) for text in (one.summary, *one.changes)
+        ]
+        known = [text for step in found.walk() for text in (step.op, *step.arguments)]
+        assert english(texts, [name, *known]) == {}, name
+
+
 TRACES: list[tuple[str, Trace, dict[str, str]]] = [
     *((name, found, {}) for name, found in EXAMPLES),
     *((each.key, traces.of_lesson(each), dict(each.dims)) for each in LESSONS),
@@ -426,29 +438,37 @@ def test_branches_of_equal_size_share_a_letter_and_matmul_contracts_it() -> None
     )
 
 
-def test_the_words_of_the_brief() -> None:
-    def lines(text: str, *shapes: Any) -> tuple[str, ...]:
-        return explain(run(text, *map(tensor, shapes)))[-1].changes
+def test_each_thing_is_said_once() -> None:
+    def told(text: str, *shapes: Any) -> tuple[str, ...]:
+        last = explain(run(text, *map(tensor, shapes)))[-1]
+        return (last.summary, *last.changes)
 
-    assert lines("x.mean(1, keepdim=True)", (2, 256, 4)) == ("dim 1: 256 → 1, averaged",)
-    assert lines("x.flatten(2)", (1, 2, 100, 148)) == (
+    assert told("x.mean(1, keepdim=True)", (2, 256, 4)) == (
+        "Dim 1 shrinks to 1: every 256 values averaged",
+    )
+    assert told("x.flatten(2)", (1, 2, 100, 148))[1:] == (
         "dims 2 and 3: 100 and 148 merged into 14800",
     )
-    assert lines("x.view(2, 8, 32)", (2, 256)) == ("dim 1 split: 256 → 8 × 32",)
-    assert lines("x.transpose(1, 2)", (2, 3, 4)) == ("dims 1 and 2 swapped",)
-    assert lines("torch.softmax(x, 1)", (2, 148)) == (
-        "softmax along dim 1: each row of 148 sums to 1, shape kept",
+    assert told("x.view(2, 8, 32)", (2, 256))[1:] == ("dim 1 split: 256 → 8 × 32",)
+    assert told("x.transpose(1, 2)", (2, 3, 4)) == ("Dims 1 and 2 swapped: (2, 3, 4) → (2, 4, 3)",)
+    assert told("x[:, 1:3]", (2, 4)) == ("Dim 1: 4 → 2, from 1 to 2",)
+    assert told("torch.softmax(x, 1)", (2, 148)) == (
+        "Shape kept: every 148 values along dim 1 turned into weights that sum to 1",
     )
-    assert lines("F.conv2d(x, y)", (1, 256, 2, 2), (64, 256, 1, 1)) == (
-        "channels 256 → 64, mixed by 64 filters 1×1",
+    assert told("F.conv2d(x, y)", (1, 256, 2, 2), (64, 256, 1, 1)) == (
+        "Channels 256 → 64: 64 filters 1×1 over all 256 channels",
     )
-    assert lines("F.max_pool2d(x, 4)", (1, 1, 100, 4)) == (
-        "height 100 → 25, max over windows of 4",
-        "width 4 → 1, max over windows of 4",
+    assert told("F.max_pool2d(x, 4)", (1, 1, 100, 4)) == (
+        "Height 100 → 25, width 4 → 1: the largest of every window of 4×4 kept",
     )
-    assert lines("torch.cat([x, y], 1)", (2, 128), (2, 128)) == (
-        "concatenated along dim 1: 128 + 128 = 256",
+    assert told("F.max_pool2d(x, 3, 2)", (1, 1, 9, 7)) == (
+        "Height 9 → 4, width 7 → 3: the largest of every window of 3×3 kept",
+        "height and width: one window every 2",
     )
+    assert told("torch.cat([x, y], 1)", (2, 128), (2, 128)) == (
+        "Dim 1 grows to 128 + 128 = 256: 2 tensors joined end to end",
+    )
+    assert told("x.to(torch.float64)", (2, 3)) == ("Shape kept: dtype float32 → float64",)
 
 
 def test_a_failed_step_says_that_it_stopped() -> None:
@@ -573,12 +593,13 @@ def test_reductions_are_told_dimension_by_dimension(
     found = run(f"x.{name}(dim={dim}, keepdim={keep})", tensor(shape))
     (told,) = explain(found)
     check(found, [told])
-    assert len(told.changes) >= len(axes)
-    for axis, line in zip(sorted(axes), told.changes, strict=False):
-        start = (
-            f"dim {axis}: {shape[axis]} → 1, " if keep else f"dim {axis} ({shape[axis]}) removed"
-        )
-        assert line.startswith(start)
+    dims = " and ".join(", ".join(map(str, sorted(axes))).rsplit(", ", 1))
+    verb = {True: "shrink to 1", False: "go away"}[keep]
+    if len(axes) == 1:
+        verb = {True: "shrinks to 1", False: "goes away"}[keep]
+    assert told.summary.startswith(f"Dim{'s' * (len(axes) > 1)} {dims} {verb}: ")
+    sizes = " × ".join(str(shape[axis]) for axis in sorted(axes))
+    assert re.search(rf"every {sizes} values?\b", told.summary)
     before = told.inputs[0]
     expected = [
         ("1" if axis in axes else letter)
@@ -624,7 +645,7 @@ def test_indexing_is_told(shape: list[int], data: st.DataObject) -> None:
     check(found, told)
     out = found.steps[0].outputs[0].shape
     # Every index is understood: the words never fall back to shapes alone.
-    assert told[0].summary.count(":") == 1 or told[0].summary.startswith("Shape kept"), (text, out)
+    assert re.match(r"Shape kept|Dim \d|[^:]*: [^:]*$", told[0].summary), (text, out)
 
 
 @settings(max_examples=60 * TIMES, deadline=None)
@@ -649,12 +670,16 @@ def test_windows_are_told(
     (told,) = explain(found)
     check(found, [told])
     length = found.steps[0].outputs[0].shape[2]
-    line = next((line for line in told.changes if line.startswith("length")), "")
-    assert bool(line) == (length != size)
-    if line and pool:
-        assert line.startswith(f"length {size} → {length}, max over windows of {kernel}")
-    elif line and stride > 1:
-        assert line == f"length {size} → {length}, one result every {stride}"
+    assert (f"ength {size} → {length}" in told.summary) == (length != size)
+    expected = []
+    if length != size and pool and stride != kernel:
+        expected = [f"length: one window every {stride}"]
+    elif length != size and not pool and stride > 1:
+        expected = [f"length: one result every {stride}"]
+    elif length != size and not pool:
+        expected = [line for line in told.changes if line.startswith("length: the places where")]
+        assert expected
+    assert list(told.changes) == expected
 
 
 # --- what a file may hold ---------------------------------------------------------------------
@@ -792,9 +817,10 @@ def test_sentences_in_formulas() -> None:
     merged = told["s.view(B, -1)"]
     assert merged.summary.startswith("(B, 1, H, W) → (B, H·W)")
     assert "dims 2 and 3: H and W merged into H·W" in merged.changes
-    assert told["torch.mean(x, dim=1)"].changes == ("dim 1 (C) removed, averaged",)
-    channels = told["self.g.conv(x)"]
-    assert channels.changes == ("channels C → ⌊C/reduction⌋, mixed by ⌊C/reduction⌋ filters 1×1",)
+    assert told["torch.mean(x, dim=1)"].summary == "Dim 1 goes away: every C values averaged"
+    assert told["self.g.conv(x)"].summary == (
+        "Channels C → ⌊C/reduction⌋: ⌊C/reduction⌋ filters 1×1 over all C channels"
+    )
     # What is said in numbers stays as it is, and the labels are the same in both.
     plain = explain(found, each.dims)
     assert plain == explain(run_lesson(each, chosen, values=False), each.dims)

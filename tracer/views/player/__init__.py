@@ -135,9 +135,11 @@ def payload(
     translate = translator(language)
     body: dict[str, Any] = json.loads(trace.to_json())
     body |= {"language": language, "words": player_words(language)}
-    body["explanations"] = [_plain(item) for item in explain(trace, dims)]
+    body["explanations"] = [_plain(item) for item in explain(trace, dims, translate=translate)]
     if trace.symbols:
-        body["said"] = [_plain(item) for item in explain(trace, dims, symbols=True)]
+        body["said"] = [
+            _plain(item) for item in explain(trace, dims, symbols=True, translate=translate)
+        ]
     body["math"] = _formulas(trace)
     for packed, warning in zip(body["trace"]["warnings"], trace.warnings, strict=True):
         del packed["because"]
