@@ -251,6 +251,7 @@ def run(
     *,
     values: bool = True,
     training: bool = False,
+    diagnose: bool = True,
     watch: Callable[[int], None] | None = None,
 ) -> Trace:
     """One traced forward of the lesson.
@@ -260,7 +261,7 @@ def run(
         kind, seed: which input, and which of its variants.
         values: False computes the shapes alone, of any size, in milliseconds.
         training: the module's mode.
-        watch: see `tracer.trace`.
+        diagnose, watch: see `tracer.trace`.
 
     Raises:
         ValueError: the settings have a problem (`Lesson.problems`).
@@ -278,6 +279,7 @@ def run(
             values=values,
             name=lesson.title,
             device=None if values else "meta",
+            diagnose=diagnose,
             watch=watch,
             **kwargs,
         )

@@ -173,6 +173,14 @@ def test_advice_says_how_many_ways_were_tried(monkeypatch: pytest.MonkeyPatch) -
     assert runs.advice(view, nothing_fits).endswith(told)
 
 
+def test_advice_keeps_nothing_in_the_place_of_what_readers_look_at() -> None:
+    view = small(H=31, W=32, C=32)
+    runs.advice(view, replace(forecast(runs.outline(view).trace), budget=0))
+    tried = [view.with_settings({size.name: less}) for size, _, less in runs._reductions(view)]
+    assert tried
+    assert not any(each in runs._outlines.items for each in tried)
+
+
 def test_a_view_of_a_tensor_costs_nothing() -> None:
     view = small()
     trace = runs.outline(view).trace

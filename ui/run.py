@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import json
 import logging
+import math
 import os
 import threading
 import weakref
@@ -49,6 +50,7 @@ HOLD_BACK = 0.5
 
 KEPT_RUNS = 40
 KEPT_OUTLINES = 64
+KEPT_NEEDS = 4096
 
 _WIDTHS = {"64": 8, "32": 4, "16": 2, "8": 1, "bool": 1, "complex64": 8, "complex128": 16}
 
@@ -119,7 +121,12 @@ def _forget_times(items: list[dict[str, Any]]) -> None:
 # --- tracing ----------------------------------------------------------------------------------
 
 
-def _trace(view: View, values: bool, watch: Callable[[int], None] | None = None) -> Trace:
+def _trace(
+    view: View,
+    values: bool,
+    watch: Callable[[int], None] | None = None,
+    diagnose: bool = True,
+) -> Trace:
     try:
         return run_lesson(
             lesson(view.lesson),
@@ -128,6 +135,7 @@ def _trace(view: View, values: bool, watch: Callable[[int], None] | None = None)
             view.seed,
             values=values,
             training=view.training,
+            diagnose=diagnose,
             watch=watch,
         )
     except ValueError as error:
@@ -185,6 +193,7 @@ class _Kept(Generic[Key, Value]):
 
 _shipped: _Kept[View, Run] = _Kept(KEPT_RUNS)
 _outlines: _Kept[View, Run] = _Kept(KEPT_OUTLINES)
+_needs: _Kept[View, float] = _Kept(KEPT_NEEDS)
 _formulated: _Kept[tuple[View, bool], Run] = _Kept(KEPT_RUNS)
 _runs: _Kept[View, Run] = _Kept(KEPT_RUNS)
 _tensors: _Kept[tuple[View, int], Tensor] = _Kept(1)
@@ -357,7 +366,7 @@ def advice(view: View, forecast: Forecast) -> str:
         )
     ways = list(_reductions(view))
     for size, value, smaller in ways[:ADVICE_TRIES]:
-        if _fits(view.with_settings({size.name: smaller}), forecast.budget):
+        if _needed(view.with_settings({size.name: smaller})) <= forecast.budget:
             remedy = say(
                 "Reduce {size} from {value} to {smaller} to see values.",
                 size=size.name,
@@ -387,12 +396,16 @@ def _reductions(view: View) -> Iterator[tuple[Size, int, int]]:
                 yield size, settings[size.name], smaller
 
 
-def _fits(view: View, budget: int) -> bool:
+def _needed(view: View) -> float:
+    """Bytes that a run of the view would take; without end where it cannot be run."""
+    kept = _needs.get(view)
+    if kept is not None:
+        return kept
     try:
-        trace = outline(view).trace
+        trace = _trace(view, False, diagnose=False)
     except CannotRun:
-        return False
-    return trace.failure is None and forecast(trace, budget).fits
+        return _needs.put(view, math.inf)
+    return _needs.put(view, math.inf if trace.failure else forecast(trace, 0).bytes)
 
 
 def in_bytes(count: float) -> str:
