@@ -70,7 +70,7 @@ def serving(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield server
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        server.wait(timeout=600)
     assert "Traceback" not in log.read_text(), log.read_text()
 
 

@@ -1195,28 +1195,27 @@ def test_nothing_moves_on_its_own(show: Show) -> None:
 
 # --- speed ----------------------------------------------------------------------------------------
 
-STEPPING = """async () => {
-    const frame = () => new Promise(done => requestAnimationFrame(done));
-    const painted = () => new Promise(done => {
-        const channel = new MessageChannel();
-        channel.port1.onmessage = done;
-        requestAnimationFrame(() => channel.port2.postMessage(null));
-    });
+CHANGES = """async () => {
     const shapewalk = document.querySelector('.shapewalk');
-    const work = [], paint = [];
-    for (let index = 0; index < 100; index += 1) {
-        const began = performance.now();
+    const size = node => 1 + (node.querySelectorAll?.('*').length ?? 0);
+    const changes = [];
+    let records = [];
+    const observer = new MutationObserver(seen => records.push(...seen));
+    observer.observe(shapewalk, {
+        subtree: true, childList: true, attributes: true, characterData: true,
+    });
+    for (let index = 0; index < 30; index += 1) {
         document.dispatchEvent(new KeyboardEvent('keydown', {
-            key: index === 60 ? 'End' : index > 60 ? 'ArrowLeft' : 'ArrowRight', bubbles: true,
+            key: index === 15 ? 'End' : index > 15 ? 'ArrowLeft' : 'ArrowRight', bubbles: true,
         }));
-        shapewalk.getBoundingClientRect();
-        document.querySelector('.detail').scrollHeight;
-        work.push(performance.now() - began);
-        await painted();
-        paint.push(performance.now() - began);
-        await frame();
+        await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+        changes.push(records.reduce((sum, { type, addedNodes, removedNodes }) =>
+            sum + (type === 'childList'
+                ? [...addedNodes, ...removedNodes].reduce((all, node) => all + size(node), 0)
+                : 1), 0));
+        records = [];
     }
-    return [work, paint];
+    return [changes, shapewalk.querySelectorAll('*').length];
 }"""
 
 LOOP = """
@@ -1237,9 +1236,9 @@ def straight(count: int) -> nn.Module:
 
 
 @pytest.mark.parametrize("kind", ["lesson", "formulas", "loop", "straight"])
-def test_a_step_is_drawn_within_one_frame(show: Show, kind: str) -> None:
-    """Handler, style, layout and canvas in less than the 16.7 ms of a frame, so that the frame
-    after the key shows the step; at 40 steps and at 5,000."""
+def test_a_step_changes_few_nodes_however_many_steps_there_are(show: Show, kind: str) -> None:
+    """What a step costs follows from the nodes that it makes and lays out, at 40 steps and at
+    5,000; the time itself is measured by `benchmarks/stepping.py`."""
     if kind == "lesson":
         run = student()
     elif kind == "formulas":
@@ -1250,19 +1249,13 @@ def test_a_step_is_drawn_within_one_frame(show: Show, kind: str) -> None:
         run = trace(model, torch.rand(24, 24))
         assert len(run.steps) >= 5_000
     page = show(run, "step=2&dims=both")
-    # Other programs may take the processor for a while: the best of some rounds counts.
-    rounds = []
-    for _ in range(6):
-        page.evaluate("player.goto('1')")
-        rounds.append([statistics.median(times) for times in page.evaluate(STEPPING)])
-        if rounds[-1][0] < 8 and rounds[-1][1] < 2 * 16.7:
-            break
-    work, paint = (min(column) for column in zip(*rounds, strict=True))
-    print(f"{kind}: work {work:.1f} ms, painted after {paint:.1f} ms")
-    assert work < 16.7
-    assert paint < 2 * 16.7
+    changes, nodes = page.evaluate(CHANGES)
+    print(kind, changes, nodes)
+    assert 0 < statistics.median(changes) < 800
+    assert max(changes) < 4_000  # the jump to the end, to another part of the source
+    assert nodes < 4_000
     if kind in ("loop", "straight"):
-        assert path(page) == str(len(run.steps) - 40)
+        assert path(page) == str(len(run.steps) - 15)
 
 
 def test_a_long_function_is_built_where_it_is_looked_at(show: Show) -> None:
