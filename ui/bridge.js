@@ -68,7 +68,7 @@ const roles = {
   // The page's address says this too, in the entry of the history that it has.
   address({ query }) {
     const wanted = new URLSearchParams(location.search);
-    for (const [name, value] of Object.entries(query)) wanted.set(name, value);
+    for (const [name, value] of query) wanted.set(name, value);
     if (wanted.toString() === new URLSearchParams(location.search).toString()) return;
     history.replaceState(history.state, "", `${location.pathname}?${wanted}${location.hash}`);
   },

@@ -83,7 +83,8 @@ def followed_step() -> str | None:
 def keep_in_link(query: Mapping[str, str]) -> None:
     """Keep these parameters in the address of a page without a player of its own.  Streamlit's
     own way would add an entry to the browser's history, and the way back would end there."""
-    _bridge(data={"role": "address", "query": dict(query)}, key="address")
+    # Of a dict Streamlit asks whether it is a data frame, for which it loads pandas.
+    _bridge(data={"role": "address", "query": tuple(query.items())}, key="address")
 
 
 def tie_graph(container: str) -> None:
