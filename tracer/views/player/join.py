@@ -19,8 +19,9 @@ _DECLARED = re.compile(
 )
 _DEFAULT = re.compile(r"^export default function\b", re.MULTILINE)
 _OTHER = re.compile(
-    r"^(?:import|export|var)\b.*|^(?:const|let) *[\[{].*|.*\bimport *[.(].*", re.MULTILINE
+    r"^(?:import|export|var)\b.*|^(?:const|let) *[\[{].*|^.*\bimport *[.(].*", re.MULTILINE
 )
+_NAME = re.compile(r"[\w$]+")
 
 
 class JoinError(ValueError):
@@ -90,9 +91,9 @@ def _read(name: str, text: str, has_default: bool) -> _Module:
     body = _DECLARED.sub(lambda match: match[0].removeprefix("export "), code)
     for other in _OTHER.finditer(_DEFAULT.sub("function", body) if has_default else body):
         raise JoinError(f"{name}: not understood: {other[0].strip()}")
-    for imported in sorted(frozenset().union(*imports.values())):
-        if not re.search(rf"\b{re.escape(imported)}\b", code):
-            raise JoinError(f"{name} imports {imported} and does not use it")
+    unused = frozenset().union(*imports.values()) - {*_NAME.findall(code)}
+    for imported in sorted(unused):
+        raise JoinError(f"{name} imports {imported} and does not use it")
     return _Module(
         imports,
         frozenset(match[2] for match in declarations),
