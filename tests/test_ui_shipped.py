@@ -202,7 +202,7 @@ PAGES = """
 import json, sys
 from streamlit.testing.v1 import AppTest
 def lesson(key, tab="Graph", language="en"):
-    made = AppTest.from_file("app.py", default_timeout=120)
+    made = AppTest.from_file("app.py", default_timeout=600)
     made.switch_page("pages/1_Walkthrough.py")
     made.session_state["open-tab"] = tab
     made.query_params["lesson"], made.query_params["lang"] = key, language
@@ -214,7 +214,7 @@ def light(app):
     assert not [each for each in ("torch", "sympy") if each in sys.modules]
     return app
 
-light(AppTest.from_file("app.py", default_timeout=120))
+light(AppTest.from_file("app.py", default_timeout=600))
 keys = json.loads(sys.argv[1])
 for key in keys:
     assert "job" not in lesson(key).session_state
