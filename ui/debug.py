@@ -477,7 +477,7 @@ def _exchange(state: Desk, job: Job) -> None:
 
 
 def gallery() -> None:
-    st.subheader(say("Twelve broken models to learn from"), anchor=False)
+    st.header(say("Twelve broken models to learn from"), anchor=False)
     with st.container(key="cards-broken"):
         for example in examples():
             with st.container(border=True, key=f"broken-{example.key}", gap="xsmall"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable
+from html import escape as html_escape
 from typing import Any
 
 import streamlit as st
@@ -256,7 +257,8 @@ def _claims(chosen: Description) -> None:
         ):
             with st.container(border=True, gap="xxsmall"):
                 st.markdown(f"{SIGNS[verdict]} **{words[verdict]}** · {escaped(say(says))}")
-                st.text(f"“{quote}”")
+                # The posts are in Chinese, whatever the page is in.
+                st.html(f'<p lang="zh">“{html_escape(quote)}”</p>')
                 st.markdown(
                     say(
                         "Found: **{found}** with preset *{preset}*.",

@@ -62,6 +62,7 @@ def frame(title: str, page: str, reads: bool = False) -> bool:
             st.page_link(file, label=label, icon=f":material/{icon}:")
         language.switch()
         reload.button()
+        language.name()
     return arrived
 
 

@@ -45,7 +45,7 @@ def gallery() -> None:
         members = [each for each in found if each.family == name]
         posts = ", ".join(dict.fromkeys(each.post for each in members))
         with st.container(key=f"family-{families.index(name)}", horizontal=True):
-            st.subheader(say(name), anchor=False, width="content")
+            st.header(say(name), anchor=False, width="content")
             st.caption(say("Post {posts}", posts=posts), width="content")
         with st.container(key=f"cards-{families.index(name)}"):
             for each in members:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,12 @@ def switch() -> None:
         label_visibility="collapsed",
         **held("choose/language", language(), choose),
     )
+
+
+def name() -> None:
+    """Tell the browser which language the page is in: by it a page is spoken and hyphenated."""
+    told = f"<script>document.documentElement.lang = {json.dumps(language())}</script>"
+    st.html(told, unsafe_allow_javascript=True)
 
 
 # --- what there is to translate ---------------------------------------------------------------

@@ -38,7 +38,7 @@ export default function ({ data, parentElement }) {
   const lines = new Map();
   const box = el(
     "div",
-    { class: "code", role: "region", "aria-label": name, tabindex: "0" },
+    { class: "code", role: "group", "aria-label": name, tabindex: "0" },
     parts.map((each) => part(each, lines)),
   );
   box.style.setProperty("--digits", String(Math.max(0, ...lines.keys())).length);

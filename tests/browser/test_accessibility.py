@@ -1,0 +1,81 @@
+"""For whoever reads with other means than eyes and mouse, or on a small screen: axe objects to
+nothing, every text is in the language that its element names, and a finger hits what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+Open = Callable[..., Page]
+
+DESK, PHONE = (1400, 900), (390, 844)
+LOOKS = [("en", "light", DESK), ("zh", "dark", DESK), ("en", "dark", PHONE), ("zh", "light", PHONE)]
+
+PAGES = {
+    "home": ("/?", "a[href*='lesson=']"),
+    "walkthrough": ("/Walkthrough?lesson=eca-image&step=3&", ".shapewalk .transport"),
+    "open": ("/Open_a_trace?", "[data-testid=stFileUploader]"),
+    "debug": ("/Debug?", "[data-testid=stBaseButton-primary]"),
+}
+TABS = 6
+
+OPTIONS = {"rules": {"presentation-role-conflict": {"enabled": False}}}
+"""Streamlit names the region that takes files, and calls it no region."""
+
+
+def objections(page: Page) -> list[str]:
+    """What axe finds, a line for each element."""
+    # A page that fades in has no contrast yet.
+    page.wait_for_function("document.getAnimations().every(each => each.playState !== 'running')")
+    found = Axe().run(page, options=OPTIONS).response["violations"]
+    return [f"{rule['id']}: {node['html']}" for rule in found for node in rule["nodes"]]
+
+
+@pytest.mark.parametrize(("language", "scheme", "size"), LOOKS)
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_objects_to_nothing(
+    open_page: Open, app: str, name: str, language: str, scheme: str, size: tuple[int, int]
+) -> None:
+    path, ready = PAGES[name]
+    page = open_page(*size, color_scheme=scheme)
+    page.goto(f"{app}{path}lang={language}")
+    expect(page.locator(ready).first).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("lang", language)
+    assert objections(page) == []
+    tabs = page.locator(".st-key-tabs [role=radio]")
+    expect(tabs).to_have_count(TABS if name == "walkthrough" else 0)
+    for number in range(1, tabs.count()):
+        tabs.nth(number).click()
+        expect(tabs.nth(number)).to_be_checked()
+        expect(page.get_by_test_id("stDownloadButton")).to_have_count(4)
+        assert objections(page) == [], number
+
+
+def test_what_is_quoted_is_in_its_own_language(open_page: Open, app: str) -> None:
+    page = open_page()
+    page.goto(f"{app}/Walkthrough?lesson=eca-image&lang=en")
+    page.locator(".st-key-tabs").get_by_text("Claims", exact=True).click()
+    quotes = page.locator(".st-key-claims p[lang=zh]")
+    expect(quotes.first).to_be_visible()
+    assert all("“" in text for text in quotes.all_inner_texts())
+
+
+def test_a_finger_hits_what_it_means(open_page: Open, app: str) -> None:
+    page = open_page(*PHONE)
+    page.goto(f"{app}/Walkthrough?lesson=eca-image&lang=en&step=3")
+    expect(page.locator(".shapewalk .faces")).to_be_visible()
+    parts = ".top button, .transport button, .transport select, .transport input"
+    boxes: list[dict[str, Any]] = page.locator(".shapewalk").evaluate(
+        """(player, parts) => [...player.querySelectorAll(parts)]
+          .filter(each => each.checkVisibility())
+          .map(each => [each.ariaLabel ?? each.textContent, each.getBoundingClientRect()])
+          .map(([name, { width, height, right }]) => ({ name, width, height, right }))""",
+        parts,
+    )
+    assert len(boxes) >= 12
+    assert [each for each in boxes if each["height"] < 44 or each["width"] < 44] == []
+    assert [each for each in boxes if each["right"] > PHONE[0]] == []
