@@ -15,8 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from modules.lesson import Lesson, run
+from modules.posts import POSTS
 from tracer import Call, Step, Trace
-from tracer.document import Source
+from tracer.document import Source, Story
 from tracer.language import read, translations, update
 from tracer.source.notes import filled, placeholders
 
@@ -42,7 +43,8 @@ def chinese(text: str) -> str | None:
 
 
 def in_chinese(trace: Trace) -> Trace:
-    """The trace with the notes in Chinese that have a translation, the same values filled in."""
+    """The trace with those of its lesson's texts in Chinese that have a translation, the same
+    values filled in."""
     templates = {
         (index, comment.line): comment.text
         for index, source in enumerate(trace.sources)
@@ -63,6 +65,29 @@ def in_chinese(trace: Trace) -> Trace:
         steps=tuple(map(step, trace.steps)),
         calls=tuple(replace(call, note=note(call)) for call in trace.calls),
         sources=tuple(map(_source, trace.sources)),
+        chapters=tuple(replace(c, title=_told(c.title)) for c in trace.chapters),
+        story=_story(trace.story) if trace.story is not None else None,
+    )
+
+
+def _told(text: str) -> str:
+    return chinese(text) or text
+
+
+def _story(story: Story) -> Story:
+    slip = story.slip and replace(
+        story.slip, says=_told(story.slip.says), why=_told(story.slip.why)
+    )
+    texts = ("title", "about", "place", "look", "post")
+    return replace(
+        story,
+        **{name: _told(getattr(story, name)) for name in texts},
+        seen=tuple(replace(each, text=_told(each.text)) for each in story.seen),
+        slip=slip,
+        leads=tuple(
+            replace(each, title=_told(each.title), teaches=_told(each.teaches))
+            for each in story.leads
+        ),
     )
 
 
@@ -105,6 +130,9 @@ def texts() -> dict[str, dict[str, str]]:
         for text, where in _declared(lesson):
             if text:
                 own.setdefault(key(text), f"{lesson.key}: {where}")
+    posts = found.setdefault("posts", {})
+    for post in POSTS.values():
+        posts |= {key(post.title): f"post {post.key}", key(post.subject): f"post {post.key}"}
     for name, text, where in _notes():
         found.setdefault(name, {}).setdefault(key(text), where)
     return found
@@ -122,6 +150,12 @@ def _declared(lesson: Lesson) -> Iterator[tuple[str, str]]:
     for preset in lesson.presets:
         yield preset.name, "preset"
         yield preset.note, f"preset {preset.name}"
+    yield lesson.plot.place, "place in a network"
+    yield lesson.plot.look, "what to look at"
+    for part in lesson.plot.parts:
+        yield part.title, "chapter"
+    for text in lesson.plot.seen:
+        yield text, "what was seen"
     for claim in lesson.claims:
         yield claim.says, f"claim “{claim.quote}”"
         yield claim.why, f"verdict on “{claim.quote}”"

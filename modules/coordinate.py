@@ -32,6 +32,7 @@ from modules.lesson import (
     tensor,
     with_fixed_weights,
 )
+from modules.story import Part, Plot
 from tracer import Step, TensorNote, Trace
 
 
@@ -743,6 +744,21 @@ $$
 
 """
 
+
+def _strip_sizes(trace: Trace) -> dict[str, int]:
+    return {
+        "height": tensor(trace, "x_h").shape[2],
+        "width": tensor(trace, "x_w").shape[3],
+        "positions": tensor(trace, "y").shape[2],
+        "channels": tensor(trace, "y").shape[1],
+        "small": tensor(trace, "y_small").shape[1],
+    }
+
+
+def _convolution_sizes(trace: Trace) -> dict[str, int]:
+    return {"channels": trace.inputs[0].shape[1], "out": trace.outputs[0].shape[1]}
+
+
 COORDATT = Lesson(
     key="coordatt",
     title="Coordinate attention",
@@ -788,6 +804,30 @@ COORDATT = Lesson(
     map="gated_w",
     build=_coordatt,
     inputs=_inputs,
+    plot=Plot(
+        place="In the blocks of a mobile network: behind the depthwise convolution, before the 1 "
+        "× 1 convolution that makes the channels fewer again. It takes the place of SE and "
+        "changes no shape.",
+        look="Averaging leaves two strips of the map, `x_h` and `x_w`. In `y` they stand end to "
+        "end, then they part again and become `a_h`, constant along each row, and `a_w`, "
+        "constant along each column.",
+        parts=(
+            Part("Two strips", lines=("x_h = self.pool_h(",)),
+            Part("One convolution for both", lines=("x_column = ",)),
+            Part("Two gates", lines=("f_h, f_column = ",)),
+            Part("Onto the input", lines=("gated_w = ",)),
+        ),
+        seen=(
+            "The map was averaged twice, and each channel kept {height} means that know the row "
+            "and {width} that know the column.",
+            "End to end they made {positions} positions, and one convolution with the same "
+            "weights for all took {channels} channels to {small}.",
+            "The input was multiplied by both gates: a place passes as far as both its row and "
+            "its column do.",
+        ),
+        leads=("dycaconv", "squeeze-excite"),
+        numbers=_strip_sizes,
+    ),
     claims=COORDATT_CLAIMS,
 )
 
@@ -845,6 +885,29 @@ DYCACONV = Lesson(
     map="gate",
     build=_dycaconv,
     inputs=_inputs,
+    plot=Plot(
+        place="Where a network has a convolution with a kernel and a stride: this one weighs its "
+        "input first and then convolves it.",
+        look="Look at `dynamic_weights`: one row for each image, two shares that sum to 1. In "
+        "`gate` an upright strip and a lying one make a whole map.",
+        parts=(
+            Part("Two strips", lines=("x_h = self.pool_h(",)),
+            Part("Two gates", lines=("x_column = ",)),
+            Part("Shares", lines=("x_avg_pool = ",)),
+            Part("One gate", lines=("part_w = ",)),
+            Part("Convolution", module="conv"),
+        ),
+        seen=(
+            "The two gates are those of coordinate attention: a weight for each channel and row, "
+            "and one for each channel and column.",
+            "A softmax over two scores gave each image its shares of the two, and the shares sum "
+            "to 1.",
+            "The gates were added in these shares and multiplied with the input; only then did "
+            "a convolution take {channels} channels to {out}.",
+        ),
+        leads=("dycaconv-max", "coordatt"),
+        numbers=_convolution_sizes,
+    ),
     claims=DYCACONV_CLAIMS,
 )
 
@@ -892,5 +955,29 @@ DYCACONV_MAX = Lesson(
     map="max_h",
     build=_dycaconv_max,
     inputs=_inputs,
+    plot=Plot(
+        place="Where DyCAConv would be, in the place of a convolution. It has the same "
+        "parameters, so weights trained for the one can be loaded into the other.",
+        look="Compare what the first two chapters make: the mean of a row hardly notices "
+        "something small, the maximum sees only the strongest place. All that follows is made "
+        "of their sums, `x_h` and `x_w`.",
+        parts=(
+            Part("Means", lines=("x_h = self.pool_h(",)),
+            Part("Maxima", lines=("max_w = ",)),
+            Part("Two gates", lines=("x_column = ",)),
+            Part("Shares", lines=("x_avg_pool = ",)),
+            Part("One gate", lines=("part_w = ",)),
+            Part("Convolution", module="conv"),
+        ),
+        seen=(
+            "Each strip is the sum of the means and the maxima along the other direction.",
+            "An adaptive layer reads None as “as large as the input”; `nn.MaxPool2d` can be built "
+            "with None and stops when it is called.",
+            "All that follows is DyCAConv with the same parameters: {channels} channels became "
+            "{out}.",
+        ),
+        leads=("dycaconv", "non-local"),
+        numbers=_convolution_sizes,
+    ),
     claims=MAX_CLAIMS,
 )

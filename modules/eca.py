@@ -30,6 +30,7 @@ from modules.lesson import (
     tensor,
     with_fixed_weights,
 )
+from modules.story import Part, Plot
 from tracer import Trace
 from tracer.ops.names import op_name
 
@@ -467,6 +468,32 @@ SEQUENCE = Lesson(
     map="omega",
     build=_build_sequence,
     inputs=_sequence_inputs,
+    plot=Plot(
+        place="In the notebook that the code comes from: inside a block for sequences, where "
+        "the channels have been expanded, before the layer that reduces them again. It changes "
+        "no shape, so it can be put behind any layer.",
+        look="Follow the channels: in `line` they become a line of points, and the convolution "
+        "slides along them, not along time. `omega` is what comes of it, one weight for each "
+        "channel.",
+        parts=(
+            Part("Mean over time", lines=("kept = ", "y = torch.mean(")),
+            Part("Channels as a line", lines=("column = ",)),
+            Part("Neighbours mix", module="conv"),
+            Part("Gate", lines=("scores = ",)),
+        ),
+        seen=(
+            "Each of the {channels} channels was summed up as one number, its mean over time; "
+            "with a mask only the real frames count.",
+            "One kernel of size {k}, all the weights there are, slid along the channels.",
+            "The sigmoid made one weight for each channel of each sequence, and it multiplies "
+            "all frames of the sequence alike.",
+        ),
+        leads=("eca-image", "squeeze-excite"),
+        numbers=lambda trace: {
+            "channels": tensor(trace, "y").shape[1],
+            "k": _kernels(trace)[0][-1],
+        },
+    ),
     claims=SEQUENCE_CLAIMS,
 )
 
@@ -519,5 +546,33 @@ IMAGE = Lesson(
     map="omega",
     build=_build_image,
     inputs=_image_inputs,
+    plot=Plot(
+        place="At the end of a residual block, behind its last convolution and before the "
+        "shortcut is added: there it says which of the block's channels count. SE stands at the "
+        "same place.",
+        look="Only one step in the middle mixes neighbouring channels, `self.conv`. The steps "
+        "around it only turn the channels into a line and back. Compare `y` and `omega`.",
+        parts=(
+            Part("Mean over the places", module="avg_pool"),
+            Part("Channels as a line", lines=("column = ",)),
+            Part("Neighbours mix", module="conv"),
+            Part("Gate", lines=("scores = ",)),
+        ),
+        seen=(
+            "{height} × {width} places gave way to one mean per channel: how strong it is, not "
+            "where.",
+            "One kernel of size {k}, all the weights there are, slid along the line of {channels} "
+            "channels.",
+            "Squeezing and transposing changed no number: they only turned the channels into a "
+            "line and back.",
+        ),
+        leads=("squeeze-excite", "hacnn-spatial"),
+        numbers=lambda trace: {
+            "channels": trace.inputs[0].shape[1],
+            "height": trace.inputs[0].shape[2],
+            "width": trace.inputs[0].shape[3],
+            "k": _kernels(trace)[0][-1],
+        },
+    ),
     claims=IMAGE_CLAIMS,
 )

@@ -33,6 +33,7 @@ from modules.lesson import (
     tensor,
     with_fixed_weights,
 )
+from modules.story import Part, Plot
 from tracer import Step, TensorNote, Trace
 from tracer.ops.names import op_name
 
@@ -741,6 +742,33 @@ ENCODING = Lesson(
     map="assignment",
     build=_encoding,
     inputs=_inputs,
+    plot=Plot(
+        place="Inside the codebook's branch of EVCBlock. It comes from Deep TEN, a network that "
+        "recognises textures, and serves wherever an image of any size has to become a table of "
+        "fixed size.",
+        look="The places meet the codewords in `difference`; no tensor of the run is larger. In "
+        "`assignment` each row is a place and shares out 1. At the end all places are summed "
+        "away.",
+        parts=(
+            Part("Places as rows", lines=("x_flat = ",)),
+            Part("Places meet codewords", lines=("x_column = ",)),
+            Part("Shares", lines=("distance = ",)),
+            Part("Summed arrows", lines=("share = ",)),
+        ),
+        seen=(
+            "Each of the {places} places divided itself among {codes} codewords by its distance to "
+            "them.",
+            "For each codeword the arrows to the places were added up by these shares: {codes} "
+            "vectors of {channels} numbers, however large the map is.",
+            "The order of the places has no influence on the result.",
+        ),
+        leads=("evc-lvc", "non-local"),
+        numbers=lambda trace: {
+            "places": tensor(trace, "assignment").shape[1],
+            "codes": tensor(trace, "assignment").shape[2],
+            "channels": trace.inputs[0].shape[1],
+        },
+    ),
     claims=ENCODING_CLAIMS,
 )
 
@@ -795,6 +823,31 @@ LVC = Lesson(
     map="weighed",
     build=_lvc,
     inputs=_inputs,
+    plot=Plot(
+        place="One of the two branches of EVCBlock, behind its stem: the branch that sees the "
+        "image as a whole.",
+        look="The map is summed up as `e`, one row per codeword, then as `gam`, one number per "
+        "channel. Compare `z` and `weighed`: each channel fades as much as its number says.",
+        parts=(
+            Part("A look around", module="conv_1"),
+            Part("What the codebook sees", lines=("u = self.LVC[0](",)),
+            Part("Codebook", lines=("x_flat = ",)),
+            Part("One weight per channel", lines=("e_normed = ",)),
+            Part("Back onto the map", lines=("weighed = ",)),
+        ),
+        seen=(
+            "The map was summed up around {codes} codewords, and from the mean over these came "
+            "one weight for each of the {channels} channels.",
+            "The batch norm behind the codebook takes the codewords for channels.",
+            "The weighed map was added to the map itself: each channel is multiplied by a factor "
+            "between 1 and 2, and none is lost.",
+        ),
+        leads=("evc-light-mlp", "squeeze-excite"),
+        numbers=lambda trace: {
+            "codes": tensor(trace, "e").shape[1],
+            "channels": trace.inputs[0].shape[1],
+        },
+    ),
     claims=LVC_CLAIMS,
 )
 
@@ -846,6 +899,24 @@ LIGHT_MLP = Lesson(
     map="mixed",
     build=_light_mlp,
     inputs=_inputs,
+    plot=Plot(
+        place="The other branch of EVCBlock, beside the codebook: the branch whose convolutions "
+        "treat each place by itself.",
+        look="No step changes height or width. Compare `mixed` before and after it is multiplied "
+        "by `scale_1`: with the default the branch is there in a very small dose.",
+        parts=(
+            Part("First branch", module="norm1"),
+            Part("Second branch", module="norm2"),
+        ),
+        seen=(
+            "Two branches were added to what came in, one after the other.",
+            "Every convolution is 1 × 1: in none of them does a place look at another. Only the "
+            "two norms compute with all places of an image.",
+            "With `use_layer_scale` each branch is multiplied by one learned factor per channel "
+            "before it is added.",
+        ),
+        leads=("evc", "evc-lvc"),
+    ),
     claims=LIGHT_MLP_CLAIMS,
 )
 
@@ -909,5 +980,30 @@ EVC = Lesson(
     map="x_lvc",
     build=_evc,
     inputs=_inputs,
+    plot=Plot(
+        place="In the neck of a detector, on the deepest level of the feature pyramid. What it "
+        "finds is used to regulate the levels with larger maps.",
+        look="Behind the stem both branches start from the same `x1`. Compare `x_lvc` and "
+        "`x_lmlp`, which `both` puts side by side.",
+        parts=(
+            Part("Stem", module="conv1"),
+            Part("Codebook's branch", module="lvc"),
+            Part("MLP's branch", module="l_MLP"),
+            Part("Together", lines=("both = ",)),
+        ),
+        seen=(
+            "Behind the stem two branches read the same map.",
+            "One summed the image up around {codes} codewords to weigh the channels, the other "
+            "has only 1 × 1 convolutions and treats all places alike.",
+            "Side by side they have {both} channels, which a 1 × 1 convolution mixed down to "
+            "{out}.",
+        ),
+        leads=("non-local", "evc-encoding"),
+        numbers=lambda trace: {
+            "codes": tensor(trace, "e").shape[1],
+            "both": tensor(trace, "both").shape[1],
+            "out": trace.outputs[0].shape[1],
+        },
+    ),
     claims=EVC_CLAIMS,
 )

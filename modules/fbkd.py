@@ -35,6 +35,7 @@ from modules.lesson import (
     tensor,
     with_fixed_weights,
 )
+from modules.story import Part, Plot
 from tracer import Step, Trace
 
 MODES = ("gaussian", "embedded_gaussian", "dot_product", "concatenation")
@@ -879,6 +880,14 @@ TEACHER_CLAIMS = (
     _shape("x(2,256,200,272)", "x", (2, 256, 200, 272), output=4),
 )
 
+
+def _numbers(trace: Trace) -> dict[str, int]:
+    (_, places), (_, channels) = (tensor(trace, name).shape for name in ("s_row", "c_row"))
+    _, looking, looked_at = tensor(trace, "f").shape
+    sizes = {"places": places, "channels": channels}
+    return {**sizes, "looking": looking, "looked_at": looked_at}
+
+
 STUDENT = Lesson(
     key="fbkd-student",
     title="FBKD student connector",
@@ -900,6 +909,32 @@ STUDENT = Lesson(
     map="s_spatial_mask",
     build=_student,
     inputs=_inputs,
+    plot=Plot(
+        place="Used in training only. A large detector, already trained, and a small one see "
+        "the same image; behind each level of both feature pyramids stands a connector, and a "
+        "loss compares what the two connectors give. Once the small detector is trained, the "
+        "connectors are thrown away.",
+        look="The first two chapters sum `x` away in two directions: one channel is left in "
+        "`s_spatial_mask`, one place in `s_channel_mask`. On the drawn picture the first is "
+        "bright where there is something to see. In the last chapter compare the two sides of "
+        "`f`: every place looks, and with `sub_sample` few are looked at.",
+        parts=(
+            Part("Spatial mask", lines=("def spatial_mask(",)),
+            Part("Channel mask", lines=("def channel_mask(",)),
+            Part("Adaptation", module="adaptation_layers"),
+            Part("Non-local relation", module="student_non_local"),
+        ),
+        seen=(
+            "Two masks were made of one map, without any weights: a number for each of the "
+            "{places} places and one for each of the {channels} channels, both with mean 1.",
+            "The features, what was pooled of them and the relation went through adaptation "
+            "layers, the masks did not: only features have to be translated for the teacher.",
+            "The relation has the shape of the features. The matrix of pairs, in which {looking} "
+            "places look at {looked_at}, stays inside the non-local block.",
+        ),
+        leads=("fbkd-teacher", "non-local"),
+        numbers=_numbers,
+    ),
     claims=STUDENT_CLAIMS,
 )
 
@@ -923,6 +958,29 @@ TEACHER = Lesson(
     map="t_spatial_mask",
     build=_teacher,
     inputs=_inputs,
+    plot=Plot(
+        place="Behind each level of the large detector's feature pyramid, while the small one is "
+        "trained. The large detector itself is not trained any more: it only shows what it looks "
+        "at.",
+        look="The map is larger than in the student's lesson, and the two masks are the same. "
+        "Then look at `f`: choose the preset “Class defaults” to see the matrix of pairs that "
+        "does not fit into memory.",
+        parts=(
+            Part("Spatial mask", lines=("def spatial_mask(",)),
+            Part("Channel mask", lines=("def channel_mask(",)),
+            Part("Pooled map", lines=("t_average = ",)),
+            Part("Non-local relation", module="teacher_non_local"),
+        ),
+        seen=(
+            "The teacher's masks are made as the student's are: weights for the {places} places "
+            "and the {channels} channels of its own map, both with mean 1.",
+            "Nothing was adapted: the only layers with weights are those of the non-local block.",
+            "In the matrix of pairs {looking} places look at {looked_at}. The matrix grows with "
+            "both numbers, and only pooling makes the second smaller than the first.",
+        ),
+        leads=("fbkd-loss", "non-local"),
+        numbers=_numbers,
+    ),
     claims=TEACHER_CLAIMS,
 )
 
@@ -1136,5 +1194,28 @@ LOSS = Lesson(
     map="M_s",
     build=_pair,
     inputs=_pair_inputs,
+    plot=Plot(
+        place="At the very end of training: what the two connectors of one level give goes in, one "
+        "number comes out and is added to the small detector's own loss. Public training code has "
+        "four of them, one for each of four levels.",
+        look="In the first two chapters both connectors run. In the third watch how the two "
+        "spatial masks become one and weigh the squared differences. Each of the three other "
+        "distances ends in a scalar.",
+        parts=(
+            Part("Student", module="student"),
+            Part("Teacher", module="teacher"),
+            Part("Features under the masks", module="loss"),
+            Part("Three more distances", lines=("t_channel_pool = torch.mean(t_feat",)),
+            Part("One number", lines=("losses = (",)),
+        ),
+        seen=(
+            "Six tensors of the student and five of the teacher became one number.",
+            "The mean of both spatial masks weighs the differences of the features; it is "
+            "detached, so that the student learns from the features and not by changing the mask.",
+            "The pooled channels could be compared whatever the sizes of the two maps; "
+            "features, pooled maps and relations belong to maps of the same height and width.",
+        ),
+        leads=("non-local", "eca-sequence"),
+    ),
     claims=LOSS_CLAIMS,
 )

@@ -33,6 +33,7 @@ from modules.lesson import (
     tensor,
     with_fixed_weights,
 )
+from modules.story import Part, Plot
 from tracer import Trace
 from tracer.ops.names import op_name
 
@@ -827,6 +828,12 @@ REGIONS_CLAIMS = (
     ),
 )
 
+
+def _soft_sizes(trace: Trace) -> dict[str, int]:
+    _, channels, height, width = tensor(trace, "y").shape
+    return {"channels": channels, "height": height, "width": width}
+
+
 SPATIAL = Lesson(
     key="hacnn-spatial",
     title="Spatial attention of HA-CNN",
@@ -892,6 +899,30 @@ SPATIAL = Lesson(
     map="y_spatial",
     build=_build_spatial,
     inputs=_inputs,
+    plot=Plot(
+        place="One half of HA-CNN's soft attention, beside the attention for channels. The network "
+        "has it behind each of its blocks, on the map that the block gives.",
+        look="Watch the size halve and double while one channel stays: `s`, `s_half`, `s_full`. "
+        "With trained weights the two horses are bright in `y_spatial`.",
+        parts=(
+            Part("Mean over the channels", lines=("s = torch.mean(x",)),
+            Part("Half the size", lines=("z = self.conv(",)),
+            Part("Back to full size", lines=("s_full = ",)),
+            Part("Use", lines=("weighed: Tensor = ",), optional=True),
+        ),
+        seen=(
+            "The mean over {channels} channels left one map: it asks where, not what.",
+            "A stride halved the map to {h} × {w}, and interpolation doubled it again.",
+            "All this takes {parameters} learned numbers, however many channels the input has.",
+        ),
+        leads=("hacnn-channel", "hacnn-soft"),
+        numbers=lambda trace: {
+            "channels": trace.inputs[0].shape[1],
+            "h": tensor(trace, "s_half").shape[2],
+            "w": tensor(trace, "s_half").shape[3],
+            "parameters": trace.parameters,
+        },
+    ),
     claims=SPATIAL_CLAIMS,
 )
 
@@ -943,6 +974,28 @@ CHANNEL = Lesson(
     map="y_channel",
     build=_build_channel,
     inputs=_inputs,
+    plot=Plot(
+        place="The other half of HA-CNN's soft attention. It has the same input as the spatial "
+        "half, and only at the end are the two multiplied.",
+        look="In `p` there is one place per image. From there on a convolution is a plain "
+        "matrix: follow the number of channels through `hidden` to `y_channel`.",
+        parts=(
+            Part("Squeeze", lines=("p = F.avg_pool2d(",)),
+            Part("Excitation", module="conv1"),
+            Part("Back to all channels", module="conv2"),
+        ),
+        seen=(
+            "A window as large as the map left one number for each of the {channels} channels.",
+            "Two convolutions on a single place took them to {hidden} and back to {channels}.",
+            "Each ends with batch norm and ReLU: no weight is below 0, and nothing bounds it "
+            "above.",
+        ),
+        leads=("hacnn-soft", "squeeze-excite"),
+        numbers=lambda trace: {
+            "channels": tensor(trace, "p").shape[1],
+            "hidden": tensor(trace, "hidden").shape[1],
+        },
+    ),
     claims=CHANNEL_CLAIMS,
 )
 
@@ -1001,6 +1054,28 @@ SOFT = Lesson(
     map="y_soft_attn",
     build=_build_soft,
     inputs=_inputs,
+    plot=Plot(
+        place="Behind each block of HA-CNN: its result says how much each number of the block's "
+        "map counts, and multiplies it.",
+        look="Two small tensors become a large one: a map in `y_spatial`, a list in `y_channel`, "
+        "and their product `y`. Then look at the smallest value of `y_soft_attn`.",
+        parts=(
+            Part("Where", lines=("s = torch.mean(x",)),
+            Part("Which features", lines=("p = F.avg_pool2d(",)),
+            Part("Together", lines=("y = y_spatial * y_channel",)),
+            Part("Use", lines=("weighed: Tensor = ",), optional=True),
+        ),
+        seen=(
+            "A map of {height} × {width} places and a list of {channels} channels were multiplied "
+            "into a weight for each place of each channel.",
+            "In the product every channel has the same map, louder or softer; the 1 × 1 "
+            "convolution behind it mixes the channels at each place.",
+            "Before the sigmoid comes a ReLU, so no weight is below one half: nothing is switched "
+            "off.",
+        ),
+        leads=("hacnn-harmonious", "hacnn-regions"),
+        numbers=_soft_sizes,
+    ),
     claims=SOFT_CLAIMS,
 )
 
@@ -1047,6 +1122,28 @@ HARM = Lesson(
     map="y_soft_attn",
     build=_build_harm,
     inputs=_inputs,
+    plot=Plot(
+        place="Behind each block of HA-CNN. The weights go to the block's map at once; the four "
+        "points go to a second branch, which looks at regions.",
+        look="Compare the two results: `y_soft_attn` is as large as a map, `theta` has eight "
+        "numbers for each image. Both are made of `x`, and neither knows of the other.",
+        parts=(
+            Part("Soft: where", module="soft_attn.spatial_attn"),
+            Part("Soft: which features", module="soft_attn.channel_attn"),
+            Part("Soft: together", lines=("y = y_spatial * y_channel",)),
+            Part("Hard: four points", module="hard_attn"),
+        ),
+        seen=(
+            "Soft attention gave {height} × {width} weights for each of the {channels} channels, "
+            "none below one half.",
+            "Hard attention gave an x and a y for each of four regions, from means in which no "
+            "place is left.",
+            "The two have nothing but their input in common; what becomes of the four points is "
+            "shown by the lesson on regions.",
+        ),
+        leads=("hacnn-regions", "coordatt"),
+        numbers=_soft_sizes,
+    ),
     claims=HARM_CLAIMS,
 )
 
@@ -1121,6 +1218,33 @@ LOCAL = Lesson(
     map="drawn",
     build=_build_regions,
     inputs=_regions_inputs,
+    plot=Plot(
+        place="In HA-CNN's local branch: the points are predicted from a block's result, and "
+        "the regions are cut out of that block's input. The branch then looks at the regions "
+        "instead of the whole map.",
+        look="Four times a pair of numbers of `theta` becomes a matrix `A`, a `grid` of points "
+        "and the `region` that is read there. At the end look at `drawn`: where are the four "
+        "frames?",
+        parts=(
+            Part("Four points", module="hard_attn"),
+            Part("Cut out four regions", lines=("centre = ",)),
+            Part("Stack", lines=("regions = ",)),
+            Part("Drawn to be looked at", lines=("def framed(",)),
+        ),
+        seen=(
+            "Eight numbers for each image said where four regions lie; how large they are was "
+            "given.",
+            "Each round of the loop made a grid of {height} × {width} points from one centre "
+            "and read the source there. No index is rounded, so that θ can be learned.",
+            "The frames in `drawn` are no part of the network: they only show where the regions "
+            "lie.",
+        ),
+        leads=("coordatt", "non-local"),
+        numbers=lambda trace: {
+            "height": tensor(trace, "grid").shape[1],
+            "width": tensor(trace, "grid").shape[2],
+        },
+    ),
     claims=REGIONS_CLAIMS,
 )
 

@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from modules.story import Plot, with_story
 from tracer import Step, TensorNote, Trace
+from tracer.document import Lead
 
 if TYPE_CHECKING:
     from torch import nn
@@ -152,6 +154,7 @@ class Lesson(Description):
 
     build: Callable[[Settings], nn.Module]
     inputs: Callable[[Settings, InputKind, int], tuple[tuple[Any, ...], dict[str, Any]]]
+    plot: Plot
     claims: tuple[Claim, ...] = field(default=())
 
     def problems(self, settings: Settings) -> str | None:
@@ -254,7 +257,7 @@ def run(
     diagnose: bool = True,
     watch: Callable[[int], None] | None = None,
 ) -> Trace:
-    """One traced forward of the lesson.
+    """One traced forward of the lesson, with its story.
 
     Args:
         settings: a value for each size and option, as `Lesson.settings` gives them.
@@ -266,6 +269,22 @@ def run(
     Raises:
         ValueError: the settings have a problem (`Lesson.problems`).
     """
+    how = {"values": values, "training": training, "diagnose": diagnose}
+    found = _run(lesson, settings, kind, seed, **how, watch=watch)
+    return with_story(lesson, found, _slip(lesson), _leads(lesson))
+
+
+def _run(
+    lesson: Lesson,
+    settings: Settings,
+    kind: InputKind = "picture",
+    seed: int = 0,
+    *,
+    values: bool,
+    training: bool,
+    diagnose: bool = True,
+    watch: Callable[[int], None] | None = None,
+) -> Trace:
     import torch
 
     from tracer import trace
@@ -381,15 +400,38 @@ def _solution(lesson: Lesson, settings: Settings, training: bool) -> Solution:
 def check_claims(lesson: Lesson) -> tuple[CheckedClaim, ...]:
     """Every claim against a run of its preset; shapes alone are computed."""
     traces = {
-        name: run(
-            lesson, lesson.settings(name), values=False, training=lesson.preset(name).training
-        )
-        for name in {claim.preset for claim in lesson.claims}
+        name: _shapes(lesson, name) for name in dict.fromkeys(c.preset for c in lesson.claims)
     }
     return tuple(
         CheckedClaim(claim, claim.holds(traces[claim.preset]), claim.found(traces[claim.preset]))
         for claim in lesson.claims
     )
+
+
+def _shapes(lesson: Lesson, preset: str) -> Trace:
+    training = lesson.preset(preset).training
+    return _run(lesson, lesson.settings(preset), values=False, training=training)
+
+
+_slips: dict[str, Claim | None] = {}
+
+
+def _slip(lesson: Lesson) -> Claim | None:
+    """The first claim of the post that a run shows to be wrong, looked for once."""
+    if lesson.key not in _slips:
+        wrong = (claim for claim in lesson.claims if claim.verdict == "slip")
+        _slips[lesson.key] = next(
+            (claim for claim in wrong if not claim.holds(_shapes(lesson, claim.preset))), None
+        )
+    return _slips[lesson.key]
+
+
+def _leads(lesson: Lesson) -> tuple[Lead, ...]:
+    # Only the package knows all lessons, and each of them imports this file.
+    from modules import lesson as find
+
+    found = [find(key) for key in lesson.plot.leads]
+    return tuple(Lead(each.key, each.title, each.teaches) for each in found)
 
 
 def tensor(trace: Trace, name: str) -> TensorNote:

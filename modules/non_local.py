@@ -29,6 +29,7 @@ from modules.lesson import (
     tensor,
     with_fixed_weights,
 )
+from modules.story import Part, Plot
 from tracer import Step, TensorNote, Trace
 from tracer.ops.names import op_name
 
@@ -62,7 +63,8 @@ class NonLocalBlock(nn.Module):
         sub_sample: whether the places that are looked at are pooled, two by two.
         bn_layer: whether a batch norm follows $W_z$.
 
-    A fresh block returns its input: what follows $W_z$, or $W_z$ itself, starts at 0.
+    A fresh block returns its input: what follows $W_z$, or $W_z$ itself, starts at 0.  Called with
+    `return_nl_map` it returns the matrix of pairs too, (B, N, N').
 
     Raises:
         ValueError: an argument is out of its range, or x does not fit them.
@@ -115,7 +117,7 @@ class NonLocalBlock(nn.Module):
             )
         self.sub_sample = sub_sample
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, return_nl_map: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         if x.dim() != self.dimension + 2 or x.shape[1] != self.in_channels:
             raise ValueError(
                 f"x is {tuple(x.shape)}: a block of dimension {self.dimension} wants (B, "
@@ -167,7 +169,10 @@ class NonLocalBlock(nn.Module):
 
         # $z=W_zy+x$: what was seen elsewhere is added to what is here. So the block can be put
         # into a trained network without disturbing it, and learns from there.
-        return W_y + x
+        z = W_y + x
+        if return_nl_map:
+            return z, f_div_C
+        return z
 
     def gaussian(self, x: Tensor) -> Tensor:
         """$f=\\mathrm{softmax}_j(x_i^{\\top}x_j)$, without weights: (B, N, N')."""
@@ -659,6 +664,33 @@ ABOUT = (
     r"$z_i=W_z\,\frac{1}{\mathcal{C}(x)}\sum_jf(x_i,x_j)\,g(x_j)+x_i$. "
 )
 
+
+def _plot(place: str, look: str, leads: tuple[str, ...]) -> Plot:
+    return Plot(
+        place=place,
+        look=look,
+        parts=(
+            Part("What each place tells", lines=("g_map = ",)),
+            Part(
+                "Who looks at whom", lines=tuple(f"def {name}(" for name in (*MODES, "projections"))
+            ),
+            Part("Gathered", lines=("y_rows = ",)),
+            Part("Added to the input", lines=("W_y: Tensor = ",)),
+        ),
+        seen=(
+            "A view and a permute made one row of each place; no number was changed by them.",
+            "Every pair was compared: {looking} places looked at {looked_at}.",
+            "What was gathered is `g(x)`. In a fresh block the last layer turns it into zeros, "
+            "so that `x`, to which it is added, comes out as it went in.",
+        ),
+        leads=leads,
+        numbers=lambda trace: {
+            "looking": tensor(trace, "f_div_C").shape[1],
+            "looked_at": tensor(trace, "f_div_C").shape[2],
+        },
+    )
+
+
 NON_LOCAL = Lesson(
     key="non-local",
     title="Non-local block",
@@ -738,6 +770,15 @@ NON_LOCAL = Lesson(
     map="f_div_C",
     build=_block(2),
     inputs=_image,
+    plot=_plot(
+        "In the middle stages of a residual network, behind one of its blocks; the paper adds "
+        "one, five or ten. A fresh one returns its input, so it can be put into a network that "
+        "is already trained.",
+        "One row of `f_div_C` says where one place looks. Before that, watch places and "
+        "channels change sides in `theta_x` and not in `phi_x`: that is how one product "
+        "compares all pairs of places.",
+        ("non-local-1d", "fbkd-student"),
+    ),
     claims=IMAGE_CLAIMS,
 )
 
@@ -792,6 +833,14 @@ NON_LOCAL_1D = Lesson(
     map="f_div_C",
     build=_block(1),
     inputs=_sequence,
+    plot=_plot(
+        "Between two layers of a network that reads a sequence in which frames far apart have "
+        "to do with each other. A fresh one returns its input, so it can be put into a network "
+        "that is already trained.",
+        "Each row and each column of `f_div_C` is a frame. A bright cell away from the "
+        "diagonal: this frame gathers from another one.",
+        ("non-local-3d", "non-local"),
+    ),
     claims=SEQUENCE_CLAIMS,
 )
 
@@ -851,5 +900,12 @@ NON_LOCAL_3D = Lesson(
     map="f_div_C",
     build=_block(3),
     inputs=_film,
+    plot=_plot(
+        "In a network for videos, between two blocks of its middle stages: there a place can "
+        "look at what is seen in other frames, before and after.",
+        "The places of all frames stand in one line, so `f_div_C` consists of blocks, one for "
+        "each pair of frames.",
+        ("evc-encoding", "non-local"),
+    ),
     claims=FILM_CLAIMS,
 )

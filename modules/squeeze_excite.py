@@ -26,6 +26,7 @@ from modules.lesson import (
     tensor,
     with_fixed_weights,
 )
+from modules.story import Part, Plot
 from tracer import Step, Trace
 from tracer.ops.names import op_name
 
@@ -309,5 +310,31 @@ LESSON = Lesson(
     map="omega",
     build=_build,
     inputs=_inputs,
+    plot=Plot(
+        place="At the end of a residual block, behind its last convolution and before the "
+        "shortcut is added. It changes no shape, so that any block can have it.",
+        look="The channels narrow down and open again: all of them in `z`, few in `hidden`, all "
+        "in `omega`. With the preset “Beside ECA” compare the two tensors called `omega`.",
+        parts=(
+            Part("Squeeze", lines=("pooled = ",)),
+            Part("Excitation", lines=("hidden = ",)),
+            Part("Scale", lines=("weights = ",)),
+            Part("ECA on the same input", module="eca", optional=True),
+        ),
+        seen=(
+            "{height} × {width} places gave way to one mean per channel.",
+            "{channels} numbers passed through {hidden} and came back as {channels} weights "
+            "between 0 and 1, each of which depends on all channels.",
+            "Each weight multiplied all places of its channel alike: channels are preferred to "
+            "others, places are not.",
+        ),
+        leads=("hacnn-channel", "coordatt"),
+        numbers=lambda trace: {
+            "channels": trace.inputs[0].shape[1],
+            "height": trace.inputs[0].shape[2],
+            "width": trace.inputs[0].shape[3],
+            "hidden": tensor(trace, "hidden").shape[1],
+        },
+    ),
     claims=CLAIMS,
 )

@@ -35,7 +35,7 @@ from tracer.sentences import (
     render,
 )
 
-SCHEMA = 6
+SCHEMA = 7
 FORMAT = "shapewalk-trace"
 
 MAX_STEPS = 200_000
@@ -632,11 +632,63 @@ class Warning:
 
 
 @dataclass(frozen=True)
+class Chapter:
+    """A part of the run that has a name: `steps[start:stop]` of the trace, at least one."""
+
+    title: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Slip:
+    """What a text about the module says in its own words (`quote`), what that means (`says`), and
+    what is right instead (`why`)."""
+
+    quote: str
+    says: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Lead:
+    """What to open next: the key of a lesson, its title and what it teaches."""
+
+    lesson: str
+    title: str
+    teaches: str
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is told around a run, as Markdown where it is no `Said`.
+
+    Before the first step: what the module is for (`about`), where it sits in a network (`place`)
+    and what to look at (`look`); `paper` and `post` are what it is read beside, the post's `author`
+    empty where it names none.  After the last:
+    what was `seen` in the run, empty where it stopped on the way, the `slip` of the post, and what
+    to open next.
+    """
+
+    title: str
+    about: str
+    place: str
+    look: str
+    paper: str
+    post: str
+    author: str
+    seen: tuple[Said, ...] = ()
+    slip: Slip | None = None
+    leads: tuple[Lead, ...] = ()
+
+
+@dataclass(frozen=True)
 class Trace:
     """One forward pass.  `values` is false when only shapes were recorded.  `remarks` are
     sentences about the recording that a reader should know.  `symbols`, `constraints` and `costs`
     (in parallel to the steps) belong to the formulas of `TensorNote.dims`; without these they are
-    empty.  `warnings` are the steps that ran and are suspicious."""
+    empty.  `warnings` are the steps that ran and are suspicious.  `chapters` follow each other
+    without a gap; they and the `story` are those of a lesson."""
 
     name: str
     steps: tuple[Step, ...]
@@ -655,6 +707,8 @@ class Trace:
     constraints: tuple[Constraint, ...] = ()
     costs: tuple[Cost, ...] = ()
     warnings: tuple[Warning, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
+    story: Story | None = None
 
     def walk(self) -> Iterator[Step]:
         """Every step, each before its children."""
@@ -1186,6 +1240,14 @@ class _Reader:
             inside(noted.born, len(trace.steps), f"tensor {noted.id}.born")
         for position, warning in enumerate(trace.warnings):
             inside(warning.step, len(trace.steps), f"warnings[{position}].step")
+        reached = 0
+        for position, chapter in enumerate(trace.chapters):
+            if not reached <= chapter.start < chapter.stop <= len(trace.steps):
+                raise TraceFileError(
+                    f"The trace file is damaged: chapters[{position}] spans steps "
+                    f"{chapter.start} to {chapter.stop}."
+                )
+            reached = chapter.stop
         if trace.failure is not None:
             place(trace.failure.place, "failure.place")
             if trace.failure.root is not None:

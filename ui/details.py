@@ -12,6 +12,7 @@ import streamlit as st
 
 import modules
 from modules.lesson import Description, check_claims
+from modules.posts import POSTS
 from tracer import Step, TensorNote, Trace
 from tracer.views import graph, html, text
 from ui import loading, player, shipped
@@ -19,7 +20,7 @@ from ui.held import held
 from ui.language import language, say
 from ui.run import Run
 from ui.source import source_tab
-from ui.text import escaped
+from ui.text import escaped, post_name
 from ui.view import View
 
 SIGNS = {
@@ -230,8 +231,8 @@ def _claims(chosen: Description) -> None:
     if not claims:
         st.info(
             say(
-                "Post {post} names no shape that {title} could be checked against.",
-                post=chosen.post,
+                "There is no shape in {post} that {title} could be checked against.",
+                post=post_name(POSTS[chosen.post]),
                 title=say(chosen.title),
             )
         )
@@ -244,9 +245,9 @@ def _claims(chosen: Description) -> None:
     counts = {verdict: sum(c[0] == verdict for c in claims) for verdict in SIGNS}
     st.markdown(
         say(
-            "What post {post} says about this module, each line checked against a run just now: "
+            "What {post} says about this module, each line checked against a run just now: "
             "{counts}.",
-            post=chosen.post,
+            post=post_name(POSTS[chosen.post]),
             counts=" · ".join(f"{SIGNS[v]} {words[v]} {counts[v]}" for v in SIGNS if counts[v]),
         )
     )

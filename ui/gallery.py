@@ -6,10 +6,11 @@ import streamlit as st
 
 from modules.chinese import chinese
 from modules.lesson import Description
+from modules.posts import POSTS
 from ui import language
 from ui.language import say
 from ui.shipped import LESSONS, picture
-from ui.text import escaped
+from ui.text import escaped, post_name
 
 
 def gallery() -> None:
@@ -43,10 +44,12 @@ def gallery() -> None:
         )
     for name in dict.fromkeys(each.family for each in found):
         members = [each for each in found if each.family == name]
-        posts = ", ".join(dict.fromkeys(each.post for each in members))
+        posts = [POSTS[key] for key in dict.fromkeys(each.post for each in members)]
         with st.container(key=f"family-{families.index(name)}", horizontal=True):
             st.header(say(name), anchor=False, width="content")
-            st.caption(say("Post {posts}", posts=posts), width="content")
+            st.caption(
+                say("Beside {posts}", posts=" · ".join(map(post_name, posts))), width="content"
+            )
         with st.container(key=f"cards-{families.index(name)}"):
             for each in members:
                 _card(each)

@@ -4,6 +4,7 @@
 // address and keeps both in it: a new view is a new entry in the browser's history, a new step
 // rewrites the entry. Streamlit's own address keeping would forget the step.
 
+import { understood } from "./address.js";
 import { mount } from "./player.js";
 
 const mounted = new WeakMap();
@@ -60,9 +61,15 @@ function writeAddress(query, arriving) {
   lastWrite = performance.now();
 }
 
+/** The walkthrough of a lesson, in the language that was chosen here. */
+function lessonAddress(key) {
+  const language = new URLSearchParams(location.search).get("lang");
+  return `Walkthrough?${new URLSearchParams({ lesson: key, ...(language && { lang: language }) })}`;
+}
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const { query, height, start, fixes, read, payload } = parse(data);
-  const options = { height, onFix: fixes ? (index) => setTriggerValue("fix", index) : null };
+  const options = { height, lesson: lessonAddress, onFix: fixes ? (index) => setTriggerValue("fix", index) : null };
   const place = parentElement.querySelector(".place");
   const there = mounted.get(place);
   timesRead = read[0];
@@ -80,7 +87,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const next = payload();
     there.player.update(next, options);
     const broken = next.trace.steps.findIndex((each) => each.error !== null);
-    if (returned && step !== null) there.player.goto(step);
+    if (returned) there.player.goto(step === null ? "start" : understood(step));
     else if (start && start[1] !== there.start) there.player.goto(start[0]);
     // Sizes that break were chosen to see where: the player alone would keep its place.
     else if (broken >= 0 && there.works) there.player.goto(String(broken));

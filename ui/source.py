@@ -9,11 +9,12 @@ from typing import Any
 import streamlit as st
 
 from modules.lesson import Description
+from modules.posts import POSTS
 from tracer import Trace
 from tracer.views.player import script, style
 from ui.language import say
 from ui.player import FONTS
-from ui.text import escaped
+from ui.text import escaped, post_name
 
 _HERE = Path(__file__).parent
 
@@ -53,10 +54,11 @@ def source_tab(trace: Trace, chosen: Description, written: Path) -> None:
     st.markdown(say(chosen.about))
     st.markdown(
         say(
-            "Written after [{name}]({link}) and post {post}.",
+            "Written after [{name}]({link}) and {post}. {subject}",
             name=escaped(chosen.source),
             link=chosen.source,
-            post=chosen.post,
+            post=post_name(POSTS[chosen.post]),
+            subject=say(POSTS[chosen.post].subject),
         )
     )
     file = str(written)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from modules.posts import Post
+from ui.language import say
+
 _MEANT = frozenset("\\`*_{}[]<>#+-.!|$~:&^=()")
 
 
@@ -11,6 +14,14 @@ def escaped(words: str) -> str:
     """Text that shall be read as it is, on one line: no emphasis, link, formula, icon or HTML."""
     line = " ".join(words.split())
     return "".join(f"\\{letter}" if letter in _MEANT else letter for letter in line)
+
+
+def post_name(post: Post) -> str:
+    """How a post is called in a sentence: by its title, and by its author where it names one."""
+    title, author = escaped(say(post.title)), escaped(post.author)
+    if not author:
+        return say("the post “{title}”", title=title)
+    return say("the post “{title}” by {author}", title=title, author=author)
 
 
 def code(words: str) -> str:

@@ -621,9 +621,11 @@ def test_out_of_a_call_and_in_again(show: Show) -> None:
     assert marked(page) == "self.scale(u)"
     assert [name for name, _ in chips(page, "before")] == ["u"]
     assert "3 operations inside" in page.locator(".summary").inner_text()
-    assert count(page) == f"operation 2 of {total - 2}"
+    # A fold has the numbers of what it stands for, and what follows keeps its own.
+    assert count(page) == f"operation 2–4 of {total}"
     press(page, "ArrowRight")
     assert path(page) == "4"
+    assert count(page) == f"operation 5 of {total}"
     press(page, "ArrowLeft", "Enter")
     assert path(page) == "1"
     assert count(page) == f"operation 2 of {total}"

@@ -16,8 +16,8 @@ from torch import nn
 
 from tests.cells import forward_cell, run_cell
 from tracer import Trace, trace
-from tracer.document import Edit, Fix, Span
-from tracer.sentences import as_written
+from tracer.document import Chapter, Edit, Fix, Slip, Span, Story
+from tracer.sentences import as_written, said
 from tracer.views import player
 from tracer.views.player import mathml, payload
 
@@ -224,3 +224,32 @@ def test_a_run_without_operations_and_a_failed_one() -> None:
     assert failed["trace"]["failure"]["message"]
     assert len(failed["explanations"]) == len(failed["trace"]["steps"]) == 1
     assert math.isfinite(failed["trace"]["seconds"])
+
+
+# --- a lesson's story -------------------------------------------------------------------------
+
+
+def test_a_story_is_told_in_words_and_its_loops_are_folded() -> None:
+    body = "x = x + 1\nfor turn in range(3):\n    x = x * 2\nreturn x"
+    run = trace(forward_cell("x", body), torch.randn(2, 3))
+    assert payload(run)["rounds"] == []
+    assert payload(run)["trace"]["story"] is None
+    story = Story(
+        title="Doubling",
+        about="$2^n$ and more",
+        place="anywhere",
+        look="at `x`",
+        paper="",
+        post="",
+        author="",
+        seen=(said("{n} rounds", n=3),),
+        slip=Slip("四倍", "four times", "It is eight times."),
+    )
+    chapters = (Chapter("All", 0, 4),)
+    told = payload(dataclasses.replace(run, story=story, chapters=chapters))
+    assert told["trace"]["story"]["seen"] == ["3 rounds"]
+    assert told["trace"]["story"]["slip"]["why"] == "It is eight times."
+    assert "$2^n$" in told["math"]
+    ((start, length, count),) = [(r["start"], r["length"], r["count"]) for r in told["rounds"]]
+    assert (start, length, count) == (1, 1, 3)
+    assert json.loads(json.dumps(told, allow_nan=False)) == told

@@ -15,13 +15,14 @@ from xml.etree.ElementTree import Element
 from latex2mathml import exceptions
 from latex2mathml.converter import convert_to_element
 
-from tracer.document import Failure, Fix, Place, Trace
+from tracer.document import Failure, Fix, Place, Story, Trace
 from tracer.language import player_words, translator
 from tracer.sentences import Translate, render, said
 from tracer.views import colours, histories
 from tracer.views.changes import Explanation, explain
 from tracer.views.diff import Change, changes, known_lines
 from tracer.views.player.join import join
+from tracer.views.rounds import rounds
 
 _HERE = Path(__file__).parent
 
@@ -107,7 +108,8 @@ def modules() -> dict[str, str]:
 @cache
 def style() -> str:
     """The player's style sheet; all of it is under `.shapewalk`."""
-    return colours.style(".shapewalk") + (_HERE / "player.css").read_text(encoding="utf-8")
+    files = sorted(_HERE.glob("*.css"))
+    return colours.style(".shapewalk") + "\n".join(f.read_text(encoding="utf-8") for f in files)
 
 
 def payload(
@@ -122,7 +124,9 @@ def payload(
     first fixes of a failure, are the lines that each changes.  A failure's violation is put into
     words: `rule` and `reason`, with its `code`; so are its root: `why`, and its fixes: `summary`
     and `caveat`; its `chain` and `histories` are links and lines in words, and a warning's
-    `reason` is a text, with its `name`.
+    `reason` is a text, with its `name`.  The trace's `story` is in words, and `rounds` are the
+    loops that are folded in a run with chapters: without these it is somebody's own, and every
+    step of it is looked for.
 
     `language` is what all this is told in, and `words` what the player itself says in it, by the
     English text.
@@ -145,6 +149,9 @@ def payload(
         del packed["because"]
         name = _SUSPICIONS.get(warning.kind, said("Suspicious"))
         packed |= {"name": render(name, translate), "reason": warning.told(translate)}
+    body["rounds"] = [dataclasses.asdict(each) for each in rounds(trace)] if trace.chapters else []
+    if trace.story is not None:
+        body["trace"]["story"] = _story(trace.story, translate)
     failure = trace.failure
     if failure is not None:
         del body["trace"]["failure"]["violation"]
@@ -178,6 +185,12 @@ _ROOTS = {
     "call": said("Where it begins: in the caller"),
     "input": said("Where it begins: with the input"),
 }
+
+
+def _story(story: Story, translate: Translate) -> dict[str, Any]:
+    leads = [dataclasses.asdict(lead) for lead in story.leads]
+    seen = [render(each, translate) for each in story.seen]
+    return {**dataclasses.asdict(story), "seen": seen, "leads": leads}
 
 
 def _told(failure: Failure, translate: Translate) -> dict[str, Any]:
@@ -257,6 +270,8 @@ def _notes(trace: Trace) -> Iterator[str]:
     for source in trace.sources:
         for comment in source.comments:
             yield comment.text
+    if trace.story is not None:
+        yield from (trace.story.about, trace.story.place, trace.story.look)
 
 
 def mathml(formula: str) -> MathNode | None:

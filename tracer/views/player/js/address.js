@@ -1,5 +1,7 @@
 /** The page's address, which keeps the step as `?step=` and the face of the sizes as `dims=`. */
 
+import { OPENING } from "./story.js";
+
 const URL_MILLISECONDS = 250;
 
 /** A path of steps, counted from 0, as the address says it: counted from 1, as everywhere else on
@@ -13,6 +15,9 @@ export function understood(text) {
   const back = (number) => String(Math.max(Number(number) - 1, 0));
   return /^\d{1,9}(\.\d{1,9})*$/.test(text) ? text.replace(/\d+/g, back) : text;
 }
+
+/** Nothing of the opening: an address without a step begins there. */
+const stepSaid = (path) => (path === OPENING ? null : spoken(path));
 
 export class Address {
   /** One that is not `isKept` says nothing and is left alone. */
@@ -38,7 +43,9 @@ export class Address {
     clearTimeout(this.writing);
     this.writing = setTimeout(() => {
       const url = new URL(location.href);
-      url.searchParams.set("step", spoken(path));
+      const step = stepSaid(path);
+      if (step === null) url.searchParams.delete("step");
+      else url.searchParams.set("step", step);
       if (face === "numbers") url.searchParams.delete("dims");
       else url.searchParams.set("dims", face);
       try {

@@ -6,7 +6,9 @@ import { LIMIT } from "./limits.js";
 import { donePart, stepsOf, warningsOf } from "./lines.js";
 import { coded, markdown } from "./markdown.js";
 import { codeNodes, freshState, tokenizeLine } from "./python.js";
+import { roundsSaid } from "./rounds.js";
 import { costs, demands } from "./sizes.js";
+import { cardFacts, cardSaid, isCard } from "./story.js";
 import { entries, flow } from "./tensors.js";
 import { clamp, clip, duration, isOwned, languageOf } from "./text.js";
 import { NO_EXPLANATION, rootStep } from "./trace.js";
@@ -34,6 +36,7 @@ export function operands(scene) {
 /** What happens in the current item. */
 export function happening(scene, { inputs, outputs }) {
   const { model, item } = scene;
+  if (isCard(item)) return [...cardSaid(scene), flow(scene, inputs, outputs)];
   return [
     expression(item),
     // A failure shows its operands itself, under each other.
@@ -49,6 +52,7 @@ export function happening(scene, { inputs, outputs }) {
 
 /** What is known of the current item. */
 export function background({ model, item }) {
+  if (isCard(item)) return cardFacts(item);
   const { note } = item;
   const written = { class: "note", lang: languageOf(note) };
   const nodes = note ? [el("div", written, markdown(note, model))] : [];
@@ -83,9 +87,10 @@ export function told(item, face) {
 
 function sentences({ item, face }) {
   if (item.kind === "call") return [el("p", { class: "summary" }, callSummary(item))];
+  if (item.kind === "rounds") return [el("p", { class: "summary" }, roundsSaid(item))];
   if (item.kind === "line") {
     const rows = item.items.slice(0, 30).map((part) => {
-      const words = part.kind === "call" ? callSummary(part) : told(part, face).summary;
+      const words = partSummary(part, face);
       const name = el("code", {}, clip(part.step?.op ?? part.callee?.module, 60));
       return el("li", {}, name, `: ${clip(words)}`);
     });
@@ -101,6 +106,11 @@ function sentences({ item, face }) {
   ];
 }
 
+function partSummary(part, face) {
+  if (part.kind === "call") return callSummary(part);
+  return part.kind === "rounds" ? roundsSaid(part) : told(part, face).summary;
+}
+
 function callSummary({ callee }) {
   const { parameters } = callee;
   const operations = counted(callee.stop - callee.start, "{n} operation", "{n} operations");
@@ -111,8 +121,9 @@ function callSummary({ callee }) {
 }
 
 function inside({ operation, act }) {
-  const { kind, callee, children } = operation;
-  const count = kind === "call" ? callee.stop - callee.start : children.length;
+  const { kind, callee, children, first, stop } = operation;
+  const counts = { call: () => callee.stop - callee.start, rounds: () => stop - first };
+  const count = counts[kind]?.() ?? children.length;
   if (!count) return [];
   const words = counted(count, "Go in: {n} operation", "Go in: {n} operations");
   return [hop(words, () => act.enter(), el("kbd", {}, "Enter"))];

@@ -22,6 +22,7 @@ export const LIMIT = {
   warnings: 200,
   links: 8,
   terms: 40,
+  chapters: 24,
 };
 /** How the sizes of a trace with formulas are written. */
 export const FACES = ["numbers", "formulas", "both"];

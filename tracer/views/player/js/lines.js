@@ -16,8 +16,8 @@ export function byLine(visible) {
   return lines.map((line) => (line.items.length === 1 ? line.items[0] : joined(line)));
 }
 
-function joined(line) {
-  const { items } = line;
+/** What a row of items takes from outside, and what of its results is not used up in it. */
+export function through(items) {
   const last = items.at(-1);
   const made = new Set(items.flatMap((item) => item.outputs.map((note) => note.id)));
   const used = new Set(items.flatMap((item) => item.inputs.map((note) => note.id)));
@@ -26,13 +26,18 @@ function joined(line) {
   const outputs = unique(items.flatMap((item) => item.outputs)).filter(
     (note) => !used.has(note.id) || last.outputs.includes(note),
   );
+  return { inputs, outputs };
+}
+
+function joined(line) {
+  const { items } = line;
+  const last = items.at(-1);
   return {
     ...last,
+    ...through(items),
     kind: "line",
     items,
     last,
-    inputs,
-    outputs,
     span: last.statement ?? last.span,
     error: items.find((item) => item.error !== null)?.error ?? null,
     note: items.find((item) => item.note)?.note ?? "",
@@ -62,6 +67,10 @@ export function stepsOf(item) {
   if (item.kind === "call") {
     const { start, stop } = item.callee;
     return Array.from({ length: stop - start }, (_, index) => start + index);
+  }
+  if (item.kind === "rounds") {
+    const { first, stop } = item;
+    return Array.from({ length: stop - first }, (_, index) => first + index);
   }
   return item.kind === "step" && !item.parent ? [item.step.index] : [];
 }

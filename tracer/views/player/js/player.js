@@ -12,6 +12,7 @@
  */
 
 import { Address } from "./address.js";
+import { ChapterBar, chapterFrom } from "./chapters.js";
 import { background, happening, operands, told } from "./detail.js";
 import { el } from "./dom.js";
 import { Figures } from "./figure.js";
@@ -24,6 +25,7 @@ import { FACES } from "./limits.js";
 import { nextWarning, stepsOf, warningsOf } from "./lines.js";
 import { sizesPanel } from "./sizes.js";
 import { SourcePanel } from "./source-panel.js";
+import { isCard } from "./story.js";
 import { entries, flow, nameOf } from "./tensors.js";
 import { clip } from "./text.js";
 import { themeOf } from "./theme.js";
@@ -56,6 +58,7 @@ class Player {
     const walked = (isElsewhere) => isElsewhere && this.draw();
     return {
       go: (index) => walked(walk.go(index)),
+      goChapter: (direction) => this.goToChapter(direction),
       goLine: (direction) => walked(walk.goLine(direction)),
       stepBy: (isLine) => walked(walk.stepBy(isLine)),
       enter: () => walked(walk.enter()),
@@ -79,7 +82,8 @@ class Player {
     const { item, index } = walk;
     const operation = item && walk.operation;
     const fix = options.onFix ? (number) => this.options.onFix(number) : null;
-    return { model, item, operation, index, face, pictures, light, act, fix };
+    const { lesson } = options;
+    return { model, item, operation, index, face, pictures, light, act, fix, lesson };
   }
 
   // --- The page's parts ---
@@ -94,7 +98,8 @@ class Player {
     const named = { class: "detail", "aria-label": say("operation") };
     this.detail = el("section", named, this.what, this.why);
     this.figures = new Figures(light);
-    this.transport = new Transport(walk, act, signal);
+    this.chapters = new ChapterBar(act);
+    this.transport = new Transport(walk, act, signal, this.chapters.node);
     this.spoken = el("div", { class: "spoken", "aria-live": "polite" });
     this.dialog = el("dialog", { class: "dialog", "aria-label": say("help") });
     this.layout = el(
@@ -150,6 +155,8 @@ class Player {
       ArrowLeft: () => act.go(walk.index - 1),
       ArrowDown: () => act.goLine(1),
       ArrowUp: () => act.goLine(-1),
+      PageDown: model.chapters.length && (() => act.goChapter(1)),
+      PageUp: model.chapters.length && (() => act.goChapter(-1)),
       Home: () => act.go(0),
       End: () => act.go(Infinity),
       Enter: act.enter,
@@ -228,6 +235,7 @@ class Player {
     header.begin(model);
     header.drawFaces(model, this.face);
     transport.drawWarned(model.warnings);
+    this.chapters.begin(model);
     this.dialog.replaceChildren(helpForm(model));
   }
 
@@ -288,6 +296,14 @@ class Player {
     this.header.drawPin(note ? nameOf(this.model, note) : null);
   }
 
+  /** To where a chapter begins; before the first and behind the last are the ends of the list. */
+  goToChapter(direction) {
+    const { act, model, walk } = this;
+    const target = chapterFrom(model, walk.item, direction);
+    if (target) act.goto(target.path);
+    else act.go(direction > 0 ? Infinity : 0);
+  }
+
   goToNextWarning() {
     const { item, operation } = this.walk;
     const here = stepsOf(item).at(-1) ?? operation.at;
@@ -328,6 +344,7 @@ class Player {
     this.header.draw(scene);
     this.drawDetail(scene);
     this.transport.draw();
+    this.chapters.draw(scene.model, scene.item);
     this.source.draw(scene);
     this.speak(scene);
     this.announce(scene);
@@ -355,8 +372,9 @@ class Player {
 
   /** Let a screen reader say where the reader is. */
   speak({ model, item, face }) {
-    const words = [this.walk.position, clip(item.place.expression, 120)];
-    words.push(told(item, face)?.summary ?? "");
+    const words = [this.walk.position];
+    if (isCard(item)) words.push(clip(item.story.title, 120));
+    else words.push(clip(item.place.expression, 120), told(item, face)?.summary ?? "");
     for (const { reason } of warningsOf(model, item).slice(0, 3)) {
       words.push(say("Suspicious: {reason}", { reason: clip(reason) }));
     }
@@ -364,11 +382,13 @@ class Player {
   }
 
   /** Tell the page around which step is on screen.  It knows steps alone: a folded call is its
-   * first, a failure before any operation the last. */
+   * first, a failure before any operation the last, and a card the step beside it. */
   announce({ model, operation }) {
     const { kind, callee, step } = operation;
     const { tops, trace } = model;
-    const paths = { call: callee?.start, failure: Math.max(0, tops.length - 1) };
+    const last = Math.max(0, tops.length - 1);
+    const paths = { call: callee?.start, rounds: operation.first, failure: last };
+    Object.assign(paths, { opening: 0, ending: last });
     const path = String(paths[kind] ?? operation.path);
     const call = kind === "call" ? callee.index : null;
     const detail = { path, trace: trace.name, call };
@@ -383,6 +403,7 @@ class Player {
  * `options`: `url` keeps `?step=` and `dims=` in the address and starts there; `theme` is 'light',
  * 'dark' or 'auto'; `height` is a number of pixels or a CSS length; `onStep(path, step)` is told
  * every step; with `onFix(index)` each fix of a failure gets a button that asks to apply it.
+ * `lesson(key)` is the address of another lesson; without it none is linked.
  * `update(payload, options)` shows another trace and keeps the place where it can.
  */
 export function mount(root, payload, options = {}) {

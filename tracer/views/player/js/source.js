@@ -1,11 +1,13 @@
 /** The source of one function on screen, with shapes, notes and signs at its lines. */
 
+import { heading } from "./chapters.js";
 import { formulaNodes, paintDimension } from "./dimensions.js";
 import { ICONS, el, icon } from "./dom.js";
 import { itemAt, namedBy, nearest } from "./frames.js";
 import { LIMIT } from "./limits.js";
 import { markdown } from "./markdown.js";
 import { codeNodes, tokensOf } from "./python.js";
+import { times } from "./rounds.js";
 import { clamp, clip, describeNote, languageOf } from "./text.js";
 import { say } from "./words.js";
 
@@ -188,6 +190,21 @@ export class SourceView {
     record.flag?.remove();
     record.flag = this.flag(this.frame?.flags?.get(record.number), record.number);
     if (record.flag) record.node.insertBefore(record.flag, record.code);
+    this.markParts(record);
+  }
+
+  /** Where a chapter begins its title, above the line's note; at a loop how many rounds are alike. */
+  markParts(record) {
+    const { node, number } = record;
+    record.heading?.remove();
+    record.times?.remove();
+    const chapter = this.frame?.headings?.get(number);
+    const loop = this.frame?.loops?.get(number);
+    record.heading = chapter ? heading(chapter, this.goto) : null;
+    record.times = loop ? times(loop, this.goto) : null;
+    const above = node.previousElementSibling;
+    if (record.heading) (above?.matches(".note") ? above : node).before(record.heading);
+    if (record.times) node.append(record.times);
   }
 
   /** The sign beside a line's number, the gravest where there are several. */
@@ -300,6 +317,8 @@ export class SourceView {
   reveal() {
     const { panel: scroller } = this;
     const record = this.marked.find(({ node }) => node.classList.contains("current"));
+    // Before the first step there is nothing to point at: the reader begins at the top.
+    if (this.time < 0) scroller.scrollTop = 0;
     if (!record) return;
     if (this.scrolled !== undefined && this.isBack) scroller.scrollTop = this.scrolled;
     this.isBack = false;

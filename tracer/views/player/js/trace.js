@@ -5,9 +5,12 @@
  *   frames  one run of one function: the items written in it, grouped by statement execution.
  */
 
+import { addHeadings, readChapters } from "./chapters.js";
 import { nameDimensions } from "./dimensions.js";
 import { addSignatures, append, checkedSpan, indexFrames } from "./frames.js";
 import { LIMIT } from "./limits.js";
+import { readRounds } from "./rounds.js";
+import { readStory } from "./story.js";
 import { clip, isWhole } from "./text.js";
 import { say } from "./words.js";
 
@@ -28,6 +31,8 @@ export function readTrace(payload) {
   // A call begins with its first step: in its caller's frame only the call is seen.
   items.sort((a, b) => a.at - b.at || (a.kind === "call" ? -1 : 0) - (b.kind === "call" ? -1 : 0));
 
+  const frames = indexFrames(items);
+  const read = (part) => readItem(part, sources, known);
   const model = {
     payload,
     trace,
@@ -37,7 +42,10 @@ export function readTrace(payload) {
     tops,
     calls,
     failing,
-    frames: indexFrames(items),
+    frames,
+    ...readStory(trace, known, { frames, after: nodes.length + 1 }),
+    chapters: readChapters(trace, tops),
+    rounds: readRounds(payload.rounds, tops, read),
     labels: new Map(),
     colours: new Map(),
     makers: makersOf(nodes),
@@ -50,6 +58,11 @@ export function readTrace(payload) {
   addSignatures(model);
   nameDimensions(model);
   addFlags(model);
+  addHeadings(model);
+  for (const loop of model.rounds) {
+    const frame = frames.get(`${loop.place.source}/${loop.owner}`);
+    if (frame) (frame.loops ??= new Map()).set(loop.place.line, loop);
+  }
   return model;
 }
 

@@ -1,6 +1,7 @@
 /** The transport: first, previous, play, next, last, the slider and the speed. */
 
 import { ICONS, el, icon } from "./dom.js";
+import { isCard } from "./story.js";
 import { counted, say } from "./words.js";
 
 const SPEEDS = [0.5, 1, 2, 4, 8];
@@ -13,8 +14,9 @@ function control(drawing, name, key, act) {
 }
 
 export class Transport {
-  /** It shows the place in `walk` and asks for another by `act`: `go`, `stepBy`, `nextWarning`. */
-  constructor(walk, act, signal) {
+  /** It shows the place in `walk` and asks for another by `act`: `go`, `stepBy`, `nextWarning`.
+   * `chapters` is the bar of chapters, which stands over its own controls. */
+  constructor(walk, act, signal, chapters) {
     Object.assign(this, { walk, act });
     this.playing = false;
     this.ticking = null;
@@ -49,29 +51,29 @@ export class Transport {
         el("option", { value: String(speed), selected: speed === 1 }, `${speed}×`),
       ),
     );
-    this.node = this.bar();
+    this.node = this.bar(chapters);
     this.listen(signal);
   }
 
-  bar() {
+  bar(chapters) {
     return el(
       "footer",
       { class: "transport", role: "group", "aria-label": say("transport") },
-      el(
-        "div",
-        { class: "buttons" },
-        this.first,
-        this.previous,
-        this.playButton,
-        this.next,
-        this.last,
-      ),
+      chapters,
+      el("div", { class: "controls" }, this.parts()),
+    );
+  }
+
+  parts() {
+    const { first, previous, playButton, next, last } = this;
+    return [
+      el("div", { class: "buttons" }, first, previous, playButton, next, last),
       this.slider,
       this.count,
       this.warned,
       el("div", { class: "units", role: "group", "aria-label": say("step by") }, this.units),
       this.speeds,
-    );
+    ];
   }
 
   listen(signal) {
@@ -115,7 +117,8 @@ export class Transport {
     this.slider.max = String(Math.max(0, end));
     this.slider.value = String(walk.index);
     this.slider.setAttribute("aria-valuetext", walk.position);
-    this.count.replaceChildren(el("span", { class: "unit" }, `${walk.unit} `), walk.place);
+    const unit = isCard(walk.item) ? "" : el("span", { class: "unit" }, `${walk.unit} `);
+    this.count.replaceChildren(unit, walk.place);
     this.first.disabled = this.previous.disabled = walk.index === 0;
     this.last.disabled = this.next.disabled = walk.index >= end;
     this.drawUnits();
