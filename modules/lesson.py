@@ -364,7 +364,8 @@ def with_formulas(
             found = attached(trace, solution, sizes, count)
             if found is not None:
                 return found
-        for at in (settings, {**settings, **_default_sizes(lesson)}):
+        # First at the defaults: what a formula is called must not depend on who came before.
+        for at in ({**settings, **_defaults(lesson, settings)}, settings):
             try:
                 known.append(_solution(lesson, at, training))
             except Exception:  # noqa: BLE001 - at these sizes it does not run: try others
@@ -375,8 +376,15 @@ def with_formulas(
     return trace
 
 
-def _default_sizes(lesson: Lesson) -> dict[str, int]:
-    return {size.name: size.default for size in lesson.sizes}
+def _defaults(lesson: Description, settings: Settings) -> dict[str, Any]:
+    """Of all that formulas are written in, as far as it is a number by default."""
+    known: list[Size | Option] = [*lesson.sizes, *lesson.options]
+    symbols = symbol_choices(lesson, settings)
+    return {
+        each.name: each.default
+        for each in known
+        if each.name in symbols and type(each.default) is int
+    }
 
 
 def _solution(lesson: Lesson, settings: Settings, training: bool) -> Solution:

@@ -71,7 +71,7 @@ def test_lessons_stand_by_family_in_the_order_of_the_posts(open_page: Open, app:
     page = open_page()
     page.goto(app)
     families = list(dict.fromkeys(each.family for each in LESSONS))
-    expect(page.get_by_role("heading", level=3)).to_have_text(families)
+    expect(page.get_by_role("heading", level=2)).to_have_text(families)
     cards = page.locator("[class*=st-key-card-]")
     expect(cards).to_have_count(len(LESSONS))
     shown = [

@@ -37,6 +37,7 @@ def test_a_lesson_with_its_own_settings(open_page: Open, app: str, after: int) -
         for choice in ("中文", "train"):
             expect(page.get_by_role("radio", name=choice, exact=True)).to_be_checked()
         expect(page.locator(".shapewalk")).to_contain_text("(6, 3, 12, 10)")
+        page.keyboard.press("ArrowRight")  # from the opening to the first step
         page.wait_for_function("() => location.search.includes('step=')")
         asked = page.evaluate("Object.fromEntries(new URLSearchParams(location.search))")
         assert page.evaluate("location.pathname") == "/Walkthrough"

@@ -6,17 +6,30 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
+import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from modules import LESSONS, lesson
 from modules.fbkd import MODES
-from modules.lesson import CheckedClaim, Lesson, Preset, check_claims, prepare, run, tensor
+from modules.lesson import (
+    CheckedClaim,
+    Lesson,
+    Preset,
+    check_claims,
+    prepare,
+    run,
+    tensor,
+    with_formulas,
+)
 from tracer import Trace
 from tracer.source.notes import placeholders
+
+lesson_module = sys.modules["modules.lesson"]  # `modules.lesson` is the function of that name
 
 PRESETS = [
     pytest.param(each, preset, id=f"{each.key}-{preset.name}")
@@ -415,3 +428,21 @@ def test_lessons_are_plain_data() -> None:
     for each in LESSONS:
         with pytest.raises(dataclasses.FrozenInstanceError):
             each.key = "other"  # type: ignore[misc]
+
+
+def test_what_a_formula_is_does_not_depend_on_who_came_before() -> None:
+    """Formulas found at other sizes may know but one branch of `max(8, ⌊C/reduction⌋)`."""
+    chosen = lesson("coordatt")
+
+    def texts(settings: dict[str, Any]) -> list[list[str]]:
+        plain = run(chosen, settings, values=False)
+        found = with_formulas(chosen, plain, settings)
+        return [[str(dim and dim.text) for dim in note.dims] for note in found.tensors().values()]
+
+    default, small = (dict(chosen.settings(name)) for name in ("Feature map", "Small"))
+    lesson_module._solutions.clear()
+    alone = texts(default)
+    lesson_module._solutions.clear()
+    texts(small)
+    assert texts(default) == alone
+    assert any("max(8" in text for dims in alone for text in dims)

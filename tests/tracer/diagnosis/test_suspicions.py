@@ -413,7 +413,7 @@ def test_warnings_are_told_in_chinese(kind: str) -> None:
     assert warning.kind == kind
     assert re.search("[\u4e00-\u9fff]", told)
     assert not re.search("[\u4e00-\u9fff]", warning.reason)
-    (packed,) = payload(found, translate=translator("zh"))["trace"]["warnings"]
+    (packed,) = payload(found, language="zh")["trace"]["warnings"]
     name = packed.pop("name")
     assert packed == {"kind": kind, "step": warning.step, "reason": told}
     assert re.search("[\u4e00-\u9fff]", name)
