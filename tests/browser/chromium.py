@@ -11,7 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+SHELL = "chromium-headless-shell"
+NAMES = (SHELL, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+"""First the one without windows: the others draw their own around each page that no one sees."""
 
 FLAGS = (
     "--no-sandbox",
@@ -57,9 +59,10 @@ def install() -> None:
     if shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(["apt-get", "update", "-qq"], env=quiet, check=False)
-        wanted = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", "chromium"]
-        if subprocess.run(wanted, env=quiet, check=False).returncode == 0:
-            return
+        wanted = ["apt-get", "install", "-qq", "-y", "--no-install-recommends"]
+        for name in (SHELL, "chromium"):  # older releases have no shell of its own
+            if subprocess.run([*wanted, name], env=quiet, check=False).returncode == 0:
+                return
     subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
 
 
