@@ -365,7 +365,7 @@ def with_formulas(
             if found is not None:
                 return found
         # First at the defaults: what a formula is called must not depend on who came before.
-        for at in ({**settings, **_defaults(lesson, settings)}, settings):
+        for at in (settings,) if known else (_at_defaults(lesson, settings), settings):
             try:
                 known.append(_solution(lesson, at, training))
             except Exception:  # noqa: BLE001 - at these sizes it does not run: try others
@@ -376,15 +376,11 @@ def with_formulas(
     return trace
 
 
-def _defaults(lesson: Description, settings: Settings) -> dict[str, Any]:
-    """Of all that formulas are written in, as far as it is a number by default."""
-    known: list[Size | Option] = [*lesson.sizes, *lesson.options]
+def _at_defaults(lesson: Description, settings: Settings) -> Settings:
+    """The settings with all that formulas are written in at its default, where that is a number."""
+    known = lesson.settings()
     symbols = symbol_choices(lesson, settings)
-    return {
-        each.name: each.default
-        for each in known
-        if each.name in symbols and type(each.default) is int
-    }
+    return {**settings, **{name: known[name] for name in symbols if type(known[name]) is int}}
 
 
 def _solution(lesson: Lesson, settings: Settings, training: bool) -> Solution:

@@ -61,17 +61,13 @@ export function donePart(item) {
   return Math.max(0, ...before.map((other) => other.span.end_column - span.column));
 }
 
+const between = (start, stop) => Array.from({ length: stop - start }, (_, index) => start + index);
+
 /** The operations of the run that an item stands for. */
 export function stepsOf(item) {
   if (item.kind === "line") return item.items.flatMap(stepsOf);
-  if (item.kind === "call") {
-    const { start, stop } = item.callee;
-    return Array.from({ length: stop - start }, (_, index) => start + index);
-  }
-  if (item.kind === "rounds") {
-    const { first, stop } = item;
-    return Array.from({ length: stop - first }, (_, index) => first + index);
-  }
+  if (item.kind === "call") return between(item.callee.start, item.callee.stop);
+  if (item.kind === "rounds") return between(item.first, item.stop);
   return item.kind === "step" && !item.parent ? [item.step.index] : [];
 }
 
