@@ -226,8 +226,8 @@ def _image_inputs(
 ) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
     shape = [settings[name] for name in "BCHW"]
     x = feature_map(kind, shape, seed)
-    # The drawn channels have mean 0 each: without the ReLU of the block before there would be
-    # nothing to pool.
+    # What a block before passes on has been through a ReLU: what a channel answers to is there or
+    # not, and its mean says how much of it there is.
     return (torch.relu(x) if kind == "picture" else x,), {}
 
 

@@ -40,6 +40,9 @@ STROKES = (
     (0.13, 0.42, 0.02, 0.72, 0.035),  # tail
 )
 
+AVERAGE = (0.50, 0.62, 0.58)
+"""The colour of an average scene, which is taken off as that of a data set is."""
+
 SCALES = (0.8, 1.6, 3.2)
 """Widths of the filters, in pixels."""
 
@@ -93,20 +96,31 @@ def picture(channels: int, height: int, width: int, batch: int, seed: int) -> Te
     """A scene as a network would see it: (batch, channels, height, width).
 
     Channel c answers to edges (even c) or lines (odd c) of one direction at one of three widths,
-    and to one colour.  The numbers have mean 0 and standard deviation 1 over each image.
+    and to one colour, as far as that differs from an average scene's.  So each image keeps means of
+    its own: no two stand in one light.  The numbers have standard deviation 1 over each image,
+    taken about the channels' means.
     """
-    scenes = scene(height, width, batch, seed)
+    scenes = scene(height, width, batch, seed) * _light(batch, seed)
     responses = _responses(scenes)
+    responses[:, -3:] -= torch.tensor(AVERAGE).view(1, 3, 1, 1)
     # Each channel is a fixed mixture of a few responses, since derivatives of a Gaussian in any
     # direction are mixtures of those along the axes (Freeman and Adelson, 1991).
     mixing = _mixing(channels)
     rows = responses.flatten(2)
-    rows = rows - rows.mean(dim=2, keepdim=True)
     # With centred rows the variance of all channels together is that of the mixtures' covariance.
-    covariance = rows @ rows.mT / rows.shape[2]
+    centred = rows - rows.mean(dim=2, keepdim=True)
+    covariance = centred @ centred.mT / rows.shape[2]
     variance = ((mixing @ covariance) * mixing).sum(dim=2).mean(dim=1)
     scale = variance.clamp_min(1e-12).rsqrt().view(batch, 1, 1)
     return torch.matmul(mixing, rows * scale).view(batch, channels, height, width)
+
+
+def _light(batch: int, seed: int) -> Tensor:
+    """How much of each colour reaches each image, (batch, 3, 1, 1): all of it the first, and the
+    others something between morning and dusk."""
+    light = 0.7 + 0.3 * torch.rand(batch, 3, 1, 1, generator=_generator(seed + 1))
+    light[:1] = 1
+    return light
 
 
 def scene(height: int, width: int, batch: int, seed: int) -> Tensor:

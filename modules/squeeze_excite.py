@@ -138,8 +138,8 @@ def _inputs(
 ) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
     shape = [settings[name] for name in "BCHW"]
     x = feature_map(kind, shape, seed)
-    # What a block before passes on has been through a ReLU. And the drawn channels have mean 0
-    # each: without one there would be nothing to squeeze.
+    # What a block before passes on has been through a ReLU: what a channel answers to is there or
+    # not, and its mean says how much of it there is.
     return (torch.relu(x) if kind == "picture" else x,), {}
 
 

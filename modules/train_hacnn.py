@@ -99,11 +99,13 @@ def learn_harmonious() -> HarmAttn:
     # Hard attention reads nothing but each channel's mean: it learns from maps of one pixel.
     p, places = torch.cat(means), torch.cat(wanted)
     optimiser = torch.optim.Adam(model.hard_attn.parameters(), lr=0.05)
-    for _ in range(3000):
+    slower = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 6000)
+    for _ in range(6000):
         loss = F.mse_loss(model.hard_attn(p), places)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+        slower.step()
     print(f"harmonious: squared error of pixels {pixels.item():.4f}, of centres {loss.item():.4f}")
     return model
 

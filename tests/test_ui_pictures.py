@@ -36,6 +36,12 @@ def note(cells: list[list[float]], shape: tuple[int, ...]) -> TensorNote:
     return TensorNote(0, "m", shape, "float32", "cpu", "made", stats, heatmap, 0)
 
 
+def test_what_differs_by_rounding_alone_has_one_colour() -> None:
+    tensor = note([[-3e-7, 0.0], [1e-7, 3e-7]], (2, 2))
+    assert len(np.unique(_pixels(thumbnail(tensor)).reshape(-1, 3), axis=0)) > 1
+    assert len(np.unique(_pixels(thumbnail(tensor, level=True)).reshape(-1, 3), axis=0)) == 1
+
+
 def pixels(tensor: TensorNote) -> np.ndarray:
     return _pixels(thumbnail(tensor))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tracer import TensorNote, Trace
-from tracer.views import figures
+from tracer.views import figures, rounding
 from tracer.views.graph import shape_text
 from ui import player
 from ui import run as runs
@@ -71,8 +71,9 @@ def inspector(run: runs.Run, view: View) -> None:
         st.info(say("{name} has no elements.", name=escaped(_title(note))))
         return
     left, right = st.columns([3, 2], gap="medium")
+    scale = rounding.scales(trace)[note.id]
     with left:
-        _slice(note, values, dimensions(run.letters.get(note.id, ()), len(values.shape)))
+        _slice(note, values, scale, dimensions(run.letters.get(note.id, ()), len(values.shape)))
     with right:
         _distribution(note, values)
 
@@ -107,7 +108,7 @@ def _real(values: Tensor) -> Tensor:
     return values.abs() if values.is_complex() else values
 
 
-def _slice(note: TensorNote, values: Tensor, names: Sequence[str]) -> None:
+def _slice(note: TensorNote, values: Tensor, scale: float, names: Sequence[str]) -> None:
     shape = tuple(values.shape)
 
     def sized(axis: int) -> str:
@@ -149,14 +150,25 @@ def _slice(note: TensorNote, values: Tensor, names: Sequence[str]) -> None:
     plane = plane.reshape(1, -1) if plane.ndim < 2 else plane
     first_row, first_column = _window(plane, scope)
     window = plane[first_row : first_row + WINDOW, first_column : first_column + WINDOW]
+    level = _is_level(window, scale, note.dtype)
     figure = figures.slice_figure(
         _array(window),
         rows=names[rows] if rows is not None else "",
         columns=names[columns] if columns is not None else "",
         first_row=first_row,
         first_column=first_column,
+        level=level,
     )
     st.plotly_chart(figure, key="slice", config={"displaylogo": False})
+    if level:
+        st.caption(say("All equal, but for rounding."))
+
+
+def _is_level(plane: Tensor, scale: float, dtype: str) -> bool:
+    if plane.numel() < 2 or not bool(torch.isfinite(plane).all()):
+        return False
+    low, high = (float(bound) for bound in torch.aminmax(plane))
+    return rounding.is_level(low, high, scale, dtype)
 
 
 def _window(plane: Tensor, scope: str) -> tuple[int, int]:

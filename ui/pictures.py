@@ -10,7 +10,7 @@ from PIL import Image
 from modules import lesson
 from modules.lesson import tensor
 from tracer import TensorNote
-from tracer.views import colours
+from tracer.views import colours, rounding
 from ui import run as runs
 from ui.view import View, default_view, preset_view
 
@@ -32,7 +32,9 @@ def drawn(key: str) -> bytes:
     view = _affordable(default_view(key))
     if view is None:
         raise ValueError(f"No run of {key} fits into memory.")
-    return thumbnail(tensor(runs.values(view).trace, lesson(key).map))
+    trace = runs.values(view).trace
+    note = tensor(trace, lesson(key).map)
+    return thumbnail(note, level=note.id in rounding.level(trace))
 
 
 def _affordable(view: View) -> View | None:
@@ -45,8 +47,9 @@ def _affordable(view: View) -> View | None:
     return None
 
 
-def thumbnail(note: TensorNote) -> bytes:
-    """A tensor's heatmap as PNG, in the proportions of its two axes."""
+def thumbnail(note: TensorNote, *, level: bool = False) -> bytes:
+    """A tensor's heatmap as PNG, in the proportions of its two axes; of one colour where it is
+    `level` (see `tracer.views.rounding`)."""
     heatmap = note.heatmap
     if heatmap is None or not heatmap.rows * heatmap.columns:
         raise ValueError(f"{note.name} has no heatmap to draw.")
@@ -57,6 +60,8 @@ def thumbnail(note: TensorNote) -> bytes:
         scale, high = colours.SIGNED, max(-low, high)
         low = -high
     share = (cells - low) / ((high - low) or 1.0)
+    if level:
+        share = np.full_like(cells, 0.5)
     known = np.array([colours.channels(colour) for colour in scale])
     stops = np.linspace(0, 1, len(scale))
     finite = np.nan_to_num(share, nan=0, posinf=0, neginf=0)

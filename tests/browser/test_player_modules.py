@@ -609,6 +609,12 @@ def test_the_level_of_a_value(
     assert run("heatmap.js: levels", code, heatmap, values) == levels
 
 
+def test_rounding_is_not_stretched_over_the_scale(run: Modules) -> None:
+    code = "(heatmap, values) => values.map(levels(heatmap))"
+    heatmap = {"low": -3e-7, "high": 3e-7, "signed": True, "level": True}
+    assert run("heatmap.js: levels", code, heatmap, [-3e-7, 0, 3e-7]) == [128, 128, 128]
+
+
 def test_the_cells_of_a_picture_share_all_indices_among_them(run: Modules) -> None:
     code = "(cells, size) => Array.from({ length: cells }, (_, cell) => indices(cell, cells, size))"
     assert run("heatmap.js: indices", code, 4, 4) == [[0, 0], [1, 1], [2, 2], [3, 3]]

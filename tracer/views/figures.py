@@ -27,6 +27,7 @@ def slice_figure(
     columns: str,
     first_row: int = 0,
     first_column: int = 0,
+    level: bool = False,
 ) -> go.Figure:
     """A heatmap of one two-dimensional slice, one cell for each element.
 
@@ -34,6 +35,8 @@ def slice_figure(
         values: (rows, columns), real.  NaN and infinities get a layer each and a line in the key.
         rows, columns: what the axes are called.
         first_row, first_column: the indices of the first element, when `values` is a window.
+
+        level: whether the values differ by rounding alone: they are of one colour then.
 
     A slice with values on both sides of zero gets a scale centred on zero.
     """
@@ -45,13 +48,17 @@ def slice_figure(
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
     signed = low < 0 < high
     reach = max(-low, high)
+    ends = (-reach, reach) if signed else (low, high)
+    if level:
+        ends = (low - max(abs(low), 1), high + max(abs(high), 1))
     place = {"x0": first_column, "dx": 1, "y0": first_row, "dy": 1}
     hover = f"{rows} %{{y}}, {columns} %{{x}}<br><b>%{{z}}</b><extra></extra>"
     figure = go.Figure(
         go.Heatmap(
             z=np.where(finite, cells, np.float32(np.nan)),
-            zmin=-reach if signed else low,
-            zmax=reach if signed else high,
+            zmin=ends[0],
+            zmax=ends[1],
+            showscale=not level,
             colorscale=colours.SIGNED if signed else colours.ONE_SIDED,
             hovertemplate=hover,
             hoverongaps=False,

@@ -13,6 +13,13 @@ def heat(values, **more):
     return slice_figure(np.array(values, dtype=float), rows="dim 0", columns="dim 1", **more)
 
 
+def test_what_differs_by_rounding_alone_is_not_stretched() -> None:
+    heatmap = heat([[-3e-7, 3e-7]], level=True).data[0]
+    assert heatmap.zmin < -0.9
+    assert heatmap.zmax > 0.9
+    assert not heatmap.showscale
+
+
 def test_each_element_is_one_cell_in_float32() -> None:
     figure = heat([[1, 2, 3], [4, 5, 6]])
     assert figure.data[0].z.dtype == np.float32

@@ -22,6 +22,7 @@ from tracer.views import colours, histories
 from tracer.views.changes import Explanation, explain
 from tracer.views.diff import Change, changes, known_lines
 from tracer.views.player.join import join
+from tracer.views.rounding import level
 from tracer.views.rounds import rounds
 
 _HERE = Path(__file__).parent
@@ -126,7 +127,7 @@ def payload(
     and `caveat`; its `chain` and `histories` are links and lines in words, and a warning's
     `reason` is a text, with its `name`.  The trace's `story` is in words, and `rounds` are the
     loops that are folded in a run with chapters: without these it is somebody's own, and every
-    step of it is looked for.
+    step of it is looked for.  A heatmap is `level` where it has nothing to show but rounding.
 
     `language` is what all this is told in, and `words` what the player itself says in it, by the
     English text.
@@ -145,6 +146,10 @@ def payload(
             _plain(item) for item in explain(trace, dims, symbols=True, translate=translate)
         ]
     body["math"] = _formulas(trace)
+    nothing_to_show = level(trace)
+    for note in body["tensors"]:
+        if note["heatmap"] is not None:
+            note["heatmap"]["level"] = note["id"] in nothing_to_show
     for packed, warning in zip(body["trace"]["warnings"], trace.warnings, strict=True):
         del packed["because"]
         name = _SUSPICIONS.get(warning.kind, said("Suspicious"))

@@ -48,6 +48,7 @@ class Figure {
     this.high = el("span");
     this.bar = el("div", { class: "bar" });
     this.scale = el("div", { class: "scale" }, this.low, this.bar, this.high);
+    this.level = el("p", { class: "level" });
     this.stats = el("dl", { class: "stats" });
     this.node = el(
       "figure",
@@ -56,6 +57,7 @@ class Figure {
       this.choices,
       el("div", { class: "picture" }, this.frame, this.missing),
       this.scale,
+      this.level,
       this.readout,
       this.stats,
     );
@@ -159,7 +161,9 @@ class Figure {
     this.node.classList.toggle("blank", this.cells === null);
     this.frame.hidden = this.cells === null;
     this.missing.hidden = this.cells !== null;
-    this.scale.hidden = this.cells === null;
+    this.scale.hidden = this.cells === null || note.heatmap.level;
+    this.level.hidden = this.cells === null || !note.heatmap.level;
+    this.level.textContent = this.level.hidden ? "" : levelText(note.heatmap);
     if (note) this.frame.dataset.note = note.id;
     else delete this.frame.dataset.note;
     this.light.apply(this.frame);
@@ -192,6 +196,9 @@ class Figure {
   spoken(name, note) {
     const { stats } = note;
     const what = { name: clip(name, 60), shape: shapeText(note, this.scene.face) };
+    if (note.heatmap.level) {
+      return `${say("Heatmap of {name} {shape}. Arrow keys read the cells.", what)} ${levelText(note.heatmap)}`;
+    }
     if (!stats) return say("Heatmap of {name} {shape}. Arrow keys read the cells.", what);
     const [low, high] = [figure(stats.minimum), figure(stats.maximum)];
     return say("Heatmap of {name} {shape}, from {low} to {high}. Arrow keys read the cells.", {
@@ -262,6 +269,13 @@ class Figure {
     const name = this.named(axis);
     return last > first ? `${name} ${first}–${last}` : `${name} ${first}`;
   }
+}
+
+/** What is said instead of a scale where all cells are one. */
+function levelText({ low, high }) {
+  return low === high
+    ? say("All equal: {value}", { value: figure(low, 3) })
+    : say("All equal, but for rounding");
 }
 
 function statistics(stats) {

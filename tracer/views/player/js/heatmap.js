@@ -65,11 +65,14 @@ export function ends({ low, high, signed }) {
   return { low: -reach, high: reach };
 }
 
-/** Which of the 256 levels of its scale a finite value has: `levels(heatmap)(value)`. */
+/**
+ * Which of the 256 levels of its scale a finite value has: `levels(heatmap)(value)`.  A heatmap that
+ * is level has one for all: what differs by rounding alone is not stretched.
+ */
 export function levels(heatmap) {
   const { low, high } = ends(heatmap);
   const from = low ?? 0;
-  const spread = (high ?? 0) - from;
+  const spread = heatmap.level ? 0 : (high ?? 0) - from;
   const scale = spread > 0 ? 255 / spread : 0;
   return (value) => (scale ? clamp(Math.round((value - from) * scale), 0, 255) : 128);
 }
