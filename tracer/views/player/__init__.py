@@ -146,10 +146,7 @@ def payload(
             _plain(item) for item in explain(trace, dims, symbols=True, translate=translate)
         ]
     body["math"] = _formulas(trace)
-    nothing_to_show = level(trace)
-    for note in body["tensors"]:
-        if note["heatmap"] is not None:
-            note["heatmap"]["level"] = note["id"] in nothing_to_show
+    _mark_level(body, trace)
     for packed, warning in zip(body["trace"]["warnings"], trace.warnings, strict=True):
         del packed["because"]
         name = _SUSPICIONS.get(warning.kind, said("Suspicious"))
@@ -190,6 +187,13 @@ _ROOTS = {
     "call": said("Where it begins: in the caller"),
     "input": said("Where it begins: with the input"),
 }
+
+
+def _mark_level(body: dict[str, Any], trace: Trace) -> None:
+    nothing_to_show = level(trace)
+    for note in body["tensors"]:
+        if note["heatmap"] is not None:
+            note["heatmap"]["level"] = note["id"] in nothing_to_show
 
 
 def _story(story: Story, translate: Translate) -> dict[str, Any]:
