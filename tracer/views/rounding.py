@@ -1,4 +1,4 @@
-"""What of a run is the rounding of larger numbers, so that no picture stretches it over its scale."""
+"""What of a run is the rounding of larger numbers, so that no picture stretches it over a scale."""
 
 from __future__ import annotations
 
