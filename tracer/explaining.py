@@ -12,7 +12,7 @@ import functools
 import inspect
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any
@@ -158,6 +158,7 @@ def traced(
     name: str | None = None,
     build: Callable[[], nn.Module] | None = None,
     most: int | None = None,
+    dims: Mapping[str, str] | None = None,
 ) -> Trace:
     """`trace(model, *args, **kwargs)` where `kwargs` may hold names that `trace` itself has.
 
@@ -171,7 +172,9 @@ def traced(
             args, kwargs = bound.args, bound.kwargs
 
     watch = _most(most) if most is not None else None
-    return trace(model, *args, values=values, name=name, build=build, watch=watch, **kwargs)
+    return trace(
+        model, *args, values=values, name=name, build=build, watch=watch, dims=dims, **kwargs
+    )
 
 
 def _most(most: int) -> Callable[[int], None]:

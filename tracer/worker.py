@@ -8,9 +8,11 @@ nothing is unpickled.
 
 from __future__ import annotations
 
+import ast
 import atexit
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -34,6 +36,7 @@ from typing import Any
 
 from tracer import inputs, outline
 from tracer.document import Trace, TraceFileError
+from tracer.outline import Argument, ModuleClass
 
 SCRIPT = "__main__"
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
@@ -66,9 +69,13 @@ class Job:
     """What to run.
 
     `name` is a class, an instance or a function of `source` that gives a module; empty to run the
-    text as a script, whose first failing module is what is traced.  `arguments` are those of its
-    constructor, each as Python text evaluated among the names of `source` (`{"width": "64"}`).
-    `inputs` and `sizes` are as in `tracer.inputs.make`.  `file` is what the text is called.
+    text as a script, whose first failing module is what is traced.  Without a source it is the
+    dotted name of an installed class (`torch.nn.LSTM`).  `arguments` are those of its constructor,
+    each as Python text evaluated among the names of `source`, or of the file that the class is
+    written in (`{"width": "64"}`); `literal` allows plain values alone.  `inputs` and `sizes` are
+    as in `tracer.inputs.make`.  Arguments and inputs that are needed and not given are found by
+    trying (`tracer.fitting`).  With `formulas` the sizes of the inputs are symbols as well.
+    `file` is what the text is called.
     """
 
     source: str
@@ -81,6 +88,8 @@ class Job:
     values: bool = True
     seed: int = 0
     file: str = "model.py"
+    formulas: bool = False
+    literal: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,12 +115,17 @@ class Problem:
 class Answer:
     """`trace` is None when the code did not come as far as a run, `problem` None when nothing came
     in the way: a forward that fails is a trace with a failure.  `printed` is the beginning of what
-    the code printed."""
+    the code printed.
+
+    `form` is what the module takes, and `used` the job with all arguments and inputs that were
+    used, those that were found among them; both None when it did not come so far."""
 
     trace: Trace | None
     problem: Problem | None
     printed: str
     seconds: float
+    form: ModuleClass | None = None
+    used: Job | None = None
 
 
 def run(job: Job, limits: Limits | None = None) -> Answer:
@@ -127,8 +141,8 @@ def run(job: Job, limits: Limits | None = None) -> Answer:
     except outline.SourceError as error:
         unread = Problem("parse", str(error), error.line, error.column, error.text)
         return Answer(None, unread, "", time.perf_counter() - began)
-    trace, problem, printed = _asked(job, limits)
-    return Answer(trace, problem, printed, time.perf_counter() - began)
+    answer = _asked(job, limits)
+    return dataclasses.replace(answer, seconds=time.perf_counter() - began)
 
 
 def available() -> bool:
@@ -227,7 +241,7 @@ def _server() -> _Server:
         return _running
 
 
-def _asked(job: Job, limits: Limits) -> tuple[Trace | None, Problem | None, str]:
+def _asked(job: Job, limits: Limits) -> Answer:
     request = json.dumps(
         {"job": dataclasses.asdict(job), "limits": dataclasses.asdict(limits)}
     ).encode()
@@ -240,8 +254,12 @@ def _asked(job: Job, limits: Limits) -> tuple[Trace | None, Problem | None, str]
         if reply:
             break
     else:
-        return None, Problem("worker", "The process that runs code could not be started."), ""
+        return _lost("The process that runs code could not be started.")
     return _read(reply, job, limits)
+
+
+def _lost(sentence: str, printed: str = "") -> Answer:
+    return Answer(None, Problem("worker", sentence), printed, 0.0)
 
 
 def _exchange(server: _Server, request: bytes, limits: Limits) -> bytes:
@@ -267,35 +285,58 @@ def _exchange(server: _Server, request: bytes, limits: Limits) -> bytes:
     return b""
 
 
-def _read(reply: bytes, job: Job, limits: Limits) -> tuple[Trace | None, Problem | None, str]:
+def _read(reply: bytes, job: Job, limits: Limits) -> Answer:
     head, _, body = reply.partition(b"\n")
     try:
         report = json.loads(head)
     except ValueError:
-        return None, Problem("worker", "The process that runs code gave no answer."), ""
-    stage, answer, trace_text = "", None, None
+        return _lost("The process that runs code gave no answer.")
+    said = {}
     for line in body.split(b"\n"):
         kind, _, rest = line.partition(b" ")
-        if kind == b"stage":
-            stage = _STAGES.get(rest.decode("ascii", "replace"), "")
-        elif kind == b"answer":
-            answer = rest
-        elif kind == b"trace":
-            trace_text = rest
+        said[kind] = rest
+    stage = _STAGES.get(said.get(b"stage", b"").decode("ascii", "replace"), "")
     printed = str(report["printed"])
-    problem = _verdict(report["ended"], stage, limits) if answer is None else None
-    trace = None
+    problem = trace = form = used = None
     try:
-        if answer is not None:
-            told = json.loads(answer)
-            problem = Problem(**told) if told is not None else None
-            if problem is not None and problem.line is not None:
+        if b"answer" not in said:
+            problem = _verdict(report["ended"], stage, limits)
+        elif (told := json.loads(said[b"answer"])) is not None:
+            problem = Problem(**told)
+            if problem.line is not None:
                 problem = dataclasses.replace(problem, text=_line(job.source, problem.line))
-        if trace_text is not None:
-            trace = Trace.from_json(trace_text)
-    except (ValueError, TypeError, TraceFileError):
-        return None, Problem("worker", "The code disturbed its own result."), printed
-    return trace, problem, printed
+        if b"form" in said:
+            form = _form_read(json.loads(said[b"form"]))
+        if b"used" in said:
+            used = _used_read(job, json.loads(said[b"used"]))
+        if b"trace" in said:
+            trace = Trace.from_json(said[b"trace"])
+    except (ValueError, TypeError, LookupError, AttributeError, TraceFileError):
+        return _lost("The code disturbed its own result.", printed)
+    return Answer(trace, problem, printed, 0.0, form, used)
+
+
+def _form_read(told: dict[str, Any]) -> ModuleClass:
+    def arguments(each: list[Any]) -> tuple[Argument, ...]:
+        return tuple(
+            Argument(
+                str(name), str(annotation), None if default is None else str(default), str(kind)
+            )
+            for name, annotation, default, kind in each
+        )
+
+    return ModuleClass(
+        str(told["name"]), 0, arguments(told["constructor"]), arguments(told["forward"]), False
+    )
+
+
+def _used_read(job: Job, told: dict[str, Any]) -> Job:
+    return dataclasses.replace(
+        job,
+        arguments={str(name): str(text) for name, text in told["arguments"].items()},
+        inputs=tuple(map(str, told["inputs"])),
+        sizes={str(name): int(size) for name, size in told["sizes"].items()},
+    )
 
 
 _STAGES = {
@@ -691,60 +732,153 @@ def _say(line: bytes) -> None:
 
 def _traced(job: Job, stage: _Stage) -> Trace:
     import torch
-    from torch import nn
 
+    from tracer import fitting
     from tracer.explaining import traced
 
     stage.enter("import")
     torch.manual_seed(job.seed)
-    names = _imported(job)
-    if not job.name:
-        raise _Stopped(
-            Problem(
-                "module",
-                "The code ran to its end without a failure: choose one of its modules to see a "
-                "run of it.",
-            )
-        )
-    found = _found(names, job.name)
-    stage.enter("build")
-    settings = {key: _setting(key, text, names) for key, text in job.arguments.items()}
-
-    def build() -> nn.Module:
-        torch.manual_seed(job.seed)
-        made = found if isinstance(found, nn.Module) else found(**settings)
-        if not isinstance(made, nn.Module):
+    if job.source or not job.name:
+        names = _imported(job)
+        if not job.name:
             raise _Stopped(
-                Problem("module", f"{job.name} gives a {type(made).__name__}, not an nn.Module.")
+                Problem(
+                    "module",
+                    "The code ran to its end without a failure: choose one of its modules to see "
+                    "a run of it.",
+                )
             )
-        return made.train(job.training)
-
-    if isinstance(found, nn.Module):
-        if settings:
-            raise _Stopped(
-                Problem("arguments", f"{job.name} is built already: it takes no arguments.")
-            )
+        found = _found(names, job.name)
     else:
-        _may_be_called(found, settings, job.name)
-    model = build()
+        found = _installed(job.name)
+        names = dict(vars(sys.modules[found.__module__]))
+    stage.enter("build")
+    model, build, arguments = _built(job, found, names)
+    form = fitting.form_of(found if build else type(found), model.forward)
+    _say(b"form " + json.dumps(_form_told(form)).encode())
     stage.enter("inputs")
     try:
         dtype = inputs.dtype_of(job.dtype)
-        args, kwargs = inputs.make(job.inputs, job.sizes, dtype, job.seed)
+        if dtype.is_floating_point:
+            model = model.to(dtype)
+        fitted = fitting.fitted(model, job.inputs, job.sizes)
+        texts = fitted.texts if fitted is not None else job.inputs
+        sizes = (fitted.sizes if fitted is not None else {}) | job.sizes
+        args, kwargs = inputs.make(texts, sizes, dtype, job.seed)
     except inputs.InputError as error:
         raise _Stopped(Problem("inputs", str(error))) from error
-    if dtype.is_floating_point:
-        model = model.to(dtype)
+    used = {"arguments": arguments, "inputs": texts, "sizes": sizes}
+    _say(b"used " + json.dumps(used).encode())
     _takes(model, args, kwargs, job.name)
     stage.enter("forward")
+    parameters = [each.name for each in form.forward if not each.kind.startswith("*")]
     with torch.no_grad():
         return traced(
             model,
             args,
             kwargs,
             values=job.values,
-            build=None if isinstance(found, nn.Module) else build,
+            build=build,
+            dims=inputs.dims(texts, parameters) if job.formulas else None,
         )
+
+
+def _built(
+    job: Job, found: Any, names: dict[str, Any]
+) -> tuple[Any, Callable[[], Any] | None, dict[str, str]]:
+    """The module, what makes it anew, and the arguments that it is made with."""
+    import torch
+    from torch import nn
+
+    from tracer import fitting
+
+    if isinstance(found, nn.Module):
+        if job.arguments:
+            raise _Stopped(
+                Problem("arguments", f"{job.name} is built already: it takes no arguments.")
+            )
+        return found.train(job.training), None, {}
+    given = {key: _setting(key, text, names, job.literal) for key, text in job.arguments.items()}
+
+    def built(settings: dict[str, Any]) -> Any:
+        torch.manual_seed(job.seed)
+        made = found(**settings)
+        if not isinstance(made, nn.Module):
+            raise _Stopped(
+                Problem("module", f"{job.name} gives a {type(made).__name__}, not an nn.Module.")
+            )
+        return made.train(job.training)
+
+    first: Exception | None = None
+    beside = dict(vars(sys.modules[found.__module__])) if not job.source else names
+    for texts in fitting.arguments(found, job.arguments, small=not job.source):
+        more = {key: text for key, text in texts.items() if key not in given}
+        settings = given | {key: _setting(key, text, beside) for key, text in more.items()}
+        _may_be_called(found, settings, job.name)
+        try:
+            return built(settings), functools.partial(built, settings), texts
+        except Exception as error:
+            if not more:
+                raise
+            first = first or error
+    if first is not None:
+        raise first
+    _may_be_called(found, given, job.name)
+    return built(given), functools.partial(built, given), job.arguments
+
+
+def _form_told(form: ModuleClass) -> dict[str, Any]:
+    def told(arguments: tuple[Argument, ...]) -> list[Any]:
+        return [(each.name, each.annotation, each.default, each.kind) for each in arguments]
+
+    return {
+        "name": form.name,
+        "constructor": told(form.constructor),
+        "forward": told(form.forward),
+    }
+
+
+def _installed(name: str) -> Any:
+    """The class of this dotted name, with what must be imported for it."""
+    import importlib
+
+    from torch import nn
+
+    parts = name.split(".")
+    module: Any = None
+    for count in range(len(parts) - 1, 0, -1):
+        path = ".".join(parts[:count])
+        try:
+            module = importlib.import_module(path)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{path}.".startswith(f"{error.name}."):
+                raise  # it is there, and needs another that is not
+            continue
+        break
+    if module is None:
+        raise _Stopped(Problem("module", f"No package {parts[0]} is installed here."))
+    found = module
+    for part in parts[count:]:
+        if not hasattr(found, part):
+            raise _Stopped(Problem("module", f"{path} has no {part}{_nearest(module, part)}."))
+        found = getattr(found, part)
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise _Stopped(Problem("module", f"{name} is no class of modules."))
+    return found
+
+
+def _nearest(module: Any, name: str) -> str:
+    import difflib
+
+    from torch import nn
+
+    known = [
+        each
+        for each, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, nn.Module)
+    ]
+    near = difflib.get_close_matches(name, known, 3, 0.5)
+    return f"; there is {', '.join(near)}" if near else ""
 
 
 def _imported(job: Job) -> dict[str, Any]:
@@ -799,7 +933,14 @@ def _found(names: dict[str, Any], name: str) -> Any:
     return found
 
 
-def _setting(key: str, text: str, names: dict[str, Any]) -> Any:
+def _setting(key: str, text: str, names: dict[str, Any], literal: bool = False) -> Any:
+    if literal:
+        try:
+            return ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            if text.strip().isidentifier():
+                return text.strip()
+            raise _Stopped(_bad_setting(key, text, "only plain values may be given here")) from None
     try:
         return eval(compile(text.strip(), "<argument>", "eval"), dict(names))
     except NameError:

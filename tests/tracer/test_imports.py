@@ -17,7 +17,7 @@ HERE = Path(tracer.__file__).parent
 # From top to bottom; what is a folder stands for all that is in it.
 ROOMS = {
     "doors": ["__init__", "__main__", "pytest_plugin", "worker"],
-    "api": ["api", "explaining", "symbolic"],
+    "api": ["api", "explaining", "fitting", "symbolic"],
     "views": ["views"],
     "diagnosis": ["diagnosis"],
     "formulas": ["formulas"],
@@ -25,7 +25,7 @@ ROOMS = {
     "ops": ["ops"],
     "source": ["source"],
     "document": ["document", "sentences", "language", "strict"],
-    "sandbox": ["sandbox", "outline"],
+    "sandbox": ["sandbox", "outline", "installed"],
 }
 FLOOR = {name: floor for floor, names in enumerate(ROOMS.values()) for name in names}
 

@@ -121,6 +121,60 @@ def test_constructor_arguments_are_python_among_the_names_of_the_code() -> None:
     assert [step.op for step in found.trace.steps] == ["nn.Linear", "nn.GELU"]
 
 
+def test_what_is_not_given_is_found_and_told() -> None:
+    found = run(Job(NET, "Net", {"width": "6"}))
+    assert found.trace is not None
+    assert found.trace.failure is None
+    assert found.used is not None
+    assert found.used.arguments == {"width": "6"}
+    assert found.used.inputs == ("x=B,N,C",)
+    assert found.trace.inputs[0].shape == (2, 10, 6)
+    assert found.form is not None
+    assert [each.name for each in found.form.constructor] == ["width", "act", "mode"]
+    assert [each.name for each in found.form.forward] == ["x"]
+    sized = run(Job(NET, "Net", {"width": "6"}, sizes={"N": 3}))
+    assert sized.trace is not None
+    assert sized.trace.inputs[0].shape == (2, 3, 6)
+
+
+def test_an_installed_class_is_run_by_its_name() -> None:
+    found = run(Job("", "torch.nn.Bilinear", {"in2_features": "5"}, formulas=True))
+    assert found.problem is None
+    assert found.trace is not None
+    assert found.used is not None
+    assert found.used.arguments == {
+        "in1_features": "64",
+        "in2_features": "5",
+        "out_features": "64",
+    }
+    shapes = {note.name: note.shape for note in found.trace.inputs}
+    assert shapes == {"input1": (2, 10, 64), "input2": (2, 10, 5)}
+    assert [each.text for each in found.trace.outputs[0].dims] == ["B", "N", "64"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("torch.nn.MultiheadAtention", ("torch.nn has no MultiheadAtention", "MultiheadAttention")),
+        ("torch.nn.functional.relu", ("torch.nn.functional.relu is no class of modules",)),
+        ("no_such_package.Net", ("No package no_such_package is installed here",)),
+        ("Net", ("No package Net is installed here",)),
+    ],
+)
+def test_names_of_no_installed_class(name: str, words: tuple[str, ...]) -> None:
+    problem(run(Job("", name)), "module", *words)
+
+
+def test_plain_values_alone_where_no_more_is_allowed() -> None:
+    given = {"in_channels": "3", "out_channels": "2 ** 3", "kernel_size": "3"}
+    found = run(Job("", "torch.nn.Conv2d", given, literal=True))
+    problem(found, "arguments", "out_channels = 2 ** 3 cannot be used", "plain values")
+    given["out_channels"], given["padding"] = "8", "same"
+    found = run(Job("", "torch.nn.Conv2d", given, literal=True))
+    assert found.trace is not None
+    assert found.trace.outputs[0].shape == (2, 8, 32, 48)
+
+
 def test_instances_and_functions_give_modules_too() -> None:
     source = f"{NET}\nready = nn.Sequential(Net(), nn.Linear(2, 7))\ndef make(n): return Net(n)\n"
     for name, arguments, shape in (("ready", {}, (2, 7)), ("make", {"n": "4"}, (2, 2))):
@@ -244,7 +298,6 @@ def test_wrong_constructor_arguments(arguments: dict[str, str], words: tuple[str
     ("inputs", "words"),
     [
         (("2,4", "2,4"), ("Net.forward(x) cannot take 2 inputs", "too many")),
-        ((), ("cannot take 0 inputs", "'x'")),
         (("y=2,4",), ("cannot take 1 input:", "'x'")),
         (("2,x",), ("x has no size",)),
         (("2,?",), ("should be sizes such as",)),

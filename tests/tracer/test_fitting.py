@@ -1,0 +1,228 @@
+"""What a module can be called with is found by running its shapes."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tracer import fitting, inputs
+
+
+def built(made: Any, given: dict[str, str] | None = None, small: bool = False) -> nn.Module:
+    for texts in fitting.arguments(made, given or {}, small):
+        names = dict(vars(sys.modules[made.__module__]))
+        try:
+            module = made(**{name: eval(text, names) for name, text in texts.items()})
+        except Exception:  # noqa: BLE001 - the next is tried, as a worker does
+            continue
+        assert isinstance(module, nn.Module)
+        return module.eval()
+    raise AssertionError("no arguments are found")
+
+
+def shapes(model: nn.Module, given: tuple[str, ...] = (), **sizes: int) -> dict[str, Any]:
+    """The shapes of the inputs that are found, which the model takes indeed."""
+    found = fitting.fitted(model, given, sizes)
+    assert found is not None
+    assert found.runs, found
+    args, kwargs = inputs.make(found.texts, found.sizes | sizes)
+    model(*args, **kwargs)
+    return {name: shape_of(value) for name, value in kwargs.items()}
+
+
+def shape_of(value: Any) -> Any:
+    return tuple(value.shape) if isinstance(value, Tensor) else [shape_of(each) for each in value]
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (nn.Linear, {"input": (2, 10, 64)}),
+        (nn.Conv1d, {"input": (2, 64, 10)}),
+        (nn.Conv2d, {"input": (2, 64, 32, 48)}),
+        (nn.ConvTranspose3d, {"input": (2, 64, 4, 32, 48)}),
+        (nn.BatchNorm2d, {"input": (2, 64, 32, 48)}),
+        (nn.LSTM, {"input": (10, 2, 16)}),
+        (nn.GRUCell, {"input": (2, 16)}),
+        (nn.Bilinear, {"input1": (2, 10, 64), "input2": (2, 10, 64)}),
+        (nn.Embedding, {"input": (2, 10)}),
+        (nn.MultiheadAttention, dict.fromkeys(("query", "key", "value"), (10, 2, 64))),
+        (nn.TransformerEncoder, {"src": (10, 2, 64)}),
+    ],
+)
+def test_layers_of_torch(made: Any, expected: dict[str, Any]) -> None:
+    assert shapes(built(made)) == expected
+
+
+class Mixed(nn.Module):
+    """Tokens beside a picture: each input has a width of its own."""
+
+    def __init__(self, dim: int, context_dim: int = 24) -> None:
+        super().__init__()
+        self.q = nn.Linear(dim, 32)
+        self.kv = nn.Linear(context_dim, 32)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        scores = self.q(x) @ self.kv(context).transpose(1, 2)
+        return scores.softmax(-1)
+
+
+def test_each_input_has_the_width_that_it_is_asked_for() -> None:
+    assert shapes(built(Mixed)) == {"x": (2, 10, 64), "context": (2, 10, 24)}
+    assert shapes(built(Mixed, {"dim": "40"})) == {"x": (2, 10, 40), "context": (2, 10, 24)}
+
+
+def test_what_is_given_stays() -> None:
+    found = fitting.fitted(built(Mixed), ("x=B,T,64",), {"B": 3, "T": 5})
+    assert found is not None
+    assert found.texts[0] == "x=B,T,64"
+    assert shapes(built(Mixed), ("x=B,T,64",), B=3, T=5)["context"] == (3, 10, 24)
+    assert fitting.fitted(nn.Linear(4, 4), ("2,4",)) is None
+
+
+def test_a_given_size_that_does_not_fit_is_not_changed() -> None:
+    found = fitting.fitted(built(Mixed), ("x=B,T,63",), {"B": 3, "T": 5})
+    assert found is not None
+    assert not found.runs
+    assert "x=B,T,63" in found.texts
+
+
+class Patches(nn.Module):
+    """A picture of one size, in a check of its own."""
+
+    def __init__(self, in_chans: int = 3, embed_dim: int = 16) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(in_chans, embed_dim, 8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-2:] != (64, 64):
+            raise ValueError(f"This is for 64 × 64, not {tuple(x.shape[-2:])}.")
+        return self.proj(x).flatten(2).transpose(1, 2)
+
+
+def test_a_size_that_only_the_module_itself_knows() -> None:
+    assert shapes(built(Patches)) == {"x": (2, 3, 64, 64)}
+
+
+class Depthwise(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.ones(channels, 1, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.conv2d(x, self.kernel, padding=1, groups=x.shape[-3])
+
+
+def test_one_sample_without_a_batch_is_not_taken_for_a_batch() -> None:
+    assert shapes(built(Depthwise)) == {"x": (2, 64, 32, 48)}
+
+
+class Rotated(nn.Module):
+    """A pair that has a default and is needed all the same."""
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        mask: Tensor | None = None,
+        turn: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        heads = hidden_states.unflatten(-1, (4, -1)).transpose(1, 2)
+        cos, sin = turn  # type: ignore[misc]
+        return heads * cos.unsqueeze(1) + heads * sin.unsqueeze(1)
+
+
+def test_what_has_a_default_is_given_when_it_is_needed() -> None:
+    found = shapes(Rotated())
+    assert found["hidden_states"] == (2, 10, 8)
+    assert found["turn"] == [(2, 10, 2), (2, 10, 2)]
+    assert "mask" not in found
+
+
+class Language(nn.Module):
+    def __init__(self, vocab_size: int, dim: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(vocab_size, dim)
+        self.head = nn.Linear(dim, vocab_size)
+
+    def forward(self, input_ids: Tensor | None = None, embeds: Tensor | None = None) -> Tensor:
+        if (input_ids is None) == (embeds is None):
+            raise ValueError("You must specify exactly one of input_ids or embeds")
+        return self.head(self.table(input_ids) if embeds is None else embeds)
+
+
+def test_numbers_of_words_stay_below_the_rows_of_their_table() -> None:
+    found = fitting.fitted(built(Language))
+    assert found is not None
+    assert found.texts == ("input_ids=B,N:int64<100",)
+
+
+@dataclasses.dataclass
+class BlockConfig:
+    hidden_size: int = 4096
+    num_heads: int = 32
+
+
+class Block(nn.Module):
+    def __init__(self, config: BlockConfig, layer_idx: int) -> None:
+        super().__init__()
+        self.layer_idx = layer_idx
+        self.first = nn.Linear(config.hidden_size, config.hidden_size // config.num_heads)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.first(x)
+
+
+class Untold(Block):
+    def __init__(self, config) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(config, 0)
+
+
+def test_a_configuration_is_made_by_its_class() -> None:
+    (first, *_) = fitting.arguments(Block)
+    assert first == {"config": "BlockConfig()", "layer_idx": "0"}
+    (first, *_) = fitting.arguments(Block, small=True)
+    assert first["config"] == "BlockConfig(hidden_size=64, num_heads=4)"
+    (first, *_) = fitting.arguments(Untold)
+    assert first == {"config": "BlockConfig()"}
+    assert shapes(built(Block, small=True)) == {"x": (2, 10, 64)}
+
+
+class Secret(nn.Module):
+    def __init__(self, key: bytes) -> None:
+        super().__init__()
+
+
+def test_nothing_is_made_up_for_what_is_not_known() -> None:
+    assert list(fitting.arguments(Secret)) == []
+    assert list(fitting.arguments(Secret, {"key": "b'1'"})) == [{"key": "b'1'"}]
+
+
+class Lost(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        raise RuntimeError("never")
+
+
+def test_the_search_ends_and_gives_what_came_furthest(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = fitting.fitted(Lost())
+    assert found is not None
+    assert not found.runs
+    search = fitting.fitted(Rotated())
+    monkeypatch.setattr(fitting, "MOST_RUNS", 2)
+    short = fitting.fitted(Rotated())
+    assert search is not None
+    assert short is not None
+    assert (search.runs, short.runs) == (True, False)
+
+
+def test_what_a_class_takes_is_told_as_a_text_tells_it() -> None:
+    form = fitting.form_of(Block, Block(BlockConfig(), 0).forward)
+    assert [(each.name, each.annotation, each.default) for each in form.constructor] == [
+        ("config", "BlockConfig", None),
+        ("layer_idx", "int", None),
+    ]
+    assert [each.name for each in form.forward] == ["x"]
