@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What waits runs first, while the tests in the browser use the processor beside it."""
     items.sort(key=lambda item: item.get_closest_marker("waits") is None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many calls of the operation table were compared with torch, by all processes."""
+    number: Counter[str] = Counter()
+    for report in terminalreporter.getreports("passed"):
+        number.update(
+            {kind: n for kind, n in report.user_properties if kind in ("taken", "refused")}
+        )
+    if number:
+        terminalreporter.write_line(
+            f"{number.total():,} calls of operations as torch has them: {number['taken']:,} taken, "
+            f"{number['refused']:,} refused."
+        )
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,13 +3,13 @@ come from."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tests.effort import TIMES
 from tracer.ops.bound import Bound, Violation
 from tracer.ops.call import At, Call
 from tracer.ops.refusal import Refusal
@@ -20,8 +20,9 @@ from tracer.sentences import gaps, render
 
 Function = Callable[..., Any]
 
-DEPTH = TIMES
-"""How many times more random calls than in everyday tests."""
+CALLS: Counter[str] = Counter()
+"""How many calls were compared, those that both take and those that both refuse: `conftest.py`
+reports them."""
 
 
 def meta(value: Any) -> Any:
@@ -50,9 +51,11 @@ def check(function: Function, *args: Any, on: str = "meta", **kwargs: Any) -> Bo
     if error is not None:
         assert found.violation is not None, f"missed: {error}\n{call}"
         check_told(call, found.violation)
+        CALLS["refused"] += 1
         return found
     assert found.violation is None, f"false alarm: {found.violation}\n{call}"
     assert found.shapes == tuple(tuple(t.shape) for t in tensors_in(result)), call
+    CALLS["taken"] += 1
     return found
 
 

@@ -17,9 +17,6 @@ from tracer.ops.table import TABLE
 Sample = Callable[["Draw"], tuple[Any, ...]]
 """Gives (function, *args); keyword arguments are a dictionary at the end."""
 
-DEEP = TIMES
-"""How many times as many calls are tried."""
-
 
 class Draw(random.Random):
     """Sizes and tensors, now and then not those that were asked for."""
@@ -55,7 +52,7 @@ class Draw(random.Random):
 
 def calls(sample: Sample, count: int, wrong: float = 0.07) -> Iterator[tuple[Any, Any, Any]]:
     """(function, arguments, keyword arguments), `count` times as deep as is asked for."""
-    for seed in range(count * DEEP):
+    for seed in range(count * TIMES):
         function, *args = sample(Draw(seed, wrong))
         kwargs = args.pop() if args and isinstance(args[-1], dict) else {}
         yield function, args, kwargs

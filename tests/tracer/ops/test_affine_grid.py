@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from tests.tracer.ops.against_torch import DEPTH, check, check_permuted, check_resized
+from tests.effort import TIMES
+from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.spatial_calls import Draw, near
 from tracer import trace
 from tracer.ops.call import At
@@ -13,7 +14,7 @@ from tracer.views.changes import explain
 
 
 def test_against_torch() -> None:
-    for seed in range(150 * DEPTH):
+    for seed in range(150 * TIMES):
         draw = Draw(seed)
         n = draw.randint(2, 3)
         size = [draw.randint(1, 4) for _ in range(n + 2)]

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.tracer.ops.against_torch import DEPTH, check
+from tests.effort import TIMES
+from tests.tracer.ops.against_torch import check
 from tests.tracer.ops.samples import entries
 from tracer.document import TensorAt
 from tracer.ops.call import Call, Operand
@@ -120,7 +121,7 @@ def test_every_entry_has_samples() -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("names", SAMPLES)
 def test_shapes_and_refusals(names: str) -> None:
-    for seed in range(80 * DEPTH):
+    for seed in range(80 * TIMES):
         function, *args = SAMPLES[names](Draw(f"{names} {seed}"))
         check(function, *args, on="cpu")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from tests.tracer.ops.against_torch import DEPTH, check
+from tests.effort import TIMES
+from tests.tracer.ops.against_torch import check
 from tests.tracer.ops.spatial_calls import Draw
 
 
@@ -17,7 +18,7 @@ def lengths(draw: Draw, count: int, most: int) -> torch.Tensor:
 
 
 def test_against_torch() -> None:
-    for seed in range(200 * DEPTH):
+    for seed in range(200 * TIMES):
         draw = Draw(seed)
         time, batch, classes, long = (draw.randint(2, 5) for _ in range(4))
         scores = torch.zeros(time, batch, classes).log_softmax(-1)

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.tracer.ops.against_torch import DEPTH, check, check_permuted, check_resized
+from tests.effort import TIMES
+from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.random_calls import sizes, tensor, to_lay
 from tracer.ops.elementwise import PAIRS
 from tracer.ops.table import TABLE
@@ -113,7 +114,7 @@ def test_shapes_and_refusals(name: str) -> None:
     draw = random.Random(name)
     refused = 0
     for function in functions(name):
-        for _ in range(DEPTH * (60 if name in PAIRED else 12 if "dropout" in name else 4)):
+        for _ in range(TIMES * (60 if name in PAIRED else 12 if "dropout" in name else 4)):
             refused += check(function, *arguments(draw, name), on="cpu").violation is not None
     assert name not in PAIRED - {"type_as"} or refused
 
@@ -185,7 +186,7 @@ def test_calls_of_their_own(name: str) -> None:
     draw = random.Random(name)
     refused = 0
     for function, sample in SAMPLES[name]:
-        for _ in range(60 * DEPTH):
+        for _ in range(60 * TIMES):
             arguments = sample(draw)
             if name == "allclose":
                 arguments = arguments[:2]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from tests.tracer.ops.against_torch import DEPTH, check, check_permuted, check_resized
+from tests.effort import TIMES
+from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.spatial_calls import Draw, near
 from tracer.ops.call import At
 
 
 def test_against_torch() -> None:
-    for seed in range(150 * DEPTH):
+    for seed in range(150 * TIMES):
         draw = Draw(seed)
         n, batch, channels = draw.randint(2, 3), draw.randint(0, 2), draw.randint(1, 3)
         sizes = [draw.randint(1, 4) for _ in range(n)]

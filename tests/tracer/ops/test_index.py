@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.tracer.ops.against_torch import DEPTH, check, check_resized
+from tests.effort import TIMES
+from tests.tracer.ops.against_torch import check, check_resized
 from tests.tracer.ops.samples import entries
 from tracer.document import Slice, TensorAt
 from tracer.ops.call import Call, Operand
@@ -287,14 +288,14 @@ def test_every_entry_has_samples() -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("names", SAMPLES)
 def test_shapes_and_refusals(names: str) -> None:
-    for seed in range((600 if names == "getitem" else 110) * DEPTH):
+    for seed in range((600 if names == "getitem" else 110) * TIMES):
         function, args, kwargs = call(names, seed)
         check(function, *args, on="cpu", **kwargs)
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_assignment() -> None:
-    for seed in range(400 * DEPTH):
+    for seed in range(400 * TIMES):
         function, x, key, value = setitem(Draw(f"setitem {seed}"))
         found = bind(live_call(function, (x, key, value), {})[0])
         assert found is not None

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.tracer.ops.against_torch import DEPTH, attempt, check, check_permuted, check_resized
+from tests.effort import TIMES
+from tests.tracer.ops.against_torch import attempt, check, check_permuted, check_resized
 from tests.tracer.ops.random_calls import sizes, spoiled, tensor
 from tracer import trace
 from tracer.ops.steps import LAYERS
@@ -90,10 +91,10 @@ def test_shapes_and_refusals(name: str) -> None:
     draw = random.Random(name)
     refused = 0
     for function, sample in SAMPLES[name]:
-        for _ in range(150 * DEPTH):
+        for _ in range(150 * TIMES):
             args, kwargs = sample(draw)
             refused += check(function, *args, on="cpu", **kwargs).violation is not None
-    assert 0 < refused < 120 * DEPTH
+    assert 0 < refused < 120 * TIMES
 
 
 def test_every_entry_is_called() -> None:
@@ -127,7 +128,7 @@ ALONE = {"SyncBatchNorm"}
 def test_layers(kind: str) -> None:
     draw = random.Random(kind)
     refused = 0
-    for _ in range(80 * DEPTH if kind not in ALONE else 0):
+    for _ in range(80 * TIMES if kind not in ALONE else 0):
         layer = _layer(draw, getattr(nn, kind))
         x = tensor(draw, [draw.choice((1, 2, 3, 4)) for _ in range(draw.randint(1, 5))])
         call, _ = live_layer_call(layer, (x,), {})

@@ -9,7 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.tracer.ops.against_torch import DEPTH, check, check_permuted, check_resized, meta
+from tests.effort import TIMES
+from tests.tracer.ops.against_torch import check, check_permuted, check_resized, meta
 from tests.tracer.ops.samples import entries
 from tests.tracer.ops.spatial_calls import Draw, Sample, near, one_or_each
 
@@ -98,7 +99,7 @@ def test_every_operation_of_the_family_is_tried() -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_against_torch(name: str) -> None:
-    for seed in range(60 * DEPTH):
+    for seed in range(60 * TIMES):
         function, args, named = SAMPLES[name](Draw(f"{name} {seed}"))
         check(function, *args, on="cpu", **named)
 

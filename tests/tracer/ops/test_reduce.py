@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.tracer.ops.against_torch import DEPTH, check, check_permuted, check_resized
+from tests.effort import TIMES
+from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.random_calls import axis, sizes, tensor, to_lay
 from tracer.document import TensorAt
 from tracer.ops.call import Call, Operand
@@ -214,7 +215,7 @@ def test_shapes_and_refusals(name: str) -> None:
     draw = random.Random(name)
     refused = 0
     for function, sample in SAMPLES[name]:
-        for _ in range(80 * DEPTH):
+        for _ in range(80 * TIMES):
             args, kwargs = sample(draw)
             refused += check(function, *args, on="cpu", **kwargs).violation is not None
     assert refused or name in NEVER_REFUSED

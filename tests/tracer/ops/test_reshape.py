@@ -12,7 +12,8 @@ import sympy
 import torch
 from torch import Tensor
 
-from tests.tracer.ops.against_torch import DEPTH, check, check_permuted, check_resized
+from tests.effort import TIMES
+from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.samples import entries
 from tracer.document import TensorAt
 from tracer.ops.algebra import blocks
@@ -224,7 +225,7 @@ def test_every_entry_has_samples() -> None:
 
 @pytest.mark.parametrize("names", SAMPLES)
 def test_shapes_and_refusals(names: str) -> None:
-    for seed in range(90 * DEPTH):
+    for seed in range(90 * TIMES):
         function, *args = SAMPLES[names](Draw(f"{names} {seed}"))
         check(function, *args, on="cpu")
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.tracer.ops.against_torch import DEPTH, check, check_permuted, check_resized
+from tests.effort import TIMES
+from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.samples import entries
 from tests.tracer.ops.spatial_calls import Draw, Sample, near, one_or_each
 from tracer.ops.call import Call
@@ -104,7 +105,7 @@ def test_every_operation_of_the_family_is_tried() -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_against_torch(name: str) -> None:
-    for seed in range(80 * DEPTH):
+    for seed in range(80 * TIMES):
         draw = random.Random(f"{name} {seed}")
         function, args, named = SAMPLES[name](draw)
         if not _undecided(live_call(function, args, named)[0]):
