@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def test_every_file_that_a_page_names_exists(page: str) -> None:
     assert not missing
 
 
+@functools.cache
 def functions() -> list[tuple[str, str, int, bool]]:
     """File, name and length of each function, and whether a reason stands above it."""
     found = []

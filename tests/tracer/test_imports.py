@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
-
-import tracer
-
-HERE = Path(tracer.__file__).parent
+HERE = Path(__file__).parents[2] / "tracer"
 
 # From top to bottom; what is a folder stands for all that is in it.
 ROOMS = {
@@ -33,13 +30,17 @@ FILES = {
     ".".join(path.relative_to(HERE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in HERE.rglob("*.py")
 }
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+
+
+@functools.cache
+def nodes_of(name: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8"))))
 
 
 def imported(name: str, types: bool = True) -> set[str]:
     """The files of tracer that a file imports, wherever in it; those for a type checker too."""
     found: set[str] = set()
-    nodes = list(ast.walk(TREES[name]))
+    nodes = nodes_of(name)
     checked = [each for each in nodes if isinstance(each, ast.If) and is_type_checking(each)]
     only_types = {inner for each in checked for inner in ast.walk(each)}
     for node in nodes if types else [each for each in nodes if each not in only_types]:
@@ -68,21 +69,20 @@ def test_every_file_has_its_room() -> None:
     assert {name.split(".")[0] for name in FILES} == set(FLOOR)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_imports_point_down(name: str) -> None:
-    up = {other for other in imported(name) if floor(other) < floor(name)}
-    assert not up, f"tracer/{name} imports what stands above it"
+def test_imports_point_down() -> None:
+    up = {(name, other) for name in FILES for other in imported(name) if floor(other) < floor(name)}
+    assert not up, "the first imports what stands above it"
 
 
 def test_no_circle() -> None:
     list(TopologicalSorter({name: imported(name, types=False) for name in FILES}).static_order())
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_private_names_stay_in_their_file(name: str) -> None:
+def test_private_names_stay_in_their_file() -> None:
     taken = {
-        f"{node.module}.{each.name}"
-        for node in ast.walk(TREES[name])
+        (name, f"{node.module}.{each.name}")
+        for name in FILES
+        for node in nodes_of(name)
         if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "tracer"
         for each in node.names
         if each.name.startswith("_")
@@ -90,16 +90,16 @@ def test_private_names_stay_in_their_file(name: str) -> None:
     assert not taken
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_no_page_and_no_lesson_is_imported(name: str) -> None:
+def test_no_page_and_no_lesson_is_imported() -> None:
     roots = {
-        str(each).split(".")[0]
-        for node in ast.walk(TREES[name])
+        (name, str(each).split(".")[0])
+        for name in FILES
+        for node in nodes_of(name)
         if isinstance(node, ast.Import | ast.ImportFrom)
         for each in ([node.module] if isinstance(node, ast.ImportFrom) else [])
         + [each.name for each in node.names if isinstance(node, ast.Import)]
     }
-    assert not roots & {"streamlit", "ui", "modules", "pages"}
+    assert not [found for found in roots if found[1] in ("streamlit", "ui", "modules", "pages")]
 
 
 def test_a_saved_trace_needs_no_torch() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 import random
@@ -272,17 +273,24 @@ WITH_MODULES: list[tuple[str, Callable[[], nn.Module], Any]] = [
 ]
 
 
-def examples() -> Iterator[tuple[str, Trace]]:
-    for text, *shapes in PLAIN:
-        yield text, run(text, *map(tensor, shapes))
-    for text, make, *shapes in WITH_MODULES:
-        with torch.random.fork_rng():
-            module = make()
-        found = run(text, *map(tensor, shapes), module=module)
-        yield text.replace("m(", f"{module}(".split("\n")[0]), found
+ROWS = [*PLAIN, *WITH_MODULES]
 
 
-EXAMPLES = list(examples())
+@functools.cache
+def example(number: int) -> tuple[str, Trace]:
+    """A row with its module written out, and its run."""
+    text, *shapes = ROWS[number]
+    if number < len(PLAIN):
+        return text, run(text, *map(tensor, shapes))
+    make, *shapes = shapes
+    with torch.random.fork_rng():
+        module = make()
+    found = run(text, *map(tensor, shapes), module=module)
+    return text.replace("m(", f"{module}(".split("\n")[0]), found
+
+
+def examples() -> list[tuple[str, Trace]]:
+    return [example(number) for number in range(len(ROWS))]
 
 
 def shown(step: Step, told: Explanation) -> str:
@@ -301,13 +309,13 @@ def shown(step: Step, told: Explanation) -> str:
 
 def test_every_kind_of_operation_is_told(golden: Callable[[str, str], None]) -> None:
     text = "\n\n".join(
-        "\n".join([name, *map(shown, found.steps, explain(found))]) for name, found in EXAMPLES
+        "\n".join([name, *map(shown, found.steps, explain(found))]) for name, found in examples()
     )
     golden("changes.txt", text + "\n")
 
 
 def test_every_kind_of_operation_is_told_in_chinese() -> None:
-    for name, found in EXAMPLES:
+    for name, found in examples():
         told = explain(found, translate=translator("zh"))
         texts = [
             text for _, one in pairs(found.steps, told) for text in (one.summary, *one.changes)
@@ -316,11 +324,16 @@ def test_every_kind_of_operation_is_told_in_chinese() -> None:
         assert english(texts, [name, *known]) == {}, name
 
 
-TRACES: list[tuple[str, Trace, dict[str, str]]] = [
-    *((name, found, {}) for name, found in EXAMPLES),
-    *((each.key, traces.of_lesson(each), dict(each.dims)) for each in LESSONS),
-    *((model.key, traces.of_model(model), {}) for model in models.MODELS),
+Made = Callable[[], tuple[Trace, dict[str, str]]]
+
+TRACES: list[tuple[str, Made]] = [
+    *((row[0], lambda n=n: (example(n)[1], {})) for n, row in enumerate(ROWS)),
+    *((each.key, lambda each=each: (traces.of_lesson(each), dict(each.dims))) for each in LESSONS),
+    *((each.key, lambda each=each: (traces.of_model(each), {})) for each in models.MODELS),
 ]
+of_every_trace = pytest.mark.parametrize(
+    "made", [made for _, made in TRACES], ids=[name for name, _ in TRACES]
+)
 
 
 def pairs(steps: Sequence[Step], told: Sequence[Explanation]) -> Iterator[tuple[Step, Explanation]]:
@@ -377,16 +390,18 @@ def check_line(step: Step, line: str) -> None:
         assert before[int(split[1])] == int(split[2]) == math.prod(parts)
 
 
-@pytest.mark.parametrize(("name", "found", "dims"), TRACES, ids=[name for name, *_ in TRACES])
-def test_letters_and_lines_fit_the_shapes(name: str, found: Trace, dims: dict[str, str]) -> None:
+@of_every_trace
+def test_letters_and_lines_fit_the_shapes(made: Made) -> None:
+    found, dims = made()
     check(found, explain(found, dims))
     every = labels(found, dims)
     assert every.keys() == found.tensors().keys()
     assert all(len(every[key]) == len(note.shape) for key, note in found.tensors().items())
 
 
-@pytest.mark.parametrize(("name", "found", "dims"), TRACES, ids=[name for name, *_ in TRACES])
-def test_a_saved_trace_is_told_the_same(name: str, found: Trace, dims: dict[str, str]) -> None:
+@of_every_trace
+def test_a_saved_trace_is_told_the_same(made: Made) -> None:
+    found, dims = made()
     assert explain(Trace.from_json(found.to_json()), dims) == explain(found, dims)
 
 
@@ -423,7 +438,7 @@ def test_heads_come_from_the_channels_and_go_back() -> None:
 
 
 def test_branches_of_equal_size_share_a_letter_and_matmul_contracts_it() -> None:
-    found = {name: (found, dims) for name, found, dims in TRACES}["fbkd-student"]
+    found = dict(TRACES)["fbkd-student"]()
     told = explain(*found)
     by_module = {step.module: one for step, one in zip(found[0].steps, told, strict=True)}
     branches = [by_module[f"student_non_local.{name}.conv"] for name in ("g", "theta", "phi")]
@@ -684,20 +699,37 @@ def test_windows_are_told(
 
 # --- what a file may hold ---------------------------------------------------------------------
 
-NAMES = sorted({step.op for _, found, _ in TRACES for step in found.walk()})
-TEXTS = sorted({text for _, found, _ in TRACES for step in found.walk() for text in step.arguments})
 HOSTILE = ["dim=", "dim=99", "-7", "(((", "[0", "'" * 9, "dim=[1, 1]", "\x1b[31m", "dim=None",
            "[...]", "[tensor, tensor]", "[:, ::-1]", "1" * 390, "dim=(0, True)", "=", "shape=()",
            "{1: 2}", "kernel_size=-1", "stride=0", "groups=0", "k=-1", "equation='...,...->...'",
            "'i,j->k'", "dims=(0, 0)", "[None, None]", "size=0", "step=0", "\ud800"]  # fmt: skip
 
-BOUND = [pair for _, found, _ in TRACES for step in found.walk() for pair in step.bound.items()]
 HOSTILE_VALUES: list[Any] = [
     None, True, 0, -1, 1, 7, 10**400, 1.5, math.inf, math.nan, "", "ij,jk->ik", "same", "...,->",
     (), (1, 1), (0, -1), (2, None), ((1, 2), (3,)), (True,), ((((),),),), Ellipsis,
     (Ellipsis, Ellipsis), (Slice(None, None, 0),), (Slice(9, 1, -1), None), (Slice("a", (), 1.5),),
     TensorAt(None), (TensorAt(None),), TensorAt(0), (TensorAt(0),) * 3,
 ]  # fmt: skip
+
+
+@functools.cache
+def every_step() -> list[Step]:
+    return [step for _, made in TRACES for step in made()[0].walk()]
+
+
+@functools.cache
+def every_op() -> list[str]:
+    return sorted({step.op for step in every_step()})
+
+
+@functools.cache
+def every_text() -> list[str]:
+    return sorted({text for step in every_step() for text in step.arguments})
+
+
+@functools.cache
+def every_pair() -> list[tuple[str, Any]]:
+    return [pair for step in every_step() for pair in step.bound.items()]
 
 
 def rebound(old: Bound, tensors: int, chance: random.Random) -> Bound:
@@ -711,7 +743,7 @@ def rebound(old: Bound, tensors: int, chance: random.Random) -> Bound:
 
     pairs = list(old.items())
     if chance.random() < 0.5:
-        pairs += chance.choices(BOUND, k=3)
+        pairs += chance.choices(every_pair(), k=3)
     changed = {}
     for name, value in pairs:
         if chance.random() < 0.3:
@@ -747,12 +779,12 @@ def damaged(found: Trace, chance: random.Random) -> Trace:
             outputs = tuple(note(chance.choice(notes)) for _ in range(chance.randrange(4)))
         arguments = old.arguments
         if chance.random() < 0.4:
-            arguments = tuple(chance.choices(TEXTS + HOSTILE, k=chance.randrange(4)))
+            arguments = tuple(chance.choices(every_text() + HOSTILE, k=chance.randrange(4)))
         # Without names, as in an old file, the texts are read.
         named = chance.random() < 0.6
         return dataclasses.replace(
             old,
-            op=chance.choice(NAMES) if chance.random() < 0.4 else old.op,
+            op=chance.choice(every_op()) if chance.random() < 0.4 else old.op,
             inputs=inputs,
             outputs=outputs,
             arguments=arguments,
@@ -769,7 +801,8 @@ def damaged(found: Trace, chance: random.Random) -> Trace:
 @given(st.integers(0, 2**32))
 def test_nothing_that_a_trace_may_hold_makes_it_fail(seed: int) -> None:
     chance = random.Random(seed)
-    for _, found, dims in TRACES:
+    for _, made in TRACES:
+        found, dims = made()
         broken = damaged(found, chance)
         check(broken, explain(broken, dims))
 
@@ -785,9 +818,9 @@ def test_a_result_that_an_operation_cannot_give_is_only_compared() -> None:
 
 def test_every_rule_refuses_what_it_does_not_fit() -> None:
     """Each operation's name over every other operation's tensors and arguments."""
-    steps = [step for _, found in EXAMPLES for step in found.steps]
-    for name, step in itertools.product(NAMES, steps[::3]):
-        broken = dataclasses.replace(EXAMPLES[0][1], steps=(dataclasses.replace(step, op=name),))
+    steps = [step for _, found in examples() for step in found.steps]
+    for name, step in itertools.product(every_op(), steps[::3]):
+        broken = dataclasses.replace(example(0)[1], steps=(dataclasses.replace(step, op=name),))
         check(broken, explain(broken))
 
 
