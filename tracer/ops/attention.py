@@ -57,9 +57,10 @@ def _differing(call: Call, first: At, second: At, kind: str) -> tuple[At, At]:
 def _attention(call: Call) -> Bound:
     q, k, v = (call.position(name) for name in _NAMES)
     query, key, value = (call.operands[index].shape for index in (q, k, v))
+    least = 3 if call.flag("enable_gqa") else 2  # where heads are shared there are some
     for index in (q, k, v):
-        if call.operands[index].rank < 2:
-            raise refuse("rank", *all_marks(call, index), rank=2, at=index)
+        if call.operands[index].rank < least:
+            raise refuse("rank", *all_marks(call, index), rank=least, at=index)
     ties = [
         _differing(call, At(q, len(query) - 1), At(k, len(key) - 1), "matmul"),
         _differing(call, At(k, len(key) - 2), At(v, len(value) - 2), "matmul"),
@@ -77,7 +78,6 @@ def _attention(call: Call) -> Bound:
 
 def _shared_heads(call: Call, q: int, k: int, v: int) -> tuple[Dims, tuple[tuple[At, At], ...]]:
     """With `enable_gqa` several heads of the queries share one of the keys and values."""
-    need(all(call.operands[index].rank >= 3 for index in (q, k, v)))
     heads = At(q, call.operands[q].rank - 3)
     own = call.operands[q].shape[-3]
     for index in (k, v):

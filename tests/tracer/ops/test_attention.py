@@ -153,6 +153,15 @@ def test_each_key_has_a_value(front: tuple[int, ...]) -> None:
     assert [mark.size for mark in found.marks] == [5, 6]
 
 
+def test_heads_are_shared_where_there_are_heads() -> None:
+    for shapes in (((5, 2), (4, 5, 2), (4, 5, 4)), ((2, 4, 3), (3, 3), (1, 3, 3))):
+        operands = [torch.zeros(shape) for shape in shapes]
+        found = check(F.scaled_dot_product_attention, *operands, on="cpu", enable_gqa=True)
+        assert found.violation is not None
+        assert found.violation.kind == "rank"
+        assert dict(found.violation.facts)["rank"] == 3
+
+
 def test_flows() -> None:
     permuted = resized = 0
     for function, args, kwargs in calls(attention, 40, wrong=0):
