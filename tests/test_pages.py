@@ -20,6 +20,12 @@ KEYS = [each.key for each in LESSONS]
 PAGES = sorted((Path(__file__).parent.parent / "pages").glob("*.py"))
 
 
+@pytest.fixture(autouse=True)
+def _enough_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the same runs, whatever else the machine is busy with."""
+    monkeypatch.setattr("ui.run.free_memory", lambda: 8 * 2**30)
+
+
 def walkthrough(**query: str) -> AppTest:
     app = AppTest.from_file("../app.py", default_timeout=600)
     app.switch_page("pages/1_Walkthrough.py")
