@@ -46,6 +46,10 @@ PATIENCE = 1_200.0
 long."""
 
 
+LOOK = 0.1
+"""Seconds after which it is asked again how long a search has taken."""
+
+
 class OutOfBudget(BaseException):
     """The budget for trying edits is used up."""
 
@@ -62,6 +66,7 @@ class Budget:
         self.in_time = True
         self._computed = time.thread_time() + SAFETY
         self._clock = time.monotonic() + PATIENCE
+        self._look = 0.0
 
     def cap(self, work: float) -> None:
         """Let no more than this be taken, counting what was taken already."""
@@ -75,8 +80,11 @@ class Budget:
             OutOfBudget: there is no work left, or the search takes too long.
         """
         self.left -= work
-        if time.thread_time() > self._computed or time.monotonic() > self._clock:
-            self.in_time = False
+        now = time.monotonic()
+        if now > self._look:  # what was computed is dear to ask for
+            self._look = now + LOOK
+            self.in_time = self.in_time and time.thread_time() < self._computed
+            self.in_time = self.in_time and now < self._clock
         if self.left <= 0 or not self.in_time:
             raise OutOfBudget
 

@@ -97,6 +97,9 @@ class Edited:
             if not self._lost and self._written(was) != self._written(now, True)
         ]
         self.statements = [*body[:start], *(before if self._lost else rest), *body[stop:]]
+        self._tree = ast.Module([*body[:start], *after.body, *body[stop:]], [])
+        # What follows the edit stands at its old lines in this tree.
+        self._sound = len(body) if len(self._now) == len(self.old.lines) else stop
 
     def _written(self, statement: ast.stmt, now: bool = False) -> str:
         lines = self._now if now else self.old.lines
@@ -139,8 +142,9 @@ class Edited:
         Raises:
             CannotRunError: its statements are there no longer.
         """
+        sound = part.levels[0].index < self._sound
         try:
-            code = part.compiled(parsed(self.text), self.name)
+            code = part.compiled(self._tree if sound else parsed(self.text), self.name)
         except (SyntaxError, ValueError) as error:
             raise CannotRunError(str(error)) from error
         self.publish()
