@@ -479,12 +479,18 @@ HIDDEN = """player => {
 }"""
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
-def test_a_step_is_on_screen_without_scrolling(open_page: Open, app: str, lang: str) -> None:
+@pytest.mark.parametrize(
+    ("lang", "theme", "show"),
+    [("en", "light", "shapes"), ("zh", "light", "shapes"), ("zh", "dark", "values")],
+)
+def test_a_step_is_on_screen_without_scrolling(
+    open_page: Open, app: str, lang: str, theme: str, show: str
+) -> None:
     """The title, the expression, what it takes and gives, and what happens, of steps with short
-    and with long ones, on a phone, a tablet, a projector and a screen."""
-    page = open_page(*SIZES[0])
-    go(page, app, f"lesson=hacnn-regions&show=shapes&lang={lang}")
+    and with long ones, with and without pictures, on a phone, a tablet, a projector and a screen.
+    """
+    page = open_page(*SIZES[0], color_scheme=theme)
+    go(page, app, f"lesson=hacnn-regions&lang={lang}&show={show}")
     hidden = {}
     for width, height in SIZES:
         page.set_viewport_size({"width": width, "height": height})
