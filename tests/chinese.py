@@ -8,7 +8,7 @@ from collections.abc import Iterable
 TERMS = frozenset(
     word
     for line in (
-        "bool dtype float int complex True False NaN None cpu meta",
+        "bool dtype float int complex True False NaN Inf None ms cpu meta",
         "sigmoid tanh softmax softplus softsign swish hard GELU SiLU Mish log exp sin Cholesky",
         "nearest bilinear bicubic trilinear area",
     )

@@ -617,6 +617,7 @@ def _history(failure: Failure, history: History, translate: Translate) -> dict[s
         "lines": [
             _place(line.place)
             | {"depth": line.depth, "value": line.value, "made_of": line.made_of}
+            | {"made_from": line.made_from}
             | {"code": line.code, "times": line.times, "apart": line.apart}
             for line in lines(history)
         ],

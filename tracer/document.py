@@ -35,7 +35,7 @@ from tracer.sentences import (
     render,
 )
 
-SCHEMA = 7
+SCHEMA = 8
 FORMAT = "shapewalk-trace"
 
 MAX_STEPS = 200_000
@@ -104,14 +104,19 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Constraint:
-    """What the run demands of the sizes: `D % heads = 0`, and in `words` as one sentence.  `step`
+    """What the run demands of the sizes: `D % heads = 0`, and in `says` as one sentence.  `step`
     indexes `Trace.steps`; it is None where the constructor demands it, or the tracer cannot say
     who does.  `holds` is false when this run's own sizes violate it."""
 
     formula: Formula
-    words: str
+    says: Said
     step: int | None
     holds: bool = True
+
+    @property
+    def words(self) -> str:
+        """The sentence in English."""
+        return str(self.says)
 
 
 @dataclass(frozen=True)
@@ -697,7 +702,7 @@ class Trace:
     outputs: tuple[TensorNote, ...]
     failure: Failure | None
     sources: tuple[Source, ...]
-    remarks: tuple[str, ...]
+    remarks: tuple[Said, ...]
     values: bool
     training: bool
     parameters: int
@@ -1028,6 +1033,11 @@ class _Reader:
         if cls is Failure and self.schema < 4 and value.get("rule"):
             value = {**value, "violation": _told_before(value)}
             hints["violation"] = Violation
+        if cls is Constraint and self.schema < 8:
+            value = {**value, "says": _pack_said(as_written(str(value.get("words", ""))))}
+        if cls is Trace and self.schema < 8 and isinstance(value.get("remarks"), list):
+            remarks = [_pack_said(as_written(str(each))) for each in value["remarks"]]
+            value = {**value, "remarks": remarks}
         if cls is Warning and self.schema < 6:
             value = {**value, "because": _pack_said(as_written(str(value.get("reason", ""))))}
         if cls is Root and self.schema < 4:

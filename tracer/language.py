@@ -125,7 +125,7 @@ def _told_by(call: ast.Call, where: str) -> Iterator[str]:
         yield from _read_off(call.args[0] if call.args else call, where)
     elif name == "Count" and call.args:  # one that is read from a file gives names
         for noun in _read_off(call.args[-1], where):
-            yield from (noun, plural(noun))
+            yield from (f"{{n}} {noun}", f"{{n}} {plural(noun)}")
 
 
 def _read_off(node: ast.expr, where: str) -> Iterator[str]:

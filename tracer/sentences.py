@@ -108,7 +108,7 @@ def _written(value: Filling, translate: Translate, formulas: Formulas) -> str:
         return shape_text(sizes)
     if isinstance(value, Count):
         noun = value.thing if value.number == 1 else plural(value.thing)
-        return f"{value.number} {translate(noun)}"
+        return translate(f"{{n}} {noun}").replace("{n}", str(value.number))
     if isinstance(value, tuple):
         return listed([_written(item, translate, formulas) for item in value], translate)
     return str(value)

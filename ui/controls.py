@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from modules.lesson import InputKind, Option, Size, known_solution
+from tracer.language import translator
+from tracer.sentences import render
 from ui import shipped
 from ui.held import held
 from ui.language import language, say
@@ -101,8 +103,9 @@ def sidebar(view: View) -> None:
 
 def _violations(view: View, solution: Solution) -> None:
     """What these settings violate, with values that do not."""
+    translate = translator(language())
     for sentence in solution.violated(dict(view.settings)):
-        st.warning(escaped(sentence), icon=":material/rule:")
+        st.warning(escaped(render(sentence, translate)), icon=":material/rule:")
 
 
 def _legal(view: View, size: Size, solution: Solution | None) -> Sequence[int] | None:

@@ -14,6 +14,7 @@ import modules
 from modules.lesson import Description, check_claims
 from modules.posts import POSTS
 from tracer import Step, TensorNote, Trace
+from tracer.language import translator
 from tracer.views import graph, html, text
 from ui import loading, player, shipped
 from ui.held import held
@@ -280,10 +281,11 @@ def downloads(run: Run) -> None:
     stem = "".join(c if c.isalnum() else "-" for c in trace.name.lower()).strip("-") or "trace"
 
     def annotated() -> str:
-        source = text.annotated(trace)
+        translate = translator(run.language)
+        source = text.annotated(trace, translate=translate)
         if not trace.symbols:
             return source
-        return f"{source}\n\n{text.annotated(trace, symbols=True)}"
+        return f"{source}\n\n{text.annotated(trace, symbols=True, translate=translate)}"
 
     with st.container(key="downloads", horizontal=True, gap="small"):
         for label, make, ending, mime in (

@@ -27,6 +27,7 @@ from tests.cells import forward_cell, run_cell
 from tests.tracer.views.symbolic import formula, with_formulas
 from tracer import Step, Trace, trace
 from tracer.document import Constraint, Cost
+from tracer.sentences import as_written, said
 from tracer.views import html
 from tracer.views.player import payload, script, style
 
@@ -419,8 +420,8 @@ def pairs() -> tuple[Trace, Trace]:
         {"B": 2, "C": 6, "H": 4, "W": 5},
         {2: "B", 6: "C", 4: "H", 5: "W", 20: formula("H·W", "N")},
         (
-            Constraint(formula("C ≥ 2"), "C is at least 2.", None),
-            Constraint(formula("H % 3 = 0"), "H is a multiple of 3.", 2, holds=False),
+            Constraint(formula("C ≥ 2"), said("C is at least 2."), None),
+            Constraint(formula("H % 3 = 0"), said("H is a multiple of 3."), 2, holds=False),
         ),
         (view, view, matrix),
     )
@@ -1316,7 +1317,7 @@ def test_a_hostile_file_is_only_text(open_page: Open, server: Server, seed: int)
     document = spoiled(json.loads(net().to_json()), random.Random(seed))
     run = Trace.from_json(json.dumps(document))
     if seed == 2:
-        first = Constraint(formula(EVIL * 100), EVIL * 100, 0, holds=False)
+        first = Constraint(formula(EVIL * 100), as_written(EVIL * 100), 0, holds=False)
         cost = Cost(10**30, -5, 10**40, *(formula(EVIL * 100) for _ in range(5)))
         run = with_formulas(
             run,

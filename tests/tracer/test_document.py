@@ -21,7 +21,7 @@ from tests.cells import forward_cell
 from tests.models import BY_KEY, MODELS, small_settings
 from tracer import Heatmap, Stats, Step, TensorNote, Trace, TraceFileError, document, load, trace
 from tracer.document import Constraint, Edit, Fix, Formula, Span, Symbol
-from tracer.sentences import as_written
+from tracer.sentences import as_written, said
 
 HERE = Path(document.__file__).parent
 
@@ -513,6 +513,20 @@ def test_a_file_of_the_first_schema_is_read() -> None:
     assert Trace.from_json(json.dumps(body)) == trace
 
 
+def test_demands_and_remarks_of_an_older_file_are_read() -> None:
+    """Files of schema 7 had them in English words."""
+    found = trace(torch.nn.Linear(4, 4), torch.zeros(2, 4), values=False)
+    demand = Constraint(Formula("C ≥ r", r"C \ge r"), as_written("C is at least r."), None)
+    found = dataclasses.replace(found, constraints=(demand,), remarks=(as_written("Shapes."),))
+    body = json.loads(found.to_json())
+    body["schema"] = 7
+    body["trace"]["remarks"] = ["Shapes."]
+    (old,) = body["trace"]["constraints"]
+    del old["says"]
+    old["words"] = "C is at least r."
+    assert Trace.from_json(json.dumps(body)) == found
+
+
 def test_a_fix_of_an_older_file_is_read() -> None:
     """Files of schema 4 had it in English words."""
     found = trace(torch.nn.Linear(4, 4), torch.zeros(2, 3), values=False)
@@ -541,7 +555,7 @@ def test_formulas_go_there_and_back() -> None:
         calls=(dataclasses.replace(trace.calls[0], inputs=(note,), outputs=(), start=0, stop=0),),
         outputs=(),
         symbols=(Symbol("C", 64),),
-        constraints=(Constraint(size, "C is at least r.", None),),
+        constraints=(Constraint(size, said("C is at least r."), None),),
     )
     assert Trace.from_json(full.to_json()) == full
     short = json.loads(full.to_json())

@@ -25,10 +25,10 @@ from torch.utils._sympy.functions import (
 
 from tracer.formulas.writing import (
     demand,
+    demanded,
     divisions,
     evaluate,
     growth,
-    said,
     simplified,
     symbol,
     written,
@@ -173,8 +173,8 @@ def test_a_demand_means_what_the_condition_means(seed: int) -> None:
     ],
 )
 def test_conditions_in_words(condition: Any, formula: str, words: str) -> None:
-    found, sentence = said(demand(simplified(condition)), ORDER)
-    assert (found.text, sentence) == (formula, words)
+    found, sentence = demanded(demand(simplified(condition)), ORDER)
+    assert (found.text, str(sentence)) == (formula, words)
 
 
 @pytest.mark.parametrize(

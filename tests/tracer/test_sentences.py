@@ -57,7 +57,7 @@ def test_sizes_and_shapes_are_written_as_formulas_where_these_are_known() -> Non
 
 
 def test_a_language_translates_texts_and_counted_things() -> None:
-    chinese = {"rows": "行", "{n} left": "剩下 {n}"}
+    chinese = {"{n} rows": "{n} 行", "{n} left": "剩下 {n}"}
     assert render(said("{n} left", n=Count(2, "row")), lambda t: chinese.get(t, t)) == "剩下 2 行"
 
 
@@ -233,7 +233,7 @@ def test_what_a_script_says_can_be_read_off_its_place(tmp_path: Path, call: str)
 
 def test_the_texts_of_choices_and_counts_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text('said("{n} one" if n else "b", n=Count(n, "row"))\n')
-    assert set(texts(tmp_path)) == {", ", " and ", "{n} one", "b", "row", "rows"}
+    assert set(texts(tmp_path)) == {", ", " and ", "{n} one", "b", "{n} row", "{n} rows"}
 
 
 FAILURES = {

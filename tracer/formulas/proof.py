@@ -38,6 +38,7 @@ from tracer.formulas.run import (
 from tracer.formulas.writing import Condition, Expr, symbol
 from tracer.record.isolation import moved
 from tracer.record.tensors import flatten_arguments
+from tracer.sentences import Said, said
 from tracer.source.sites import SourceReader
 
 Sizes = dict[str, int]
@@ -71,12 +72,12 @@ class Solution:
     parameters: Expr | None
     constraints: tuple[tuple[Condition, int | None], ...]
     aliases: Mapping[Expr, tuple[str, ...]]
-    remarks: tuple[str, ...]
+    remarks: tuple[Said, ...]
 
-    def violated(self, sizes: Mapping[str, Any]) -> tuple[str, ...]:
+    def violated(self, sizes: Mapping[str, Any]) -> tuple[Said, ...]:
         """A sentence for each constraint that these sizes do not meet."""
         return tuple(
-            writing.said(condition, self.order)[1]
+            writing.demanded(condition, self.order)[1]
             for condition, _ in self.constraints
             if not _holds(condition, sizes)
         )
@@ -227,19 +228,31 @@ def _every(steps: Iterable[document.Step]) -> Iterator[document.Step]:
         yield step
 
 
-def _remark(symbolic: Symbolic, id: int) -> str:
+def _remark(symbolic: Symbolic, id: int) -> Said:
     note = symbolic.trace.tensors()[id]
-    text = f"A size of {note.name or 'a tensor'} is shown as a number: "
+    name = note.name or said("a tensor")
     # What was asked for as a number is the number itself, or the number was made of it.
     values = set(symbolic.shapes[id])
     own = [number for number in symbolic.numbers if number.value in values]
     places = dict.fromkeys(
-        f"`{number.place.statement or number.place.expression}` (line {number.place.line})"
+        said(
+            "`{code}` (line {line})",
+            code=number.place.statement or number.place.expression,
+            line=number.place.line,
+        )
         for number in own or symbolic.numbers
     )
     if not places:
-        return text + "no formula fits all the sizes that were tried."
-    return text + f"{' or '.join(list(places)[:2])} makes it of this run's numbers."
+        return said(
+            "A size of {name} is shown as a number: no formula fits all the sizes that were tried.",
+            name=name,
+        )
+    first, *others = places
+    return said(
+        "A size of {name} is shown as a number: {places} makes it of this run's numbers.",
+        name=name,
+        places=said("{first} or {second}", first=first, second=others[0]) if others else first,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,13 +297,17 @@ class _Search:
     def spent(self) -> bool:
         return len(self.runs) >= MOST_RUNS or self.steps >= MOST_STEPS
 
-    def shortened(self) -> tuple[str, ...]:
+    def shortened(self) -> tuple[Said, ...]:
         """That there were fewer runs than there might have been, as a remark."""
         if self.steps < MOST_STEPS or len(self.runs) >= MOST_RUNS:
             return ()
         return (
-            f"The formulas were checked by {len(self.runs)} runs at other sizes and not by "
-            f"{MOST_RUNS}, since a run has so many steps: some demands may be missing.",
+            said(
+                "The formulas were checked by {runs} runs at other sizes and not by {most}, since "
+                "a run has so many steps: some demands may be missing.",
+                runs=len(self.runs),
+                most=MOST_RUNS,
+            ),
         )
 
     def symbolic(self, sizes: Sizes) -> Symbolic:
@@ -438,7 +455,7 @@ class _Search:
                 suspects.setdefault(stated, step)
 
         def simplicity(condition: Condition) -> tuple[int, int, str]:
-            text = writing.said(condition, order)[0].text
+            text = writing.demanded(condition, order)[0].text
             return len(condition.free_symbols), len(text), text
 
         found: list[Condition] = []
@@ -706,17 +723,24 @@ def _up_to_failure(build: Build, inputs: Inputs, sizes: Sizes, training: bool) -
 
 def _in_numbers(recorded: document.Trace, error: Exception | None) -> document.Trace:
     """The trace with a remark that says why its sizes are numbers."""
-    text = "Sizes are shown as numbers: "
     if error is None:
-        text += "the run with symbols took other steps."
+        remark = said("Sizes are shown as numbers: the run with symbols took other steps.")
+    elif isinstance(error, TooLarge):
+        remark = said(
+            "Sizes are shown as numbers: at {place} the formulas grow too large.",
+            place=_place(error),
+        )
     else:
-        place = _place(error)
         reason = str(error).strip().split("\n")[0].split(". ")[0].rstrip(".")
-        text += f"{place} cannot be run with symbols ({type(error).__name__}: {reason})."
-    return dataclasses.replace(recorded, remarks=(*recorded.remarks, text))
+        remark = said(
+            "Sizes are shown as numbers: {place} cannot be run with symbols (`{error}`).",
+            place=_place(error),
+            error=f"{type(error).__name__}: {reason}".replace("`", "'"),
+        )
+    return dataclasses.replace(recorded, remarks=(*recorded.remarks, remark))
 
 
-def _place(error: Exception) -> str:
+def _place(error: Exception) -> Said:
     """What the author wrote where it was raised."""
     found = None
     traceback = error.__traceback__
@@ -726,9 +750,13 @@ def _place(error: Exception) -> str:
             found = traceback
         traceback = traceback.tb_next
     if found is None:
-        return "the module"
+        return said("the module")
     site = SourceReader().site(found.tb_frame.f_code, found.tb_lasti)
-    return f"`{site.place.expression or site.place.statement}` (line {site.place.line})"
+    return said(
+        "`{code}` (line {line})",
+        code=site.place.expression or site.place.statement,
+        line=site.place.line,
+    )
 
 
 # --- onto a trace -------------------------------------------------------------------------------
@@ -767,11 +795,11 @@ def attached(
     fresh = {ids[like] for like in solution.fresh if like in ids}
     constraints = []
     for condition, step in solution.constraints:
-        formula, words = writing.said(condition, order)
+        formula, rule = writing.demanded(condition, order)
         holds = _holds(condition, number)
         if step is not None and step >= len(trace.steps):
             step = None  # the run stopped before it
-        constraints.append(document.Constraint(formula, words, step, holds))
+        constraints.append(document.Constraint(formula, rule, step, holds))
     return dataclasses.replace(
         trace,
         symbols=tuple(document.Symbol(name, value) for name, value in number.items()),

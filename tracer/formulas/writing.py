@@ -18,6 +18,7 @@ from sympy.core.function import Function
 from sympy.core.relational import Relational
 
 from tracer.document import Formula
+from tracer.sentences import Said, said
 
 Expr: TypeAlias = sympy.Expr
 Condition: TypeAlias = sympy.Basic
@@ -636,39 +637,49 @@ def divisions(conditions: Iterable[Condition]) -> Divisions:
     return frozenset(found)
 
 
-def said(condition: Condition, order: Sequence[str]) -> tuple[Formula, str]:
+def demanded(condition: Condition, order: Sequence[str]) -> tuple[Formula, Said]:
     """A `demand` as a formula (`C ≥ r`) and as a sentence ("C must be at least r.")."""
-    text, latex, sentence = _said(condition, tuple(order))
-    return Formula(text, latex), sentence[0].upper() + sentence[1:] + "." if (
-        sentence[0].islower() and sentence.split()[0] not in order
-    ) else sentence + "."
+    text, latex, rule = _demanded(condition, tuple(order))
+    return Formula(text, latex), said("{rule}.", rule=rule)
 
 
-def _said(condition: Condition, order: tuple[str, ...]) -> tuple[str, str, str]:
+def _demanded(condition: Condition, order: tuple[str, ...]) -> tuple[str, str, Said]:
     if isinstance(condition, sympy.And | sympy.Or):
-        word = "and" if isinstance(condition, sympy.And) else "or"
-        parts = [_said(part, order) for part in sorted(condition.args, key=str)]
+        all_of = isinstance(condition, sympy.And)
+        parts = [_demanded(part, order) for part in sorted(condition.args, key=str)]
+        rule = parts[0][2]
+        for _, _, next_one in parts[1:]:
+            rule = said(
+                "{rule}, and {next}" if all_of else "{rule}, or {next}", rule=rule, next=next_one
+            )
         return (
-            f" {word} ".join(part[0] for part in parts),
-            rf"\;\text{{{word}}}\; ".join(part[1] for part in parts),
-            f", {word} ".join(part[2] for part in parts),
+            (" ∧ " if all_of else " ∨ ").join(part[0] for part in parts),
+            (r" \land " if all_of else r" \lor ").join(part[1] for part in parts),
+            rule,
         )
     if not isinstance(condition, Relational):
-        return str(condition), rf"\text{{{condition}}}", f"{condition} must hold"
+        rule = said("{condition} must hold", condition=str(condition))
+        return str(condition), rf"\text{{{condition}}}", rule
     name = type(condition).__name__
     left, right = condition.lhs, condition.rhs
     if name in ("Equality", "Unequality"):
         if isinstance(left, Mod) and right == 0:
             a, b = (written(arg, order) for arg in left.args)
             sign, sign_latex = ("=", "=") if name == "Equality" else ("≠", r"\ne")
-            verb = "must be" if name == "Equality" else "must not be"
-            parity = "even" if b.text == "2" else f"divisible by {b.text}"
+            if b.text == "2":
+                divides = said(
+                    "{a} must be even" if name == "Equality" else "{a} must be odd", a=a.text
+                )
+            else:
+                divides = said(
+                    "{a} must be divisible by {b}"
+                    if name == "Equality"
+                    else "{a} must not be divisible by {b}",
+                    a=a.text,
+                    b=b.text,
+                )
             whole = written(left, order)
-            return (
-                f"{whole.text} {sign} 0",
-                f"{whole.latex} {sign_latex} 0",
-                f"{a.text} {verb} {parity}",
-            )
+            return f"{whole.text} {sign} 0", f"{whole.latex} {sign_latex} 0", divides
         if _rank(right, order) < _rank(left, order):
             left, right = right, left
     a, b = written(left, order), written(right, order)
@@ -677,16 +688,22 @@ def _said(condition: Condition, order: tuple[str, ...]) -> tuple[str, str, str]:
         return (
             f"{b.text} ≤ {a.text}",
             rf"{b.latex} \le {a.latex}",
-            f"{b.text} must be at most {a.text}",
+            said("{a} must be at most {b}", a=b.text, b=a.text),
         )
     sign = _RELATIONS[name]
     latex = {"=": "=", "≠": r"\ne", "≥": r"\ge", ">": ">", "≤": r"\le", "<": "<"}[sign]
-    verb = {
-        "=": "must equal",
-        "≠": "must not be",
-        "≥": "must be at least",
-        ">": "must be larger than",
-        "≤": "must be at most",
-        "<": "must be smaller than",
-    }[sign]
-    return f"{a.text} {sign} {b.text}", f"{a.latex} {latex} {b.latex}", f"{a.text} {verb} {b.text}"
+    return (
+        f"{a.text} {sign} {b.text}",
+        f"{a.latex} {latex} {b.latex}",
+        _RULES[sign](a.text, b.text),
+    )
+
+
+_RULES: dict[str, Callable[[str, str], Said]] = {
+    "=": lambda a, b: said("{a} must equal {b}", a=a, b=b),
+    "≠": lambda a, b: said("{a} must not be {b}", a=a, b=b),
+    "≥": lambda a, b: said("{a} must be at least {b}", a=a, b=b),
+    ">": lambda a, b: said("{a} must be larger than {b}", a=a, b=b),
+    "≤": lambda a, b: said("{a} must be at most {b}", a=a, b=b),
+    "<": lambda a, b: said("{a} must be smaller than {b}", a=a, b=b),
+}

@@ -49,6 +49,7 @@ from tracer.record.tensors import (
     operands_of,
     tensors_in,
 )
+from tracer.sentences import said
 from tracer.source.sites import Site, SourceReader
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -94,7 +95,8 @@ class Recorder(TensorNotes, TorchFunctionMode):
         try:
             for module in self.model.modules():
                 if isinstance(module, torch.jit.ScriptModule):
-                    self.remarks["A scripted module runs outside Python: it shows no steps."] = None
+                    remark = said("A scripted module runs outside Python: it shows no steps.")
+                    self.remarks[remark] = None
                     continue
                 handles.append(
                     module.register_forward_pre_hook(self._enter, prepend=True, with_kwargs=True)

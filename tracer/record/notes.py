@@ -19,6 +19,7 @@ from tracer.record.isolation import (
     unobserved,
     version,
 )
+from tracer.sentences import Said, said
 from tracer.source.sites import Site
 
 
@@ -33,7 +34,7 @@ class TensorNotes:
         self.values = values
         self.capture = capture
         self.captured: Tensor | None = None
-        self.remarks: dict[str, None] = {}
+        self.remarks: dict[Said, None] = {}
         # By the tensor's id: the tensor, its version and last write (see `_moment`), its note.
         self.notes: dict[int, tuple[weakref.ref[Tensor], int, int, Noted]] = {}
         self.next_note = 0
@@ -123,7 +124,8 @@ class TensorNotes:
                 return stats, picture.heatmap(tensor, side)
             except (RuntimeError, NotImplementedError):
                 # Tensors inside vmap and the like have shapes but no elements to look at.
-                self.remarks["Some tensors could not be measured: only shapes are shown."] = None
+                remark = said("Some tensors could not be measured: only shapes are shown.")
+                self.remarks[remark] = None
         return None, None
 
     def number(self, value: Any) -> int | float:
@@ -131,7 +133,8 @@ class TensorNotes:
 
     def shape_of(self, tensor: Tensor) -> tuple[int, ...]:
         if tensor.is_nested:
-            self.remarks["A nested tensor has no one shape: its number of tensors is shown."] = None
+            remark = said("A nested tensor has no one shape: its number of tensors is shown.")
+            self.remarks[remark] = None
             return (tensor.size(0),)
         return tuple(map(int, tensor.shape))
 

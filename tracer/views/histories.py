@@ -19,9 +19,10 @@ Path = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Line:
-    """One term: `value` and what it is made of (`12 + 12 + 12`, empty where that is nothing), the
-    `code` that says so, and where.  `depth` is from 0, `times` how often the same stands there.
-    `apart` is true where the histories part."""
+    """One term: `value` and what it is `made_of` (`12 + 12 + 12`) or `made_from` (`64`, of which a
+    window or a slice made it), both empty where that is nothing, the `code` that says so, and
+    where.  `depth` is from 0, `times` how often the same stands there.  `apart` is true where the
+    histories part."""
 
     depth: int
     value: str
@@ -32,6 +33,7 @@ class Line:
     step: int | None
     times: int = 1
     apart: bool = False
+    made_from: str = ""
 
 
 def heading(failure: Failure, history: History) -> Said:
@@ -42,7 +44,8 @@ def heading(failure: Failure, history: History) -> Said:
     operand = failure.operands[history.operand]
     name = operand.note.name or " ".join(operand.expression.split())[:_NAMES]
     if history.dim is None:
-        name = name or "the tensor"
+        if not name:
+            return said("{size} are the elements of the tensor", size=size)
         return said("{size} are the elements of `{tensor}`", size=size, tensor=name)
     if not name:
         return said("{size} is dimension {dim} of a tensor", size=size, dim=history.dim)
@@ -83,6 +86,7 @@ def _lines(term: Term, path: Path, depth: int, apart: Path | None) -> Iterator[L
         shown.module,
         shown.step,
         apart=marked,
+        made_from=_made_from(shown),
     )
     if depth >= (_DEEPEST + 2 if on_way else _DEEPEST):
         return
@@ -117,14 +121,17 @@ def _passes(term: Term) -> bool:
 def _made_of(term: Term) -> str:
     values = [part.value for part in term.operands]
     if len(values) < 2 or None in values or term.kind not in ("sum", "product"):
-        if term.kind == "step" and values and values[0] not in (None, term.value):
-            return f"from {values[0]}"
         return ""
     sign = " + " if term.kind == "sum" else " · "
     texts = [str(value) for value in values]
     if len(texts) > _MOST_PARTS:
         texts = [*texts[: _MOST_PARTS - 2], "…", texts[-1]]
     return sign.join(texts)
+
+
+def _made_from(term: Term) -> str:
+    before = term.operands[0].value if term.kind == "step" and term.operands else None
+    return "" if before in (None, term.value) else str(before)
 
 
 def _groups(term: Term, path: Path, apart: Path | None) -> Iterator[tuple[int, int]]:

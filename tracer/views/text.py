@@ -28,7 +28,7 @@ from tracer.document import (
     Trace,
 )
 from tracer.ops.names import shape_text
-from tracer.sentences import Translate, render, said
+from tracer.sentences import Said, Translate, as_written, render, said
 from tracer.views import histories
 from tracer.views.diff import Lines, changes, known_lines
 
@@ -55,17 +55,17 @@ def annotated(
     Functions that ran with the same shapes are shown once.  `color` uses ANSI sequences; `width`
     is the number of columns that shapes may use.  With `symbols` the shapes are formulas where
     the trace has them, and the header says what their letters are and what is demanded of them.
-    `translate` gives the sentences on a failure in another language.
+    `translate` gives all that is said in another language.
     """
-    sizes = _formulas if symbols else _numbers
-    blocks = _merged(_blocks(trace, sizes))
-    header = "\n".join([_header(trace, sizes), *(_legend(trace, width) if symbols else ())])
+    voice = _Voice(_formulas if symbols else _numbers, translate)
+    blocks = _merged(_blocks(trace, voice))
+    header = "\n".join([_header(trace, voice), *(_legend(trace, width, voice) if symbols else ())])
     parts = [header, *(_shown(block, color, width) for block in blocks)]
     if trace.failure is not None:
         parts.append(failure_text(trace.failure, color, width, trace.sources, translate, symbols))
     else:
-        outputs = _table("output", [_note_text(note, sizes) for note in trace.outputs])
-        parts.append(outputs or "no output")
+        outputs = [_note_text(note, voice) for note in trace.outputs]
+        parts.append(_table(voice.say(said("output")), outputs) or voice.say(said("no output")))
     return "\n\n".join(parts) + "\n"
 
 
@@ -88,7 +88,7 @@ def failure_text(
     message = [_clean(line) for line in failure.message.split("\n")] or [""]
     lines.append(f"{_clean(failure.type)}: {message[0]}".rstrip(": "))
     lines += [f"    {line}" for line in message[1:]]
-    lines += [f"    {line}" for line in _operand_lines(failure.operands, color)]
+    lines += [f"    {line}" for line in _operand_lines(failure.operands, color, translate)]
     rule, reason = failure.told(translate, symbols)
     if rule:
         lines += ["", *_paragraph(render(said("Rule:"), translate), rule, width)]
@@ -109,29 +109,39 @@ def failure_text(
     return "\n".join(lines)
 
 
-def markdown(trace: Trace) -> str:
-    """The steps as a Markdown table, with inputs and outputs."""
-    rows = [
-        "| # | line | module | expression | operation | before | after |",
-        "|--:|--:|---|---|---|---|---|",
-    ]
+def markdown(trace: Trace, translate: Translate = str) -> str:
+    """The steps as a Markdown table, with inputs and outputs; `translate` gives what is said in
+    another language."""
+    voice = _Voice(_numbers, translate)
+    names = (
+        said("line"),
+        said("module"),
+        said("expression"),
+        said("operation"),
+        said("before"),
+        said("after"),
+    )
+    rows = [f"| # | {' | '.join(map(voice.say, names))} |", "|--:|--:|---|---|---|---|---|"]
     for step in trace.steps:
-        after = step.error.split(":")[0] if step.error is not None else _outputs(_event(step))
+        event = _event(step, voice)
         cells = (
-            str(step.index),
+            str(step.index + 1),
             str(step.line) if step.line > 0 else "",
             _code(step.module),
             _code(" ".join(step.expression.split())),
             _code(step.op),
-            _cell(_shapes(_operands(step))),
-            _cell(after),
+            _cell(_shapes(event.inputs, voice)),
+            _cell(_outputs(event)),
         )
         rows.append(f"| {' | '.join(cells)} |")
-    given = ", ".join(_code(_note_text(note)) for note in trace.inputs) or "none"
-    found = ", ".join(_code(_note_text(note)) for note in trace.outputs) or "none"
+    none = voice.say(said("none"))
+    given = ", ".join(_code(_note_text(note, voice)) for note in trace.inputs) or none
+    found = ", ".join(_code(_note_text(note, voice)) for note in trace.outputs) or none
     if trace.failure is not None:
-        found = _cell(f"none: {trace.failure.type}: {trace.failure.message}")
-    head = f"## {_cell(trace.name)}\n\nInputs: {given}\n\nOutputs: {found}"
+        error = f"{trace.failure.type}: {trace.failure.message}"
+        found = _cell(voice.say(said("none: {error}", error=error)))
+    ends = (said("Inputs: {tensors}", tensors=given), said("Outputs: {tensors}", tensors=found))
+    head = "\n\n".join([f"## {_cell(trace.name)}", *map(voice.say, ends)])
     return "\n".join([head, "", *rows]) + "\n"
 
 
@@ -167,10 +177,6 @@ def _columns(text: str) -> int:
     )
 
 
-_Sizes = Callable[[TensorNote], str]
-"""How the shape of a tensor is written."""
-
-
 def _numbers(note: TensorNote) -> str:
     return shape_text(note.shape)
 
@@ -182,17 +188,29 @@ def _formulas(note: TensorNote) -> str:
     return f"({f',{_FIXED}'.join(texts)}{',' * (len(texts) == 1)})"
 
 
-def _shapes(notes: Sequence[TensorNote], sizes: _Sizes = _numbers) -> str:
-    texts = [sizes(note) for note in notes]
+@dataclass(frozen=True)
+class _Voice:
+    """How the shape of a tensor is written, and which language all words are in."""
+
+    sizes: Callable[[TensorNote], str]
+    translate: Translate
+
+    def say(self, sentence: Said) -> str:
+        return render(sentence, self.translate)
+
+
+def _shapes(notes: Sequence[TensorNote], voice: _Voice) -> str:
+    texts = [voice.sizes(note) for note in notes]
     if len(texts) > 4:
         if len(set(texts)) == 1:
             return f"{len(texts)} × {texts[0]}"
-        return f"{', '.join(texts[:3])} and {len(texts) - 3} more"
+        more = said("{some} and {rest} more", some=", ".join(texts[:3]), rest=len(texts) - 3)
+        return voice.say(more)
     return ", ".join(texts)
 
 
-def _note_text(note: TensorNote, sizes: _Sizes = _numbers) -> str:
-    shape = sizes(note).replace(_FIXED, " ")
+def _note_text(note: TensorNote, voice: _Voice) -> str:
+    shape = voice.sizes(note).replace(_FIXED, " ")
     return f"{_clean(note.name)} {shape} {_clean(note.dtype)}".lstrip()
 
 
@@ -211,37 +229,44 @@ def _table(name: str, rows: Iterable[str]) -> str:
     names = [name]
     lines = []
     for row in rows:
-        lines.append(f"{names.pop() if names else '':<11} {row}")
+        head = names.pop() if names else ""
+        lines.append(f"{head}{' ' * (11 - _columns(head))} {row}")
     return "\n".join(lines)
 
 
-def _header(trace: Trace, sizes: _Sizes) -> str:
-    how = "training mode" if trace.training else "evaluation mode"
-    how += "" if trace.values else ", shapes only"
-    steps = f"{len(trace.steps):,} in {_seconds(trace.seconds)}, {how}, torch {_clean(trace.torch)}"
+def _header(trace: Trace, voice: _Voice) -> str:
+    mode = said("training mode" if trace.training else "evaluation mode")
+    steps = said(
+        "{count} in {time}, {how}, torch {version}",
+        count=f"{len(trace.steps):,}",
+        time=_seconds(trace.seconds),
+        how=mode if trace.values else said("{mode}, shapes only", mode=mode),
+        version=_clean(trace.torch),
+    )
     tables = [
         _clean(trace.name),
-        _table("input", [_note_text(note, sizes) for note in trace.inputs]),
-        _table("parameters", [f"{trace.parameters:,}"]),
-        _table("steps", [steps]),
-        _table("remark", [_clean(remark) for remark in trace.remarks]),
+        _table(voice.say(said("input")), [_note_text(note, voice) for note in trace.inputs]),
+        _table(voice.say(said("parameters")), [f"{trace.parameters:,}"]),
+        _table(voice.say(said("steps")), [voice.say(steps)]),
+        _table(voice.say(said("remark")), [_clean(voice.say(each)) for each in trace.remarks]),
     ]
     return "\n".join(table for table in tables if table)
 
 
-def _legend(trace: Trace, width: int) -> Iterator[str]:
+def _legend(trace: Trace, width: int, voice: _Voice) -> Iterator[str]:
     """What the formulas are written in, what the source calls them, and what is demanded."""
     values = [f"{_clean(symbol.name)} = {symbol.value}" for symbol in trace.symbols]
-    tables = [("sizes", [", ".join(text.replace(" ", _FIXED) for text in values)])]
-    tables.append(("names", [", ".join(_aliases(trace))]))
-    tables.append(("demands", [_demand(trace, each) for each in trace.constraints]))
+    tables = [(said("sizes"), [", ".join(text.replace(" ", _FIXED) for text in values)])]
+    tables.append((said("names"), [", ".join(_aliases(trace))]))
+    demands = [_demand(trace, each, voice) for each in trace.constraints]
+    tables.append((said("demands"), demands))
     for name, texts in tables:
         rows: list[str] = []
         for text in texts:
             lines = _wrapped(text, max(width - 12, 20))
             rows += [line if not place else f"  {line}" for place, line in enumerate(lines)]
         if rows:
-            yield _table(name, rows)
+            yield _table(voice.say(name), rows)
 
 
 def _aliases(trace: Trace) -> list[str]:
@@ -257,10 +282,10 @@ def _aliases(trace: Trace) -> list[str]:
     return list(found)[:_ALIASES]
 
 
-def _demand(trace: Trace, constraint: Constraint) -> str:
-    sign = "✓" if constraint.holds else "✗ not met:"
+def _demand(trace: Trace, constraint: Constraint, voice: _Voice) -> str:
+    sign = "✓" if constraint.holds else voice.say(said("✗ not met:"))
     formula = _clean(constraint.formula.text).replace(" ", _FIXED)
-    text = f"{sign} {formula}{2 * _FIXED}{_clean(constraint.words)}"
+    text = f"{sign} {formula}{2 * _FIXED}{_clean(voice.say(constraint.says))}"
     if constraint.step is None:
         return text
     step = trace.steps[constraint.step]
@@ -304,10 +329,10 @@ class _Event:
     note: str
     in_place: bool
     stopped: str
-    sizes: _Sizes
+    voice: _Voice
 
 
-def _event(step: Step, sizes: _Sizes = _numbers) -> _Event:
+def _event(step: Step, voice: _Voice) -> _Event:
     return _Event(
         order=(step.index, 1),
         op=step.op,
@@ -320,7 +345,7 @@ def _event(step: Step, sizes: _Sizes = _numbers) -> _Event:
         note=step.note,
         in_place=step.writes,
         stopped="" if step.error is None else _clean(step.error.split(":")[0]),
-        sizes=sizes,
+        voice=voice,
     )
 
 
@@ -331,7 +356,7 @@ def _operands(step: Step) -> tuple[TensorNote, ...]:
     return tuple(note for note in step.inputs if note.kind not in ("parameter", "buffer"))
 
 
-def _call_event(call: Call, stopped: str, sizes: _Sizes) -> _Event:
+def _call_event(call: Call, stopped: str, voice: _Voice) -> _Event:
     return _Event(
         order=(call.start, 0),
         op=call.type,
@@ -344,7 +369,7 @@ def _call_event(call: Call, stopped: str, sizes: _Sizes) -> _Event:
         note=call.note,
         in_place=False,
         stopped=stopped,
-        sizes=sizes,
+        voice=voice,
     )
 
 
@@ -353,18 +378,22 @@ def _outputs(event: _Event) -> str:
         return event.stopped
     notes = event.outputs
     if not notes:
-        return "no tensor"
-    sizes = event.sizes
-    text = _shapes(notes, sizes)
+        return event.voice.say(said("no tensor"))
+    sizes = event.voice.sizes
+    text = _shapes(notes, event.voice)
     if 1 < len(notes) <= 4:
         text = ", ".join(
             f"{_clean(note.name)} {sizes(note)}" if note.name in event.targets else sizes(note)
             for note in notes
         )
-    return text + (" in place" if event.in_place else "") + _not_finite(event)
+    if event.in_place:
+        text = event.voice.say(said("{shapes} in place", shapes=text))
+    if strange := _not_finite(event):
+        text = event.voice.say(said("{shapes} with {strange}", shapes=text, strange=strange))
+    return text
 
 
-def _not_finite(event: _Event) -> str:
+def _not_finite(event: _Event) -> tuple[str, ...]:
     """NaN and infinite values are told where they first come up."""
     found = []
     for name, attribute in (("NaN", "nan"), ("Inf", "inf")):
@@ -374,7 +403,7 @@ def _not_finite(event: _Event) -> str:
         )
         if after and not before:
             found.append(f"{after:,} {name}")
-    return f" with {' and '.join(found)}" if found else ""
+    return tuple(found)
 
 
 def _run_text(run: Sequence[_Event]) -> str:
@@ -385,10 +414,10 @@ def _run_text(run: Sequence[_Event]) -> str:
         inputs = event.inputs
         arrow = f" → {_outputs(event)}"
         if inputs and [inputs[0].id] == [note.id for note in before]:
-            rest = f", {_shapes(inputs[1:], event.sizes)}" if len(inputs) > 1 else ""
+            rest = f", {_shapes(inputs[1:], event.voice)}" if len(inputs) > 1 else ""
             segments[-1] += rest + arrow
         else:
-            segments.append((_shapes(inputs, event.sizes) + arrow).lstrip())
+            segments.append((_shapes(inputs, event.voice) + arrow).lstrip())
         before = event.outputs
     return "; ".join(segments)
 
@@ -441,8 +470,8 @@ class _Block:
     times: int = 1
 
 
-def _blocks(trace: Trace, sizes: _Sizes) -> Iterator[_Block]:
-    events = _events_by_call(trace, sizes)
+def _blocks(trace: Trace, voice: _Voice) -> Iterator[_Block]:
+    events = _events_by_call(trace, voice)
     for call in trace.calls:
         own = sorted(events[call.index], key=lambda event: event.order)
         if call.parent is not None and all(_same_statement(event.place, call) for event in own):
@@ -469,15 +498,15 @@ def _same_statement(place: Place, call: Call) -> bool:
     return (place.source, place.statement_span) == (call.place.source, call.place.statement_span)
 
 
-def _events_by_call(trace: Trace, sizes: _Sizes) -> list[list[_Event]]:
+def _events_by_call(trace: Trace, voice: _Voice) -> list[list[_Event]]:
     events: list[list[_Event]] = [[] for _ in trace.calls]
     failed = _failed_calls(trace)
     for step in trace.steps:
-        events[step.call].append(_event(step, sizes))
+        events[step.call].append(_event(step, voice))
     for call in trace.calls:
         if call.parent is not None:
             stopped = _INSIDE if call.index in failed else ""
-            events[call.parent].append(_call_event(call, stopped, sizes))
+            events[call.parent].append(_call_event(call, stopped, voice))
     failure = trace.failure
     if failure is not None and failure.step is None and failure.place.source is not None:
         events[failed[0]].append(
@@ -493,7 +522,7 @@ def _events_by_call(trace: Trace, sizes: _Sizes) -> list[list[_Event]]:
                 note="",
                 in_place=False,
                 stopped=_clean(failure.type),
-                sizes=sizes,
+                voice=voice,
             )
         )
     return events
@@ -713,11 +742,12 @@ def _whereabouts(place: Place, module: str, translate: Translate) -> str:
     return translate(", ").join(render(each, translate) for each in where)
 
 
-def _operand_lines(operands: Sequence[Operand], color: bool) -> Iterator[str]:
+def _operand_lines(operands: Sequence[Operand], color: bool, translate: Translate) -> Iterator[str]:
     """One line for each operand, shapes under each other by their last dimensions; below it signs
     under the dimensions that are at odds, which are coloured too."""
     columns = _size_columns(operands)
-    names = [_clean(operand.note.name) or "(no name)" for operand in operands]
+    unnamed = render(said("(no name)"), translate)
+    names = [_clean(operand.note.name) or unnamed for operand in operands]
     shapes = [_aligned(operand, columns, False) for operand in operands]
     cells = [
         [*pair, _clean(o.note.dtype)] for *pair, o in zip(names, shapes, operands, strict=True)
@@ -726,7 +756,7 @@ def _operand_lines(operands: Sequence[Operand], color: bool) -> Iterator[str]:
     for operand, (name, shape, dtype) in zip(operands, cells, strict=True):
         gaps = [" " * (w - _columns(c)) for w, c in zip(widths, (name, shape, dtype), strict=True)]
         shown = _aligned(operand, columns, color)
-        parts = (name + gaps[0], shown + gaps[1], dtype + gaps[2], _origin(operand))
+        parts = (name + gaps[0], shown + gaps[1], dtype + gaps[2], _origin(operand, translate))
         yield "  ".join(parts).rstrip()
         signs = _signs(operand, columns)
         if signs:
@@ -767,18 +797,25 @@ def _signs(operand: Operand, columns: Sequence[int]) -> str:
     return text.rstrip()
 
 
-def _origin(operand: Operand) -> str:
+def _origin(operand: Operand, translate: Translate) -> str:
     formulas = operand.note.dims
     shape = f" = {_formulas(operand.note).replace(_FIXED, ' ')}" if formulas else ""
     made = _clean(" ".join(operand.expression.split()))
     if operand.line is not None and operand.file:
-        source = f"from {_file_line(operand.file, operand.line)}: {made}"
+        place = _file_line(operand.file, operand.line)
+        source = said("from {place}: {code}", place=place, code=made)
     else:
-        source = _KINDS.get(operand.note.kind, operand.note.kind)
-    return f"{_clean(source)}{shape}"
+        source = _KINDS.get(operand.note.kind, as_written(operand.note.kind))
+    return f"{_clean(render(source, translate))}{shape}"
 
 
-_KINDS = {"constant": "from outside the run", "made": "made inside torch"}
+_KINDS = {
+    "constant": said("from outside the run"),
+    "made": said("made inside torch"),
+    "input": said("input"),
+    "parameter": said("parameter"),
+    "buffer": said("buffer"),
+}
 
 
 def _red(text: str, color: bool) -> str:
@@ -799,7 +836,7 @@ def _heading(head: str) -> str:
 def _root_lines(
     root: Root, why: str, color: bool, width: int, translate: Translate
 ) -> Iterator[str]:
-    where = _whereabouts(root.place, root.module, translate) or _clean(root.kind)
+    where = _whereabouts(root.place, root.module, translate) or _kind(root, translate)
     yield f"{_heading(render(said('Root:'), translate))}{where}"
     yield from (f"      {line}" for line in _statement(root.place, color))
     if why:
@@ -814,13 +851,21 @@ def _chain_lines(failure: Failure, color: bool, width: int, translate: Translate
         return
     for number, link in enumerate(failure.chain, 1):
         sign = _red("*", color) if link.place == _place_of(failure.root) else " "
-        where = _file_line(link.file, link.line) if link.line > 0 else _clean(link.kind)
+        where = _file_line(link.file, link.line) if link.line > 0 else _kind(link, translate)
         told = link.told(translate)
         if link.place == _place_of(failure.root):
             told = render(said("The root, as said above."), translate)
         first, *rest = _wrapped(f"{where}: {_clean(told)}", max(width - 7, 20))
         yield f"  {sign} {number}. {first}"
         yield from (f"       {line}" for line in rest)
+
+
+_ROOTS = {"input": said("input"), "call": said("call"), "constructor": said("constructor")}
+
+
+def _kind(root: Root, translate: Translate) -> str:
+    """What stands for a place that is written nowhere."""
+    return _clean(render(_ROOTS.get(root.kind, as_written(root.kind)), translate))
 
 
 def _place_of(root: Root | None) -> Place | None:
@@ -839,8 +884,9 @@ def _history_lines(
 
 def _history_line(line: histories.Line, color: bool, width: int, translate: Translate) -> str:
     times = f"{line.times} × " if line.times > 1 else ""
-    sign = "" if line.made_of.startswith("from") else "= "
-    made = f" {sign}{line.made_of}" if line.made_of else ""
+    made = f" = {line.made_of}" if line.made_of else ""
+    if line.made_from:
+        made = f" {render(said('from {size}', size=line.made_from), translate)}"
     text = f"{'  ' * (line.depth + 2)}{times}{line.value}{made}"
     code = _clean(line.code)
     room = max(width - 46, 24)
@@ -871,7 +917,7 @@ def _fix_lines(
     head, *rest = _wrapped(render(told, translate), max(width - 6, 20))
     yield head
     yield from (f"      {line}" for line in rest)
-    for place, old, new in _changes(fix, known):
+    for place, old, new in _changes(fix, known, translate):
         yield f"    {place}"
         yield from (f"    {_red(f'- {line}', color)}".rstrip() for line in old)
         green, plain = (_GREEN, _PLAIN) if color else ("", "")
@@ -881,12 +927,15 @@ def _fix_lines(
         yield from (f"    {line}" for line in _paragraph(note, caveat, width - 4))
 
 
-def _changes(fix: Fix, known: Lines) -> Iterator[tuple[str, list[str], list[str]]]:
+def _changes(
+    fix: Fix, known: Lines, translate: Translate
+) -> Iterator[tuple[str, list[str], list[str]]]:
     """For each stretch of lines that a fix edits: where it is, its lines, and the new ones."""
     for change in changes(fix, known):
         where = _file_line(change.file, change.line)
         if change.column is not None:
-            where += f", column {change.column + 1}"
+            column = change.column + 1
+            where = render(said("{place}, column {column}", place=where, column=column), translate)
         old, new = change.old, change.new
         margin = min((len(x) - len(x.lstrip()) for x in (*old, *new) if x.strip()), default=0)
         yield where, [_clean(x[margin:]) for x in old], [_clean(x[margin:]) for x in new]

@@ -113,7 +113,7 @@ def failure(build: Callable[[], nn.Module], *args: Any, recorded: bool = True) -
 
 
 def told(line: Line) -> str:
-    made = f" = {line.made_of}" if line.made_of and not line.made_of.startswith("from") else ""
+    made = f" = {line.made_of}" if line.made_of else ""
     return f"{line.value}{made}: {line.code}"
 
 

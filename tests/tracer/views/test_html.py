@@ -14,6 +14,7 @@ import torch
 
 from tests.cells import forward_cell
 from tracer import Trace, trace
+from tracer.sentences import as_written
 from tracer.views import html
 
 EVIL = '</script><script>window.pwned=1</script><img src=x onerror="pwned()">&quot;\'\u2028\ud800'
@@ -106,7 +107,7 @@ def test_hostile_text_stays_text(run: Trace) -> None:
     evil = dataclasses.replace(
         run,
         name=EVIL,
-        remarks=(EVIL,),
+        remarks=(as_written(EVIL),),
         steps=tuple(dataclasses.replace(step, op=EVIL, note=EVIL) for step in run.steps),
     )
     tags = [tag for tag, _, _ in Reader(html.page(run)).found]

@@ -375,8 +375,8 @@ def symbolic(key: str = "chains") -> Trace:
     sizes = {2: "B", 3: "C", 5: "W", 20: formula("H·W", "N", "places"), 4: "max(4, ⌊H/2⌋)"}
     step = 2 if len(ALL[key].steps) > 2 else None
     demands = (
-        Constraint(formula("H % 2 = 0"), "H is even.", step),
-        Constraint(formula("C ≥ r"), "C is at least r.", None, holds=False),
+        Constraint(formula("H % 2 = 0"), said("H is even."), step),
+        Constraint(formula("C ≥ r"), said("C is at least r."), None, holds=False),
     )
     return with_formulas(ALL[key], {"B": 2, "C": 3, "H": 4, "W": 5}, sizes, demands)
 

@@ -125,9 +125,10 @@ def payload(
     first fixes of a failure, are the lines that each changes.  A failure's violation is put into
     words: `rule` and `reason`, with its `code`; so are its root: `why`, and its fixes: `summary`
     and `caveat`; its `chain` and `histories` are links and lines in words, and a warning's
-    `reason` is a text, with its `name`.  The trace's `story` is in words, and `rounds` are the
-    loops that are folded in a run with chapters: without these it is somebody's own, and every
-    step of it is looked for.  A heatmap is `level` where it has nothing to show but rounding.
+    `reason` is a text, with its `name`, as are a constraint's `words` and the `remarks`.  The
+    trace's `story` is in words, and `rounds` are the loops that are folded in a run with chapters:
+    without these it is somebody's own, and every step of it is looked for.  A heatmap is `level`
+    where it has nothing to show but rounding.
 
     `language` is what all this is told in, and `words` what the player itself says in it, by the
     English text.
@@ -147,10 +148,7 @@ def payload(
         ]
     body["math"] = _formulas(trace)
     _mark_level(body, trace)
-    for packed, warning in zip(body["trace"]["warnings"], trace.warnings, strict=True):
-        del packed["because"]
-        name = _SUSPICIONS.get(warning.kind, said("Suspicious"))
-        packed |= {"name": render(name, translate), "reason": warning.told(translate)}
+    _tell_of_the_run(body["trace"], trace, translate)
     body["rounds"] = [dataclasses.asdict(each) for each in rounds(trace)] if trace.chapters else []
     if trace.story is not None:
         body["trace"]["story"] = _story(trace.story, translate)
@@ -171,6 +169,18 @@ def payload(
     if trace.failure is not None and trace.failure.fixes:
         body["diffs"] = _diffs(trace, trace.failure.fixes)
     return body
+
+
+def _tell_of_the_run(packed: dict[str, Any], trace: Trace, translate: Translate) -> None:
+    """Warnings, demands and remarks in words."""
+    for each, warning in zip(packed["warnings"], trace.warnings, strict=True):
+        del each["because"]
+        name = _SUSPICIONS.get(warning.kind, said("Suspicious"))
+        each |= {"name": render(name, translate), "reason": warning.told(translate)}
+    for each, constraint in zip(packed["constraints"], trace.constraints, strict=True):
+        del each["says"]
+        each["words"] = render(constraint.says, translate)
+    packed["remarks"] = [render(remark, translate) for remark in trace.remarks]
 
 
 _SUSPICIONS = {
@@ -217,6 +227,7 @@ def _told(failure: Failure, translate: Translate) -> dict[str, Any]:
                 "lines": [
                     {**_fields(line.place), "step": line.step, "module": line.module}
                     | {"depth": line.depth, "value": line.value, "made_of": line.made_of}
+                    | {"made_from": line.made_from}
                     | {"code": line.code, "times": line.times, "apart": line.apart}
                     for line in histories.lines(each)
                 ],

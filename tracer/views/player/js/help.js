@@ -1,6 +1,7 @@
 /** The help: which keys there are, and what is known of the run. */
 
 import { el } from "./dom.js";
+import { coded } from "./markdown.js";
 import { clip, duration } from "./text.js";
 import { say } from "./words.js";
 
@@ -37,7 +38,7 @@ export function helpForm({ trace, hasFormulas, warnings }) {
     el("dl", {}, rows(shown)),
     el("h2", {}, say("This run")),
     el("dl", {}, rows(facts)),
-    trace.remarks.slice(0, 20).map((remark) => el("p", {}, clip(remark, 600))),
+    trace.remarks.slice(0, 20).map((remark) => el("p", {}, coded(clip(remark, 600)))),
     el("button", { type: "submit", class: "close" }, say("Close")),
   );
 }

@@ -39,8 +39,8 @@ export function historyLists(scene, { histories = [], headings = {} }, quoted) {
 }
 
 function termRow(scene, line, { parting = "" }, quoted) {
-  const { depth, value, made_of: made, times, code, apart } = line;
-  const sum = made && !made.startsWith("from") ? ` = ${made}` : made && ` ${made}`;
+  const { depth, value, made_of: made, made_from: before, times, code, apart } = line;
+  const sum = made ? ` = ${made}` : before && ` ${say("from {before}", { before })}`;
   const row = el(
     "li",
     { class: apart ? "term apart" : "term" },
