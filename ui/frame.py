@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -63,7 +64,17 @@ def frame(title: str, page: str, reads: bool = False) -> bool:
         language.switch()
         reload.button()
         language.name()
+        _go_on_without_server()
     return arrived
+
+
+def _go_on_without_server() -> None:
+    """What is in the browser works on when the server does not answer, and is told so."""
+    words = say(
+        "The server does not answer. You can step on; settings can be changed when it is back."
+    )
+    script = (_HERE / "away.js").read_text(encoding="utf-8").replace("WORDS", json.dumps(words))
+    st.html(f"<script type='module'>{script}</script>", unsafe_allow_javascript=True)
 
 
 def _where_the_address_says(page: str) -> None:

@@ -113,7 +113,9 @@ def open_page(
 
     def on_console(message: Any) -> None:
         # On a page below the root Streamlit's client first looks for its server there, in vain.
-        looking = "/_stcore/" in (message.location or {}).get("url", "")
+        # A server that is away is complained of likewise.
+        told = (message.location or {}).get("url", "") + message.text
+        looking = "/_stcore/" in told or "server is not responding" in told
         if message.type == "error" and not looking:
             complaints.append(f"console: {message.text}")
 

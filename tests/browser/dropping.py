@@ -1,4 +1,5 @@
-"""A way to the app that loses the connection: a proxy that cuts the first websocket in mid-run."""
+"""Ways to the app that lose the connection: a proxy that cuts the first websocket in mid-run, and
+one behind which the server goes away and comes back."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
@@ -25,16 +26,44 @@ def dropping(address: str, after: int) -> Iterator[str]:
     assert proxy.cut, "the connection was never cut"
 
 
+@contextlib.contextmanager
+def leaving(address: str) -> Iterator[tuple[str, threading.Event]]:
+    """The address at which the app at `address` is reached by way of the proxy, and what to set
+    so that nobody answers there, and to clear so that the server is back."""
+    host, port = address.removeprefix("http://").split(":")
+    listener = socket.create_server(("127.0.0.1", 0))
+    proxy = _Leaving(listener, (host, int(port)))
+    threading.Thread(target=proxy.serve, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", proxy.away
+    finally:
+        proxy.close()
+
+
+class _Away(threading.Event):
+    def __init__(self, leave: Callable[[], None]) -> None:
+        super().__init__()
+        self.leave = leave
+
+    def set(self) -> None:
+        super().set()
+        self.leave()
+
+
 class _Proxy:
     def __init__(self, listener: socket.socket, server: tuple[str, int], after: int) -> None:
         self.listener, self.server, self.left = listener, server, after
         self.cut = False
+        self.away = _Away(self.leave)
         self.pipes: list[socket.socket] = []
 
     def serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 browser, _ = self.listener.accept()
+                if self.away.is_set():
+                    _reset(browser)
+                    continue
                 server = socket.create_connection(self.server)
                 self.pipes += [browser, server]
                 for pipe in (self._up, self._down):
@@ -42,6 +71,9 @@ class _Proxy:
 
     def close(self) -> None:
         self.listener.close()
+        self.leave()
+
+    def leave(self) -> None:
         for pipe in self.pipes:
             _reset(pipe)
 
@@ -55,7 +87,7 @@ class _Proxy:
         with contextlib.suppress(OSError, EOFError):
             head = _until(server, b"\r\n\r\n")
             browser.sendall(head)
-            if b" 101 " in head.split(b"\r\n")[0]:
+            if b" 101 " in head.split(b"\r\n")[0] and not self.cut:
                 while not self._counted():
                     browser.sendall(_frame(server))
             while data := server.recv(65536):
@@ -71,6 +103,14 @@ class _Proxy:
             return False
         self.cut = True
         raise EOFError
+
+
+class _Leaving(_Proxy):
+    """Cuts no message off: only `away` does."""
+
+    def __init__(self, listener: socket.socket, server: tuple[str, int]) -> None:
+        super().__init__(listener, server, 0)
+        self.cut = True
 
 
 def _until(pipe: socket.socket, end: bytes) -> bytes:

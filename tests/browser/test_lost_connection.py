@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.dropping import dropping
+from tests.browser.dropping import dropping, leaving
 from tests.effort import TIMES
 
 Open = Callable[..., Page]
@@ -62,4 +62,35 @@ def test_the_other_pages(open_page: Open, app: str, path: str, after: int) -> No
         expect(page.get_by_role("radio", name="English")).to_be_checked()
         shown = page.evaluate("location.pathname")
         expect(page.locator("h1")).to_have_text(headings[shown])
+        page.goto("about:blank")
+
+
+@pytest.mark.parametrize(
+    ("lang", "words"),
+    [("en", "The server does not answer."), ("zh", "服务器没有响应")],
+)
+def test_who_steps_needs_no_server(open_page: Open, app: str, lang: str, words: str) -> None:
+    page = open_page()
+    told = page.locator("#away")
+    with leaving(app) as (address, away):
+        page.goto(f"{address}/Walkthrough?lesson=non-local&H=12&step=3&lang={lang}")
+        expect(numbers(page).nth(2)).to_have_value("12")
+        expect(page.locator(".shapewalk .count")).to_contain_text("3")
+        expect(told).to_be_empty()
+        away.set()
+        # Streamlit has noticed: nothing lies over the player, and its keys and buttons work.
+        expect(told).to_contain_text(words)
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function("() => location.search.includes('step=4')")
+        page.locator(".shapewalk .transport .control").nth(3).click()
+        page.wait_for_function("() => location.search.includes('step=5')")
+        away.clear()
+        expect(told).to_be_empty()
+        # What is said by the address is on screen, and settings can be changed again.
+        expect(page.locator(".shapewalk .count")).to_contain_text("5")
+        numbers(page).nth(2).fill("14")
+        numbers(page).nth(2).press("Enter")
+        page.wait_for_function("() => location.search.includes('H=14')")
+        expect(page.locator(".shapewalk")).to_contain_text("(6, 3, 14, 10)")
         page.goto("about:blank")
