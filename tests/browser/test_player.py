@@ -255,7 +255,6 @@ def test_notes_replace_their_comments_filled_and_typeset(show: Show) -> None:
     expect(note).to_contain_text("Half of it: ")
     expect(note).to_contain_text("(2, 4, 4, 5)")
     assert note.locator("math mfrac").count() == 1
-    assert page.locator(".why .note math mfrac").count() == 1
     assert "# Half" not in page.locator(".source").inner_text()
     page.evaluate("player.goto('0')")
     assert page.locator(".source .note strong").inner_text() == "once"
@@ -525,12 +524,51 @@ def test_a_run_without_formulas_offers_none(show: Show) -> None:
     assert "formulas" not in page.locator(".dialog").inner_text()
 
 
+@pytest.mark.parametrize(("width", "place"), [(1920, ".source"), (1400, ".source"), (390, ".why")])
+def test_a_note_is_said_once_where_one_looks(show: Show, width: int, place: str) -> None:
+    page = show(net(), "step=2", width=width, height=844)
+    shown = page.locator(".note", has_text="Half of it: ").filter(visible=True)
+    expect(shown).to_have_count(1)
+    expect(page.locator(place).locator(shown)).to_have_count(1)
+
+
+def test_a_step_says_what_it_demands_and_no_other_does(show: Show) -> None:
+    page = show(pairs()[1])
+    words = page.locator(".detail", has_text="H is a multiple of 3.")
+    expect(page.locator(".demands summary").filter(visible=True)).to_have_count(1)
+    for step, count in (("1", 0), ("2", 1), ("1", 0)):
+        page.evaluate(f"player.goto('{step}')")
+        expect(words).to_have_count(count)
+        expect(page.locator(".detail .demands")).to_have_count(0)
+        expect(page.locator(".detail .legend")).to_have_count(0)
+    # All of them can be looked up at any step, and lead to theirs.
+    press(page, "?")
+    page.locator(".dialog .demands").get_by_role("button", name="z @ y").click()
+    expect(page.locator(".dialog")).to_be_hidden()
+    assert path(page) == "2"
+    # What letters stand for is told where they are shown.
+    press(page, "f")
+    expect(page.locator(".detail .legend")).to_have_count(1)
+
+
+def test_what_the_code_says_is_no_fact_beside_it(show: Show) -> None:
+    page = show(net(), "step=0")
+    terms = set()
+    for _ in range(6):
+        terms |= set(page.locator(".facts dt").all_inner_texts())
+        press(page, "ArrowRight")
+    assert "operation" in terms
+    assert "in module" not in terms
+
+
 def test_what_the_letters_are_and_what_is_demanded_of_them(show: Show) -> None:
     page = show(pairs()[1], "dims=formulas")
     legend = [squeezed(text) for text in page.locator(".legend li").all_inner_texts()]
     assert legend == ["B = 2", "C = 6", "H = 4", "W = 5", "N = H·W = 20"]
-    assert page.locator(".demands summary").inner_text() == "2 demands on the sizes, 1 not met"
-    kept, broken = page.locator(".demands .constraint").all()
+    assert (
+        page.locator(".detail .demands summary").inner_text() == "2 demands on the sizes, 1 not met"
+    )
+    kept, broken = page.locator(".detail .demands .constraint").all()
     assert kept.locator(".sign").get_attribute("aria-label") == "met"
     assert kept.locator("button").count() == 0
     assert broken.locator(".sign").inner_text() == "✗"

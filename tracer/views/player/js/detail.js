@@ -54,9 +54,15 @@ export function happening(scene, { inputs, outputs }) {
 export function background({ model, item }) {
   if (isCard(item)) return cardFacts(item);
   const { note } = item;
-  const written = { class: "note", lang: languageOf(note) };
-  const nodes = note ? [el("div", written, markdown(note, model))] : [];
+  // Beside the code it is said already, where there is room for both.
+  const kind = standsInCode(item) ? "note in-code" : "note";
+  const nodes = note ? [el("div", { class: kind, lang: languageOf(note) }, markdown(note, model))] : [];
   return [...nodes, facts(model, item)];
+}
+
+function standsInCode({ source, statement, place }) {
+  const line = statement?.line ?? place.line;
+  return Boolean(source?.comments.some((comment) => comment.line === line));
 }
 
 function expression(item) {
@@ -161,6 +167,8 @@ function cause({ model, item, act }) {
   ];
 }
 
+const squeezed = (text) => text.replace(/\s+/g, "");
+
 function facts(model, item) {
   const { step, callee, place } = item;
   const isLine = item.kind === "line";
@@ -169,9 +177,8 @@ function facts(model, item) {
   if (step && !isLine) found.push([say("operation"), code(step.op)]);
   if (callee) found.push([say("module"), code(`${callee.module}: ${callee.type}`)]);
   const settings = step ? step.arguments.join(", ") : (callee?.settings ?? "");
-  if (settings && !isLine) found.push([say("arguments"), code(settings)]);
-  const around = model.trace.calls[item.call]?.type;
-  if (step) found.push([say("in module"), code(step.module || around || say("root"))]);
+  const isWritten = squeezed(place.expression ?? "").includes(squeezed(settings));
+  if (settings && !isLine && !isWritten) found.push([say("arguments"), code(settings)]);
   if (step?.writes && !isLine) found.push([say("in place"), say("it overwrites its first operand")]);
   const file = place.file.split(/[\\/]/).at(-1);
   if (file) found.push([say("written in"), code(`${file}:${place.line}`)]);

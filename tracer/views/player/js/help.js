@@ -17,7 +17,8 @@ const keyWords = () => [
   ["?", say("this help")],
 ];
 
-export function helpForm({ trace, hasFormulas, warnings }) {
+/** `demands`: what the run demands of its sizes, as nodes. */
+export function helpForm({ trace, hasFormulas, warnings }, demands) {
   const keys = keyWords().filter(
     ([key]) => (key !== "f" || hasFormulas) && (key !== "w" || warnings.size),
   );
@@ -38,6 +39,7 @@ export function helpForm({ trace, hasFormulas, warnings }) {
     el("dl", {}, rows(shown)),
     el("h2", {}, say("This run")),
     el("dl", {}, rows(facts)),
+    demands,
     trace.remarks.slice(0, 20).map((remark) => el("p", {}, coded(clip(remark, 600)))),
     el("button", { type: "submit", class: "close" }, say("Close")),
   );

@@ -23,7 +23,7 @@ import { Keyboard } from "./keyboard.js";
 import { Light } from "./light.js";
 import { FACES } from "./limits.js";
 import { nextWarning, stepsOf, warningsOf } from "./lines.js";
-import { sizesPanel } from "./sizes.js";
+import { demandList, legend } from "./sizes.js";
 import { SourcePanel } from "./source-panel.js";
 import { isCard } from "./story.js";
 import { entries, flow, nameOf } from "./tensors.js";
@@ -39,7 +39,7 @@ class Player {
     this.options = options;
     this.model = null;
     this.pictures = null;
-    this.sizes = null;
+    this.sizes = {};
     this.walk = new Walk();
     this.light = new Light(() => this.drawLight());
     this.address = new Address(Boolean(options.url));
@@ -224,10 +224,10 @@ class Player {
 
   /** Take over a model, and draw all that is the same at each of its steps. */
   take(model, isSameRoad) {
-    const { header, transport, act } = this;
+    const { header, transport } = this;
     this.model = model;
     this.pictures = new Pictures();
-    this.sizes = sizesPanel(model, act);
+    this.sizes = { legend: legend(model), demands: demandList(model, this.act) };
     this.walk.begin(model, isSameRoad);
     this.source.forget();
     // A diagnosis is read: its column is wide at every step, lest it jump between them.
@@ -236,7 +236,11 @@ class Player {
     header.drawFaces(model, this.face);
     transport.drawWarned(model.warnings);
     this.chapters.begin(model);
-    this.dialog.replaceChildren(helpForm(model));
+    const goto = (path) => {
+      this.dialog.close();
+      this.act.goto(path);
+    };
+    this.dialog.replaceChildren(helpForm(model, demandList(model, { goto })));
   }
 
   /** The item to begin at: where the reader was before or asks to be, else what failed, if any. */
@@ -357,12 +361,21 @@ class Player {
   drawDetail(scene) {
     const shown = operands(scene);
     this.what.replaceChildren(...happening(scene, shown));
-    this.why.replaceChildren(...background(scene), ...(this.sizes ? [this.sizes] : []));
+    this.why.replaceChildren(...background(scene), ...this.aboutSizes());
     const isFailed = scene.item.error !== null;
     this.figures.show(scene, shown.inputs, shown.outputs, [
       say("It takes no tensor."),
       isFailed ? say("It failed: there is no result.") : say("It gives no tensor."),
     ]);
+  }
+
+  /** What letters stand for is said where formulas are, and with what is demanded of the sizes at
+   * the beginning: a step says what it demands itself. */
+  aboutSizes() {
+    const { legend, demands } = this.sizes;
+    const isFirst = this.walk.index === 0;
+    const shown = [...(isFirst || this.face !== "numbers" ? legend : []), ...(isFirst ? demands : [])];
+    return shown.length ? [el("div", { class: "sizes" }, shown)] : [];
   }
 
   drawLight() {

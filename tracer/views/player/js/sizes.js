@@ -11,20 +11,13 @@ function formulaNode(model, { text }) {
   return el("span", { class: "formula", title: clip(text, 600) }, nodes);
 }
 
-/** What the formulas are written in and what the run demands: the same below every step. */
-export function sizesPanel(model, act) {
-  const constraints = model.trace.constraints ?? [];
-  if (!model.symbols.size && !constraints.length) return null;
-  const entries = legend(model);
-  return el(
-    "div",
-    { class: "sizes" },
-    entries.length ? el("ul", { class: "legend", "aria-label": say("sizes") }, entries) : "",
-    constraints.length ? demandList(model, constraints, act) : "",
-  );
+/** What the formulas are written in, as a list; nothing where there are none. */
+export function legend(model) {
+  const entries = letters(model);
+  return entries.length ? [el("ul", { class: "legend", "aria-label": say("sizes") }, entries)] : [];
 }
 
-function legend(model) {
+function letters(model) {
   const value = (size) => [" = ", el("span", { class: "length" }, clip(size, 40))];
   const symbols = [...model.symbols].slice(0, 40).map(([name, size]) => {
     const symbol = el("span", { class: "formula size" }, formulaNodes(name, model, 40));
@@ -59,24 +52,29 @@ export function aliases({ notes, symbols }) {
   return [...found.values()];
 }
 
-function demandList(model, constraints, act) {
+/** What the run demands of its sizes, with the way to each step that does; nothing if nothing. */
+export function demandList(model, act) {
+  const constraints = model.trace.constraints ?? [];
+  if (!constraints.length) return [];
   const broken = constraints.filter(({ holds }) => !holds).length;
   const rows = constraints
     .slice(0, LIMIT.constraints)
     .map((constraint) => el("li", {}, demand(model, constraint, act)));
   const rest = constraints.length - rows.length;
   if (rest > 0) rows.push(el("li", { class: "more" }, say("and {rest} more", { rest })));
-  return el(
-    "details",
-    { class: "demands", open: true },
+  return [
     el(
-      "summary",
-      {},
-      counted(constraints.length, "{n} demand on the sizes", "{n} demands on the sizes"),
-      broken ? el("strong", {}, say(", {broken} not met", { broken })) : "",
+      "details",
+      { class: "demands", open: true },
+      el(
+        "summary",
+        {},
+        counted(constraints.length, "{n} demand on the sizes", "{n} demands on the sizes"),
+        broken ? el("strong", {}, say(", {broken} not met", { broken })) : "",
+      ),
+      el("ul", {}, rows),
     ),
-    el("ul", {}, rows),
-  );
+  ];
 }
 
 /** A sign, the formula, the sentence; with `act` also the way to the step that demands it. */
