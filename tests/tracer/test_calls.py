@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import itertools
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tracer.record.bind import bind, bind_layer, number, plain
@@ -60,13 +61,14 @@ ALIKE: dict[str, list[tuple[Any, tuple[Any, ...], dict[str, Any]]]] = {
 def test_a_call_is_told_as_if_it_were_the_first(kind: str) -> None:
     for first, second in itertools.permutations(ALIKE[kind], 2):
         for function, args, kwargs in (first, second):
-            found = call_text(function, args, kwargs, tensors_in((args, kwargs)), number)
+            found, operands = call_text(function, args, kwargs, number)
             wanted = anew(function, args, kwargs)
-            assert repr(found) == repr(wanted)
+            assert repr(replace(found, in_place=False, only_reads=False)) == repr(wanted)
+            assert list(map(id, operands)) == list(map(id, tensors_in((args, kwargs))))
 
 
 def test_a_call_that_was_made_before_is_known() -> None:
-    calls = [call_text(torch.cat, ([X, y],), {"dim": 1}, [X, y], number) for y in (Y, Y.clone())]
+    calls = [call_text(torch.cat, ([X, y],), {"dim": 1}, number)[0] for y in (Y, Y.clone())]
     assert calls[0] is calls[1]
 
 
@@ -78,20 +80,53 @@ def test_a_value_whose_text_may_change_is_read_each_time() -> None:
             return self.name
 
     value = Named()
-    before = call_text(torch.add, (X, value), {}, [X], number)
+    before = call_text(torch.add, (X, value), {}, number)[0]
     value.name = "b"
-    after = call_text(torch.add, (X, value), {}, [X], number)
+    after = call_text(torch.add, (X, value), {}, number)[0]
     assert [text.rpartition("=")[2] for (text,) in (before.arguments, after.arguments)] == [
         "a",
         "b",
     ]
 
 
+def test_what_a_call_writes_is_not_said_to_be_only_read() -> None:
+    """Each function of the table that writes, as torch's own versions of the operands tell."""
+    for function, args, kwargs in (
+        (Tensor.add_, (X.clone(), 1), {}),
+        (Tensor.__iadd__, (X.clone(), 1), {}),
+        (Tensor.__setitem__, (X.clone(), 0, 1.0), {}),
+        (torch.relu_, (X.clone(),), {}),
+        (torch.add, (X, 1), {"out": X.clone()}),
+        (F.relu, (X.clone(), True), {}),
+        (torch.embedding_renorm_, (W.detach().clone(), torch.tensor([0]), 0.1, 2.0), {}),
+        (torch.rrelu_, (X.clone(), 0.1, 0.3, True), {}),
+    ):
+        text, operands = call_text(function, args, kwargs, number)
+        before = [each._version for each in operands]
+        function(*args, **kwargs)
+        assert [each._version for each in operands] != before
+        assert not text.only_reads, function
+
+
+def test_what_torch_says_to_be_only_read_is() -> None:
+    for function, args in (
+        (torch.add, (X, Y)),
+        (Tensor.__add__, (X, Y)),
+        (Tensor.view, (X, 3, 2)),
+        (Tensor.__getitem__, (X, 0)),
+        (torch._C._nn.linear, (X, W)),
+        (torch.relu, (X,)),
+    ):
+        assert call_text(function, args, {}, number)[0].only_reads, function
+    silently = torch.batch_norm, (X, None, None, X[0].clone(), X[0].clone(), True, 0.1, 1e-5, True)
+    assert not call_text(*silently, {}, number)[0].only_reads
+
+
 # --- layers ------------------------------------------------------------------------------------
 
 
 def told(layer: nn.Module, *args: Any, **kwargs: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
-    text = layer_text(layer, args, kwargs, tensors_in((args, kwargs)), number)
+    text = layer_text(layer, args, kwargs, number)[0]
     return text.arguments, dict(text.bound)
 
 

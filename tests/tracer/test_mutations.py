@@ -45,8 +45,9 @@ MUTATIONS = [
     Mutation(
         "what is written in place keeps its old note",
         "record/notes.py",
-        "return version(tensor), written[2] if written is not None else 0",
-        "return 0, 0",
+        "            and noted.version == (0 if tensor.is_inference() else tensor._version)\n"
+        "            and (not self.written or noted.moment == self._moment(tensor))\n",
+        "",
     ),
     Mutation(
         "a step does not say that it writes",
@@ -57,16 +58,14 @@ MUTATIONS = [
     Mutation(
         "inputs and outputs are swapped",
         "record/freezing.py",
-        "inputs=self.notes(draft.inputs),\n            outputs=self.notes(draft.outputs),\n"
-        "            arguments",
-        "inputs=self.notes(draft.outputs),\n            outputs=self.notes(draft.inputs),\n"
-        "            arguments",
+        '"inputs": self.notes(draft.inputs),\n                "outputs": self.notes(draft.outputs)',
+        '"inputs": self.notes(draft.outputs),\n                "outputs": self.notes(draft.inputs)',
     ),
     Mutation(
         "operations name no module",
         "record/mode.py",
-        'module=self.stack[-1].module if self.stack else "",',
-        'module="",',
+        'around.module if around is not None else "",',
+        '"",',
     ),
     Mutation(
         "a part of two modules has one path",
@@ -77,8 +76,8 @@ MUTATIONS = [
     Mutation(
         "notes are not filled",
         "record/freezing.py",
-        "note=filled(draft.site.note, draft.fill)",
-        "note=draft.site.note",
+        '"note": filled(draft.site.note, draft.fill)',
+        '"note": draft.site.note',
     ),
     Mutation(
         "only the first of several outputs",
@@ -88,9 +87,9 @@ MUTATIONS = [
     ),
     Mutation(
         "tensors in lists are no operands",
-        "record/tensors.py",
-        "elif kind is tuple or kind is list:",
-        "elif kind is list:\n        pass\n    elif kind is tuple:",
+        "record/calls.py",
+        "        operands.append(value)\n        return True",
+        "        return True",
     ),
     Mutation(
         "a step was born one later",
@@ -101,8 +100,8 @@ MUTATIONS = [
     Mutation(
         "torch's functions stay closed",
         "record/mode.py",
-        "self._twins[func] = opened(func)",
-        "self._twins[func] = None",
+        "if operation.twin is not None:\n                self._open(draft)",
+        "if False:\n                self._open(draft)",
     ),
     Mutation(
         "parameters have no name",
@@ -137,7 +136,7 @@ MUTATIONS = [
     Mutation(
         "attributes are not put back",
         "record/isolation.py",
-        "own.update(attributes)",
+        "own.update((k, v) for k, v in attributes.items() if k not in self.HOOKS)",
         "own.update({})",
     ),
     Mutation(
@@ -197,8 +196,9 @@ CHECKS: list[Callable[[], Any]] = [
 # What is between an operation and the document, the lowest first.
 FILES = (
     *("source/text.py", "source/sites.py"),
-    *("record/isolation.py", "record/tensors.py", "record/names.py", "record/drafts.py"),
-    *("record/frames.py", "record/functions.py", "record/notes.py", "record/mode.py"),
+    *("record/tensors.py", "record/isolation.py", "record/functions.py", "record/names.py"),
+    *("record/calls.py", "record/drafts.py", "record/frames.py", "record/notes.py"),
+    "record/mode.py",
     *("record/failing.py", "record/freezing.py", "record/run.py", "api.py"),
 )
 

@@ -248,6 +248,19 @@ def _schemas(name: str) -> list[Any]:
     return []
 
 
+def only_reads(function: Any) -> bool:
+    """Whether the schemas say of a function of torch's own (not of one written in Python) that it
+    writes into nothing but what it is given as `out`."""
+    if inspect.isfunction(function) or inspect.ismethod(function):
+        return False
+    found = [
+        schema.is_mutable
+        for schema in _schemas(getattr(function, "__name__", ""))
+        if not any(argument.is_out for argument in schema.arguments)
+    ]
+    return bool(found) and not any(found)
+
+
 def _schema_forms(schemas: Sequence[Any], method: bool, function: str) -> Iterator[_Form]:
     """The forms of an operator that can be called from Python; a method's tensor comes first."""
     for schema in schemas:

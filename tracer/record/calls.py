@@ -8,27 +8,38 @@ its values; nothing of a tensor but its type and place is kept.
 
 from __future__ import annotations
 
+import operator
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tracer.document import Bound
-from tracer.record.bind import bind, bind_layer, moved_operands, plain
-from tracer.record.functions import arguments_text, full_name, split_text
-from tracer.record.tensors import ONE_TENSOR
+from tracer.record.bind import bind, bind_layer, moved_operands, only_reads, plain
+from tracer.record.functions import (
+    arguments_text,
+    full_name,
+    split_text,
+    writes_in_place,
+    written_silently,
+)
+from tracer.record.tensors import ONE_TENSOR, operands_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CallText:
-    """`op`, `arguments` and `bound` as in `document.Step`."""
+    """`op`, `arguments` and `bound` as in `document.Step`; whether the call writes into its first
+    operand, as its name or an `out=` says, and whether it is known to write into none."""
 
     op: str
     arguments: tuple[str, ...]
     bound: Bound
+    in_place: bool = False
+    only_reads: bool = False
     _moved: dict[Any, Bound] = field(default_factory=dict, repr=False)
 
     def moved(self, positions: tuple[int, ...], own: dict[str, int]) -> Bound:
@@ -50,33 +61,32 @@ def call_text(
     function: Any,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    operands: list[Tensor],
     number: Callable[[Any], int | float],
-) -> CallText:
-    """The call `function(*args, **kwargs)`, `operands` being the tensors among its arguments;
-    `number` as for `bind.plain`."""
-    key = _key(function, args, kwargs)
+) -> tuple[CallText, list[Tensor]]:
+    """The call `function(*args, **kwargs)`, and the tensors among its arguments; `number` as for
+    `bind.plain`."""
+    key, operands = _key(function, args, kwargs)
     if key is None or (len(operands) > 1 and len(set(map(id, operands))) < len(operands)):
-        return _made(function, args, kwargs, operands, number)
+        return _made(function, args, kwargs, operands, number), operands
     known = _known.get(key)
     if known is None:
         if len(_known) >= _MOST:
             _known.clear()
         known = _known[key] = _made(function, args, kwargs, operands, number)
-    return known
+    return known, operands
 
 
 def layer_text(
     layer: nn.Module,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    operands: list[Tensor],
     number: Callable[[Any], int | float],
-) -> CallText:
-    """The call of a layer of torch.nn; its settings are told once, as long as they stay."""
-    key = _key(None, args, kwargs)
+) -> tuple[CallText, list[Tensor]]:
+    """The call of a layer of torch.nn, and the tensors among its arguments; its settings are told
+    once, as long as they stay."""
+    key, operands = _key(None, args, kwargs)
     if key is None or not _alone(layer, operands):
-        return _layer_made(layer, args, kwargs, operands, number)
+        return _layer_made(layer, args, kwargs, operands, number), operands
     known = _layers.get(layer)
     if known is None or not known.holds(layer):
         known = _layers[layer] = _Layer(layer)
@@ -85,7 +95,7 @@ def layer_text(
         text = _layer_made(layer, args, kwargs, operands, number)
         if known.fixed and len(known.texts) < _MOST_OF_LAYER:
             known.texts[key] = text
-    return text
+    return text, operands
 
 
 def _layer_made(
@@ -118,28 +128,25 @@ class _Layer:
         settings = {name: value for name, value in vars(layer).items() if name[0] != "_"}
         self.fixed = all(map(_is_fixed, settings.values()))
         # Nothing else is kept alive here: it could hold the layer itself.
-        self.settings = settings if self.fixed else {}
+        self.settings = tuple(settings.values()) if self.fixed else ()
+        self.names = tuple(settings) if self.fixed else ()
         self.count = len(vars(layer))
         self.tensors = _tensors_given(layer)
         self.texts: dict[tuple[Any, ...], CallText] = {}
 
     def holds(self, layer: nn.Module) -> bool:
         now = vars(layer)
-        if len(now) != self.count:
-            return False
-        for name, value in self.settings.items():
-            if now.get(name, self) is not value:
-                return False
-        return self.tensors == _tensors_given(layer)
+        return (
+            len(now) == self.count
+            and all(map(operator.is_, map(now.get, self.names, repeat(self)), self.settings))
+            and self.tensors == _tensors_given(layer)
+        )
 
 
-def _tensors_given(layer: nn.Module) -> list[Any]:
+def _tensors_given(layer: nn.Module) -> list[str | bool]:
     """The names of a layer's own tensors, and which of them are there."""
-    found: list[Any] = []
-    for own in (layer._parameters, layer._buffers):
-        found += own
-        found += [tensor is None for tensor in own.values()]
-    return found
+    given = (*layer._parameters.items(), *layer._buffers.items())
+    return [part for name, tensor in given for part in (name, tensor is None)]
 
 
 def _is_fixed(value: Any) -> bool:
@@ -164,10 +171,13 @@ def _made(
     operands: list[Tensor],
     number: Callable[[Any], int | float],
 ) -> CallText:
+    in_place = writes_in_place(function, kwargs)
     return CallText(
         full_name(function),
         arguments_text(function, args, kwargs),
         plain(bind(function, args, kwargs), operands, number),
+        in_place,
+        not in_place and not written_silently(function, args) and only_reads(function),
     )
 
 
@@ -188,27 +198,34 @@ _PLAIN = frozenset(
 _SEVERAL = frozenset([tuple, list, torch.Size])
 
 
-def _key(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
-    """What tells two calls apart; None where a value is neither a tensor nor plain."""
+def _key(
+    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...] | None, list[Tensor]]:
+    """What tells two calls apart, None where a value is neither a tensor nor plain; and the tensors
+    among the arguments."""
     parts = [function]
+    operands: list[Tensor] = []
     for value in args:
-        if type(value) in ONE_TENSOR:
-            parts.append(type(value))
-        elif not _tell(value, parts, 0):
-            return None
+        kind = type(value)
+        if kind in ONE_TENSOR:
+            parts.append(kind)
+            operands.append(value)
+        elif not _tell(value, parts, operands, 0):
+            return None, operands_of(args, kwargs)
     for name, value in kwargs.items():
         parts.append(name)
-        if not _tell(value, parts, 0):
-            return None
-    return tuple(parts)
+        if not _tell(value, parts, operands, 0):
+            return None, operands_of(args, kwargs)
+    return tuple(parts), operands
 
 
-def _tell(value: Any, parts: list[Any], depth: int) -> bool:
+def _tell(value: Any, parts: list[Any], operands: list[Tensor], depth: int) -> bool:
     """Add to `parts` what tells the value from others: its type first, then as many parts as
     follow from it, so that no two values are told alike."""
     kind = type(value)
     parts.append(kind)
     if kind in ONE_TENSOR:
+        operands.append(value)
         return True
     if kind in _PLAIN:
         parts.append(value)
@@ -220,7 +237,9 @@ def _tell(value: Any, parts: list[Any], depth: int) -> bool:
         if depth >= _DEEPEST or len(value) > _LONGEST:
             return False
         parts.append(len(value))
-        return all(_tell(item, parts, depth + 1) for item in value)
-    if kind is slice:
-        return all(_tell(part, parts, depth + 1) for part in (value.start, value.stop, value.step))
-    return False
+        items = value
+    elif kind is slice:
+        items = value.start, value.stop, value.step
+    else:
+        return False
+    return all(_tell(item, parts, operands, depth + 1) for item in items)

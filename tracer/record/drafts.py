@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
@@ -23,14 +24,14 @@ class Draft:
     site: Site
     frame: int
     call: int
-    inputs: list[Noted]
     names: dict[str, Noted]
+    fill: dict[str, str]
+    inputs: list[Noted]
+    outputs: list[Noted]
+    children: list[Draft]
     text: CallText = UNTOLD
     bound: document.Bound = UNTOLD.bound
-    outputs: list[Noted] = dataclasses.field(default_factory=list)
     targets: tuple[str, ...] = ()
-    children: list[Draft] = dataclasses.field(default_factory=list)
-    fill: dict[str, str] = dataclasses.field(default_factory=dict)
     writes: bool = False
     seconds: float = 0.0
     raised: BaseException | None = None
@@ -53,21 +54,25 @@ class Draft:
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Operation:
-    """What is known of an operation before it runs. `twin` is its opened copy, if it has one."""
+    """What is known of an operation before it runs: its operands with their versions, those that
+    it writes without raising these, and its opened copy, if it has one."""
 
     draft: Draft
     siblings: list[Draft]
     operands: list[Tensor]
-    versions: list[int]
-    in_place: bool
+    versions: tuple[int, ...]
     silent: tuple[Any, ...]
     twin: Any
 
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Noted:
-    """A TensorNote whose name may still come: the first assignment gives it."""
+    """A TensorNote whose name may still come: the first assignment gives it.  It speaks of one
+    tensor at one moment, which its version and its last write tell (see `TensorNotes`)."""
 
+    of: weakref.ref[Tensor]
+    version: int
+    moment: int
     id: int
     name: str
     shape: tuple[int, ...]
@@ -79,6 +84,10 @@ class Noted:
     born: int | None
     site: Site | None
     inner: bool = True  # named by code inside torch: the author's name replaces it
+
+
+NO_FILL: dict[str, str] = {}
+"""Of a step whose note asks for nothing."""
 
 
 def unique(notes: list[Noted]) -> list[Noted]:

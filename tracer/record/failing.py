@@ -144,7 +144,7 @@ def crash_of(
     running = (
         recorder.running[1] if recorder.running is not None and recorder.running[0] is error else []
     )
-    alive = {noted.id: tensor() for tensor, *_, noted in recorder.notes.values()}
+    alive = {noted.id: noted.of() for noted in recorder.notes.values()}
     return Crash(
         model=recorder.model,
         args=args,

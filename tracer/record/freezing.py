@@ -44,11 +44,11 @@ def frozen(recorder: Recorder, name: str) -> document.Trace:
 _Data = TypeVar("_Data", document.Step, document.Call, document.TensorNote)
 
 
-def _made(kind: type[_Data], /, **fields: Any) -> _Data:
+def _made(kind: type[_Data], fields: dict[str, Any]) -> _Data:
     """`kind(**fields)`, every field given.  What a frozen dataclass writes for itself sets each
-    field through `object.__setattr__`: half of what freezing a trace would cost."""
+    field through `object.__setattr__`: most of what freezing a trace would cost."""
     made = object.__new__(kind)
-    vars(made).update(fields)
+    object.__setattr__(made, "__dict__", fields)
     return made
 
 
@@ -59,7 +59,8 @@ class _Freezing:
         self.seen = {each.id for each in (*recorder.inputs, *recorder.outputs)}
         pending = [*recorder.steps, *recorder.calls]
         for draft in pending:  # which grows by the steps within
-            pending += draft.children
+            if draft.children:
+                pending += draft.children
             for noted in (*draft.inputs, *draft.outputs):
                 self.seen.add(noted.id)
         self.frozen: dict[int, document.TensorNote] = {}
@@ -67,22 +68,26 @@ class _Freezing:
     def notes(self, items: list[Noted]) -> tuple[document.TensorNote, ...]:
         if not items:
             return ()
-        for item in items:
-            if item.id not in self.frozen:
-                self.frozen[item.id] = _made(
-                    document.TensorNote,
-                    id=item.id,
-                    name=item.name,
-                    shape=item.shape,
-                    dtype=item.dtype,
-                    device=item.device,
-                    kind=item.kind,
-                    stats=item.stats,
-                    heatmap=item.heatmap,
-                    born=item.born,
-                    dims=(),
-                )
-        return tuple([self.frozen[item.id] for item in items])
+        frozen = self.frozen
+        return tuple([frozen.get(item.id) or self.note(item) for item in items])
+
+    def note(self, item: Noted) -> document.TensorNote:
+        made = self.frozen[item.id] = _made(
+            document.TensorNote,
+            {
+                "id": item.id,
+                "name": item.name,
+                "shape": item.shape,
+                "dtype": item.dtype,
+                "device": item.device,
+                "kind": item.kind,
+                "stats": item.stats,
+                "heatmap": item.heatmap,
+                "born": item.born,
+                "dims": (),
+            },
+        )
+        return made
 
     def steps(self, drafts: list[Draft]) -> tuple[document.Step, ...]:
         if not drafts:
@@ -91,42 +96,49 @@ class _Freezing:
         return tuple([self.step(index, draft) for index, draft in enumerate(drafts)])
 
     def step(self, index: int, draft: Draft) -> document.Step:
+        names, seen = draft.names, self.seen
         return _made(
             document.Step,
-            index=index,
-            op=draft.op,
-            module=draft.module,
-            place=draft.site.place,
-            targets=draft.targets,
-            note=filled(draft.site.note, draft.fill),
-            inputs=self.notes(draft.inputs),
-            outputs=self.notes(draft.outputs),
-            arguments=draft.text.arguments,
-            # A name may stand for a tensor at a moment that no step saw.
-            names=tuple([(text, n.id) for text, n in draft.names.items() if n.id in self.seen]),
-            children=self.steps(draft.children),
-            call=draft.call,
-            writes=draft.writes,
-            seconds=draft.seconds,
-            error=error_text(draft.raised) if draft.raised is not None else None,
-            bound=draft.bound,
+            {
+                "index": index,
+                "op": draft.op,
+                "module": draft.module,
+                "place": draft.site.place,
+                "targets": draft.targets,
+                "note": filled(draft.site.note, draft.fill),
+                "inputs": self.notes(draft.inputs),
+                "outputs": self.notes(draft.outputs),
+                "arguments": draft.text.arguments,
+                # A name may stand for a tensor at a moment that no step saw.
+                "names": tuple([(name, names[name].id) for name in names if names[name].id in seen])
+                if names
+                else (),
+                "children": self.steps(draft.children),
+                "call": draft.call,
+                "writes": draft.writes,
+                "seconds": draft.seconds,
+                "error": error_text(draft.raised) if draft.raised is not None else None,
+                "bound": draft.bound,
+            },
         )
 
     def call(self, index: int, draft: Draft) -> document.Call:
         return _made(
             document.Call,
-            index=index,
-            parent=draft.parent,
-            module=draft.module,
-            type=draft.type,
-            settings=draft.settings,
-            place=draft.site.place,
-            targets=draft.targets,
-            note=filled(draft.site.note, draft.fill),
-            inputs=self.notes(draft.inputs),
-            outputs=self.notes(draft.outputs),
-            start=draft.start,
-            stop=draft.stop,
-            parameters=draft.parameters,
-            seconds=draft.seconds,
+            {
+                "index": index,
+                "parent": draft.parent,
+                "module": draft.module,
+                "type": draft.type,
+                "settings": draft.settings,
+                "place": draft.site.place,
+                "targets": draft.targets,
+                "note": filled(draft.site.note, draft.fill),
+                "inputs": self.notes(draft.inputs),
+                "outputs": self.notes(draft.outputs),
+                "start": draft.start,
+                "stop": draft.stop,
+                "parameters": draft.parameters,
+                "seconds": draft.seconds,
+            },
         )

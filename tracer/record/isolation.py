@@ -21,6 +21,8 @@ from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-def
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_map_only
 
+from tracer.record.tensors import modules_in
+
 
 def version(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
@@ -45,7 +47,7 @@ def exclusive(model: nn.Module) -> Iterator[None]:
     with _locks_guard:
         locks = [
             _locks.get(module) or _locks.setdefault(module, threading.RLock())
-            for module in sorted(model.modules(), key=id)
+            for module in sorted(modules_in(model), key=id)
         ]
     held = []
     try:
@@ -74,7 +76,10 @@ def random_state() -> Iterator[None]:
             numpy = sys.modules.get("numpy.random")
             if numpy is not None:  # torch loads numpy without it: then there is no state
                 _random_saved.callback(numpy.set_state, numpy.get_state())
-            _random_saved.enter_context(torch.random.fork_rng())
+            if torch.cuda.is_available():
+                _random_saved.enter_context(torch.random.fork_rng())
+            else:
+                _random_saved.callback(torch.set_rng_state, torch.get_rng_state())
         _random_users += 1
     try:
         yield
@@ -133,9 +138,8 @@ class State:
         # A lazy module turns into another class in its first forward: that cannot be undone.
         self.modules = [
             module
-            for module in model.modules()
-            if not isinstance(module, nn.modules.lazy.LazyModuleMixin)
-            and not isinstance(module, torch.jit.ScriptModule)
+            for module in modules_in(model)
+            if not isinstance(module, nn.modules.lazy.LazyModuleMixin | torch.jit.ScriptModule)
         ]
         self.attributes = [vars(module).copy() for module in self.modules]
         # A cache that the forward fills, and the tables of parameters, buffers and submodules, are

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any
 
 import torch
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from tracer import document
-from tracer.record.calls import call_text, layer_text
-from tracer.record.drafts import Draft, Noted, Operation, leaves, unique
+from tracer.record.calls import UNTOLD, call_text, layer_text
+from tracer.record.drafts import NO_FILL, Draft, Noted, Operation, leaves, unique
 from tracer.record.frames import (
     HAND_OVER,
     HERE,
@@ -31,7 +31,6 @@ from tracer.record.functions import (
     FACTS,
     Opened,
     short_text,
-    writes_in_place,
     written_silently,
 )
 from tracer.record.isolation import (
@@ -45,6 +44,7 @@ from tracer.record.tensors import (
     count_parameters,
     flatten,
     flatten_arguments,
+    modules_in,
     named_by,
     operands_of,
     tensors_in,
@@ -52,6 +52,7 @@ from tracer.record.tensors import (
 from tracer.sentences import said
 from tracer.source.sites import Site, SourceReader
 
+_OWNED = frozenset(["parameter", "buffer"])
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
@@ -93,7 +94,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
     def hooks(self) -> Iterator[None]:
         handles = []
         try:
-            for module in self.model.modules():
+            for module in modules_in(self.model):
                 if isinstance(module, torch.jit.ScriptModule):
                     remark = said("A scripted module runs outside Python: it shows no steps.")
                     self.remarks[remark] = None
@@ -152,31 +153,34 @@ class Recorder(TensorNotes, TorchFunctionMode):
         kind = type(module)
         library = kind.__module__.startswith("torch.nn")
         is_step = bool(self.calls) and library and not isinstance(module, _CONTAINERS)
-        frame = self._frame(inner=self.inside_step())[0] if self.calls else None
+        frame = self._frame(bool(self.open_steps))[0] if self.calls else None
         site = self._site(frame)
-        operands = operands_of(args, kwargs)
+        if is_step:
+            text, operands = layer_text(module, args, kwargs, self.number)
+        else:
+            text, operands = UNTOLD, operands_of(args, kwargs)
         inputs = [self.note(tensor) for tensor in operands]
         draft = Draft(
-            op=f"nn.{kind.__name__}" if library else kind.__name__,
-            module=self._path(module),
-            site=site,
-            frame=id(frame),
-            call=self._call(),
-            inputs=inputs,
-            names=self._named_in(site, frame),
-            fill=self._fill(site, frame),
-            of=module,
-            first_note=self.next_note,
+            f"nn.{kind.__name__}" if library else kind.__name__,
+            self._path(module),
+            site,
+            id(frame),
+            self.stack[-1].call if self.stack else 0,
+            self._named_in(site, frame),
+            self._fill(site, frame) if site.asks else NO_FILL,
+            inputs,
+            [],
+            [],
+            text,
+            text.bound,
         )
-        draft.caller = frame
+        draft.of, draft.first_note, draft.caller = module, self.next_note, frame
         if is_step:
-            text = layer_text(module, args, kwargs, operands, self.number)
-            draft.text, draft.bound = text, text.bound
             self.tick()
             self._siblings().append(draft)
         else:
             draft.type = kind.__name__
-            draft.parent = self._call() if self.calls else None
+            draft.parent = draft.call if self.calls else None
             draft.settings = short_text(module.extra_repr())
             draft.start = len(self.steps)
             draft.parameters = count_parameters(module)
@@ -249,9 +253,9 @@ class Recorder(TensorNotes, TorchFunctionMode):
         draft.raised = error
         own = [
             noted
-            for leaf in leaves(draft)
+            for leaf in (leaves(draft) if draft.children else ())
             for noted in leaf.inputs
-            if noted.kind in ("parameter", "buffer")
+            if noted.kind in _OWNED
         ]
         if error is not None and draft.of is not None and not own:
             # It refused before it used its weights.
@@ -259,7 +263,8 @@ class Recorder(TensorNotes, TorchFunctionMode):
             own = [self.note(weight) for weight in tensors_in(weights)[:2]]
             own = [noted for noted in own if noted.name in self.order]
         given = draft.inputs
-        draft.inputs = unique(given + sorted(own, key=lambda n: self.order[n.name]))
+        own.sort(key=lambda noted: self.order[noted.name])
+        draft.inputs = unique(given + own)
         draft.bound = self._rebound(draft, given)
         # A module that is one operation says nothing more when opened.
         while len(draft.children) == 1:
@@ -268,8 +273,10 @@ class Recorder(TensorNotes, TorchFunctionMode):
     def _rebound(self, draft: Draft, given: list[Noted]) -> document.Bound:
         """The arguments of a step whose operands `given` have become `draft.inputs`, a layer's own
         weights among them."""
-        positions = {noted.id: position for position, noted in enumerate(draft.inputs)}
         named = {noted.name: noted.id for noted in draft.inputs if noted.name in self.order}
+        if not named and len(given) == len(draft.inputs):
+            return draft.text.bound
+        positions = {noted.id: position for position, noted in enumerate(draft.inputs)}
         own: dict[str, int] = {}
         if named and draft.of is not None:
             for name, tensor in (*draft.of._parameters.items(), *draft.of._buffers.items()):
@@ -290,7 +297,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         kwargs = kwargs or {}
         if func in FACTS or self._boundary is None:
             return func(*args, **kwargs)
-        frame, indirect = self._frame(inner=self.inside_step())
+        frame, indirect = self._frame(bool(self.open_steps))
         if frame is None:
             return func(*args, **kwargs)
         with torch._C.DisableTorchFunction():
@@ -325,42 +332,43 @@ class Recorder(TensorNotes, TorchFunctionMode):
     def begin_operation(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType
     ) -> Operation:
-        operands = operands_of(args, kwargs)
-        in_place = writes_in_place(func, kwargs)
-        if self.state is not None and in_place and operands:
+        text, operands = call_text(func, args, kwargs, self.number)
+        if text.in_place and operands and self.state is not None:
             self.state.about_to_write(operands[0])
-        site = self._site(frame)
-        text = call_text(func, args, kwargs, operands, self.number)
+        site = self.reader.site(frame.f_code, frame.f_lasti)
+        around = self.stack[-1] if self.stack else None
+        names = self._named_in(site, frame)
+        first_note = self.next_note
         draft = Draft(
-            op=text.op,
-            module=self.stack[-1].module if self.stack else "",
-            site=site,
-            frame=id(frame),
-            call=self._call(),
-            inputs=[],
-            names=self._named_in(site, frame),
-            text=text,
-            bound=text.bound,
-            fill=self._fill(site, frame),
-            first_note=self.next_note,
+            text.op,
+            around.module if around is not None else "",
+            site,
+            id(frame),
+            around.call if around is not None else 0,
+            names,
+            self._fill(site, frame) if site.asks else NO_FILL,
+            [self.note(tensor) for tensor in operands],
+            [],
+            [],
+            text,
+            text.bound,
         )
-        draft.inputs = [self.note(tensor) for tensor in operands]
-        siblings = self._siblings()
+        draft.first_note = first_note
+        siblings = self.open_steps[-1].children if self.open_steps else self.steps
         siblings.append(draft)
         self.tick()
         return Operation(
             draft,
             siblings,
             operands,
-            list(map(version, operands)),
-            in_place,
-            written_silently(func, args),
-            self._opened.twin(func),
+            () if text.only_reads else tuple(map(version, operands)),
+            () if text.only_reads else written_silently(func, args),
+            self._opened.twin(func) if type(func) is FunctionType else None,
         )
 
     def _end(self, operation: Operation, result: Any, frame: FrameType) -> None:
         draft, operands = operation.draft, operation.operands
-        changed = self._changed(operation)
+        changed = [] if draft.text.only_reads else self._changed(operation)
         index = self.current_step()
         for tensor in changed:
             self.written[storage(tensor)] = (index, draft.site, next(self.writes))
@@ -380,14 +388,14 @@ class Recorder(TensorNotes, TorchFunctionMode):
 
     def _changed(self, operation: Operation) -> list[Tensor]:
         """The operands that the operation wrote to."""
-        operands, now = operation.operands, list(map(version, operation.operands))
+        operands, in_place = operation.operands, operation.draft.text.in_place
+        now = tuple(map(version, operands))
         changed = []
-        if operation.in_place or now != operation.versions:
+        if in_place or now != operation.versions:
             changed = [
                 tensor
                 for tensor, before, after in zip(operands, operation.versions, now, strict=True)
-                if after != before
-                or (operation.in_place and tensor is operands[0] and tensor.is_inference())
+                if after != before or (in_place and tensor is operands[0] and tensor.is_inference())
             ]
         if operation.silent:
             changed += [tensor for tensor in operation.silent if isinstance(tensor, Tensor)]
@@ -418,10 +426,6 @@ class Recorder(TensorNotes, TorchFunctionMode):
         within = self.stack[-1].module if self.stack else ""
         return next((p for p in paths if not within or p.startswith(within + ".")), paths[0])
 
-    def _call(self) -> int:
-        """The call of a user's module that is running."""
-        return self.stack[-1].call if self.stack else 0
-
     def _siblings(self) -> list[Draft]:
         """Where a new step belongs: inside the open step, or at the author's level."""
         return self.open_steps[-1].children if self.open_steps else self.steps
@@ -451,16 +455,17 @@ class Recorder(TensorNotes, TorchFunctionMode):
         while frame is not None and frame is not self._boundary:
             code = frame.f_code
             owner = whose(code.co_filename)
-            if code is HAND_OVER:
-                # The frame behind is the function itself, handing its own call to the mode.
-                frame = frame.f_back
-            elif owner is Whose.TORCH:
+            if owner is Whose.TORCH:
                 if torchs is None:
                     if inner:
                         return frame, False
                     torchs = frame
-            elif owner is Whose.AUTHOR and code.co_name not in OVERRIDES:
-                return frame, torchs is not None
+            elif owner is Whose.AUTHOR:
+                if code.co_name not in OVERRIDES:
+                    return frame, torchs is not None
+            elif code is HAND_OVER:
+                # The frame behind is the function itself, handing its own call to the mode.
+                frame = frame.f_back
             frame = frame.f_back if frame is not None else None
         return torchs, False
 
@@ -471,9 +476,9 @@ class Recorder(TensorNotes, TorchFunctionMode):
 
     def _named_in(self, site: Site, frame: FrameType | None) -> dict[str, Noted]:
         found: dict[str, Noted] = {}
-        if frame is None:
+        if frame is None or not site.reads:
             return found
-        for text, tensor in tensors_read(site.names, frame):
+        for text, tensor in tensors_read(site.reads, frame):
             noted = found[text] = self.note(tensor, text)
             if not noted.name and noted.id >= self._opened_at():
                 noted.name, noted.inner = text, self.inside_step()
@@ -488,8 +493,10 @@ class Recorder(TensorNotes, TorchFunctionMode):
         for around in self.stack:
             if around.site is site and around.frame == draft.frame and around is not draft:
                 return  # written as one expression with the call around it, which takes the names
-        inner = self.inside_step(but=draft)
         draft.targets = site.targets
+        if not (site.returned or site.patterns):
+            return
+        inner = self.inside_step(but=draft)
         while site.returned and frame is not None and frame.f_back is not None:
             frame = frame.f_back
             file = frame.f_code.co_filename
@@ -519,7 +526,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
 
     def _fill(self, site: Site, frame: FrameType | None) -> dict[str, str]:
         values: dict[str, str] = {}
-        if site.asks and frame is not None:
+        if frame is not None:
             scope = FrameScope(frame)
             for key, (chain, item) in site.asks.items():
                 end = len(chain) - 1 if chain[-1] == "shape" and len(chain) > 1 else len(chain)

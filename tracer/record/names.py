@@ -76,18 +76,20 @@ def tensors_read(chains: tuple[tuple[str, ...], ...], frame: FrameType) -> list[
             value = own[name]
         elif name in of_module:
             value = of_module[name]
-            if type(value) is ModuleType and value.__name__.startswith("torch"):
-                continue  # `torch.relu`, `nn.functional.relu`: a function
         else:
             continue
+        kind = type(value)
+        if kind in ONE_TENSOR:
+            found.append((name, value))
+            continue
+        if kind is ModuleType and value.__name__.startswith("torch"):
+            continue  # `torch.relu`, `nn.functional.relu`: a function
         if len(chain) > 1:
             resolved = _along(chain, value)
             if resolved is None:
                 continue
             name, value = resolved
-        if type(value) in ONE_TENSOR or (
-            isinstance(value, Tensor) and not isinstance(value, UninitializedTensorMixin)
-        ):
+        if isinstance(value, Tensor) and not isinstance(value, UninitializedTensorMixin):
             found.append((name, value))
     return found
 

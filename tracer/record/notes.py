@@ -35,8 +35,7 @@ class TensorNotes:
         self.capture = capture
         self.captured: Tensor | None = None
         self.remarks: dict[Said, None] = {}
-        # By the tensor's id: the tensor, its version and last write (see `_moment`), its note.
-        self.notes: dict[int, tuple[weakref.ref[Tensor], int, int, Noted]] = {}
+        self.notes: dict[int, Noted] = {}  # by the tensor's id
         self.next_note = 0
         self.written: dict[int, tuple[int | None, Site | None, int]] = {}
         self.writes = itertools.count(1)
@@ -58,24 +57,29 @@ class TensorNotes:
 
     def known(self, tensor: Tensor) -> Noted | None:
         """The note of this tensor object as it is now."""
-        entry = self.notes.get(id(tensor))
-        if entry is None or entry[0]() is not tensor or entry[1] != version(tensor):
-            return None
-        return entry[3] if entry[2] == self._moment(tensor) else None
+        noted = self.notes.get(id(tensor))
+        if (
+            noted is not None
+            and noted.of() is tensor
+            and noted.version == (0 if tensor.is_inference() else tensor._version)
+            and (not self.written or noted.moment == self._moment(tensor))
+        ):
+            return noted
+        return None
 
     def _moment(self, tensor: Tensor) -> int:
         """When the tensor was last written to, as far as that was seen; with its version, this
         changes whenever it is.  The version alone does not tell: inference tensors have none, and
         some kernels write without raising it."""
-        written = self.written.get(storage(tensor)) if self.written else None
+        written = self.written.get(storage(tensor))
         return written[2] if written is not None else 0
 
     def note(self, tensor: Tensor, name: str = "", kind: str = "constant") -> Noted:
-        entry = self.notes.get(id(tensor))
-        if entry is not None and entry[0]() is tensor:
-            was = entry[3]
-            if entry[1] == version(tensor) and entry[2] == self._moment(tensor):
-                return was
+        noted = self.known(tensor)
+        if noted is not None:
+            return noted
+        was = self.notes.get(id(tensor))
+        if was is not None and was.of() is tensor:
             born, site, _ = self.written.get(storage(tensor), (was.born, was.site, 0))
             kind = "made" if born is not None and was.kind == "constant" else was.kind
             noted = self.make(tensor, was.name, kind, born, site)
@@ -95,22 +99,35 @@ class TensorNotes:
         site: Site | None,
         figures: document.Stats | None = None,
     ) -> Noted:
-        number, self.next_note = self.next_note, self.next_note + 1
-        noted = Noted(number, name, (), "", "", kind, None, None, born, site, not name)
-        if self.values or number == self.capture or torch._C._len_torch_dispatch_stack():
+        if self.values or self.next_note == self.capture or torch._C._len_torch_dispatch_stack():
             with unobserved():
-                noted.stats, noted.heatmap = self._looked_at(tensor, number, figures)
-                self._describe(noted, tensor)
-        else:
-            self._describe(noted, tensor)
-        return noted
+                noted = self._described(tensor, name, kind, born, site)
+                noted.stats, noted.heatmap = self._looked_at(tensor, noted.id, figures)
+                return noted
+        return self._described(tensor, name, kind, born, site)
 
-    def _describe(self, noted: Noted, tensor: Tensor) -> None:
-        noted.shape = self.shape_of(tensor)
-        noted.dtype = _dtype_text(tensor.dtype)
-        noted.device = _device_text(tensor.device)
-        entry = weakref.ref(tensor), version(tensor), self._moment(tensor), noted
-        self.notes[id(tensor)] = entry
+    def _described(
+        self, tensor: Tensor, name: str, kind: str, born: int | None, site: Site | None
+    ) -> Noted:
+        number = self.next_note
+        self.next_note = number + 1
+        noted = self.notes[id(tensor)] = Noted(
+            weakref.ref(tensor),
+            version(tensor),
+            self._moment(tensor) if self.written else 0,
+            number,
+            name,
+            self.shape_of(tensor),
+            _dtype_text(tensor.dtype),
+            _device_text(tensor.device),
+            kind,
+            None,
+            None,
+            born,
+            site,
+            not name,
+        )
+        return noted
 
     def _looked_at(
         self, tensor: Tensor, number: int, figures: document.Stats | None
@@ -136,7 +153,11 @@ class TensorNotes:
             remark = said("A nested tensor has no one shape: its number of tensors is shown.")
             self.remarks[remark] = None
             return (tensor.size(0),)
-        return tuple(map(int, tensor.shape))
+        shape = tuple(tensor.shape)
+        for size in shape:
+            if type(size) is not int:  # while torch traces or compiles
+                return tuple(map(int, shape))
+        return shape
 
     def same_elements(self, view: Tensor, base: Tensor) -> document.Stats | None:
         """The figures of `base` if `view` shows exactly the same elements in another shape."""

@@ -105,11 +105,25 @@ def named_by(pattern: Pattern, value: Any) -> Iterator[tuple[str, Tensor]]:
             yield from named_by(part, item)
 
 
+def modules_in(model: nn.Module) -> list[nn.Module]:
+    """As `model.modules()`, which spells out every path on the way."""
+    found: dict[int, nn.Module] = {}
+    pending = [model]
+    while pending:
+        module = pending.pop()
+        if id(module) not in found:
+            found[id(module)] = module
+            if module._modules:
+                within = [each for each in module._modules.values() if each is not None]
+                pending += reversed(within)
+    return list(found.values())
+
+
 def count_parameters(module: nn.Module) -> int:
     """How many numbers the parameters of a module and of all within it have, shared ones once."""
     own = {
         id(parameter): parameter
-        for each in module.modules()
+        for each in modules_in(module)
         for parameter in each._parameters.values()
         if parameter is not None and not isinstance(parameter, UninitializedTensorMixin)
     }

@@ -13,7 +13,7 @@ from typing import Any
 
 from tracer.document import Place, Source
 from tracer.source.notes import placeholders
-from tracer.source.text import Text, extent_of, header_extent, inside, text_of
+from tracer.source.text import Extent, Text, extent_of, header_extent, inside, text_of
 
 Pattern = str | tuple["Pattern", ...]
 """What a statement assigns to: a name or attribute, or a tuple of such for unpacking.  A starred
@@ -27,8 +27,8 @@ class Site:
     `patterns` are the assignment targets if the expression is the statement's whole value,
     `returned` is true if it is a return statement's whole value, `each` if the statement is a loop
     over the expression.  `names` are the attribute chains in the statement, `used` those within
-    the expression, both in the order of the text; `asks` is what the note asks of the run (see
-    `placeholders`).
+    the expression, both in the order of the text; `reads` are the names without what is called
+    there (`x` of `x.view(2)`); `asks` is what the note asks of the run (see `placeholders`).
     """
 
     place: Place
@@ -38,6 +38,7 @@ class Site:
     note: str
     names: tuple[tuple[str, ...], ...]
     used: tuple[tuple[str, ...], ...]
+    reads: tuple[tuple[str, ...], ...] = ()
     asks: Mapping[str, tuple[tuple[str, ...], int | None]] = field(default_factory=dict)
 
     @cached_property
@@ -183,8 +184,18 @@ def _described(text: Text, code: CodeType, statement: ast.stmt, node: ast.AST) -
         note=note,
         names=tuple(dict.fromkeys(chain for _, chain in written)),
         used=tuple(used),
+        reads=_reads(statement, written),
         asks=placeholders(note),
     )
+
+
+def _reads(
+    statement: ast.stmt, written: list[tuple[Extent, tuple[str, ...]]]
+) -> tuple[tuple[str, ...], ...]:
+    """The chains without their last part where that is called: a function is no tensor."""
+    called = {extent_of(node.func) for node in ast.walk(statement) if isinstance(node, ast.Call)}
+    chains = [chain[:-1] if at in called else chain for at, chain in written]
+    return tuple(dict.fromkeys(chain for chain in chains if chain))
 
 
 def _line(code: CodeType, lasti: int) -> int:
