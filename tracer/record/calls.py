@@ -239,7 +239,7 @@ def _tell(value: Any, parts: list[Any], operands: list[Tensor], depth: int) -> b
         parts.append(len(value))
         items = value
     elif kind is slice:
-        items = value.start, value.stop, value.step
+        items, operands = (value.start, value.stop, value.step), []  # they are no operands
     else:
         return False
     return all(_tell(item, parts, operands, depth + 1) for item in items)
