@@ -9,10 +9,12 @@ from types import SimpleNamespace
 import pytest
 import streamlit
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import TextArea
 
 from tests.test_pages import plain
 from tracer import worker
-from ui import access, debug
+from tracer.worker import Job
+from ui import access, debug, handed
 from ui.examples import examples
 
 pytestmark = pytest.mark.waits
@@ -51,13 +53,18 @@ def _open(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def page(code: str | None = None) -> AppTest:
     app = AppTest.from_file("../app.py", default_timeout=600)
-    app.switch_page("pages/3_Debug.py")
+    app.switch_page("pages/3_Your_module.py")
     app.run()
     return app if code is None else paste(app, code)
 
 
+def editor(app: AppTest) -> TextArea:
+    (found,) = (each for each in app.text_area if str(each.key).startswith("debug/code"))
+    return found
+
+
 def paste(app: AppTest, code: str) -> AppTest:
-    return app.text_area(key="debug/code").set_value(code).run()
+    return editor(app).set_value(code).run()
 
 
 def answered(app: AppTest) -> AppTest:
@@ -109,10 +116,10 @@ def test_pasted_code_gets_a_verdict_and_a_fix_that_works() -> None:
         "+ self.head = nn.Linear(16, classes)",
     ]
     press(app, "apply-0")
-    assert "nn.Linear(16, classes)" in app.text_area(key="debug/code").value
+    assert "nn.Linear(16, classes)" in editor(app).value
     assert "Net runs: 4 steps, and (2, 3) comes out." in said(app).replace("**", "")
     press(app, "undo")
-    assert app.text_area(key="debug/code").value == LINEAR
+    assert editor(app).value == LINEAR
     assert "16 ≠ 20" in said(app)
     assert not any(button.key == "undo" for button in app.button)
 
@@ -123,7 +130,7 @@ def test_the_form_is_filled_from_the_signature() -> None:
     assert fields == {
         "width": "8",
         "classes": "3",
-        "x": "such as B,C,H,W",
+        "x": "found by trying",
         "scale": "1.0",
         "mask": "None",
     }
@@ -175,14 +182,14 @@ def test_a_file_is_opened_and_a_bad_one_said() -> None:
     app = page()
     windows = LINEAR.replace("\n", "\r\n").encode()
     app.file_uploader[0].set_value(("net.py", windows, "text/x-python")).run()
-    assert app.text_area(key="debug/code").value == LINEAR
+    assert editor(app).value == LINEAR
     app.text_input(key="debug/input/Net/x").set_value("B,8").run()
     press(app, "debug-run")
     press(app, "apply-0")
     assert len(app.success) == 1
     app.file_uploader[0].set_value(("net.py", b"\xff\xfe\x00", "text/x-python")).run()
     assert "net.py is no text in UTF-8" in said(app)
-    assert "nn.Linear(16, classes)" in app.text_area(key="debug/code").value
+    assert "nn.Linear(16, classes)" in editor(app).value
 
 
 # --- the examples -----------------------------------------------------------------------------
@@ -199,7 +206,7 @@ def test_an_example_breaks_and_its_best_fix_mends_it(key: str) -> None:
     press(app, f"example-{key}")
     trace = app.session_state["desk"].run.trace
     assert not app.exception
-    assert app.text_area(key="debug/code").value == EXAMPLES[key].source
+    assert editor(app).value == EXAMPLES[key].source
     assert app.session_state["desk"].job == EXAMPLES[key]
     if key == "silent":
         (warning,) = trace.warnings
@@ -254,13 +261,105 @@ def test_text_that_offers_nothing(code: str, says: str) -> None:
     assert not app.error
 
 
-def test_what_is_missing_is_said() -> None:
-    app = page(LINEAR.replace("width=8", "width"))
+def test_what_is_missing_is_found_or_said() -> None:
+    app = page(LINEAR.replace("width=8", "width").replace("20, classes", "16, classes"))
     press(app, "debug-run")
-    assert "missing a required argument: 'width'" in said(app)
+    assert "Net runs" in said(app).replace("**", "")
+    fields = {field.label: field.placeholder for field in app.text_input}
+    assert (fields["width"], fields["x"]) == ("64", "B,N,C")
+    sizes = {field.label: field.value for field in app.number_input}
+    assert sizes == {"B": 2, "N": 10, "C": 64}
     app.text_input(key="debug/argument/Net/width").set_value("8").run()
     press(app, "debug-run")
-    assert "cannot take 0 inputs" in said(app)
+    assert app.session_state["desk"].run.trace.inputs[0].shape == (2, 10, 8)
+    (size,) = [field for field in app.number_input if field.label == "N"]
+    size.set_value(3).run()
+    press(app, "debug-run")
+    assert app.session_state["desk"].run.trace.inputs[0].shape == (2, 3, 8)
+    app = page(LINEAR.replace("width=8", "width: bytes"))
+    press(app, "debug-run")
+    assert "missing a required argument: 'width'" in said(app)
+
+
+def choose(app: AppTest, name: str) -> AppTest:
+    """Type a class into the field for installed ones."""
+    app.session_state["debug-from"] = "class"
+    app.run()
+    return app.text_input(key="debug/class").set_value(name).run()
+
+
+def test_an_installed_class_is_found_by_a_part_of_its_name_and_walked() -> None:
+    app = choose(page(), "multihead")
+    (match, *_) = [each for each in app.button if str(each.key).startswith("debug-match/")]
+    name = "torch.nn.modules.activation.MultiheadAttention"
+    assert match.key == f"debug-match/{name}"
+    press(app, match.key)
+    app.run()
+    assert "MultiheadAttention runs in one step" in said(app).replace("**", "")
+    fields = {str(field.key).rpartition("/")[2]: field.placeholder for field in app.text_input}
+    assert (fields["embed_dim"], fields["num_heads"]) == ("64", "4")
+    assert (fields["query"], fields["key"]) == ("L,B,C", "L,B,C")
+    assert handed.to_query(app.session_state["desk"].job) == {"class": name}
+    app.text_input(key=f"debug/argument/{name}/batch_first").set_value("True").run()
+    press(app, "debug-run")
+    assert app.session_state["desk"].run.trace.inputs[0].shape == (2, 10, 64)
+
+
+def test_formulas_follow_a_run_that_succeeds() -> None:
+    app = press(choose(page(), "torch.nn.Linear"), "debug-run")
+    for _ in range(6_000):
+        if app.session_state["desk"].formulas is None:
+            break
+        time.sleep(0.1)
+        app.run()
+    (made,) = app.session_state["desk"].run.trace.outputs
+    assert [each.text for each in made.dims] == ["B", "N", "64"]
+    assert "Cost" in [option for each in app.segmented_control for option in each.options]
+
+
+def test_a_link_shows_and_does_not_run() -> None:
+    job = Job(LINEAR, "Net", {"width": "6"}, ("B,W", "scale:=2.0"), {"B": 3, "W": 6}, training=True)
+    app = AppTest.from_file("../app.py", default_timeout=600)
+    app.switch_page("pages/3_Your_module.py")
+    for name, value in handed.to_query(job).items():
+        app.query_params[name] = value
+    app.run()
+    assert app.session_state["desk"].task is None
+    assert app.session_state["desk"].answer is None
+    assert editor(app).value == LINEAR
+    press(app, "debug-run")
+    assert app.session_state["desk"].job == job
+    assert handed.from_file(handed.to_file(job)) == job
+
+
+@pytest.mark.parametrize("text", ["", "x", "eJyrVkrLz1eyUkpKLFKqBQAbUgQC", "é", "AAAA" * 900])
+def test_a_damaged_link_is_one_sentence(text: str) -> None:
+    app = AppTest.from_file("../app.py", default_timeout=600)
+    app.switch_page("pages/3_Your_module.py")
+    app.query_params["module"] = text
+    app.run()
+    assert "The link is damaged" in said(app)
+    app.run()
+    assert "The link is damaged" not in said(app)
+
+
+def test_a_served_address_runs_the_classes_that_its_operator_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(access.VARIABLE, "0")
+    monkeypatch.setenv(access.PACKAGES, "torch, no_such_package")
+    app = page()
+    assert not [each for each in app.text_area if each.key == "debug/code"]
+    app.text_input(key="debug/class").set_value("torch.nn.Linear").run()
+    press(app, "debug-run")
+    assert "Linear runs" in said(app).replace("**", "")
+    key = "debug/argument/torch.nn.Linear/in_features"
+    app.text_input(key=key).set_value("__import__('os').getpid()").run()
+    press(app, "debug-run")
+    assert "only plain values may be given here" in said(app)
+    app.text_input(key="debug/class").set_value("tracer.worker.Job").run()
+    press(app, "debug-run")
+    assert app.session_state["desk"].job.name == "torch.nn.Linear"
 
 
 @pytest.mark.parametrize(

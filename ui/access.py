@@ -2,6 +2,8 @@
 
 It does while nobody but this machine reaches it.  On a served address it does not, unless its
 operator says so by the environment variable `SHAPEWALK_RUN_CODE=1`; `0` forbids it everywhere.
+There readers may run the classes of the packages that `SHAPEWALK_PACKAGES=torch,timm` names, with
+plain values as arguments.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 VARIABLE = "SHAPEWALK_RUN_CODE"
+PACKAGES = "SHAPEWALK_PACKAGES"
 
 # What a proxy adds when it passes on the request of somebody else.
 _PASSED_ON = (
@@ -27,6 +30,17 @@ def runs_code() -> bool:
     if asked:
         return asked == "1"
     return _is_local(st.get_option("server.address") or "") and not _is_passed_on()
+
+
+def packages() -> tuple[str, ...]:
+    """The packages whose classes may be run: all that need torch where code may be run, else those
+    that the operator names."""
+    from tracer import installed
+
+    if runs_code():
+        return installed.packages()
+    named = os.environ.get(PACKAGES, "").replace(",", " ").split()
+    return tuple(dict.fromkeys(named))
 
 
 def _is_passed_on() -> bool:

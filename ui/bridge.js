@@ -57,8 +57,9 @@ const roles = {
     const bring = () => {
       const box = document.querySelector(`.st-key-${within}`);
       if (!box || reader.signal.aborted) return;
-      const { top, height } = box.getBoundingClientRect();
-      const shown = top >= 40 && top + Math.min(height, 240) <= window.innerHeight;
+      const { top } = box.getBoundingClientRect();
+      // With the beginning of what stands below it.
+      const shown = top >= 40 && top + 420 <= window.innerHeight;
       if (!shown) box.scrollIntoView({ block: "start" });
     };
     for (const delay of [0, 200, 500, 1000]) setTimeout(bring, delay);
@@ -68,7 +69,7 @@ const roles = {
   // The page's address says this too, in the entry of the history that it has.
   address({ query }) {
     const wanted = new URLSearchParams(location.search);
-    for (const [name, value] of query) wanted.set(name, value);
+    for (const [name, value] of query) value === "" ? wanted.delete(name) : wanted.set(name, value);
     if (wanted.toString() === new URLSearchParams(location.search).toString()) return;
     history.replaceState(history.state, "", `${location.pathname}?${wanted}${location.hash}`);
   },

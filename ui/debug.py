@@ -1,24 +1,29 @@
-"""The page Debug: a run of somebody's code, what came of it, and the fixes to take."""
+"""The page of one's own module: a run of somebody's code or of an installed class, what came of it,
+and the fixes to take."""
 
 from __future__ import annotations
 
 import difflib
+import functools
 import threading
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import streamlit as st
 
-from tracer import Failure, Step, Trace, sandbox, worker
+from tracer import Failure, Step, Trace, inputs, installed, sandbox, worker
+from tracer import outline as outlines
 from tracer.document import Fix, Root
 from tracer.language import translator
 from tracer.views.graph import shape_text
 from tracer.worker import Answer, Job, Limits, Problem
-from ui import access, debug_form, player, push
+from ui import access, debug_form, handed, player, push
 from ui.details import details
-from ui.examples import Example, examples
-from ui.language import language, say
+from ui.examples import Example, examples, working
+from ui.held import held
+from ui.language import language, link, say
 from ui.run import Run, in_bytes
 from ui.text import code, escaped, prose
 
@@ -28,6 +33,9 @@ PATIENCE = 1.2
 """Seconds that the page waits for a run before it shows that one is on its way."""
 
 LIMITS = Limits()
+MATCHES = 8
+"""Classes that are offered for what is typed."""
+
 AT_ONCE = 2
 """Runs at the same time, for all sessions together."""
 
@@ -59,9 +67,10 @@ class Task:
 @dataclass
 class Desk:
     """What a session has on its desk. `count` numbers the answers, `before` are the texts that
-    fixes have replaced, `open` says whether the answer is still to be brought into view."""
+    fixes have replaced, `formulas` finds those of the run that is shown."""
 
     task: Task | None = None
+    formulas: Task | None = None
     job: Job | None = None
     answer: Answer | None = None
     run: Run | None = None
@@ -69,15 +78,30 @@ class Desk:
     before: list[Job] = field(default_factory=list)
 
     def start(self, job: Job) -> None:
-        self.task = Task(job)
+        self.task, self.formulas = Task(job), None
 
     def take(self) -> None:
-        """The answer of the task that has ended."""
+        """The answer of the task that has ended, and of that which finds formulas for it."""
         if self.task is not None and self.task.answer is not None:
             self.job, self.answer, self.task = self.task.job, self.task.answer, None
             trace = self.answer.trace
-            self.run = Run(trace) if trace is not None else None
+            self.run = _named(self.answer, trace) if trace is not None else None
             self.count += 1
+            if trace is not None and trace.failure is None and self.job.name:
+                self.formulas = Task(replace(self.job, formulas=True))
+        if self.formulas is not None and self.formulas.answer is not None:
+            answer, self.formulas = self.formulas.answer, None
+            if answer.trace is not None and answer.trace.failure is None:
+                self.run = _named(answer, answer.trace)
+
+
+def _named(answer: Answer, trace: Trace) -> Run:
+    """The run, whose dimensions have the letters of its inputs."""
+    used, form = answer.used, answer.form
+    if used is None or form is None:
+        return Run(trace)
+    names = [each.name for each in form.forward if not each.kind.startswith("*")]
+    return Run(trace, tuple(inputs.dims(used.inputs, names).items()))
 
 
 def desk() -> Desk:
@@ -94,24 +118,78 @@ def warm() -> None:
 # --- what to run ------------------------------------------------------------------------------
 
 
+def arrive(query: Mapping[str, str]) -> None:
+    """Take over what the address hands on.  Nothing of it is run before the reader asks for it."""
+    try:
+        job = handed.from_query(query)
+        if job is not None:
+            _show(job)
+    except handed.HandedError:
+        st.session_state["debug-damaged"] = True
+
+
+def _show(job: Job) -> None:
+    debug_form.fill_in(job)
+    st.session_state["debug-from"] = "code" if job.source else "class"
+    if job.source and job.name not in ("", *_names(job.source)):
+        st.session_state["debug-damaged"] = True
+
+
+def _names(source: str) -> list[str]:
+    try:
+        found = outlines.outline(source)
+    except outlines.SourceError:
+        return []
+    return [*(each.name for each in found.classes), *found.instances]
+
+
+def address() -> dict[str, str]:
+    """What an address says of what was run here, with empty texts for what it shall not say;
+    nothing before, when it says what was handed on."""
+    job = desk().job
+    return dict.fromkeys(handed.NAMES, "") | handed.to_query(job) if job is not None else {}
+
+
 def workbench() -> None:
-    """The editor and the form; on a served address what there is instead."""
+    """The editor, or the class, and the form; on a served address what there is instead."""
     warm()
     state = desk()
     if state.task is not None and state.task.wait(0):
         state.take()
+    if st.session_state.pop("debug-damaged", False):
+        st.warning(
+            say("The link is damaged: something in it was lost on the way."),
+            icon=":material/link_off:",
+        )
     if not access.runs_code():
         _closed(state)
-        return
+        if not access.packages():
+            return
+
+    def told(source: str, name: str) -> debug_form.Known:
+        return debug_form.known(state.job, state.answer, source, name)
+
+    _origins()
     with st.container(key="debug-bench"):
-        with st.container(key="debug-text", gap="xsmall"):
-            _ways_in()
-            failure = state.run.trace.failure if state.run is not None else None
-            if _changed(state):
-                failure = None
-            source = debug_form.editor(debug_form.marks(failure))
-        with st.container(key="debug-form", gap="small"):
-            job = debug_form.job_of(source)
+        left = st.container(key="debug-text", gap="xsmall")
+        right = st.container(key="debug-form", gap="small")
+        if _origin() == "class":
+            with left:
+                name = _class(state)
+            with right:
+                training = debug_form.mode()
+            with left:
+                job = debug_form.class_job(name, training, told)
+        else:
+            with left:
+                _ways_in()
+                failure = state.run.trace.failure if state.run is not None else None
+                if _changed(state):
+                    failure = None
+                source = debug_form.editor(debug_form.marks(failure))
+            with right:
+                job = debug_form.job_of(source, told)
+        with right:
             pressed = st.button(
                 say("Run"),
                 type="primary",
@@ -122,27 +200,107 @@ def workbench() -> None:
             )
             _protections()
     if pressed and job is not None:
-        state.before.clear()
-        state.start(job)
+        _start(state, job)
+
+
+def _start(state: Desk, job: Job) -> None:
+    state.before.clear()
+    state.start(replace(job, literal=not job.source and not access.runs_code()))
+
+
+def _origin() -> str:
+    """Whether the reader brings `code`, or names a `class` that is installed."""
+    return str(st.session_state.get("debug-from", "code")) if access.runs_code() else "class"
+
+
+def _origins() -> None:
+    def choose(origin: str) -> None:
+        st.session_state["debug-from"] = origin
+
+    if not access.runs_code():
+        return
+    names = {"code": say("Your code"), "class": say("An installed class")}
+    st.segmented_control(
+        say("What to run"),
+        list(names),
+        format_func=names.__getitem__,
+        default=_origin(),
+        required=True,
+        label_visibility="collapsed",
+        **held(f"debug-origin/{language()}", _origin(), choose),
+    )
+
+
+def _class(state: Desk) -> str:
+    """The field for a class, and those that are meant by what is in it."""
+    typed, control = debug_form.field(debug_form.CLASS)
+    name = st.text_input(
+        say("Class"),
+        typed,
+        placeholder="torch.nn.MultiheadAttention",
+        icon=":material/search:",
+        live=True,
+        **control,
+    )
+    name = (name or "").strip()
+    packages = access.packages()
+    if name and (state.job is None or state.job.name != name):
+        found = installed.matching(name, packages, MATCHES)
+        if not found:
+            st.caption(say("No class of {packages} is called so.", packages=", ".join(packages)))
+        with st.container(key="debug-matches", gap="xxsmall"):
+            for each in found:
+                st.button(
+                    code(each),
+                    key=f"debug-match/{each}",
+                    type="tertiary",
+                    icon=":material/play_arrow:",
+                    on_click=_open_class,
+                    args=(each,),
+                )
+    elif not name:
+        st.caption(say("Installed here: {packages}.", packages=", ".join(packages)))
+    allowed = access.runs_code() or name.partition(".")[0] in packages
+    return name if allowed else ""
+
+
+def _open_class(name: str) -> None:
+    _open(Job("", name))
 
 
 def _ways_in() -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         with st.popover(say("Open a file"), icon=":material/upload_file:"):
-            file = st.file_uploader(say("A Python file"), type=["py", "txt"], key="debug-file")
+            file = st.file_uploader(
+                say("A Python file, or a module that was saved here"),
+                type=["py", "txt", "json"],
+                key="debug-file",
+            )
         st.page_link(
             "pages/2_Open_a_trace.py", label=say("Open a trace"), icon=":material/file_open:"
         )
     if file is not None and st.session_state.get("debug-opened") != file.file_id:
         st.session_state["debug-opened"] = file.file_id
-        try:
-            text = file.getvalue().decode("utf-8-sig")
-            st.session_state[debug_form.CODE] = "\n".join(text.splitlines()) + "\n"
-        except UnicodeDecodeError:
-            st.error(
-                say("{name} is no text in UTF-8: open a Python file.", name=escaped(file.name)),
-                icon=":material/block:",
-            )
+        _opened(file.name, file.getvalue())
+
+
+def _opened(name: str, content: bytes) -> None:
+    try:
+        if name.endswith(".json"):
+            _show(handed.from_file(content))
+        else:
+            text = content.decode("utf-8-sig")
+            debug_form.write(debug_form.CODE, "\n".join(text.splitlines()) + "\n")
+    except handed.HandedError:
+        st.error(
+            say("{name} is no module that was saved here.", name=escaped(name)),
+            icon=":material/block:",
+        )
+    except UnicodeDecodeError:
+        st.error(
+            say("{name} is no text in UTF-8: open a Python file.", name=escaped(name)),
+            icon=":material/block:",
+        )
 
 
 def _protections() -> None:
@@ -174,7 +332,7 @@ def _closed(state: Desk) -> None:
     )
     st.code("python -m tracer model.py:Net --input 2,3,224,224 --save trace.json", language="bash")
     st.page_link("pages/2_Open_a_trace.py", label=say("Open a trace"), icon=":material/file_open:")
-    if state.job is not None:
+    if state.job is not None and state.job.source:
         with st.expander(say("The example's code"), expanded=True):
             st.code(state.job.source, line_numbers=True, height=320)
 
@@ -185,6 +343,8 @@ def _closed(state: Desk) -> None:
 def outcome() -> None:
     """The answer of the latest run, the way to it, or the examples."""
     state = desk()
+    if state.formulas is not None and state.formulas.wait(0):
+        state.take()
     if state.task is not None:
         if state.task.wait(PATIENCE):
             state.take()
@@ -201,10 +361,17 @@ def outcome() -> None:
         run = state.run.told_in(language())
         path = _first_to_see(run.trace)
         start = (path, state.count) if path is not None else None
-        player.show(run, None, start, _apply)
+        said = {name: value for name, value in address().items() if value}
+        player.show(run, said | link(), start, _apply)
         details(run, None)
+        if state.formulas is not None:
+            push.when(_ended(state.formulas))
     st.divider()
     gallery()
+
+
+def _ended(task: Task) -> Callable[[], bool]:
+    return lambda: task.wait(0)
 
 
 @st.fragment
@@ -250,13 +417,15 @@ def _verdict(state: Desk, answer: Answer) -> None:
         _fixes(state, trace.failure)
     elif trace is not None:
         made = ", ".join(map(shape_text, trace.outputs))
+        values = {
+            "name": f"**{escaped(trace.name)}**",
+            "shapes": escaped(made) if made else say("nothing"),
+        }
+        count = len(trace.steps)
         st.success(
-            say(
-                "{name} runs: {count} steps, and {shapes} comes out.",
-                name=f"**{escaped(trace.name)}**",
-                count=len(trace.steps),
-                shapes=escaped(made) if made else say("nothing"),
-            ),
+            say("{name} runs in one step, and {shapes} comes out.", **values)
+            if count == 1
+            else say("{name} runs: {count} steps, and {shapes} comes out.", count=count, **values),
             icon=":material/check_circle:",
         )
     if trace is not None:
@@ -272,6 +441,16 @@ def _verdict(state: Desk, answer: Answer) -> None:
                 icon=":material/undo:",
                 on_click=_undo,
                 key="undo",
+            )
+        if state.job is not None and (state.job.source or state.job.arguments):
+            st.download_button(
+                say("Save this module"),
+                functools.partial(handed.to_file, state.job),
+                f"{state.job.name or 'script'}.json",
+                "application/json",
+                icon=":material/download:",
+                on_click="ignore",
+                key="debug-save",
             )
         if answer.printed:
             with st.popover(say("What it printed"), icon=":material/terminal:"):
@@ -438,8 +617,9 @@ def _indent(line: str) -> int:
 
 def _changed(state: Desk) -> bool:
     """Whether the text in the editor is another than the one that was run."""
-    text = st.session_state.get(debug_form.CODE)
-    return access.runs_code() and state.job is not None and text != state.job.source
+    text = debug_form.written(debug_form.CODE)
+    shown = access.runs_code() and state.job is not None and state.job.source
+    return bool(shown) and state.job is not None and text != state.job.source
 
 
 def _run_again() -> str:
@@ -469,7 +649,7 @@ def _undo() -> None:
 
 
 def _exchange(state: Desk, job: Job) -> None:
-    st.session_state[debug_form.CODE] = job.source
+    debug_form.write(debug_form.CODE, job.source)
     state.start(job)
 
 
@@ -477,23 +657,29 @@ def _exchange(state: Desk, job: Job) -> None:
 
 
 def gallery() -> None:
+    """Modules to begin with: those that run, then those that break."""
+    if "torch" in access.packages():
+        st.header(say("Twelve modules of torch to walk through"), anchor=False)
+        _cards(working())
     st.header(say("Twelve broken models to learn from"), anchor=False)
-    with st.container(key="cards-broken"):
-        for example in examples():
-            with st.container(border=True, key=f"broken-{example.key}", gap="xsmall"):
+    _cards(examples())
+
+
+def _cards(shown: tuple[Example, ...]) -> None:
+    with st.container(key=f"cards-{'broken' if shown[0].job.source else 'working'}"):
+        for example in shown:
+            with st.container(border=True, key=f"sample-{example.key}", gap="xsmall"):
                 st.button(
                     escaped(example.title),
                     key=f"example-{example.key}",
                     type="tertiary",
                     icon=":material/play_circle:",
                     on_click=_open,
-                    args=(example,),
+                    args=(example.job,),
                 )
                 st.caption(escaped(example.tells))
 
 
-def _open(example: Example) -> None:
-    debug_form.fill_in(example.job)
-    state = desk()
-    state.before.clear()
-    state.start(example.job)
+def _open(job: Job) -> None:
+    _show(job)
+    _start(desk(), job)

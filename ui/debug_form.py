@@ -1,10 +1,14 @@
-"""The form of the page Debug: a text, which module of it, its arguments and its inputs."""
+"""The form of one's own module: a text and which module of it, or an installed class; its arguments
+and its inputs."""
 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import streamlit as st
 
@@ -12,11 +16,13 @@ from tracer import Failure, inputs
 from tracer import outline as outlines
 from tracer.outline import Argument, ModuleClass, Outline, SourceError
 from tracer.views import colours
-from tracer.worker import Job
-from ui.language import language, say
-from ui.text import escaped
+from tracer.worker import Answer, Job
+from ui.held import held
+from ui.language import say
+from ui.text import code, escaped
 
 CODE = "debug/code"
+CLASS = "debug/class"
 HEIGHT = 430
 LINE = 20
 """Pixels from one line of the editor to the next."""
@@ -26,36 +32,82 @@ NUMBERED = 1000
 
 SCRIPT = ""
 _NAME = "debug/name"
+_TRAINING = "debug/training"
 _SIZES = {"B": 2, "N": 2, "C": 3, "H": 32, "W": 32, "T": 16, "L": 16, "S": 16}
 _LARGEST = 1_000_000
 
 
 def fill_in(job: Job) -> None:
     """Show a job in the form.  To be called before the form is drawn."""
-    for key in list(st.session_state):
-        if str(key).startswith(("debug/argument/", "debug/input/", "debug/size/")):
-            del st.session_state[key]
-    st.session_state[CODE] = job.source
-    st.session_state[_NAME] = job.name
-    (chosen,) = (each for each in outlines.outline(job.source).classes if each.name == job.name)
-    for argument, text in zip(chosen.forward, job.inputs, strict=False):
-        st.session_state[_input_key(job.name, argument.name)] = text
-    for letter, size in job.sizes.items():
-        st.session_state[f"debug/size/{letter}"] = size
-    st.session_state[f"debug/training/{language()}"] = job.training
+    kept = {key: text for key, text in _written().items() if key in (CODE, CLASS)}
+    written = st.session_state["written"] = kept
+    if job.source:
+        written |= {CODE: job.source, _NAME: job.name}
+    else:
+        written[CLASS] = job.name
+    for name, text in job.arguments.items():
+        written[_argument_key(job.name, name)] = text
+    chosen = _module(job)
+    names = [each.name for each in chosen.forward] if chosen is not None else []
+    for place, text in enumerate(job.inputs):
+        name, equals, rest = text.partition("=")
+        named = bool(equals) and name.rstrip(":").isidentifier()
+        field = name.rstrip(":") if named else (names[place : place + 1] or ["*"])[0]
+        value = (":=" if named and name.endswith(":") else "") + rest if named else text
+        written[_input_key(job.name, field)] = value
+    written |= {f"debug/size/{letter}": size for letter, size in job.sizes.items()}
+    written[_TRAINING] = job.training
+
+
+# What is written in the form belongs to the page, and its controls show it (`held`): a link, an
+# example or a fix writes there too.
+
+
+def _written() -> dict[str, Any]:
+    found: dict[str, Any] = st.session_state.setdefault("written", {})
+    return found
+
+
+def written(key: str, default: Any = "") -> Any:
+    """What is written in the field of that key."""
+    return _written().get(key, default)
+
+
+def write(key: str, value: Any) -> None:
+    """Write into the field of that key, before it is drawn."""
+    _written()[key] = value
+
+
+def field(key: str, default: Any = "") -> tuple[Any, dict[str, Any]]:
+    """What a field shows, and what its control is to be drawn with."""
+    value = written(key, default)
+
+    def change(chosen: Any) -> None:
+        write(key, default if chosen is None else chosen)
+
+    return value, held(key, value, change)
+
+
+def _module(job: Job) -> ModuleClass | None:
+    """What the text of a job says that its module takes."""
+    try:
+        classes = outlines.outline(job.source).classes
+    except SourceError:
+        return None
+    return next((each for each in classes if each.name == job.name), None)
 
 
 def editor(marks: dict[int, str]) -> str:
     """The text area, with the numbers of its lines and some of them marked by a colour."""
-    source: str = st.session_state.get(CODE) or ""
+    source, control = field(CODE)
     st.html(f"<style>{_numbers(source.count(chr(10)) + 1, marks)}</style>")
     text = st.text_area(
         say("Code"),
-        key=CODE,
+        source,
         height=HEIGHT,
         label_visibility="collapsed",
-        persist_state="session",
         placeholder=say("Paste a file with your nn.Module here, imports included."),
+        **control,
     )
     return (text or "").replace("\r\n", "\n")
 
@@ -81,8 +133,35 @@ def _numbers(lines: int, marks: dict[int, str]) -> str:
     return f'.st-key-debug-code textarea{{background-image:url("data:image/svg+xml,{picture}")}}'
 
 
-def job_of(source: str) -> Job | None:
-    """Draw the form for a text; what is filled in, or None when the text offers nothing to run."""
+@dataclass(frozen=True)
+class Known:
+    """What the latest run has told of a module: what it takes, and what was found for it."""
+
+    form: ModuleClass | None = None
+    arguments: dict[str, str] = dataclasses.field(default_factory=dict)
+    inputs: dict[str, str] = dataclasses.field(default_factory=dict)
+    sizes: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+def known(job: Job | None, answer: Answer | None, source: str, name: str) -> Known:
+    """What an answer has told of this module."""
+    if job is None or answer is None or (job.source, job.name) != (source, name):
+        return Known()
+    used = answer.used
+    if used is None:
+        return Known(answer.form)
+    named = (text.partition("=") for text in used.inputs if text not in job.inputs)
+    return Known(
+        answer.form,
+        {key: text for key, text in used.arguments.items() if key not in job.arguments},
+        {name: text for name, equals, text in named if equals},
+        used.sizes,
+    )
+
+
+def job_of(source: str, told: Callable[[str, str], Known]) -> Job | None:
+    """Draw the form for a text; what is filled in, or None when the text offers nothing to run.
+    `told(source, name)` is what is known of a module."""
     if not source.strip():
         st.caption(
             say(
@@ -116,20 +195,42 @@ def job_of(source: str) -> Job | None:
             say("Runs from the first line to the last; the call of a module that fails is shown.")
         )
         return Job(source)
-    arguments = _arguments(chosen) if chosen is not None else {}
-    texts = _inputs(name, chosen, guesses)
-    sizes = _letters(texts)
-    training = _mode()
-    return Job(source, name, arguments, texts, sizes, training=training)
+    job = _filled(source, name, chosen, guesses, told(source, name))
+    return replace(job, training=mode())
+
+
+def class_job(name: str, training: bool, told: Callable[[str, str], Known]) -> Job | None:
+    """Draw the form for an installed class, as far as a run has told what it takes."""
+    if not name:
+        st.caption(
+            say(
+                "Type a class of an installed package, or a part of its name. What its constructor "
+                "and its forward need is found by trying, and can be changed here afterwards."
+            )
+        )
+        return None
+    known = told("", name)
+    if known.form is None:
+        return Job("", name, training=training)
+    return replace(_filled("", name, known.form, [], known), training=training)
+
+
+def _filled(
+    source: str, name: str, chosen: ModuleClass | None, guesses: list[str], known: Known
+) -> Job:
+    arguments = _arguments(name, chosen, known) if chosen is not None else {}
+    texts = _inputs(name, chosen, guesses, known)
+    sizes = _letters(texts) | _found_letters(name, texts, known)
+    return Job(source, name, arguments, texts, sizes)
 
 
 def _choice(found: Outline, names: list[str], guesses: list[str]) -> str:
     lines = {each.name: each.line for each in found.classes}
     best = found.best or SCRIPT
     options = [*names, SCRIPT] if found.runs else names
-    if st.session_state.get(_NAME) not in options:
+    if written(_NAME, None) not in options:
         # A text that calls its own model knows the inputs, unless they can be read off it.
-        st.session_state[_NAME] = SCRIPT if found.runs and not guesses else best
+        write(_NAME, SCRIPT if found.runs and not guesses else best)
 
     def label(name: str) -> str:
         if name == SCRIPT:
@@ -138,67 +239,74 @@ def _choice(found: Outline, names: list[str], guesses: list[str]) -> str:
             return say("{name} · line {line}", name=name, line=lines[name])
         return say("{name} · built already", name=name)
 
-    return st.selectbox(
-        say("Module"), options, key=_NAME, format_func=label, persist_state="session"
-    )
+    value, control = field(_NAME)
+    index = options.index(value)
+    return str(st.selectbox(say("Module"), options, index, format_func=label, **control))
 
 
-def _arguments(chosen: ModuleClass) -> dict[str, str]:
-    """What differs from the constructor's own defaults; these stand grey in their fields."""
+def _arguments(name: str, chosen: ModuleClass, known: Known) -> dict[str, str]:
+    """What differs from the constructor's own defaults, and from what was found for it; these stand
+    grey in their fields."""
     fields = [each for each in chosen.constructor if each.kind in ("", "=")]
     if not fields:
         return {}
     st.caption(say("Arguments of {name}, as Python", name=f"`{chosen.name}`"))
     given = {}
     with st.container(key="debug-arguments", height=240 if len(fields) > 8 else "content"):
-        for field in fields:
+        for each in fields:
+            found = known.arguments.get(each.name, each.default)
+            value, control = field(_argument_key(name, each.name))
             text = st.text_input(
-                escaped(field.name),
-                key=f"debug/argument/{chosen.name}/{field.name}",
-                placeholder=field.default if field.default is not None else say("needed"),
-                help=f"`{field.annotation}`" if field.annotation else None,
-                persist_state="session",
+                escaped(each.name),
+                value,
+                placeholder=found if found is not None else say("found by trying"),
+                help=code(each.annotation) if each.annotation else None,
+                **control,
             )
             if text and text.strip():
-                given[field.name] = text.strip()
+                given[each.name] = text.strip()
     return given
 
 
-def _inputs(name: str, chosen: ModuleClass | None, guesses: list[str]) -> tuple[str, ...]:
+def _argument_key(name: str, field: str) -> str:
+    return f"debug/argument/{name}/{field}"
+
+
+def _inputs(
+    name: str, chosen: ModuleClass | None, guesses: list[str], known: Known
+) -> tuple[str, ...]:
     fields = chosen.forward if chosen is not None else ()
-    known = [each for each in fields if each.kind in ("", "=")]
+    plain = [each for each in fields if each.kind in ("", "=")]
     st.caption(
         say("Inputs: sizes such as {sizes}", sizes="`2,3,224,224:float32`, `B,C,H,W`"),
         help=say(
             "`2,10:int64<100` are whole numbers below 100, `2,10:bool` a mask, "
             "`[1,8,4,4; 1,8,2,2]` a list of two tensors, `:=True` a Python value. Letters get "
-            "their sizes below."
+            "their sizes below. What is left empty and needed is found by trying."
         ),
     )
     texts, by_name = [], False
     with st.container(key="debug-inputs"):
-        for place, field in enumerate(known):
-            guess = guesses[place] if place < len(guesses) and field.default is None else ""
+        for place, each in enumerate(plain):
+            guess = guesses[place] if place < len(guesses) and each.default is None else ""
+            value, control = field(_input_key(name, each.name))
             text = st.text_input(
-                escaped(field.name),
-                key=_input_key(name, field.name),
-                placeholder=guess or _hint(field),
-                persist_state="session",
+                escaped(each.name),
+                value,
+                placeholder=guess or known.inputs.get(each.name) or _hint(each),
+                **control,
             )
             text = (text or "").strip() or guess
-            by_name = by_name or field.kind == "=" or not text
+            by_name = by_name or each.kind == "=" or not text
             if text:
-                texts.append(_named(field, text) if by_name or field.default else text)
-        if not known or any(each.kind in ("*", "**") for each in fields):
+                texts.append(_named(each, text) if by_name or each.default else text)
+        if not plain or any(each.kind in ("*", "**") for each in fields):
+            value, control = field(_input_key(name, "*"))
             lines = st.text_area(
-                say("Inputs, one a line"),
-                key=_input_key(name, "*"),
-                height=68,
-                placeholder="2,3,32,32",
-                persist_state="session",
+                say("Inputs, one a line"), value, height=68, placeholder="2,3,32,32", **control
             )
             own = [line.strip() for line in (lines or "").splitlines() if line.strip()]
-            texts += own or (guesses[:1] if not known else [])
+            texts += own or (guesses[:1] if not plain else [])
     return tuple(texts)
 
 
@@ -207,7 +315,7 @@ def _input_key(name: str, field: str) -> str:
 
 
 def _hint(field: Argument) -> str:
-    return field.default if field.default is not None else say("such as {sizes}", sizes="B,C,H,W")
+    return field.default if field.default is not None else say("found by trying")
 
 
 def _named(field: Argument, text: str) -> str:
@@ -233,24 +341,38 @@ def _letters(texts: tuple[str, ...]) -> dict[str, int]:
     with st.container(key="debug-sizes"):
         for letter in letters[:12]:
             key = f"debug/size/{letter}"
-            st.session_state.setdefault(key, _SIZES.get(letter[0].upper(), 8))
-            sizes[letter] = int(
-                st.number_input(letter, 0, _LARGEST, step=1, key=key, persist_state="session")
-            )
+            value, control = field(key, _SIZES.get(letter[0].upper(), 8))
+            sizes[letter] = int(st.number_input(letter, 0, _LARGEST, value, step=1, **control))
     return sizes
 
 
-def _mode() -> bool:
-    key = f"debug/training/{language()}"
-    if st.session_state.get(key) is None:
-        st.session_state[key] = False
+def _found_letters(name: str, texts: tuple[str, ...], known: Known) -> dict[str, int]:
+    """The sizes that the reader has changed of those that were found."""
+    own = set(inputs.letters(texts))
+    changed = {}
+    with st.container(key="debug-found-sizes"):
+        for letter, size in known.sizes.items():
+            if letter in own or size > _LARGEST:
+                continue
+            # Where another size is found, it is another control.
+            shown, control = field(f"debug/size/{name}/{letter}/{size}", size)
+            value = st.number_input(letter, 0, _LARGEST, shown, 1, **control)
+            if value != size:
+                changed[letter] = int(value)
+    return changed
+
+
+def mode() -> bool:
+    """The control that chooses between eval and train: whether it is train."""
+    training, control = field(_TRAINING, default=False)
     return bool(
         st.segmented_control(
             say("Mode"),
             [False, True],
-            key=key,
+            default=training,
             format_func=lambda training: "train" if training else "eval",
             required=True,
+            **control,
         )
     )
 

@@ -1,4 +1,5 @@
-"""Twelve broken models to learn from: one cause each, as it is met in real code."""
+"""Modules to begin with: twelve of torch that run, and twelve broken models, one cause each, as it
+is met in real code."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ _HEADER = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\
 
 @dataclass(frozen=True)
 class Example:
-    """A broken model and how to run it. `tells` does not give the answer away."""
+    """A module and how to run it. `tells` says what there is to see, and of a broken one does not
+    give the answer away."""
 
     key: str
     title: str
@@ -20,8 +22,42 @@ class Example:
     job: Job
 
 
+def working() -> tuple[Example, ...]:
+    """Classes of torch.nn, in the reader's language, simple ones first."""
+    tells = {
+        "Linear": say("Only the last size changes; all before it are handed on."),
+        "Conv2d": say("A window of 4 × 4 without padding: each side loses 3."),
+        "ConvTranspose2d": say("The way back: a map that grows."),
+        "AdaptiveAvgPool2d": say(
+            "Whatever comes in, the map that comes out has the size asked for."
+        ),
+        "LayerNorm": say("Normalised over the last size alone."),
+        "GroupNorm": say("Channels in groups, normalised with all that lies behind them."),
+        "Embedding": say("Numbers of words become vectors: one more dimension."),
+        "EmbeddingBag": say("The vectors of a bag of words, reduced to one."),
+        "LSTM": say("A sequence, and the two states that are left at its end."),
+        "MultiheadAttention": say(
+            "Queries, keys and values: two results, and the batch stands second."
+        ),
+        "TransformerEncoderLayer": say(
+            "Attention and a feed-forward network, each with a way around."
+        ),
+        "TransformerDecoderLayer": say(
+            "Two attentions: of the sequence to itself, and to the memory."
+        ),
+    }
+    arguments = {
+        "Conv2d": {"kernel_size": "4"},
+        "AdaptiveAvgPool2d": {"output_size": "(5, 7)"},
+    }
+    return tuple(
+        Example(name, f"nn.{name}", told, Job("", f"torch.nn.{name}", arguments.get(name, {})))
+        for name, told in tells.items()
+    )
+
+
 def examples() -> tuple[Example, ...]:
-    """In the reader's language, simple causes first."""
+    """Broken models in the reader's language, simple causes first."""
     texts = {
         "flatten": (
             say("A larger photo"),

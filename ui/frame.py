@@ -18,7 +18,7 @@ _frozen = False
 PAGES = (
     ("walkthrough", "pages/1_Walkthrough.py", "Walkthrough"),
     ("open", "pages/2_Open_a_trace.py", "Open_a_trace"),
-    ("debug", "pages/3_Debug.py", "Debug"),
+    ("debug", "pages/3_Your_module.py", "Your_module"),
 )
 """The pages beside home: their names here, their files, and the ends of their addresses."""
 
@@ -58,7 +58,7 @@ def frame(title: str, page: str, reads: bool = False) -> bool:
         for file, label, icon in (
             ("pages/1_Walkthrough.py", say("Walkthrough"), "directions_walk"),
             ("pages/2_Open_a_trace.py", say("Open a trace"), "file_open"),
-            ("pages/3_Debug.py", say("Debug"), "troubleshoot"),
+            ("pages/3_Your_module.py", say("Your module"), "deployed_code"),
         ):
             st.page_link(file, label=label, icon=f":material/{icon}:")
         language.switch()

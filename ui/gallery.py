@@ -23,6 +23,11 @@ def gallery() -> None:
                 "and the values."
             )
         )
+        st.page_link(
+            "pages/3_Your_module.py",
+            label=say("Walk your own module"),
+            icon=":material/deployed_code:",
+        )
     with st.container(key="search", horizontal=True, vertical_alignment="center"):
         words = st.text_input(
             say("Search"),

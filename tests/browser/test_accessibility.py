@@ -19,7 +19,7 @@ PAGES = {
     "home": ("/?", "a[href*='lesson=']"),
     "walkthrough": ("/Walkthrough?lesson=eca-image&step=3&", ".shapewalk .transport"),
     "open": ("/Open_a_trace?", "[data-testid=stFileUploader]"),
-    "debug": ("/Debug?", "[data-testid=stBaseButton-primary]"),
+    "debug": ("/Your_module?", "[data-testid=stBaseButton-primary]"),
 }
 TABS = 6
 

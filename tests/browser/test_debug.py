@@ -1,4 +1,5 @@
-"""The page Debug in a real browser: by keyboard, on a phone, and with a run that does not end."""
+"""The page of one's own module in a real browser: in few actions, by keyboard, on a phone, handed
+on, and with a run that does not end."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ Open = Callable[..., Page]
 
 def go(page: Page, app: str) -> Locator:
     """The page, once it can be used; its editor."""
-    page.goto(f"{app}/Debug")
+    page.goto(f"{app}/Your_module")
     expect(page.locator(".st-key-debug-run button")).to_be_visible()
     editor = page.get_by_label("Code")
     expect(editor).to_be_visible()
@@ -34,10 +35,6 @@ def test_from_a_paste_to_a_fix_by_keyboard(open_page: Open, app: str) -> None:
     page.keyboard.insert_text(LINEAR)
     page.keyboard.press("Control+Enter")
     verdict = page.locator(".st-key-verdict")
-    expect(verdict).to_contain_text("missing a required argument: 'x'")
-    page.get_by_label("x", exact=True).focus()
-    page.keyboard.type("B,8")
-    page.keyboard.press("Control+Enter")
     expect(verdict).to_contain_text("16 ≠ 20")
     is_seen(verdict.get_by_role("alert").first)
     assert page.evaluate("window.shapewalkPath") == "2"
@@ -51,6 +48,44 @@ def test_from_a_paste_to_a_fix_by_keyboard(open_page: Open, app: str) -> None:
     page.keyboard.press("Enter")
     expect(verdict).to_contain_text("16 ≠ 20")
     assert editor.input_value() == LINEAR
+
+
+def test_from_the_gallery_to_a_walk_in_three_actions(open_page: Open, app: str) -> None:
+    page = open_page()
+    page.goto(app)
+    page.get_by_role("link", name="Walk your own module").click()  # 1
+    page.get_by_text("An installed class").click()  # 2
+    page.get_by_label("Class").fill("nn.TransformerEncoderLayer")
+    page.locator(".st-key-debug-matches button").first.click()  # 3
+    verdict = page.locator(".st-key-verdict")
+    expect(verdict).to_contain_text("TransformerEncoderLayer runs")
+    expect(page.locator(".shapewalk .transport")).to_be_visible()
+    # The letters are those of the input that was found: this layer takes the batch second.
+    letters = page.locator(".shapewalk .letter")
+    page.keyboard.press("End")
+    assert [each.strip() for each in letters.all_inner_texts()][:3] == ["L", "B", "C"]
+
+
+def test_a_link_opens_in_another_browser_at_the_same_step(open_page: Open, app: str) -> None:
+    page = open_page()
+    editor = go(page, app)
+    fine = LINEAR.replace("nn.Linear(20", "nn.Linear(16")
+    editor.fill(fine)
+    editor.press("Control+Enter")
+    verdict = page.locator(".st-key-verdict")
+    expect(verdict).to_contain_text("Net runs: 4 steps")
+    page.wait_for_function("location.search.includes('module=')")
+    page.evaluate("dispatchEvent(new CustomEvent('shapewalk:goto', { detail: { path: '2' } }))")
+    page.wait_for_function("location.search.includes('step=3')")
+    page.reload()
+    expect(page.get_by_label("Code")).to_have_value(fine)
+    other = open_page()
+    other.goto(page.url)
+    expect(other.get_by_label("Code")).to_have_value(fine)
+    expect(other.locator(".st-key-verdict")).to_have_count(0)
+    other.locator(".st-key-debug-run button").click()
+    expect(other.locator(".st-key-verdict")).to_contain_text("Net runs: 4 steps")
+    other.wait_for_function("window.shapewalkPath === '2'")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -48,7 +48,7 @@ def test_a_lesson_with_its_own_settings(open_page: Open, app: str, after: int) -
 
 
 @pytest.mark.parametrize("after", EARLY)
-@pytest.mark.parametrize("path", ["/", "/Open_a_trace", "/Debug"])
+@pytest.mark.parametrize("path", ["/", "/Open_a_trace", "/Your_module"])
 def test_the_other_pages(open_page: Open, app: str, path: str, after: int) -> None:
     page = open_page()
     with dropping(app, after) as address:
