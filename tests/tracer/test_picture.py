@@ -30,6 +30,27 @@ def test_stats_agree_with_torch():
     assert (found.nan, found.inf, found.count) == (0, 0, 105)
 
 
+def test_stats_of_what_is_read_in_parts():
+    count = 3 * picture._PART + 5
+    x = torch.randn(count, generator=torch.Generator().manual_seed(1)).relu() + 100
+    x[-7:] = 0
+    found = picture.stats(x)
+    assert (found.minimum, found.maximum) == (0.0, float(x.max()))
+    assert found.mean == pytest.approx(float(x.double().mean()), rel=1e-6)
+    assert found.std == pytest.approx(float(x.double().std(correction=0)), rel=1e-3)
+    assert (found.zeros, found.count) == (7 / count, count)
+    x[0], x[-1], x[picture._PART] = math.nan, math.inf, -math.inf
+    found = picture.stats(x)
+    assert (found.minimum, found.maximum) == (0.0, float(x[torch.isfinite(x)].max()))
+    assert (found.nan, found.inf, found.zeros) == (1, 2, 6 / count)
+
+
+def test_values_whose_squares_are_too_large_for_a_number():
+    found = picture.stats(torch.full((2, 3), 1e300, dtype=torch.float64))
+    assert (found.minimum, found.mean) == (1e300, 1e300)
+    assert picture.heatmap(torch.full((2, 3), 1e300, dtype=torch.float64)) is not None
+
+
 @pytest.mark.parametrize("offset", [1e4, 1e7, -3e8])
 def test_std_where_the_mean_dominates(offset):
     x = torch.randn(10_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
