@@ -115,6 +115,8 @@ def test_every_preset_can_be_chosen(key: str) -> None:
     size = lesson(key).sizes[0]
     app = walkthrough(lesson=key, show="shapes", **{size.name: str(size.high)})
     for preset in lesson(key).presets:
+        # With values each is run in `tests/modules/test_lessons.py`.
+        app.session_state["unwanted"] = preset_view(default_view(key), preset.name)
         app.selectbox(key=f"choose/{key}/preset/en").set_value(preset.name).run()
         assert not app.exception
         assert view_of(app) == preset_view(default_view(key), preset.name)

@@ -365,7 +365,15 @@ def advice(view: View, forecast: Forecast) -> str:
             **needed,
         )
     ways = list(_reductions(view))
-    for size, value, smaller in ways[:ADVICE_TRIES]:
+    least = {size.name: smaller for size, _, smaller in ways}  # the last of each
+    tried, cut, hopeless = 0, False, set[str]()
+    for size, value, smaller in ways:
+        cut = tried == ADVICE_TRIES
+        if cut:
+            break
+        if size.name in hopeless:
+            continue
+        tried += 1
         if _needed(view.with_settings({size.name: smaller})) <= forecast.budget:
             remedy = say(
                 "Reduce {size} from {value} to {smaller} to see values.",
@@ -374,12 +382,14 @@ def advice(view: View, forecast: Forecast) -> str:
                 smaller=f"{smaller:,}",
             )
             return f"{sentence} {remedy}"
+        if forecast.budget < _needed(view.with_settings({size.name: least[size.name]})) < math.inf:
+            hopeless.add(size.name)  # where the smallest is too large the others are so too
     remedy = say("Reduce several sizes to see values.")
-    if len(ways) > ADVICE_TRIES:
+    if cut:
         remedy = say(
             "Reduce several sizes to see values: of one alone, {tried} of {all} reductions were "
             "tried.",
-            tried=ADVICE_TRIES,
+            tried=tried,
             all=len(ways),
         )
     return f"{sentence} {remedy}"

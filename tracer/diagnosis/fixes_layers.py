@@ -977,7 +977,7 @@ def _batch_first_of_encoder(scene: Scene, layer: nn.Module) -> Iterator[Candidat
             assert text is not None
             calls = [
                 node
-                for node in ast.walk(text.tree)
+                for node in text.nodes
                 if isinstance(node, ast.Call) and called(node) == cls
             ]
             if len(calls) == 1:

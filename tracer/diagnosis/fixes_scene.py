@@ -266,7 +266,7 @@ class Scene:
             "torch.nn.functional": F,
         }
         if text is not None:
-            for node in ast.walk(text.tree):
+            for node in text.nodes:
                 if isinstance(node, ast.Import):
                     for item in node.names:
                         if written.get(item.name) is module and (item.asname or item.name):

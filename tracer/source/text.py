@@ -36,12 +36,27 @@ class Text:
         self._sources: dict[tuple[str, int], Source] = {}
 
     @cached_property
+    def _walked(self) -> tuple[list[ast.AST], dict[ast.AST, ast.AST]]:
+        nodes: list[ast.AST] = [self.tree]
+        parents: dict[ast.AST, ast.AST] = {}
+        for node in nodes:
+            for child in ast.iter_child_nodes(node):
+                parents[child] = node
+                nodes.append(child)
+        return nodes, parents
+
+    @property
+    def nodes(self) -> list[ast.AST]:
+        """Every node, the outer before the inner, as `ast.walk` finds them."""
+        return self._walked[0]
+
+    @property
     def parents(self) -> dict[ast.AST, ast.AST]:
-        return {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
+        return self._walked[1]
 
     @cached_property
     def expressions(self) -> list[ast.expr]:
-        return [node for node in ast.walk(self.tree) if isinstance(node, ast.expr)]
+        return [node for node in self.nodes if isinstance(node, ast.expr)]
 
     def _character(self, line: int, column: int) -> int:
         text = self.lines[line - 1]
@@ -68,7 +83,7 @@ class Text:
         if span is None:
             return None
         found: ast.AST | None = None
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if getattr(node, "lineno", None) == span.line and self.span(node) == span:
                 if isinstance(node, ast.expr):
                     return node
@@ -93,7 +108,7 @@ class Text:
 
     @cached_property
     def _statements(self) -> list[ast.stmt]:
-        return [node for node in ast.walk(self.tree) if isinstance(node, ast.stmt)]
+        return [node for node in self.nodes if isinstance(node, ast.stmt)]
 
     @cached_property
     def _by_line(self) -> dict[int, list[ast.stmt]]:
@@ -107,16 +122,16 @@ class Text:
 
     @cached_property
     def _functions(self) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-        return [
-            node
-            for node in ast.walk(self.tree)
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        ]
+        functions = ast.FunctionDef | ast.AsyncFunctionDef
+        return [node for node in self._statements if isinstance(node, functions)]
 
     @cached_property
-    def _definitions(self) -> set[tuple[int, str]]:
-        """(first line, name) of everything that compiles to a code object of its own."""
-        found: set[tuple[int, str]] = {(1, "<module>"), (0, "<module>")}
+    def _definitions(self) -> dict[tuple[int, str], ast.AST]:
+        """By first line and name the outermost of what compiles to a code object of its own."""
+        found: dict[tuple[int, str], ast.AST] = {
+            (1, "<module>"): self.tree,
+            (0, "<module>"): self.tree,
+        }
         comprehensions = {
             ast.ListComp: "<listcomp>",
             ast.SetComp: "<setcomp>",
@@ -124,28 +139,19 @@ class Text:
             ast.GeneratorExp: "<genexpr>",
             ast.Lambda: "<lambda>",
         }
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-                found.add((first, node.name))
+                found.setdefault((first, node.name), node)
             elif type(node) in comprehensions:
-                found.add((node.lineno, comprehensions[type(node)]))  # type: ignore[attr-defined]
+                line: int = node.lineno  # type: ignore[attr-defined]
+                found.setdefault((line, comprehensions[type(node)]), node)
         return found
 
     def definition(self, code: CodeType) -> Function | None:
         """The function that was compiled to `code`; None when the file has changed since."""
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-                if first == code.co_firstlineno and node.name == code.co_name:
-                    return node
-            elif (
-                isinstance(node, ast.Lambda)
-                and code.co_name == "<lambda>"
-                and node.lineno == code.co_firstlineno
-            ):
-                return node
-        return None
+        found = self._definitions.get((code.co_firstlineno, code.co_name))
+        return found if isinstance(found, Function) else None
 
     def contains(self, code: CodeType) -> bool:
         """False when the file has changed since the code was compiled."""

@@ -473,7 +473,7 @@ def _class(cls: type, base: Written) -> tuple[Text | None, ast.ClassDef | None]:
         file = None
     for name in (file, base.frame.code.co_filename):
         text = text_of(name) if name else None
-        for node in ast.walk(text.tree) if text is not None else ():
+        for node in text.nodes if text is not None else ():
             if isinstance(node, ast.ClassDef) and node.name == cls.__name__:
                 return text, node
     return None, None

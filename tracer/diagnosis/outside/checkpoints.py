@@ -596,7 +596,7 @@ def _definition(text: Text, name: ast.Name, value: int, new: int) -> Edit | None
     """Where a name is given this number, if that is one place of the file."""
     found = [
         node.value
-        for node in ast.walk(text.tree)
+        for node in text.nodes
         if isinstance(node, ast.Assign)
         and isinstance(node.value, ast.Constant)
         and node.value.value == value

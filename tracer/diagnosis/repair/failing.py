@@ -385,7 +385,7 @@ def _later_names(file: str, first: int, line: int) -> frozenset[str]:
     text = text_of(file)
     if text is None:
         return frozenset()
-    for node in ast.walk(text.tree):
+    for node in text.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             start = min([node.lineno, *(each.lineno for each in node.decorator_list)])
             if start == first:

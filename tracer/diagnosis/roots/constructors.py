@@ -102,7 +102,7 @@ def _classes(owner: nn.Module) -> Iterator[tuple[Text, ast.ClassDef]]:
             continue
         inside = [
             node
-            for node in ast.walk(file.tree)
+            for node in file.nodes
             if isinstance(node, ast.ClassDef)
             and node.name == cls.__name__
             and node.lineno <= code.co_firstlineno <= (node.end_lineno or 0)
@@ -233,7 +233,7 @@ def _described(found: _Found, path: str, owner: str, target: nn.Module) -> Const
     statement = file.statement_at(extent_of(node)) or file.tree.body[0]
     enclosing = [
         f
-        for f in ast.walk(file.tree)
+        for f in file.nodes
         if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef)
         and f.lineno <= node.lineno <= (f.end_lineno or 0)
     ]
