@@ -405,6 +405,15 @@ def _tensordot(call: Call) -> Bound:
     return Bound(call, ((*rows, *columns),), tuple(ties), letters={"over": over})
 
 
+def _tensordot_flops(bound: Bound) -> Size:
+    """Where one of a pair has size 1 the other is summed first, and nothing is multiplied."""
+    inner: Size = 1
+    for one, two in bound.ties:
+        a, b = _size(bound.call, one), _size(bound.call, two)
+        inner *= 1 if is_one(a) or is_one(b) else a
+    return 2 * product(bound.shapes[0]) * inner
+
+
 def _tensordot_words(step: Spoken) -> Told:
     a, b = step.call.shape("input"), step.call.shape("other")
     lines = [
@@ -465,5 +474,5 @@ operation(
     bind=_tensordot,
     words=_tensordot_words,
     report=_tensordot_report,
-    flops=lambda bound: 2 * product(bound.shapes[0]) * bound.letters["over"],
+    flops=_tensordot_flops,
 )

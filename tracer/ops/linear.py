@@ -440,7 +440,8 @@ operation("kron", bind=_kron, words=_kron_words)
 
 
 def _cross(call: Call) -> Bound:
-    """Of vectors of 3 numbers along `dim`; without it, along the first dimension of size 3."""
+    """Of vectors of 3 numbers along `dim`; without it, along the first dimension of
+    `input` that has 3."""
     first, second = call.position("input"), call.position("other")
     a, b = call.operands[first], call.operands[second]
     if a.rank != b.rank:
@@ -449,10 +450,9 @@ def _cross(call: Call) -> Bound:
         raise refuse("rank", rank=1, ranks=(1, ANY_MORE), at=first)
     given = call.get("dim")
     if given is None:
-        pairs = list(zip(a.shape, b.shape, strict=True))
-        given = next((dim for dim, sizes in enumerate(pairs) if sizes == (3, 3)), None)
+        given = next((dim for dim, size in enumerate(a.shape) if size == 3), None)
         if given is None:
-            need(all(known(size) for sizes in pairs for size in sizes))
+            need(all(map(known, a.shape)))
             raise refuse("width", *all_marks(call, first), wanted=3)
     axis = axis_in(call, given, first)
     for index in (first, second):

@@ -98,7 +98,7 @@ def _multi_margin(call: Call) -> Bound:
     weight, classes = call.tensor("weight"), scores[-1] if scores else 1
     if weight is not None:
         shape = call.operands[weight].shape
-        if len(shape) > 1 or differ(product(shape), classes):
+        if len(shape) != 1 or differ(shape[0], classes):
             raise refuse("features", *all_marks(call, weight), weight=weight)
     _check_classes(call, x, target, 0)
     dims: Dims = ()

@@ -106,7 +106,7 @@ def _part(size: Size, ratio: Any, place: int) -> Size:
 
 def _adaptive(call: Call) -> Bound:
     value = call.get("output_size")
-    if call.op in ("adaptive_avg_pool2d", "adaptive_avg_pool3d") and _is_one_bin(value):
+    if call.op in ("adaptive_avg_pool2d", "adaptive_avg_pool3d") and _is_one_bin(call, value):
         return _whole_average(call, several=not is_size(value))
     n, first = _start(call)
     full(call, 0, first - 1)
@@ -124,8 +124,12 @@ def _adaptive(call: Call) -> Bound:
     return _bound(call, tuple(places))
 
 
-def _is_one_bin(value: Any) -> bool:
-    return all(map(is_one, value)) if isinstance(value, tuple | list) else is_one(value)
+def _is_one_bin(call: Call, value: Any) -> bool:
+    """Bins that are left open are as many as there are entries."""
+    if not isinstance(value, tuple | list):
+        return is_one(value)
+    sizes = call.operands[0].shape[-len(value) :]
+    return all(is_one(s if bins is None else bins) for s, bins in zip(sizes, value, strict=False))
 
 
 def _whole_average(call: Call, several: bool) -> Bound:

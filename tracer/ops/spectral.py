@@ -173,7 +173,7 @@ def _hop(call: Call) -> Size:
 
 def _one_sided(call: Call) -> bool:
     complex_ = any(operand.dtype.startswith("complex") for operand in call.operands)
-    return call.flag("onesided", default=call.op == "istft" or not complex_)
+    return call.flag("onesided", default=not complex_)
 
 
 def _check_window(call: Call, n: Size) -> None:
@@ -220,7 +220,8 @@ def _istft(call: Call) -> Bound:
         raise refuse("rank", *all_marks(call, 0), rank=2, ranks=(2, 3), at=0)
     if not x.dtype.startswith("complex"):
         raise other_dtype(call, 0, "complex64")
-    heights = n // 2 + 1 if _one_sided(call) else n
+    # Unless it is said, spectra with all frequencies are taken for whole ones.
+    heights = n // 2 + 1 if call.flag("onesided", default=x.shape[-2] != n) else n
     rows, windows = At(0, x.rank - 2), At(0, x.rank - 1)
     if differ(x.shape[-2], heights):
         raise refuse("width", mark(call, rows, heights), wanted=heights, found=x.shape[-2])
@@ -230,6 +231,8 @@ def _istft(call: Call) -> Bound:
     given = call.whole("length")
     whole = n + hop * (x.shape[-1] - 1)
     made = given if given is not None else whole - 2 * (n // 2) * call.flag("center", True)
+    if below(made, 1):
+        raise refuse("arguments", mark(call, windows), argument="length", value=made, least=1)
     length = Dim(made, RESIZED, (windows,), kind="place", given=given is not None)
     return Bound(call, ((*kept(call)[:-2], length),))
 

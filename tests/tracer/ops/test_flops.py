@@ -115,6 +115,22 @@ def test_symbols_count_as_their_numbers(family: str) -> None:
     assert tried > 20
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "dims", "torchs"),
+    [
+        ((2, 1, 5), (4, 1, 1, 5), ((0, 2), (2, 3)), 40),
+        ((5, 4), (1,), 1, 10),
+        ((5, 4), (4, 3), 1, 120),
+    ],
+)
+def test_what_is_stretched_is_not_multiplied(
+    first: tuple[int, ...], second: tuple[int, ...], dims: Any, torchs: int
+) -> None:
+    found = counted(torch.tensordot, (torch.ones(first), torch.ones(second), dims), {})
+    assert found is not None
+    assert of(found[0]) == found[1] == torchs
+
+
 def test_what_is_opened_costs_what_is_inside() -> None:
     model = forward_cell("x", "return self.layer(x)")
     model.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)

@@ -130,6 +130,15 @@ def test_corners(function: Any, args: tuple[Any, ...]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Using torch.cross")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("first", "second"), [((3, 3), (1, 3)), ((3, 3), (3, 1)), ((1, 3), (3, 3)), ((2, 1), (2, 3))]
+)
+def test_a_cross_product_without_a_dimension(first: tuple[int, ...], second: Any) -> None:
+    found = check(torch.cross, zeros(*first), zeros(*second), on="cpu")
+    assert (found.violation is None) == (first == (1, 3) or second == (3, 1))
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 def test_flows(name: str) -> None:
     permuted = resized = 0

@@ -104,7 +104,9 @@ def test_against_torch(name: str) -> None:
         check(function, *args, on="cpu", **named)
 
 
-@pytest.mark.parametrize("shape", [(3,), (3, 3), (2, 0, 3), (2, 3, 0), (1, 2, 3, 4, 5, 6)])
+@pytest.mark.parametrize(
+    "shape", [(3,), (3, 3), (2, 0, 3), (2, 3, 0), (2, 0, 1, 1, 7), (1, 2, 3, 4, 5, 6)]
+)
 @pytest.mark.parametrize("size", [1, (1, 1), (None, 1), 2])
 def test_one_bin_is_a_mean_of_any_number_of_dimensions(shape: tuple[int, ...], size: Any) -> None:
     found = check(F.adaptive_avg_pool2d, torch.ones(shape), size, on="cpu")
