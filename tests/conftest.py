@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from tracer.strict import SWITCH
 
 os.environ[SWITCH] = "1"
+# Before torch is loaded, which the process that only hands tests out need not do at all.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,11 +45,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             f"{number.total():,} calls of operations as torch has them: {number['taken']:,} taken, "
             f"{number['refused']:,} refused."
         )
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -354,6 +354,16 @@ def script(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.fixture
+def here(capsys, monkeypatch):
+    """Runs a script in this process, which is as it was before."""
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    sys.modules.pop("small", None)
+    yield lambda *arguments: run(capsys, "run", *arguments)
+    sys.modules.pop("small", None)
+
+
 def test_a_script_runs_as_python_runs_it(small):
     path = small.parent / "train.py"
     path.write_text(TRAIN.replace("(3, 5)", "(3,)"))
@@ -382,17 +392,17 @@ def test_a_script_that_fails_is_explained(small, how):
     assert f"--- {where}" in found.stdout
 
 
-def test_the_fix_of_a_script_is_applied(small):
+def test_the_fix_of_a_script_is_applied(small, here):
     (small.parent / "train.py").write_text(TRAIN)
-    assert script("--apply", "train.py", cwd=small.parent).returncode == 1
+    assert here("--apply", "train.py")[0] == 1
     assert Path("small.py.orig").read_text(encoding="utf-8") == SMALL
     assert small.read_text(encoding="utf-8") != SMALL
 
 
-def test_the_answer_of_a_script_as_json(small):
+def test_the_answer_of_a_script_as_json(small, here):
     (small.parent / "train.py").write_text(TRAIN)
-    found = script("--json", "train.py", cwd=small.parent)
-    answer = json.loads(found.stdout[found.stdout.index("{") :])
+    _, out, _ = here("--json", "train.py")
+    answer = json.loads(out[out.index("{") :])
     assert answer["failure"]["file"] == str(small)
 
 
@@ -404,12 +414,12 @@ def test_the_answer_of_a_script_as_json(small):
         ("x = (\n", 2, "bad.py is not Python: line 1"),
     ],
 )
-def test_scripts_that_end_otherwise(tmp_path, text, status, words):
-    (tmp_path / "bad.py").write_text(text)
-    found = script("bad.py", cwd=tmp_path)
-    assert found.returncode == status
-    assert words in found.stderr
-    assert "Shapewalk" not in found.stderr
+def test_scripts_that_end_otherwise(small, here, text, status, words):
+    (small.parent / "bad.py").write_text(text)
+    ended, _, err = here("bad.py")
+    assert ended == status
+    assert words in err
+    assert "Shapewalk" not in err
 
 
 # --- symbols ------------------------------------------------------------------------------------
