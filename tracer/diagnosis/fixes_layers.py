@@ -976,9 +976,7 @@ def _batch_first_of_encoder(scene: Scene, layer: nn.Module) -> Iterator[Candidat
         for text in {scene.text} - {None}:
             assert text is not None
             calls = [
-                node
-                for node in text.nodes
-                if isinstance(node, ast.Call) and called(node) == cls
+                node for node in text.nodes if isinstance(node, ast.Call) and called(node) == cls
             ]
             if len(calls) == 1:
                 edit = text.argument(calls[0], "batch_first", None, "True")
