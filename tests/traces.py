@@ -7,7 +7,7 @@ import functools
 import torch
 
 from modules import lesson
-from modules.lesson import Lesson, prepare
+from modules.lesson import Lesson, Preset, prepare, run
 from tests import models
 from tracer import Trace, trace
 
@@ -23,6 +23,18 @@ def _of_lesson(key: str) -> Trace:
     model, args, kwargs = prepare(each, each.settings(), values=False, training=True)
     with torch.no_grad():
         return trace(model, *args, values=False, device="meta", **kwargs)
+
+
+def shapes_only(each: Lesson, preset: Preset) -> Trace:
+    """A preset as the lesson runs it, with its story and its diagnosis."""
+    return _shapes_only(each.key, preset.name)
+
+
+@functools.cache
+def _shapes_only(key: str, name: str) -> Trace:
+    each = lesson(key)
+    training = each.preset(name).training
+    return run(each, each.settings(name), values=False, training=training)
 
 
 def of_model(model: models.Model) -> Trace:

@@ -26,6 +26,7 @@ from modules.lesson import (
     tensor,
     with_formulas,
 )
+from tests.traces import shapes_only
 from tracer import Trace
 from tracer.source.notes import placeholders
 
@@ -42,18 +43,6 @@ POSTS = Path(__file__).parents[3] / "shared" / "posts"
 @functools.cache
 def checked_claims(key: str) -> tuple[CheckedClaim, ...]:
     return check_claims(lesson(key))
-
-
-def shapes_only(chosen: Lesson, preset: Preset) -> Trace:
-    """One run of each preset for all that look at it."""
-    return _shapes_only(chosen.key, preset.name)
-
-
-@functools.cache
-def _shapes_only(key: str, name: str) -> Trace:
-    chosen = lesson(key)
-    preset = chosen.preset(name)
-    return run(chosen, chosen.settings(preset.name), values=False, training=preset.training)
 
 
 # --- the catalogue ------------------------------------------------------------------------------
@@ -123,7 +112,8 @@ def test_presets_run_or_break_as_they_say(each: Lesson, preset: Preset) -> None:
     ],
 )
 def test_presets_with_values_run_or_break_the_same(each: Lesson, preset: Preset) -> None:
-    with_values = run(each, each.settings(preset.name), training=preset.training)
+    settings = each.settings(preset.name)
+    with_values = run(each, settings, training=preset.training, diagnose=False)
     without = shapes_only(each, preset)
     found = [[note.shape for note in step.outputs] for step in with_values.steps]
     assert found == [[note.shape for note in step.outputs] for step in without.steps]

@@ -9,7 +9,8 @@ from modules import LESSONS, chinese, lesson
 from modules.lesson import Lesson, Preset, check_claims
 from modules.posts import POSTS
 from tests.modules.test_lessons import POSTS as TEXTS
-from tests.modules.test_lessons import PRESETS, shapes_only
+from tests.modules.test_lessons import PRESETS
+from tests.traces import shapes_only
 from tracer import Trace
 from tracer.document import Step, Story
 
