@@ -1,7 +1,7 @@
 """How often the answer to a broken model is right: place, operands, root and repairs.
 
     python -m benchmarks.repairs FOLDER... [--json FILE] [--only TEXT] [--fixes] [--no-build]
-    python -m benchmarks.repairs corpus        # the models of tests/broken
+    python -m benchmarks.repairs corpus short   # of tests/broken, test_fixes.py, test_search.py
 
 Each file of a folder has `build()` (the broken model, in the mode in which it fails), `inputs()`,
 `fixed()` (a corrected model), and as it may be `also()` (others that are as good), `wrong()` (a
@@ -37,7 +37,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-from tracer import Failure, trace
+from tracer import Failure, recording_construction, trace
 from tracer.document import Fix
 
 _counter = itertools.count()
@@ -70,7 +70,7 @@ class Verdict:
 
     @property
     def first(self) -> bool:
-        return 0 in self.right or (self.no_fix_wanted and not self.verified)
+        return 0 in self.right or (self.no_fix_wanted and not self.plain)
 
     @property
     def somewhere(self) -> bool:
@@ -148,7 +148,7 @@ def same(left: list[Tensor] | None, right: list[Tensor] | None) -> bool:
         return False
     return all(
         a.shape == b.shape
-        and torch.allclose(_numbers(a), _numbers(b), rtol=1e-3, atol=1e-5, equal_nan=True)
+        and torch.allclose(_numbers(a), _numbers(b), rtol=1e-4, atol=1e-6, equal_nan=True)
         for a, b in zip(left, right, strict=True)
     )
 
@@ -264,7 +264,8 @@ def given(fix: Fix, build: Any, args: tuple[Any, ...]) -> tuple[Any, ...] | None
 def verdict(path: Path, folder: Path, with_build: bool, fixes: bool) -> Verdict:
     judge = Judge(path, folder)
     case = judge.case
-    model = built(judge.module.build)
+    with recording_construction() if with_build else contextlib.nullcontext():
+        model = built(judge.module.build)
     began = time.perf_counter()
     torch.manual_seed(2)
     build = judge.module.build if with_build else None
@@ -358,8 +359,10 @@ _AS_FILE = """
 
 CASE = {case!r}
 TEXT = {text!r}
-FIXED = {fixed!r}
-TEMPTING = {tempting!r}
+
+
+def changes():  # no names of the module, which edits could use
+    return {fixed!r}, {tempting!r}
 
 
 def build():
@@ -382,15 +385,15 @@ def _made(change):
 
 
 def fixed():
-    return _made(FIXED[0])
+    return _made(changes()[0][0])
 
 
 def also():
-    return [_made(change) for change in FIXED[1:]]
+    return [_made(change) for change in changes()[0][1:]]
 
 
 def wrong():
-    return [_made(change) for change in TEMPTING]
+    return [_made(change) for change in changes()[1]]
 """
 
 
@@ -399,26 +402,58 @@ def write_corpus(folder: Path) -> None:
     from tests.broken import CASES
 
     for case in CASES:
-        known = {
-            "id": case.name,
-            "domain": "corpus",
-            "fail_expr": case.expression,
-            "fail_module": case.module,
-            "root_line_contains": case.root[0][1] if case.root else "",
-            "no_code_fix": not case.fixed,
-        }
-        text = case.text + _AS_FILE.format(
-            case=known,
-            text=case.text,
-            fixed=[dict(change) for change in case.fixed],
-            tempting=[dict(change) for change in case.tempting],
-            model=case.model,
-            batch=case.batch,
-            inputs=case.inputs,
-        )
-        if not case.fixed:
-            text = text.replace("def fixed():\n    return _made(FIXED[0])\n", "")
-        (folder / f"{case.name}.py").write_text(text, encoding="utf-8")
+        _write(folder, case, case.root[0][1] if case.root else "")
+
+
+def write_short(folder: Path) -> None:
+    """The models of test_fixes.py and test_search.py as such files."""
+    from tests.broken.case import Case
+    from tests.tracer.diagnosis.repair.test_search import CASES
+    from tests.tracer.diagnosis.test_fixes import ALL
+
+    for case in CASES:
+        _write(folder, case, "")
+
+    for each in ALL:
+        case = Case(each.name, each.source, each.inputs, "", (), "", (), each.right, each.wrong)
+        _write(folder, case, "")
+
+
+def _write(folder: Path, case: Any, root: str) -> None:
+    known = {
+        "id": case.name,
+        "domain": folder.name.rstrip("_0123456789"),
+        "root_line_contains": root,
+        "no_code_fix": not case.fixed,
+    }
+    if case.expression:
+        known |= {"fail_expr": case.expression, "fail_module": case.module}
+    text = case.text + _AS_FILE.format(
+        case=known,
+        text=case.text,
+        fixed=[dict(change) for change in case.fixed],
+        tempting=[dict(change) for change in case.tempting],
+        model=case.model,
+        batch=case.batch,
+        inputs=case.inputs,
+    )
+    if not case.fixed:
+        text = text.replace("def fixed():\n    return _made(changes()[0][0])\n", "")
+    (folder / f"{case.name}.py").write_text(text, encoding="utf-8")
+
+
+WRITTEN = {"corpus": write_corpus, "short": write_short}
+"""Collections that are written into a folder when they are asked for by name."""
+
+
+def files_of(name: Path) -> list[Path]:
+    """The models of a folder or of a collection of this name, or the one file."""
+    write = WRITTEN.get(str(name))
+    if write is not None:
+        name = Path(tempfile.mkdtemp(prefix=f"{name}_"))
+        write(name)
+    files = sorted(name.glob("*.py")) if name.is_dir() else [name]
+    return [path for path in files if path.stem not in ("check", "__init__", "conftest")]
 
 
 # --- the whole ----------------------------------------------------------------------------------
@@ -503,16 +538,7 @@ def main() -> None:
     parser.add_argument("--no-build", action="store_true", help="hand the model over alone")
     parser.add_argument("--processes", type=int, default=2)
     asked = parser.parse_args()
-    made = Path(tempfile.mkdtemp(prefix="corpus")) if Path("corpus") in asked.folders else None
-    if made is not None:
-        write_corpus(made)
-    folders = [made if made and folder == Path("corpus") else folder for folder in asked.folders]
-    files = [
-        path
-        for folder in folders
-        for path in (sorted(folder.glob("*.py")) if folder.is_dir() else [folder])
-        if path.stem not in ("check", "__init__", "conftest") and asked.only in path.stem
-    ]
+    files = [path for name in asked.folders for path in files_of(name) if asked.only in path.stem]
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(asked.processes, context, _prepare) as pool:
         calls = [pool.submit(judged, path, not asked.no_build) for path in files]
