@@ -30,7 +30,7 @@ from tracer.diagnosis.repair.search import Search
 from tracer.document import Edit, Failure, Fix
 from tracer.record.crash import Construction, Crash
 from tracer.record.isolation import quiet
-from tracer.sentences import Said, as_written, render, said
+from tracer.sentences import Said, said
 from tracer.source.edits import between
 from tracer.source.text import called
 from tracer.strict import tolerant, tolerated
@@ -60,8 +60,12 @@ def beside_the_root(scene: Scene, each: Candidate) -> Candidate:
     for edit in each.edits:
         if edit.file == root.file and span.line <= edit.span.line <= span.end_line:
             return each
-    note = f"The size comes from line {root.line}, which it leaves as it is: check that one first."
-    caveat = f"{each.caveat} {note}".strip()
+    caveat = said(
+        "The size comes from line {line}, which it leaves as it is: check that one first.",
+        line=root.line,
+    )
+    if each.caveat is not None:
+        caveat = said("{caveat} {further}", caveat=each.caveat, further=caveat)
     return dataclasses.replace(each, rank=each.rank + BESIDE, caveat=caveat)
 
 
@@ -279,29 +283,35 @@ class _Search:
             )
         notes = [part.caveat for part in trial.parts if part.caveat]
         if len(trial.parts) > 1 and max(part.rank for part in trial.parts) >= 10:
-            notes.append("It changes several places, not all of which may be meant.")
-        notes += [render(c.said) for c in trial.proof.failed if c.said and c.name not in WEAK]
+            notes.append(said("It changes several places, not all of which may be meant."))
+        notes += [c.said for c in trial.proof.failed if c.said and c.name not in WEAK]
         if not trial.proof.whole:
-            notes.append("The search ended before all was tried that a repair has to show.")
+            notes.append(said("The search ended before all was tried that a repair has to show."))
         run = trial.proof.run
         if not run.executed:
             notes.append(
-                "The edited constructor was not run, since its arguments are not known: the layer "
-                "was changed in a copy of the model instead."
+                said(
+                    "The edited constructor was not run, since its arguments are not known: the "
+                    "layer was changed in a copy of the model instead."
+                )
             )
         apart = trial.proof.check("independent").passed
         if not run.computed and apart is None and trial.program.batches:
             notes.append(
-                "Only shapes were run: whether each sample's result is independent of the others "
-                "was not checked."
+                said(
+                    "Only shapes were run: whether each sample's result is independent of the "
+                    "others was not checked."
+                )
             )
-        words = "; then ".join(_lowered(p.summary, n) for n, p in enumerate(trial.parts)) + "."
+        says, *further = (part.summary for part in trial.parts)
+        for summary in further:
+            says = said("{first}; then: {second}", first=says, second=summary)
         return Fix(
-            says=as_written(words),
+            says=said("{what}.", what=says),
             edits=edits,
             verified=trial.proof.verified,
             output_shapes=run.shapes,
-            notes=tuple(as_written(note) for note in dict.fromkeys(notes)),
+            notes=tuple(dict.fromkeys(notes)),
         )
 
 
@@ -319,10 +329,6 @@ def _program(parts: tuple[Candidate, ...], base: Program) -> Program:
         change=_all_of(changes) if changes else None,
         batches=all(part.batches for part in parts),
     )
-
-
-def _lowered(text: str, number: int) -> str:
-    return text if number == 0 else text[:1].lower() + text[1:]
 
 
 def _all_of(changes: list[Change]) -> Change:

@@ -14,6 +14,7 @@ from tracer.diagnosis.fixes_scene import Candidate, Scene, candidate, repair
 from tracer.diagnosis.fixes_tensors import LOSSES, sizes_of, values_of
 from tracer.document import Edit, Span
 from tracer.ops.names import op_name, shape_text
+from tracer.sentences import said
 from tracer.source.built import parameter
 from tracer.source.text import Text, called, definition, given, text_of
 
@@ -61,8 +62,12 @@ def casts(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     scene.transform(tensor, suffix),
                     1,
-                    f"Make {scene.named(tensor)} of the type of the weights, "
-                    f"{str(weight.dtype).removeprefix('torch.')} instead of {kind}",
+                    said(
+                        "Make {tensor} of the type of the weights, {dtype} instead of {kind}",
+                        tensor=scene.named(tensor),
+                        dtype=str(weight.dtype).removeprefix("torch."),
+                        kind=kind,
+                    ),
                 )
                 yield from _made_with(scene, tensor, weight.dtype)
         if weight is None:
@@ -74,7 +79,11 @@ def casts(scene: Scene) -> Iterator[Candidate]:
                         yield from candidate(
                             scene.transform(tensor, suffix),
                             2 if lower and other.is_floating_point() else 25,
-                            f"Make {scene.named(tensor)} {str(other.dtype).removeprefix('torch.')}",
+                            said(
+                                "Make {tensor} {dtype}",
+                                tensor=scene.named(tensor),
+                                dtype=str(other.dtype).removeprefix("torch."),
+                            ),
                         )
         for dtype_, word in ((torch.int64, "long"), (torch.bool, "bool"), (torch.float32, "float")):
             alike = word in words.lower() or (word == "long" and "int64" in words)
@@ -88,10 +97,14 @@ def casts(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     scene.transform(tensor, names[dtype_]),
                     (3 if index and word == "long" else 9) + doubt,
-                    f"Make {scene.named(tensor)} {str(dtype_).removeprefix('torch.')}",
-                    "It cuts off decimals."
+                    said(
+                        "Make {tensor} {dtype}",
+                        tensor=scene.named(tensor),
+                        dtype=str(dtype_).removeprefix("torch."),
+                    ),
+                    said("It cuts off decimals.")
                     if word == "long" and tensor.is_floating_point()
-                    else "",
+                    else None,
                 )
         if (
             not tensor.is_floating_point()
@@ -101,7 +114,7 @@ def casts(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(tensor, ".float()"),
                 1,
-                f"Make {scene.named(tensor)} floating point",
+                said("Make {tensor} floating point", tensor=scene.named(tensor)),
             )
 
 
@@ -117,14 +130,14 @@ def _made_with(scene: Scene, tensor: Tensor, want: torch.dtype) -> Iterator[Cand
             yield from candidate(
                 ((text.replace(written, f"{scene.alias(torch)}.{str(want)[6:]}"),), None),
                 0,
-                f"Make it as {str(want)[6:]} from the beginning",
+                said("Make it as {size} from the beginning", size=str(want)[6:]),
             )
             return
         if called(node) == "double":
             inner = node.func.value if isinstance(node.func, ast.Attribute) else None
             if inner is not None:
                 yield from candidate(
-                    ((text.replace(node, text.of(inner)),), None), 2, "Leave out `.double()`"
+                    ((text.replace(node, text.of(inner)),), None), 2, said("Leave out `.double()`")
                 )
             return
 
@@ -158,14 +171,16 @@ def device(scene: Scene) -> Iterator[Candidate]:
                     yield from candidate(
                         ((text.argument(node, "device", None, f"{source}.device"),), None),
                         0,
-                        f"Make it on the device of {source}",
+                        said("Make it on the device of {source}", source=source),
                     )
         yield from _placed_in_the_constructor(scene, tensor, home)
         if name is not None and not tensor.is_meta:
             yield from candidate(
                 scene.transform(tensor, f".to({name}.device)"),
                 3,
-                f"Bring {scene.named(tensor)} to the device of {name}",
+                said(
+                    "Bring {tensor} to the device of {name}", tensor=scene.named(tensor), name=name
+                ),
             )
 
 
@@ -205,7 +220,7 @@ def _placed_in_the_constructor(
         yield from candidate(
             ((text.replace(keyword.value, repr(str(home))),), change),
             2,
-            f"Make self.{last} on the device of the rest, {home}",
+            said("Make `self.{last}` on the device of the rest, {home}", last=last, home=home),
         )
 
 
@@ -240,15 +255,15 @@ def tuples(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 ((text.after(maker, "[0]"),), None),
                 0,
-                "Take the output of the pair that is returned: (output, state)",
+                said("Take the output of the pair that is returned: (output, state)"),
             )
         yield from candidate(
             ((text.after(node, "[0]"),), None),
             1,
-            "Take the first of the values that are returned",
-            ""
+            said("Take the first of the values that are returned"),
+            None
             if direct or (isinstance(value, tuple) and len(value) == 2)
-            else "There are several.",
+            else said("There are several."),
         )
         last = value[1] if isinstance(value, tuple) and len(value) == 2 else None
         hidden = last[0] if isinstance(last, tuple) else last
@@ -256,8 +271,8 @@ def tuples(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 ((text.after(node, "[1][0][-1]" if isinstance(last, tuple) else "[1][-1]"),), None),
                 20,
-                "Take the last hidden state",
-                "It reads the state after the last step, not the outputs of all steps.",
+                said("Take the last hidden state"),
+                said("It reads the state after the last step, not the outputs of all steps."),
             )
 
 
@@ -295,13 +310,15 @@ def handed_over(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 ((other.after(loop.value, "[0]"),), None),
                 1,
-                f"Keep the first of the {len(value)} values that are returned there",
+                said(
+                    "Keep the first of the {count} values that are returned there", count=len(value)
+                ),
             )
         if passed is not None:
             yield from candidate(
                 ((other.after(passed, "[0]"),), None),
                 3,
-                f"Pass the first of the {len(value)} values",
+                said("Pass the first of the {count} values", count=len(value)),
             )
 
 
@@ -331,7 +348,7 @@ def _returns_nothing(scene: Scene, item: ast.Name) -> Iterator[Candidate]:
         edits = (text.before(last, "return "),)
     else:
         return
-    yield from candidate((edits, None), 0, f"Return what {written.name} computes")
+    yield from candidate((edits, None), 0, said("Return what {name} computes", name=written.name))
 
 
 @repair("kind:type", "kind:other", "kind:arguments")
@@ -348,16 +365,21 @@ def lists(scene: Scene) -> Iterator[Candidate]:
         if alias is None or not all(isinstance(each, Tensor) for each in value):
             continue
         for word, rank, what in (
-            (f"{alias}.cat({{}}, dim=1)", 6, "Join them along dimension 1"),
-            (f"{alias}.cat({{}}, dim=-1)", 8, "Join them along the last dimension"),
-            (f"{alias}.stack({{}}, dim=1)", 12, "Stack them at dimension 1"),
-            ("{}[-1]", 26, "Take the last of them"),
+            (f"{alias}.cat({{}}, dim=1)", 6, said("Join them along dimension 1")),
+            (f"{alias}.cat({{}}, dim=-1)", 8, said("Join them along the last dimension")),
+            (f"{alias}.stack({{}}, dim=1)", 12, said("Stack them at dimension 1")),
+            ("{}[-1]", 26, said("Take the last of them")),
         ):
             yield from candidate(
                 ((text.replace(item, word.format(text.of(item))),), None),
                 rank,
-                f"{what}: it is a list of {len(value)} tensors {shape_text(value[0].shape)}",
-                "Check how the parts should come together.",
+                said(
+                    "{what}: it is a list of {count} tensors {shape}",
+                    what=what,
+                    count=len(value),
+                    shape=shape_text(value[0].shape),
+                ),
+                said("Check how the parts should come together."),
             )
 
 
@@ -416,8 +438,8 @@ def arguments(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             ((edit,), None),
             20,
-            f"Pass {most} instead of {len(node.args)} arguments",
-            "It leaves out what the called module does not take.",
+            said("Pass {most} instead of {count} arguments", most=most, count=len(node.args)),
+            said("It leaves out what the called module does not take."),
         )
     names = [p.name for p in parameters if p.default is p.empty]
     passed = len(node.args) + len(node.keywords)
@@ -430,7 +452,7 @@ def arguments(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 ((text.before(node.args[0], "*"),), None),
                 1,
-                f"Pass the {len(value)} values one by one",
+                said("Pass the {count} values one by one", count=len(value)),
             )
 
 
@@ -454,8 +476,12 @@ def _lacking(scene: Scene, text: Text, node: ast.Call, lacking: list[str]) -> It
         yield from candidate(
             ((Edit(text.file, end, tail),), None),
             1 if same else 9,
-            f"Pass {name} as {lacking[0]}, which the called forward needs",
-            "" if same else f"It takes {name} to be what {lacking[0]} stands for.",
+            said(
+                "Pass {name} as {size}, which the called forward needs", name=name, size=lacking[0]
+            ),
+            None
+            if same
+            else said("It takes {name} to be what {size} stands for.", name=name, size=lacking[0]),
         )
 
 
@@ -481,7 +507,7 @@ def unpacked(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 ((text.replace(count, str(names)),), None),
                 2,
-                f"Make {names} parts, one for each name",
+                said("Make {names} parts, one for each name", names=names),
             )
     if isinstance(value, ast.Call) and called(value) in ("split", "chunk", "unbind"):
         yield from _split_elsewhere(scene, text, value, names)
@@ -500,17 +526,25 @@ def unpacked(scene: Scene) -> Iterator[Candidate]:
             sizes = shape_text(shape)
             if name is not None and isinstance(tensor_node, ast.Name):
                 indent = " " * text.span(statement).column
-                for place, what in (
-                    (0, "a batch of one"),
-                    (1, "a dimension of one behind the batch"),
-                ):
+                for place in (0, 1):
                     edit = text.before(statement, f"{name} = {name}.unsqueeze({place})\n{indent}")
                     first = any(tensor is t for t in scene.inputs) and place == 0
                     yield from candidate(
                         ((edit,), None),
                         20 + place,
-                        f"Give {name} {sizes} {what}",
-                        f"It reads {sizes} as {names - 1} of {names} sizes that the code names.",
+                        said(
+                            "Give {name} {sizes} a batch of one"
+                            if place == 0
+                            else "Give {name} {sizes} a dimension of one behind the batch",
+                            name=name,
+                            sizes=sizes,
+                        ),
+                        said(
+                            "It reads {sizes} as {size} of {names} sizes that the code names.",
+                            sizes=sizes,
+                            size=names - 1,
+                            names=names,
+                        ),
                         batches=not first,
                     )
 
@@ -537,7 +571,12 @@ def _split_elsewhere(scene: Scene, text: Text, value: ast.Call, names: int) -> I
             yield from candidate(
                 ((text.argument(value, "dim", position, dim),), None),
                 1,
-                f"Split dimension {place}, which has {shape[place]}: {names} parts",
+                said(
+                    "Split dimension {place}, which has {size}: {names} parts",
+                    place=place,
+                    size=shape[place],
+                    names=names,
+                ),
             )
 
 
@@ -555,17 +594,25 @@ def missing_batch(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(x, ".unsqueeze(0)"),
             12,
-            f"Add the batch of one that {scene.named(x)} {shape_text(x.shape)} lacks",
-            "It reads the input as one sample without a batch.",
+            said(
+                "Add the batch of one that {x} {shape} lacks",
+                x=scene.named(x),
+                shape=shape_text(x.shape),
+            ),
+            said("It reads the input as one sample without a batch."),
             batches=False,
         )
     if len(dims) == 3 and x.dim() == 4 and sorted(dims) == [0, 1, 2]:
         yield from candidate(
             scene.transform(x, ".flatten(2)"),
             1,
-            f"Flatten the {x.shape[2]} × {x.shape[3]} positions first: "
-            f"{shape_text((*x.shape[:2], x.shape[2] * x.shape[3]))}",
-            "It reads the positions, row by row, as one sequence.",
+            said(
+                "Flatten the {size} × {size_2} positions first: {shape}",
+                size=x.shape[2],
+                size_2=x.shape[3],
+                shape=shape_text((*x.shape[:2], x.shape[2] * x.shape[3])),
+            ),
+            said("It reads the positions, row by row, as one sequence."),
         )
     node, text = scene.call_node(), scene.text
     if node is not None and text is not None and len(dims) != x.dim() and x.dim() >= 2:
@@ -582,5 +629,5 @@ def missing_batch(scene: Scene) -> Iterator[Candidate]:
             if isinstance(node.func, ast.Attribute):
                 edit = text.replace(node, f"{text.of(node.func)}({kept})")
                 yield from candidate(
-                    ((edit,), None), 15, f"Permute the {x.dim()} dimensions it has"
+                    ((edit,), None), 15, said("Permute the {dim} dimensions it has", dim=x.dim())
                 )

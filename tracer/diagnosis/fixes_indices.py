@@ -36,6 +36,7 @@ from tracer.diagnosis.fixes_tensors import (
     values_of,
 )
 from tracer.ops.names import op_name, shape_text
+from tracer.sentences import said
 
 # --- indices, splits, losses ---------------------------------------------------------------------
 
@@ -52,7 +53,7 @@ def gathered(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(index, ".long()"),
             1,
-            f"Make the index {scene.named(index)} whole numbers",
+            said("Make the index {index} whole numbers", index=scene.named(index)),
         )
     if isinstance(dim, int) and index.dim() == x.dim() - 1:
         place = dim % x.dim() if x.dim() else 0
@@ -61,8 +62,8 @@ def gathered(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(index, f".unsqueeze({dim})"),
             1 if exact else 20,
-            f"Give the index the dimension {dim} along which it picks",
-            "" if exact else "It picks another feature for each index.",
+            said("Give the index the dimension {dim} along which it picks", dim=dim),
+            None if exact else said("It picks another feature for each index."),
         )
         if place < x.dim() - 1:
             name = scene.simple(scene.use(x))
@@ -71,7 +72,7 @@ def gathered(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(index, f".unsqueeze(-1).expand({', '.join(sizes)})"),
                 12 if exact else 2,
-                "Pick the same for every feature: repeat the index along the last dimension",
+                said("Pick the same for every feature: repeat the index along the last dimension"),
             )
     if isinstance(dim, int) and index.dim() == 1 and x.dim() == 3 and scene.op == "gather":
         name = scene.simple(scene.use(x))
@@ -79,12 +80,14 @@ def gathered(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(index, f".view(-1, 1, 1).expand(-1, 1, {name}.size(2))"),
                 3,
-                "Pick one position for each sample, with all its features",
+                said("Pick one position for each sample, with all its features"),
             )
     if scene.op == "index_select" and index.dim() > 1:
-        yield from candidate(scene.transform(index, ".flatten()"), 12, "Flatten the index")
+        yield from candidate(scene.transform(index, ".flatten()"), 12, said("Flatten the index"))
     if scene.op == "index_select" and index.dim() == 0:
-        yield from candidate(scene.transform(index, ".unsqueeze(0)"), 3, "Make the index a list")
+        yield from candidate(
+            scene.transform(index, ".unsqueeze(0)"), 3, said("Make the index a list")
+        )
 
 
 @repair("split", "split_with_sizes", "chunk", "tensor_split")
@@ -111,7 +114,7 @@ def split(scene: Scene) -> Iterator[Candidate]:
             ((text.argument(node, "dim", 2 if text.of(node.func).startswith("torch") else 1,
                             "-1" if place == x.dim() - 1 else str(place)),), None),
             2,
-            f"Split dimension {place}, whose size is {sum(values)}",
+            said("Split dimension {place}, whose size is {sum}", place=place, sum=sum(values)),
         )  # fmt: skip
     for place in range(len(values)):
         rest = have - sum(v for n, v in enumerate(values) if n != place)
@@ -119,14 +122,25 @@ def split(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 ((text.replace(sizes.elts[place], str(rest)),), None),
                 24,
-                f"Let the last part take the rest: {rest} instead of {values[place]}",
-                "Check where the parts should end.",
+                said(
+                    "Let the last part take the rest: {rest} instead of {size}",
+                    rest=rest,
+                    size=values[place],
+                ),
+                said("Check where the parts should end."),
             )
     if len(set(values)) == 1 and have % len(values) == 0:
         each = have // len(values)
         edits = tuple(text.replace(item, str(each)) for item in sizes.elts)
         yield from candidate(
-            (edits, None), 14, f"Make {len(values)} equal parts of {each} of the {have}"
+            (edits, None),
+            14,
+            said(
+                "Make {count} equal parts of {each} of the {have}",
+                count=len(values),
+                each=each,
+                have=have,
+            ),
         )
     yield from maker_width(scene, x, sum(values), 13)
 
@@ -143,20 +157,23 @@ def loss(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(score, ".transpose(0, 1)"),
             1,
-            f"Put the {a[1]} time steps first: ctc_loss takes (time, batch, classes)",
+            said(
+                "Put the {size} time steps first: `ctc_loss` takes (time, batch, classes)",
+                size=a[1],
+            ),
         )
         return
     if len(a) == 2 and len(b) > 2 and a[0] == b[0] and math.prod(a) == math.prod(b):
         yield from candidate(
             scene.transform(target, ".flatten(1)"),
             1,
-            f"Flatten the target as the scores are: {shape_text(a)}",
+            said("Flatten the target as the scores are: {shape}", shape=shape_text(a)),
         )
     elif len(b) == 2 and len(a) > 2 and a[0] == b[0] and math.prod(a) == math.prod(b):
         yield from candidate(
             scene.transform(score, ".flatten(1)"),
             1,
-            f"Flatten the scores as the target is: {shape_text(b)}",
+            said("Flatten the scores as the target is: {shape}", shape=shape_text(b)),
         )
     classes = scene.op in ("cross_entropy", "cross_entropy_loss", "nll_loss", "nll_loss_nd")
     whole = not target.is_floating_point()
@@ -165,56 +182,64 @@ def loss(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(target, ".long()"),
                 6,
-                "Make the target class numbers",
-                "It cuts off decimals: the target must hold class numbers.",
+                said("Make the target class numbers"),
+                said("It cuts off decimals: the target must hold class numbers."),
             )
         if len(a) == 3 and b == a[:2]:
             yield from candidate(
                 scene.transform(score, ".transpose(1, 2)"),
                 1,
-                f"Put the {a[2]} classes at dimension 1, where cross-entropy looks for them",
+                said(
+                    "Put the {size} classes at dimension 1, where cross-entropy looks for them",
+                    size=a[2],
+                ),
             )
             yield from candidate(
                 joined(
                     scene.transform(score, ".flatten(0, 1)"), scene.transform(target, ".flatten()")
                 ),
                 5,
-                "Treat every position as a sample",
+                said("Treat every position as a sample"),
             )
         elif len(a) == 4 and b == a[:3]:
             yield from candidate(
                 scene.transform(score, ".permute(0, 3, 1, 2)"),
                 1,
-                f"Put the {a[3]} classes at dimension 1, where cross-entropy looks for them",
+                said(
+                    "Put the {size} classes at dimension 1, where cross-entropy looks for them",
+                    size=a[3],
+                ),
             )
         elif len(a) == 3 and (a[1], a[0]) == b:
             yield from candidate(
-                scene.transform(target, ".T"), 35, "Swap the target's two dimensions",
+                scene.transform(target, ".T"), 35, said("Swap the target's two dimensions"),
             )  # fmt: skip
         if len(b) == len(a) and len(b) > 1 and b[1] == 1 and (b[0], *b[2:]) == (a[0], *a[2:]):
             cast = ".long()" if target.is_floating_point() else ""
             yield from candidate(
                 scene.transform(target, f".squeeze(1){cast}"),
                 1,
-                f"Drop the target's dimension of one: {shape_text((b[0], *b[2:]))}",
+                said(
+                    "Drop the target's dimension of one: {shape}", shape=shape_text((b[0], *b[2:]))
+                ),
             )
         if len(b) == len(a) and b == a and whole:
             yield from candidate(
                 scene.transform(target, ".argmax(1)"),
                 4,
-                "Turn the one-hot target into class numbers",
-                "It assumes that each row marks one class.",
+                said("Turn the one-hot target into class numbers"),
+                said("It assumes that each row marks one class."),
             )
             yield from candidate(
                 scene.transform(target, ".float()"),
                 6,
-                "Read the target as probabilities of the classes",
+                said("Read the target as probabilities of the classes"),
             )
         if len(a) == 2 and len(b) > 1 and math.prod(b) == a[0]:
             yield from candidate(
                 scene.transform(target, ".flatten()"),
                 1,
-                f"Flatten the target as the scores are: {shape_text((a[0],))}",
+                said("Flatten the target as the scores are: {shape}", shape=shape_text((a[0],))),
             )
         if len(a) == 2 and len(b) == 1 and a[0] != b[0]:
             yield from squeezed(scene, score)
@@ -230,21 +255,23 @@ def loss(scene: Scene) -> Iterator[Candidate]:
                     if isinstance(node.func, ast.Attribute):
                         edit = text.replace(node, f"{text.of(node.func.value)}.flatten(1)")
                         yield from candidate(
-                            ((edit,), None), 2, f"Keep the {b[0]} samples apart: flatten(1)"
+                            ((edit,), None),
+                            2,
+                            said("Keep the {size} samples apart: `flatten(1)`", size=b[0]),
                         )
                 break
         if len(a) == 3 and len(b) == 1 and a[0] == b[0]:
             yield from candidate(
                 scene.transform(score, "[:, -1]"),
                 20,
-                "Use the scores of the last step",
-                "It reads the last position as the answer.",
+                said("Use the scores of the last step"),
+                said("It reads the last position as the answer."),
             )
             yield from candidate(
                 scene.transform(score, ".mean(1)"),
                 21,
-                "Average the scores over the steps",
-                "It averages over the positions.",
+                said("Average the scores over the steps"),
+                said("It averages over the positions."),
             )
         alias = scene.alias(F)
         if len(a) == 4 and len(b) == 3 and a[0] == b[0] and a[2:] != b[1:] and alias is not None:
@@ -258,8 +285,10 @@ def loss(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     ((edit,), None),
                     5,
-                    f"Enlarge the scores to the target's size {shape_text(b[1:])}",
-                    "It takes the nearest score for each pixel.",
+                    said(
+                        "Enlarge the scores to the target's size {shape}", shape=shape_text(b[1:])
+                    ),
+                    said("It takes the nearest score for each pixel."),
                 )
         if whole and target.numel() and not target.is_meta and len(a) > 1:
             yield from _classes(scene, score, target)
@@ -279,9 +308,12 @@ def loss(scene: Scene) -> Iterator[Candidate]:
                             yield from candidate(
                                 scene.transform(tensor, f".unsqueeze({axis_}){extra}"),
                                 1 if tensor is target else 4,
-                                f"Give {scene.named(tensor)} {shape_text(shape)} the dimension of "
-                                f"one "
-                                f"that {shape_text(want)} has",
+                                said(
+                                    "Give {tensor} {shape} the dimension of one that {shape_2} has",
+                                    tensor=scene.named(tensor),
+                                    shape=shape_text(shape),
+                                    shape_2=shape_text(want),
+                                ),
                             )
                 if len(shape) == len(want) + 1:
                     for axis_ in range(1, len(shape)):
@@ -289,12 +321,17 @@ def loss(scene: Scene) -> Iterator[Candidate]:
                             yield from candidate(
                                 scene.transform(tensor, f".squeeze({axis_})"),
                                 3,
-                                f"Drop the dimension of one of {scene.named(tensor)}",
+                                said(
+                                    "Drop the dimension of one of {tensor}",
+                                    tensor=scene.named(tensor),
+                                ),
                             )
             yield from squeezed(scene, score)
         if cast:
             yield from candidate(
-                scene.transform(target, cast), 2, "Make the target floating point as the scores are"
+                scene.transform(target, cast),
+                2,
+                said("Make the target floating point as the scores are"),
             )
 
 
@@ -308,8 +345,8 @@ def _classes(scene: Scene, score: Tensor, target: Tensor) -> Iterator[Candidate]
         yield from candidate(
             scene.transform(target, " - 1"),
             13,
-            "Count the classes from 0",
-            "It assumes that the classes count from 1 in all the data.",
+            said("Count the classes from 0"),
+            said("It assumes that the classes count from 1 in all the data."),
         )
 
 
@@ -339,8 +376,14 @@ def outside(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 ((text.replace(item, str(last) if value > 0 else "0"),), None),
                 22,
-                f"Take the last one there is, {last}" if value > 0 else "Take the first one",
-                f"Dimension {axis_} has only {last + 1}: check which one is meant.",
+                said("Take the last one there is, {last}", last=last)
+                if value > 0
+                else said("Take the first one"),
+                said(
+                    "Dimension {axis} has only {size}: check which one is meant.",
+                    axis=axis_,
+                    size=last + 1,
+                ),
             )
         axis_ += 1
 
@@ -360,9 +403,13 @@ def mask_of_tokens(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(x, f"[:, {more}:]"),
             8,
-            f"Leave out the first {more} of the {x.shape[1]} positions, for which "
-            f"{scene.named(mask)} has none",
-            "It assumes that what was joined to the tokens stands in front of them.",
+            said(
+                "Leave out the first {more} of the {size} positions, for which {mask} has none",
+                more=more,
+                size=x.shape[1],
+                mask=scene.named(mask),
+            ),
+            said("It assumes that what was joined to the tokens stands in front of them."),
         )
 
 
@@ -378,7 +425,9 @@ def _one_way(scene: Scene, x: Tensor) -> Iterator[Candidate]:
             step.module,
             {"bidirectional": True},
             4,
-            f"Make {step.module} bidirectional: the code reads its two directions",
+            said(
+                "Make {module} bidirectional: the code reads its two directions", module=step.module
+            ),
         )
 
 
@@ -405,7 +454,9 @@ def expand(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             ((text.replace(sizes[-1], text.of(sizes[-1]) + missing),), None),
             1,
-            f"Name all {len(shape)} dimensions of {shape_text(shape)}",
+            said(
+                "Name all {count} dimensions of {shape}", count=len(shape), shape=shape_text(shape)
+            ),
         )
     if len(want) > len(shape):
         found = list(alignments(shape, want))
@@ -419,7 +470,11 @@ def expand(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     scene.transform(x, suffix),
                     (2 if order == 0 else 25) if keeps else 50,
-                    f"Line {shape_text(shape)} up with dimension {', '.join(map(str, places))}",
+                    said(
+                        "Line {shape} up with dimension {dims}",
+                        shape=shape_text(shape),
+                        dims=", ".join(map(str, places)),
+                    ),
                 )
     if len(sizes) == len(values) and len(values) >= len(shape):
         edits = []
@@ -428,7 +483,7 @@ def expand(scene: Scene) -> Iterator[Candidate]:
                 edits.append(text.replace(sizes[-back], "-1"))
         if edits and len(edits) <= 2:
             yield from candidate(
-                (tuple(edits), None), 7, "Leave the sizes that are not one as they are: -1"
+                (tuple(edits), None), 7, said("Leave the sizes that are not one as they are: -1")
             )
     yield from unused_layers(scene, x)
 
@@ -462,13 +517,19 @@ def assigned(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     ((text.replace(target.slice, index),), None),
                     1,
-                    f"Write along dimension {axis_}: dimension 0 has the {whole[0]} samples",
+                    said(
+                        "Write along dimension {axis}: dimension 0 has the {size} samples",
+                        axis=axis_,
+                        size=whole[0],
+                    ),
                 )
     ones = [n for n, s in enumerate(small) if s == 1]
     for axis_ in ones:
         if (*small[:axis_], *small[axis_ + 1 :]) == want:
             edit = text.after(node.value, f".squeeze({axis_})")
-            yield from candidate(((edit,), None), 2, f"Drop dimension {axis_} of one")
+            yield from candidate(
+                ((edit,), None), 2, said("Drop dimension {axis} of one", axis=axis_)
+            )
     if len(small) < len(want):
         for places in alignments(small, want):
             suffix = indexed(places, len(want))
@@ -476,11 +537,15 @@ def assigned(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     ((text.after(node.value, suffix),), None),
                     3,
-                    f"Line {shape_text(small)} up with {shape_text(want)}",
+                    said(
+                        "Line {shape} up with {shape_2}",
+                        shape=shape_text(small),
+                        shape_2=shape_text(want),
+                    ),
                 )
     if sorted(small) == sorted(want) and len(small) == 2:
         yield from candidate(
-            ((text.after(node.value, ".T"),), None), 14, "Transpose what is written there"
+            ((text.after(node.value, ".T"),), None), 14, said("Transpose what is written there")
         )
     if len(tensors) > 1:
         buffer = args[0]
@@ -527,21 +592,32 @@ def einsum(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     scene.transform(tensor, f".flatten({len(term) - 1})"),
                     1,
-                    f"Drop the dimensions of one of operand {number}: "
-                    f"{shape_text(shape[: len(term)])}",
+                    said(
+                        "Drop the dimensions of one of operand {number}: {shape}",
+                        number=number,
+                        shape=shape_text(shape[: len(term)]),
+                    ),
                 )
             elif scene.op == "einsum" and math.prod(shape[len(term) - 1 :]) in known.values():
                 yield from candidate(
                     scene.transform(tensor, f".flatten({len(term) - 1})"),
                     4,
-                    f"Flatten operand {number} from dimension {len(term) - 1} on",
+                    said(
+                        "Flatten operand {number} from dimension {size} on",
+                        number=number,
+                        size=len(term) - 1,
+                    ),
                 )
         if tensor.dim() == len(term) - 1:
             for axis_ in range(1, len(term)):
                 yield from candidate(
                     scene.transform(tensor, f".unsqueeze({axis_})"),
                     14,
-                    f"Give operand {number} a dimension of one for {term[axis_]!r}",
+                    said(
+                        "Give operand {number} a dimension of one for {size}",
+                        number=number,
+                        size=repr(term[axis_]),
+                    ),
                 )
         if len(term) != tensor.dim():
             continue
@@ -564,9 +640,13 @@ def einsum(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     ((edit,), None),
                     (4 if number else 6) + heads if keeps else 40,
-                    f"Name the dimensions of operand {number} {''.join(order)}: it is "
-                    f"{shape_text(tensor.shape)}",
-                    "Check that each letter stands for what is meant.",
+                    said(
+                        "Name the dimensions of operand {number} `{letters}`: it is {shape}",
+                        number=number,
+                        letters="".join(order),
+                        shape=shape_text(tensor.shape),
+                    ),
+                    said("Check that each letter stands for what is meant."),
                 )
 
 
@@ -580,7 +660,7 @@ def dot_product(scene: Scene) -> Iterator[Candidate]:
         want = (*shape_of(q)[:-1], int(k.shape[-2]))
         if mask.dtype in (torch.int64, torch.int32, torch.uint8):
             yield from candidate(
-                scene.transform(mask, ".bool()"), 1, "Make the mask of True and False"
+                scene.transform(mask, ".bool()"), 1, said("Make the mask of `True` and `False`")
             )
         small = shape_of(mask)
         if len(small) < len(want):
@@ -593,14 +673,18 @@ def dot_product(scene: Scene) -> Iterator[Candidate]:
                     yield from candidate(
                         scene.transform(mask, suffix + cast),
                         2 if places[0] == 0 and last else 40,
-                        f"Line the mask {shape_text(small)} up with {shape_text(want)}",
-                        "" if last else "It hides queries instead of keys.",
+                        said(
+                            "Line the mask {shape} up with {shape_2}",
+                            shape=shape_text(small),
+                            shape_2=shape_text(want),
+                        ),
+                        None if last else said("It hides queries instead of keys."),
                     )
         if small[:-2] == want[:-2] and (small[-1], small[-2]) == (want[-2], want[-1]):
             yield from candidate(
                 scene.transform(mask, ".transpose(-2, -1)"),
                 8,
-                "Swap the mask's last two dimensions",
+                said("Swap the mask's last two dimensions"),
             )
     if q.shape[-1] != k.shape[-1]:
         yield from maker_width(scene, k, int(q.shape[-1]), 10)
@@ -609,7 +693,7 @@ def dot_product(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(k, ".transpose(-2, -1)"),
             3,
-            "Pass the keys as they are, features last",
+            said("Pass the keys as they are, features last"),
         )
 
 

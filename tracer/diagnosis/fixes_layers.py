@@ -21,6 +21,7 @@ from tracer.diagnosis.fixes_scene import (
 )
 from tracer.document import Step
 from tracer.ops.names import op_name, shape_text
+from tracer.sentences import Said, said
 from tracer.source.text import called
 
 _CONVS = (nn.modules.conv._ConvNd,)
@@ -91,38 +92,58 @@ def linear(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(x, suffix, layers),
                 axis - 1,
-                f"Flatten {who} to {shape_text((*shape[:axis], k))} before the linear layer",
+                said(
+                    "Flatten {who} to {shape} before the linear layer",
+                    who=who,
+                    shape=shape_text((*shape[:axis], k)),
+                ),
             )
     if rank == 4 and shape[1] * shape[3] == k and shape[1] < shape[2] * shape[3]:
         yield from candidate(
             scene.transform(x, ".transpose(1, 2).flatten(2)"),
             2,
-            f"Put the {shape[1]} heads beside each other: {shape_text((shape[0], shape[2], k))}",
-            "It reads dimension 1 as heads.",
+            said(
+                "Put the {size} heads beside each other: {shape}",
+                size=shape[1],
+                shape=shape_text((shape[0], shape[2], k)),
+            ),
+            said("It reads dimension 1 as heads."),
         )
     if rank == 4 and shape[1] == k:
         yield from candidate(
             scene.transform(x, ".mean((2, 3))", "AdaptiveAvgPool2d(1); Flatten()"),
             4,
-            f"Average over the {shape[2]} × {shape[3]} positions, which leaves {k} channels",
-            "It averages the positions before the layer. If the layer should see each position, "
-            "move the channels to the end instead.",
+            said(
+                "Average over the {size} × {size_2} positions, which leaves {k} channels",
+                size=shape[2],
+                size_2=shape[3],
+                k=k,
+            ),
+            said(
+                "It averages the positions before the layer. If the layer "
+                "should see each position, move the channels to the end "
+                "instead."
+            ),
         )
     for axis in range(1, rank - 1):
         if shape[axis] == k:
             yield from candidate(
                 scene.transform(x, permutation(rank, axis, -1)),
                 6 if rank == 3 else 12,
-                f"Move dimension {axis}, which has {k} features, to the end",
-                f"It reads dimension {axis} as the features and applies the layer at each of the "
-                f"{math.prod(shape[1:]) // k} positions.",
+                said("Move dimension {axis}, which has {k} features, to the end", axis=axis, k=k),
+                said(
+                    "It reads dimension {axis} as the features and applies the "
+                    "layer at each of the {size} positions.",
+                    axis=axis,
+                    size=math.prod(shape[1:]) // k,
+                ),
             )
     if rank == 2 and shape[0] == k and scene.batch not in (None, k):
         yield from candidate(
             scene.transform(x, ".T"),
             45,
-            "Swap the two dimensions",
-            "It reads the rows as features.",
+            said("Swap the two dimensions"),
+            said("It reads the rows as features."),
         )
     if rank == 2 and shape[1] == 1 and k == 1:
         return
@@ -130,14 +151,14 @@ def linear(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(x, ".unsqueeze(1)", "Unflatten(0, (-1, 1))"),
             1,
-            f"Give each of the {shape[0]} samples its one feature",
+            said("Give each of the {size} samples its one feature", size=shape[0]),
         )
     if rank == 2 and k == 1:
         yield from candidate(
             scene.transform(x, ".unsqueeze(-1)"),
             20,
-            "Treat every number as a sample of one feature",
-            "It applies the layer to every single number.",
+            said("Treat every number as a sample of one feature"),
+            said("It applies the layer to every single number."),
         )
     yield from _pool_before_flatten(scene, x, k)
     yield from _size(scene, "in_features", shape[-1], _picture(scene, x, rank))
@@ -151,8 +172,8 @@ def linear(scene: Scene) -> Iterator[Candidate]:
             scene.path,
             {"in_features": total},
             8 if pictures else 35,
-            f"Flatten {who} and build the layer for {total} features",
-            "The number of features then depends on the size of the input.",
+            said("Flatten {who} and build the layer for {total} features", who=who, total=total),
+            said("The number of features then depends on the size of the input."),
             beside=scene.transform(x, ".flatten(1)", "Flatten()"),
         )
     if scene.batch is not None and shape[0] != scene.batch and rank == 2:
@@ -175,24 +196,32 @@ def _size(scene: Scene, name: str, value: int, doubt: int) -> Iterator[Candidate
     if value < 1 or scene.layer is None:
         return
     old = getattr(scene.layer, name)
-    caveat = ""
+    caveat = None
     flat = scene.layer_input is not None and math.prod(shape_of(scene.layer_input)[1:]) == old
     if doubt or (flat and name == "in_features"):
-        caveat = (
-            f"{value} is the size of a dimension that may not be the features: check what "
-            "the last dimension means."
+        caveat = said(
+            "{value} is the size of a dimension that may not be the "
+            "features: check what the last dimension means.",
+            value=value,
         )
     x = scene.layer_input
     if x is not None and x.dim() and scene.batch == value and shape_of(x)[-1] != value:
         doubt = max(doubt, 60)
-    label = {"in_features": "features", "input_size": "features"}.get(name, "channels")
+    of_features = name in ("in_features", "input_size")
     what = type(scene.layer).__name__
     yield from rebuilt(
         scene,
         scene.path,
         {name: value},
         10 + doubt,
-        f"Build the {what} for {value} {label}, as it is given, instead of {old}",
+        said(
+            "Build the {what} for {value} features, as it is given, instead of {old}"
+            if of_features
+            else "Build the {what} for {value} channels, as it is given, instead of {old}",
+            what=what,
+            value=value,
+            old=old,
+        ),
         caveat,
     )
     if x is None:
@@ -218,9 +247,17 @@ def producer(scene: Scene, x: Tensor, value: int, old: int, rank: int) -> Iterat
                     step.module,
                     {output: old},
                     rank,
-                    f"Let {step.module} make {old} instead of {value}, as "
-                    f"{scene.path or 'the layer'} wants",
-                    f"It changes the layer before: {step.module} gets another size.",
+                    said(
+                        "Let {module} make {old} instead of {value}, as {path} wants",
+                        module=step.module,
+                        old=old,
+                        value=value,
+                        path=scene.path or said("the layer"),
+                    ),
+                    said(
+                        "It changes the layer before: {module} gets another size.",
+                        module=step.module,
+                    ),
                 )
                 return
         if any(hasattr(maker, o) for o in ("out_features", "out_channels", "hidden_size")):
@@ -240,8 +277,13 @@ def _pool_before_flatten(scene: Scene, x: Tensor, k: int) -> Iterator[Candidate]
             yield from _pool_to(scene, step, source.shape, k)
             return
         height, width = source.shape[2:]
-        summary = f"Average the {height} × {width} positions before flattening: {k} channels stay"
-        caveat = "It adds a global average pooling that the code does not have yet."
+        summary = said(
+            "Average the {height} × {width} positions before flattening: {k} channels stay",
+            height=height,
+            width=width,
+            k=k,
+        )
+        caveat = said("It adds a global average pooling that the code does not have yet.")
         if name == "Flatten":
             yield from candidate(
                 scene.inserted(step.module, "AdaptiveAvgPool2d(1)"), 5, summary, caveat
@@ -280,9 +322,19 @@ def _pool_to(scene: Scene, step: Step, shape: tuple[int, ...], k: int) -> Iterat
     yield from candidate(
         ((edit,), None),
         14,
-        f"Pool the {shape[2]} × {shape[3]} positions to the {side} × {side} of the layer: "
-        f"{k} = {shape[1]} · {side} · {side}",
-        "It assumes that the layer was built for smaller pictures, and takes any size from now on.",
+        said(
+            "Pool the {size} × {size_2} positions to the {side} × {side} of "
+            "the layer: {k} = {size_3} · {side} · {side}",
+            size=shape[2],
+            size_2=shape[3],
+            side=side,
+            k=k,
+            size_3=shape[1],
+        ),
+        said(
+            "It assumes that the layer was built for smaller pictures, and "
+            "takes any size from now on."
+        ),
     )
 
 
@@ -302,7 +354,11 @@ def _swallowed(scene: Scene, x: Tensor) -> Iterator[Candidate]:
             return
         total = math.prod(source.shape[1:])
         edit = text.replace(node, f"{text.of(node.func.value)}.flatten(1)")
-        summary = f"Keep the {scene.batch} samples apart: flatten each to {total} features"
+        summary = said(
+            "Keep the {batch} samples apart: flatten each to {total} features",
+            batch=scene.batch,
+            total=total,
+        )
         if scene.layer is not None and getattr(scene.layer, "in_features", None) == total:
             yield from candidate(((edit,), None), 0, summary)
         else:
@@ -311,7 +367,7 @@ def _swallowed(scene: Scene, x: Tensor) -> Iterator[Candidate]:
                 scene.path,
                 {"in_features": total},
                 2,
-                summary + " and build the layer for them",
+                said("{summary}, and build the layer for them", summary=summary),
                 beside=((edit,), None),
             )
         return
@@ -335,15 +391,17 @@ def convolution(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(x, permutation(rank, rank - 1, 1)),
                 40 if first else 1,
-                f"Move the {c} channels of {who} from the end to dimension 1",
+                said("Move the {c} channels of {who} from the end to dimension 1", c=c, who=who),
             )
         for axis in range(2, rank - 1):
             if shape[axis] == c:
                 yield from candidate(
                     scene.transform(x, permutation(rank, axis, 1)),
                     30,
-                    f"Move dimension {axis}, which has size {c}, to the channels",
-                    f"It reads dimension {axis} as the channels.",
+                    said(
+                        "Move dimension {axis}, which has size {c}, to the channels", axis=axis, c=c
+                    ),
+                    said("It reads dimension {axis} as the channels.", axis=axis),
                 )
         doubt = 45 if c in shape[2:] or (shape[-1] in (1, 3, 4) and n == 2) else 0
         if layer.groups > 1 and layer.groups == c:
@@ -355,7 +413,7 @@ def convolution(scene: Scene) -> Iterator[Candidate]:
                 scene.path,
                 values,
                 11 + doubt,
-                f"Build the depthwise convolution for {shape[1]} channels",
+                said("Build the depthwise convolution for {size} channels", size=shape[1]),
             )
         yield from _size(scene, "in_channels", shape[1], doubt)
         if x is not None and any(x is tensor for tensor in scene.inputs):
@@ -366,22 +424,26 @@ def convolution(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(x, ".unsqueeze(1)", _unflatten(shape, 1)),
                 0,
-                f"Give {who} its one channel: {shape_text((shape[0], 1, *shape[1:]))}",
+                said(
+                    "Give {who} its one channel: {shape}",
+                    who=who,
+                    shape=shape_text((shape[0], 1, *shape[1:])),
+                ),
             )
         if shape[-1] == c and shape[0] != c:
             yield from candidate(
                 scene.transform(x, permutation(rank, rank - 1, 0) + ".unsqueeze(0)"),
                 6,
-                f"Move the {c} channels to the front and add a batch of one",
-                "It reads the input as one sample without a batch.",
+                said("Move the {c} channels to the front and add a batch of one", c=c),
+                said("It reads the input as one sample without a batch."),
                 batches=False,
             )
         if n == 1 and rank == 2 and shape[1] == c:
             yield from candidate(
                 scene.transform(x, ".unsqueeze(2)", f"Unflatten(1, ({c}, 1))"),
                 8,
-                f"Give {who} a length of one: {shape_text((*shape, 1))}",
-                "It reads the features as channels of a signal of length one.",
+                said("Give {who} a length of one: {shape}", who=who, shape=shape_text((*shape, 1))),
+                said("It reads the features as channels of a signal of length one."),
             )
         if shape[0] != c:
             first = scene.batch == shape[0]
@@ -391,8 +453,8 @@ def convolution(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(x, "[None, None]"),
                 4,
-                f"Add the batch and the channel: {shape_text((1, 1, *shape))}",
-                "It reads the input as one sample with one channel.",
+                said("Add the batch and the channel: {shape}", shape=shape_text((1, 1, *shape))),
+                said("It reads the input as one sample with one channel."),
                 batches=False,
             )
         if n == 2 and shape[0] == scene.batch and shape[1] % c == 0:
@@ -405,15 +467,24 @@ def convolution(scene: Scene) -> Iterator[Candidate]:
                         f"Unflatten(1, ({c}, {side}, {side}))",
                     ),
                     2,
-                    f"Turn each row of {shape[1]} into a picture ({c}, {side}, {side})",
-                    f"It assumes square pictures of {side} × {side}.",
+                    said(
+                        "Turn each row of {size} into a picture {shape}",
+                        size=shape[1],
+                        shape=shape_text((c, side, side)),
+                    ),
+                    said("It assumes square pictures of {side} × {side}.", side=side),
                 )
     if rank == 2 and n > 1 and shape[1] == c:
         ones = ", ".join(["None"] * n)
         yield from candidate(
             scene.transform(x, f"[:, :, {ones}]", f"Unflatten(1, ({c}{', 1' * n}))"),
             1,
-            f"Give {who} {n} dimensions of one: {shape_text((*shape, *[1] * n))}",
+            said(
+                "Give {who} {n} dimensions of one: {shape}",
+                who=who,
+                n=n,
+                shape=shape_text((*shape, *[1] * n)),
+            ),
         )
     if rank == n + 3:
         if 1 in shape[1:]:
@@ -421,13 +492,13 @@ def convolution(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(x, f".squeeze({axis})"),
                 5,
-                f"Drop dimension {axis}, which has size 1",
+                said("Drop dimension {axis}, which has size 1", axis=axis),
             )
         yield from candidate(
             scene.transform(x, ".flatten(0, 1)", "Flatten(0, 1)"),
             18,
-            f"Treat the {shape[1]} frames of each sample as samples of their own",
-            "The frames come out as further samples: put them apart again behind the layer.",
+            said("Treat the {size} frames of each sample as samples of their own", size=shape[1]),
+            said("The frames come out as further samples: put them apart again behind the layer."),
         )
     if rank == n + 2 and shape[0] == 1 and shape[1] == c:
         return
@@ -444,15 +515,15 @@ def _input_channels(scene: Scene, x: Tensor, c: int) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(x, f".expand(-1, {c}, -1, -1)"),
             24,
-            f"Show the one channel to the layer {c} times",
-            "The layer's weights stay as they are, as pretrained weights ask for.",
+            said("Show the one channel to the layer {c} times", c=c),
+            said("The layer's weights stay as they are, as pretrained weights ask for."),
         )
     if shape[1] == 3 and c == 1 and len(shape) == 4:
         yield from candidate(
             scene.transform(x, ".mean(1, keepdim=True)"),
             26,
-            "Average the three colours into one channel",
-            "The colours are lost.",
+            said("Average the three colours into one channel"),
+            said("The colours are lost."),
         )
 
 
@@ -476,9 +547,15 @@ def kernel(scene: Scene) -> Iterator[Candidate]:
                 scene.path,
                 {"padding": value},
                 14,
-                f"Pad by {value}, so that the convolution keeps the size of its input",
-                f"The input of this layer is only {' × '.join(map(str, sizes[2:]))} large: check "
-                "whether the pictures should be larger, or pooled less often.",
+                said(
+                    "Pad by {value}, so that the convolution keeps the size of its input",
+                    value=value,
+                ),
+                said(
+                    "The input of this layer is only {sizes} large: check whether "
+                    "the pictures should be larger, or pooled less often.",
+                    sizes=" × ".join(map(str, sizes[2:])),
+                ),
             )
         yield from _unpooled(scene, x)
     elif isinstance(layer, nn.AvgPool2d | nn.AvgPool1d | nn.MaxPool2d | nn.MaxPool1d):
@@ -500,9 +577,12 @@ def kernel(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     ((edit,), change),
                     6 if head else 20,
-                    "Pool over whatever size is left",
-                    f"Its window is larger than the {' × '.join(map(str, sizes[2:]))} that is "
-                    "left: the inputs may be smaller than the model was made for.",
+                    said("Pool over whatever size is left"),
+                    said(
+                        "Its window is larger than the {sizes} that is left: the inputs "
+                        "may be smaller than the model was made for.",
+                        sizes=" × ".join(map(str, sizes[2:])),
+                    ),
                 )
         yield from _unpooled(scene, x)
 
@@ -520,8 +600,8 @@ def _unpooled(scene: Scene, x: Tensor) -> Iterator[Candidate]:
         yield from candidate(
             ((text.replace(node, text.of(node.args[0])),), None),
             34,
-            f"Leave out the pooling {' '.join(text.of(node).split())}",
-            "The model then sees the pictures at a higher resolution behind it.",
+            said("Leave out the pooling `{code}`", code=" ".join(text.of(node).split())),
+            said("The model then sees the pictures at a higher resolution behind it."),
         )
         return
 
@@ -546,7 +626,11 @@ def normalisation(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     scene.layer_class(scene.path, other, {}),
                     2,
-                    f"Use {other}, which takes a tensor of {rank} dimensions",
+                    said(
+                        "Use {other}, which takes a tensor of {rank} dimensions",
+                        other=other,
+                        rank=rank,
+                    ),
                 )
         if rank == 3 and shape[-1] == c and suffix is not None:
             pass
@@ -558,7 +642,9 @@ def normalisation(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 _around(scene, x, there, back),
                 40 if channels_first(scene, x) else 2,
-                f"Show the layer the {c} features as dimension 1, and turn the result back",
+                said(
+                    "Show the layer the {c} features as dimension 1, and turn the result back", c=c
+                ),
             )
         if rank == 2 and shape[0] == c and scene.batch != shape[0]:
             pass
@@ -593,12 +679,18 @@ def layer_norm(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     _around(scene, x, there, back),
                     2 + axis,
-                    f"Put dimension {axis}, which has {want[0]} features, last for the layer, and "
-                    "turn the result back",
+                    said(
+                        "Put dimension {axis}, which has {size} features, last for the "
+                        "layer, and turn the result back",
+                        axis=axis,
+                        size=want[0],
+                    ),
                 )
         if math.prod(shape[1:]) == want[0]:
             yield from candidate(
-                scene.transform(x, ".flatten(1)", "Flatten()"), 3, "Flatten before normalising"
+                scene.transform(x, ".flatten(1)", "Flatten()"),
+                3,
+                said("Flatten before normalising"),
             )
     built = scene.built(scene.path)
     if built is not None and rank >= len(want):
@@ -613,8 +705,13 @@ def layer_norm(scene: Scene) -> Iterator[Candidate]:
             scene.path,
             {"normalized_shape": value},
             10 + doubt,
-            f"Normalise over the last {'size' if single else 'sizes'} {value}",
-            "Check that the last dimension is what should be normalised." if doubt else "",
+            said(
+                "Normalise over the last size {value}"
+                if single
+                else "Normalise over the last sizes {value}",
+                value=str(value),
+            ),
+            said("Check that the last dimension is what should be normalised.") if doubt else None,
         )
 
 
@@ -635,21 +732,24 @@ def recurrent(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(x, ".unsqueeze(-1)"),
                 1,
-                f"Give each of the {shape[1]} time steps its one feature: "
-                f"{shape_text((*shape, 1))}",
+                said(
+                    "Give each of the {size} time steps its one feature: {shape}",
+                    size=shape[1],
+                    shape=shape_text((*shape, 1)),
+                ),
             )
         if rank == 3 and shape[1] == size:
             yield from candidate(
                 scene.transform(x, ".transpose(1, 2)"),
                 3,
-                f"Move the {size} features of {who} to the end",
+                said("Move the {size} features of {who} to the end", size=size, who=who),
             )
         if rank == 3 and shape[0] == size:
             yield from candidate(
                 scene.transform(x, ".permute(1, 2, 0)"),
                 40,
-                "Move the first dimension to the end",
-                "It reads the first dimension, which is usually the batch, as the features.",
+                said("Move the first dimension to the end"),
+                said("It reads the first dimension, which is usually the batch, as the features."),
             )
         doubt = 45 if size in shape[1:-1] or (rank == 3 and channels_first(scene, x)) else 0
         if rank == 2 and not isinstance(layer, nn.RNNCellBase):
@@ -662,7 +762,11 @@ def recurrent(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(x, f".unsqueeze({place})"),
             1,
-            f"Give {who} its one time step: {shape_text((*shape[:place], 1, *shape[place:]))}",
+            said(
+                "Give {who} its one time step: {shape}",
+                who=who,
+                shape=shape_text((*shape[:place], 1, *shape[place:])),
+            ),
         )
     if rank == 4:
         if (
@@ -674,34 +778,50 @@ def recurrent(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     scene.transform(x, ".flatten(1, 2).transpose(1, 2)"),
                     6,
-                    f"Join channels and height into {size} features and walk along the width",
-                    "It reads the width as time.",
+                    said(
+                        "Join channels and height into {size} features and walk along the width",
+                        size=size,
+                    ),
+                    said("It reads the width as time."),
                 )
             if shape[1] * shape[3] == size:
                 yield from candidate(
                     scene.transform(x, ".transpose(1, 2).flatten(2)"),
                     12,
-                    f"Join channels and width into {size} features and walk along the height",
-                    "It reads the height as time.",
+                    said(
+                        "Join channels and width into {size} features and walk along the height",
+                        size=size,
+                    ),
+                    said("It reads the height as time."),
                 )
             if shape[2] * shape[3] == size:
                 yield from candidate(
                     scene.transform(x, ".flatten(2)"),
                     14,
-                    f"Flatten each channel to {size} features and walk along the channels",
-                    "It reads the channels as time.",
+                    said(
+                        "Flatten each channel to {size} features and walk along the channels",
+                        size=size,
+                    ),
+                    said("It reads the channels as time."),
                 )
         if shape[1] == size:
             yield from candidate(
                 scene.transform(x, ".flatten(2).transpose(1, 2)"),
                 8,
-                f"Read the {shape[2]} × {shape[3]} positions as time, with {size} features each",
-                "It reads the positions, row by row, as time.",
+                said(
+                    "Read the {size} × {size_2} positions as time, with {size_3} features each",
+                    size=shape[2],
+                    size_2=shape[3],
+                    size_3=size,
+                ),
+                said("It reads the positions, row by row, as time."),
             )
         if 1 in shape[1:3]:
             axis = shape.index(1, 1)
             yield from candidate(
-                scene.transform(x, f".squeeze({axis})"), 2, f"Drop dimension {axis} of size 1"
+                scene.transform(x, f".squeeze({axis})"),
+                2,
+                said("Drop dimension {axis} of size 1", axis=axis),
             )
     state = _state(scene)
     if isinstance(layer, nn.RNNCellBase) and rank == 2 and state is not None:
@@ -709,7 +829,7 @@ def recurrent(scene: Scene) -> Iterator[Candidate]:
         kept = [item for item in states if isinstance(item, Tensor)]
         want = (shape[0], layer.hidden_size)
         if scene.batch == shape[0] and any(shape_of(item) != want for item in kept):
-            yield from remake_tensors(scene, kept, want, 4, "the state", x)
+            yield from remake_tensors(scene, kept, want, 4, said("the state"), x)
     if state is not None and isinstance(layer, _RECURRENT):
         yield from _hidden(scene, layer, x, state)
 
@@ -737,7 +857,9 @@ def _hidden(scene: Scene, layer: Any, x: Tensor, state: Any) -> Iterator[Candida
             if alias is not None:
                 edit = scene.text.replace(node, f"({written}, {alias}.zeros_like({written}))")
                 yield from candidate(
-                    ((edit,), None), 3, "Give the LSTM its cell state, zeros, beside the hidden one"
+                    ((edit,), None),
+                    3,
+                    said("Give the LSTM its cell state, zeros, beside the hidden one"),
                 )
     if len(shape) == 3:
         batch = shape[0] if layer.batch_first else shape[1]
@@ -751,15 +873,19 @@ def _hidden(scene: Scene, layer: Any, x: Tensor, state: Any) -> Iterator[Candida
                 scene.path,
                 {"batch_first": first},
                 1,
-                f"Tell the layer that the batch is dimension {0 if first else 1}: the state is "
-                f"made for a batch of {length}",
+                said(
+                    "Tell the layer that the batch is dimension {dim}: the state "
+                    "is made for a batch of {length}",
+                    dim=0 if first else 1,
+                    length=length,
+                ),
             )
         if len(have) == 1 and len(next(iter(have))) == 2 and next(iter(have)) == want[1:]:
             edits = [scene.wrapped(item, ".unsqueeze(0)") for item in states]
             found = tuple(edit for edit in edits if edit is not None)
             if want[0] == 1 and len(found) == len(states):
                 yield from candidate(
-                    (found, None), 2, "Give the state its dimension for layers and directions"
+                    (found, None), 2, said("Give the state its dimension for layers and directions")
                 )
         if have == {(batch, want[0], want[2])}:
             edits = [scene.wrapped(item, ".transpose(0, 1).contiguous()") for item in states]
@@ -768,9 +894,9 @@ def _hidden(scene: Scene, layer: Any, x: Tensor, state: Any) -> Iterator[Candida
                 yield from candidate(
                     (found, None),
                     4,
-                    f"Put the {want[0]} layers of the state before its batch",
+                    said("Put the {size} layers of the state before its batch", size=want[0]),
                 )
-        yield from remake_tensors(scene, states, want, 4, "the state", x)
+        yield from remake_tensors(scene, states, want, 4, said("the state"), x)
 
 
 def remake_tensors(
@@ -778,7 +904,7 @@ def remake_tensors(
     tensors: list[Tensor],
     want: tuple[int, ...],
     rank: int,
-    what: str,
+    what: str | Said,
     like: Tensor | None = None,
 ) -> Iterator[Candidate]:
     """Tensors made in the forward by `torch.zeros(...)` and its like, made with other sizes."""
@@ -804,8 +930,8 @@ def remake_tensors(
         yield from candidate(
             (tuple(edits), None),
             rank,
-            f"Make {what} of the sizes {shape_text(want)}",
-            "Its sizes are what the layer and its input ask for.",
+            said("Make {what} of the sizes {shape}", what=what, shape=shape_text(want)),
+            said("Its sizes are what the layer and its input ask for."),
         )
 
 
@@ -884,7 +1010,7 @@ def attention(scene: Scene) -> Iterator[Candidate]:
                 path,
                 {key: True},
                 3,
-                "Tell the layer that the batch is dimension 0",
+                said("Tell the layer that the batch is dimension 0"),
             )
         else:
             yield from _batch_first_of_encoder(scene, layer)
@@ -893,7 +1019,7 @@ def attention(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(x, ".transpose(1, 2)"),
                 3,
-                f"Move the {size} features to the end",
+                said("Move the {size} features to the end", size=size),
             )
         if isinstance(layer, nn.MultiheadAttention) and shape[-1] % layer.num_heads == 0:
             yield from rebuilt(
@@ -901,7 +1027,11 @@ def attention(scene: Scene) -> Iterator[Candidate]:
                 scene.path,
                 {"embed_dim": shape[-1]},
                 10 + (30 if shape[1] == size else 0),
-                f"Build the attention for {shape[-1]} features instead of {size}",
+                said(
+                    "Build the attention for {size} features instead of {size_2}",
+                    size=shape[-1],
+                    size_2=size,
+                ),
             )
         yield from producer(scene, x, shape[-1], size, 12)
         if "d_model" in settings(layer):
@@ -910,7 +1040,11 @@ def attention(scene: Scene) -> Iterator[Candidate]:
                 scene.path,
                 {"d_model": shape[-1]},
                 10,
-                f"Build the layer for {shape[-1]} features instead of {size}",
+                said(
+                    "Build the layer for {size} features instead of {size_2}",
+                    size=shape[-1],
+                    size_2=size,
+                ),
             )
     if len(shape) == 4 and shape[1] == size:
         edits = []
@@ -922,8 +1056,13 @@ def attention(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 (found, None),
                 6,
-                f"Read the {shape[2]} × {shape[3]} positions as a sequence of {size} features",
-                "The result is a sequence too: turn it back into a picture where it goes on.",
+                said(
+                    "Read the {size} × {size_2} positions as a sequence of {size_3} features",
+                    size=shape[2],
+                    size_2=shape[3],
+                    size_3=size,
+                ),
+                said("The result is a sequence too: turn it back into a picture where it goes on."),
             )
     if len(tensors) > 1 and len(shape) == 3 and tensors[1].dim() == 3:
         place = 0 if inner.batch_first else 1
@@ -932,8 +1071,13 @@ def attention(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(x, ".transpose(0, 1)"),
                 4,
-                f"Swap the first two dimensions of {scene.named(x)}: the batch of {batch} is "
-                f"dimension {place}",
+                said(
+                    "Swap the first two dimensions of {x}: the batch of {batch} is "
+                    "dimension {place}",
+                    x=scene.named(x),
+                    batch=batch,
+                    place=place,
+                ),
             )
     masks = [
         value
@@ -945,18 +1089,18 @@ def attention(scene: Scene) -> Iterator[Candidate]:
         for mask in masks:
             if mask.dim() == 2 and mask.shape[0] == mask.shape[1] != length:
                 yield from remake_tensors(
-                    scene, [mask], (length, length), 3, "the mask", scene.layer_input
+                    scene, [mask], (length, length), 3, said("the mask"), scene.layer_input
                 )
     for tensor in tensors[1:]:
         if tensor.dim() == 2 and tensor.shape == tuple(reversed(shape[:2])):
             yield from candidate(
                 scene.transform(tensor, ".T"),
                 22,
-                "Swap the mask's dimensions to (batch, positions)",
+                said("Swap the mask's dimensions to (batch, positions)"),
             )
         if tensor.dtype in (torch.int64, torch.int32, torch.uint8):
             yield from candidate(
-                scene.transform(tensor, ".bool()"), 2, "Make the mask of True and False"
+                scene.transform(tensor, ".bool()"), 2, said("Make the mask of `True` and `False`")
             )
 
 
@@ -989,7 +1133,7 @@ def _batch_first_of_encoder(scene: Scene, layer: nn.Module) -> Iterator[Candidat
                             module.batch_first = True  # type: ignore[assignment]
 
                 yield from candidate(
-                    ((edit,), change), 3, "Tell the layer that the batch is dimension 0"
+                    ((edit,), change), 3, said("Tell the layer that the batch is dimension 0")
                 )
 
 
@@ -1002,28 +1146,31 @@ def embedding(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(x, ".long()"),
             1,
-            f"Make the indices {scene.named(x)} whole numbers",
-            "It cuts off decimals: the values must be indices already.",
+            said("Make the indices {x} whole numbers", x=scene.named(x)),
+            said("It cuts off decimals: the values must be indices already."),
         )
         return
     if x.is_meta or not x.numel():
         return
     low, high = int(x.min()), int(x.max())
     if low >= 0 and high >= layer.num_embeddings:
-        note = f"{high + 1} is the least that fits this input: put the real size of the vocabulary."
+        note = said(
+            "{size} is the least that fits this input: put the real size of the vocabulary.",
+            size=high + 1,
+        )
         if high == layer.num_embeddings:
             yield from candidate(
                 scene.transform(x, " - 1") if low >= 1 else None,
                 32,
-                "Count the indices from 0",
-                "It assumes that the indices count from 1.",
+                said("Count the indices from 0"),
+                said("It assumes that the indices count from 1."),
             )
         yield from rebuilt(
             scene,
             scene.path,
             {"num_embeddings": high + 1},
             10,
-            f"Build the embedding for at least {high + 1} entries",
+            said("Build the embedding for at least {size} entries", size=high + 1),
             note,
         )
 
@@ -1046,9 +1193,15 @@ def pixel_shuffle(scene: Scene) -> Iterator[Candidate]:
                 step.module,
                 {"out_channels": wanted_},
                 6,
-                f"Let {step.module} make {wanted_} instead of {channels} channels: {factor} · "
-                f"{factor} for each channel that is left",
-                "It assumes that as few channels as possible are to be left.",
+                said(
+                    "Let {module} make {wanted} instead of {channels} channels: "
+                    "{factor} · {factor} for each channel that is left",
+                    module=step.module,
+                    wanted=wanted_,
+                    channels=channels,
+                    factor=factor,
+                ),
+                said("It assumes that as few channels as possible are to be left."),
             )
             return
 
@@ -1065,8 +1218,12 @@ def output_padding(scene: Scene) -> Iterator[Candidate]:
         scene.path,
         {"output_padding": most},
         6,
-        f"Use the output padding {most}, which is smaller than the stride {min(stride)}",
-        "The output becomes smaller by the difference.",
+        said(
+            "Use the output padding {most}, which is smaller than the stride {min}",
+            most=most,
+            min=min(stride),
+        ),
+        said("The output becomes smaller by the difference."),
     )
     padding = max(getattr(layer, "output_padding", (0,)))
     if most == 0 and padding:
@@ -1075,5 +1232,9 @@ def output_padding(scene: Scene) -> Iterator[Candidate]:
             scene.path,
             {"stride": padding + 1},
             4,
-            f"Enlarge by a stride of {padding + 1}, for which output_padding {padding} is meant",
+            said(
+                "Enlarge by a stride of {size}, for which `output_padding` {padding} is meant",
+                size=padding + 1,
+                padding=padding,
+            ),
         )

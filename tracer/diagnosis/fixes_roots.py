@@ -22,6 +22,7 @@ from tracer.diagnosis.fixes_scene import (
 )
 from tracer.document import Step
 from tracer.ops.names import op_name, shape_text
+from tracer.sentences import said
 from tracer.source.text import Text, called, given
 
 SEQUENCES = ("nn.RNN", "nn.LSTM", "nn.GRU", "nn.MultiheadAttention")
@@ -69,14 +70,14 @@ def squeezed(scene: Scene, tensor: Tensor) -> Iterator[Candidate]:
             yield from candidate(
                 ((text.argument(node, "dim", 0 if method else 1, dim),), None),
                 1 if dims == tuple(ones) else 12,
-                f"Squeeze dimension {dim} alone, so that a batch of one stays",
+                said("Squeeze dimension {dim} alone, so that a batch of one stays", dim=dim),
             )
         if ones:
             inner = node.func.value if method and isinstance(node.func, ast.Attribute) else None
             inner = inner or (node.args[0] if node.args else None)
             if inner is not None:
                 yield from candidate(
-                    ((text.replace(node, text.of(inner)),), None), 15, "Leave out the squeeze"
+                    ((text.replace(node, text.of(inner)),), None), 15, said("Leave out the squeeze")
                 )
         return
 
@@ -99,13 +100,18 @@ def joined_along_the_batch(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 ((text.argument(node, "dim", 1, "1"),), None),
                 1,
-                f"Join along dimension 1: along dimension 0 the batch became {out[0]}",
+                said(
+                    "Join along dimension 1: along dimension 0 the batch became {size}", size=out[0]
+                ),
             )
             if len(out) == 3:
                 yield from candidate(
                     ((text.argument(node, "dim", 1, "-1"),), None),
                     2,
-                    f"Join along the last dimension: along dimension 0 the batch became {out[0]}",
+                    said(
+                        "Join along the last dimension: along dimension 0 the batch became {size}",
+                        size=out[0],
+                    ),
                 )
             break
 
@@ -128,7 +134,7 @@ def stacked_in_front_of_the_batch(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 ((text.argument(node, "dim", 1, "1"),), None),
                 2,
-                f"Stack the {out[0]} steps at dimension 1, behind the batch",
+                said("Stack the {size} steps at dimension 1, behind the batch", size=out[0]),
             )
             break
 
@@ -150,7 +156,7 @@ def last_layers_state(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     ((text.replace(node, f"{text.of(node.func.value)}[-1]"),), None),
                     3,
-                    f"Take the last of the {source.shape[0]} layers' states",
+                    said("Take the last of the {size} layers' states", size=source.shape[0]),
                 )
 
 
@@ -178,7 +184,7 @@ def sequence_first(scene: Scene) -> Iterator[Candidate]:
             step.module,
             {"batch_first": True},
             9,
-            f"Tell {step.module} that the batch is dimension 0",
+            said("Tell {module} that the batch is dimension 0", module=step.module),
         )
         found = scene.call_of(step)
         if found is not None and found[1].args:
@@ -191,7 +197,7 @@ def sequence_first(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 (turned, None),
                 11,
-                f"Give {step.module} the time first, as it was built",
+                said("Give {module} the time first, as it was built", module=step.module),
             )
 
 
@@ -218,9 +224,12 @@ def one_sample(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             ((text.after(node.args[0], ".unsqueeze(0)"),), None),
             3,
-            f"Give the input {shape_text(source.shape)} a batch of one: "
-            f"{shape_text((1, *source.shape))}",
-            "It reads the input as one sample. Better pass it with its batch dimension.",
+            said(
+                "Give the input {shape} a batch of one: {shape_2}",
+                shape=shape_text(source.shape),
+                shape_2=shape_text((1, *source.shape)),
+            ),
+            said("It reads the input as one sample. Better pass it with its batch dimension."),
             batches=False,
         )
         return
@@ -246,8 +255,12 @@ def transposed_convolutions(scene: Scene) -> Iterator[Candidate]:
                     yield from candidate(
                         made,
                         4 + number,
-                        f"Let {' and '.join(reversed(chosen))} add a row and a column: "
-                        f"{shape_text(want[2:])} instead of {shape_text(shape[2:])}",
+                        said(
+                            "Let {layers} add a row and a column: {shape} instead of {shape_2}",
+                            layers=tuple(reversed(chosen)),
+                            shape=shape_text(want[2:]),
+                            shape_2=shape_text(shape[2:]),
+                        ),
                     )
         if layers:
             return
@@ -306,8 +319,13 @@ def _other_axis(
             yield from candidate(
                 ((text.replace(dim, str(axis)),), None),
                 2,
-                f"{called(node).capitalize()} over the {source[axis]} positions, so that the "
-                f"{want} features stay",
+                said(
+                    "Take the `{called}` over the {size} positions, so that the {want} "
+                    "features stay",
+                    called=called(node),
+                    size=source[axis],
+                    want=want,
+                ),
             )
 
 
@@ -369,8 +387,14 @@ def _read_elsewhere(
                     yield from candidate(
                         ((text.replace(index, str(axis)),), None),
                         6,
-                        f"Read the size from dimension {axis} of `{source.id}`: {want} instead of "
-                        f"{size}",
+                        said(
+                            "Read the size from dimension {axis} of `{id}`: {want} instead "
+                            "of {size}",
+                            axis=axis,
+                            id=source.id,
+                            want=want,
+                            size=size,
+                        ),
                     )
 
 
@@ -409,7 +433,11 @@ def square_mask_cut(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     ((scene.text.replace(cut, f":{upper}, :{upper}"),), None),
                     2,
-                    f"Cut both dimensions of `{scene.text.of(node)}` to {upper}",
+                    said(
+                        "Cut both dimensions of `{code}` to {upper}",
+                        code=scene.text.of(node),
+                        upper=upper,
+                    ),
                 )
         elif x is not None and x.dim() == 3 and name is not None:
             axis = 1 if getattr(scene.layer, "batch_first", False) else 0
@@ -419,7 +447,12 @@ def square_mask_cut(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     ((scene.text.after(node, cut_text),), None),
                     2,
-                    f"Cut `{scene.text.of(node)}` to the {length} positions of `{name}`",
+                    said(
+                        "Cut `{code}` to the {length} positions of `{name}`",
+                        code=scene.text.of(node),
+                        length=length,
+                        name=name,
+                    ),
                 )
 
 
@@ -443,8 +476,12 @@ def class_token(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(args[0], index),
             3,
-            f"Leave out the first of the {shape[axis]} tokens: {shape[axis] - 1} make the grid",
-            "It takes the first token to be the class token.",
+            said(
+                "Leave out the first of the {size} tokens: {size_2} make the grid",
+                size=shape[axis],
+                size_2=shape[axis] - 1,
+            ),
+            said("It takes the first token to be the class token."),
         )
 
 
@@ -474,12 +511,18 @@ def swallowed(scene: Scene) -> Iterator[Candidate]:
             total = math.prod(source.shape[1:])
             layer = scene.layer
             made: Any = ((edit,), None)
-            summary = f"Keep the {source.shape[0]} samples apart: flatten from dimension 1 on"
+            summary = said(
+                "Keep the {size} samples apart: flatten from dimension 1 on", size=source.shape[0]
+            )
             if isinstance(layer, nn.Linear) and layer.in_features != total:
                 yield from candidate(
                     joined(made, scene.constructor_edit(scene.path, {"in_features": total})),
                     3,
-                    f"{summary}, and build the layer for {total} features",
+                    said(
+                        "{summary}, and build the layer for {total} features",
+                        summary=summary,
+                        total=total,
+                    ),
                 )
             else:
                 yield from candidate(made, 0, summary)
@@ -512,8 +555,14 @@ def batch_taken_along(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 (edits, None),
                 4 if moved else 12,
-                f"Swap dimensions {new[0]} and {new[1]} instead of {pair[0]} and {pair[1]}",
-                "" if moved else "Check which dimensions should change places.",
+                said(
+                    "Swap dimensions {size} and {size_2} instead of {size_3} and {size_4}",
+                    size=new[0],
+                    size_2=new[1],
+                    size_3=pair[0],
+                    size_4=pair[1],
+                ),
+                None if moved else said("Check which dimensions should change places."),
             )
 
 
@@ -534,7 +583,10 @@ def one_sample_for_one_step(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             ((text.replace(item.slice, f":, {text.of(item.slice)}"),), None),
             5,
-            f"Take step {text.of(item.slice)} of all samples: dimension 0 is the batch",
+            said(
+                "Take step `{code}` of all samples: dimension 0 is the batch",
+                code=text.of(item.slice),
+            ),
         )
 
 
@@ -558,7 +610,11 @@ def swallowed_by_a_view(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     ((edit,), None),
                     3,
-                    f"Keep the {scene.batch} samples apart: the view made {out[0]} rows of them",
+                    said(
+                        "Keep the {batch} samples apart: the view made {size} rows of them",
+                        batch=scene.batch,
+                        size=out[0],
+                    ),
                 )
             break
 
@@ -577,7 +633,11 @@ def interpolation(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             ((text.replace(mode, f'"{fitting}"'),), None),
             2,
-            f"Use the mode {fitting!r}, which is for {x.dim() - 2} spatial dimensions",
+            said(
+                "Use the mode {fitting}, which is for {size} spatial dimensions",
+                fitting=repr(fitting),
+                size=x.dim() - 2,
+            ),
         )
     size = given(node, "size", 1)
     value = next((v for v in scene.crash.call_kwargs.values() if isinstance(v, tuple | list)), None)
@@ -586,8 +646,11 @@ def interpolation(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             ((text.after(size, f"[-{x.dim() - 2}:]"),), None),
             2,
-            f"Pass the sizes alone, {x.dim() - 2} for {shape_text(x.shape)}, without batch and "
-            f"channels",
+            said(
+                "Pass the sizes alone, {size} for {shape}, without batch and channels",
+                size=x.dim() - 2,
+                shape=shape_text(x.shape),
+            ),
         )
 
 
@@ -601,5 +664,8 @@ def functional_weight(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(weight, ".transpose(0, 1)"),
             3,
-            f"Swap the weight's first two dimensions {shape_text(weight.shape)}: (out, in, ...)",
+            said(
+                "Swap the weight's first two dimensions {shape}: (out, in, ...)",
+                shape=shape_text(weight.shape),
+            ),
         )

@@ -20,6 +20,7 @@ from tracer.diagnosis.repair.bench import CannotRunError, Change
 from tracer.document import Edit, Failure, Place, Step
 from tracer.record.crash import Crash
 from tracer.record.tensors import tensors_in
+from tracer.sentences import Said, said
 from tracer.source.built import Built, assigned_to_self, constructor, default_of, parameters_of
 from tracer.source.text import Text, called, given, text_of
 
@@ -37,10 +38,10 @@ class Candidate:
     repair gives the inputs the batch dimension that they lacked.
     """
 
-    summary: str
+    summary: Said
     edits: tuple[Edit, ...]
     rank: int
-    caveat: str = ""
+    caveat: Said | None = None
     change: Change | None = None
     batches: bool = True
 
@@ -233,14 +234,14 @@ class Scene:
         node = text.at(step.place.span) if text is not None else None
         return (text, node) if text is not None and node is not None else None
 
-    def named(self, tensor: Tensor) -> str:
+    def named(self, tensor: Tensor) -> str | Said:
         """How the author calls a tensor, for a sentence."""
         node = self.use(tensor)
         if node is not None and self.text is not None:
             written = " ".join(self.text.of(node).split())
             if len(written) <= 40:
                 return f"`{written}`"
-        return "the input"
+        return said("the input")
 
     def simple(self, node: ast.AST | None) -> str | None:
         """The text of a name or attribute chain: it can be written twice and runs nothing."""
@@ -729,8 +730,8 @@ def rebuilt(
     path: str,
     values: dict[str, Any],
     rank: int,
-    summary: str,
-    caveat: str = "",
+    summary: Said,
+    caveat: Said | None = None,
     beside: Made | None = ((), None),
 ) -> Iterator[Candidate]:
     """Candidates that give the layer at `path` other constructor arguments, with further edits
@@ -740,7 +741,7 @@ def rebuilt(
 
 
 def candidate(
-    made: Made | None, rank: int, summary: str, caveat: str = "", batches: bool = True
+    made: Made | None, rank: int, summary: Said, caveat: Said | None = None, batches: bool = True
 ) -> Iterator[Candidate]:
     """The candidate, if its edit could be written."""
     if made is not None and made[0]:

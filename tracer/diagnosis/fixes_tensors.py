@@ -27,6 +27,7 @@ from tracer.diagnosis.fixes_scene import (
 )
 from tracer.document import Edit, Span
 from tracer.ops.names import op_name, shape_text
+from tracer.sentences import Said, said
 from tracer.source.built import assigned_to_self, initialisers, parameter
 from tracer.source.text import Text, called, given
 
@@ -95,14 +96,21 @@ def product(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.second(b, ".transpose(-2, -1)" if len(right) > 2 else ".T"),
                 1,
-                f"Transpose the second: the products then run over the {left[-1]} features",
+                said(
+                    "Transpose the second: the products then run over the {size} features",
+                    size=left[-1],
+                ),
             )
         if len(right) >= 2 and right[-1] == left[-1]:
             yield from candidate(
                 scene.transform(b, ".transpose(-2, -1)" if len(right) > 2 else ".T"),
                 9 if maps else 1,
-                f"Transpose {scene.named(b)}: the products then run over the {left[-1]} features "
-                "that both have last",
+                said(
+                    "Transpose {b}: the products then run over the {size} features "
+                    "that both have last",
+                    b=scene.named(b),
+                    size=left[-1],
+                ),
             )
         if len(left) >= 2 and left[-2] == inner_b:
             shared = len(right) >= 2 and right[-1] == left[-1]
@@ -110,8 +118,14 @@ def product(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(a, ".transpose(-2, -1)" if len(left) > 2 else ".T"),
                 (2 if maps else 30) if shared else 8 if not weight else 5,
-                f"Transpose {scene.named(a)}: the products then run over its {left[-2]} rows",
-                "It sums over the rows, not over the features." if shared and not maps else "",
+                said(
+                    "Transpose {a}: the products then run over its {size} rows",
+                    a=scene.named(a),
+                    size=left[-2],
+                ),
+                said("It sums over the rows, not over the features.")
+                if shared and not maps
+                else None,
             )
         if len(left) >= 2 and len(right) >= 2 and right[-1] == left[-2]:
             yield from _swapped(scene, a, b)
@@ -119,22 +133,26 @@ def product(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 _both(scene, a, b),
                 40,
-                "Transpose both",
-                "It computes another product than the one that is written.",
+                said("Transpose both"),
+                said("It computes another product than the one that is written."),
             )
         for axis in range(1, len(left) - 1):
             if math.prod(left[axis:]) == inner_b:
                 yield from candidate(
                     scene.transform(a, f".flatten({axis})"),
                     2,
-                    f"Flatten {scene.named(a)} from dimension {axis} on",
+                    said("Flatten {a} from dimension {axis} on", a=scene.named(a), axis=axis),
                 )
         for axis in range(max(0, len(right) - 3)):
             if right[axis] == left[-1] and axis:
                 yield from candidate(
                     scene.transform(b, permutation(len(right), axis, -2)),
                     20,
-                    f"Move dimension {axis} of {scene.named(b)} to where the products run",
+                    said(
+                        "Move dimension {axis} of {b} to where the products run",
+                        axis=axis,
+                        b=scene.named(b),
+                    ),
                 )
         for tensor, other, place in ((b, left[-1], -2), (a, inner_b, -1)):
             if scene.kind(tensor) == "parameter":
@@ -152,7 +170,11 @@ def product(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     ((scene.text.replace(func, f"{scene.text.of(func.value)}.matmul"),), None),
                     3,
-                    f"Use matmul, which takes {shape_text(left)} and {shape_text(right)}",
+                    said(
+                        "Use `matmul`, which takes {shape} and {shape_2}",
+                        shape=shape_text(left),
+                        shape_2=shape_text(right),
+                    ),
                 )
 
 
@@ -164,33 +186,44 @@ def _vectors(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(b, ".unsqueeze(2)"),
                 0,
-                f"Make each of the {right[0]} vectors a column: {shape_text((*right, 1))}",
+                said(
+                    "Make each of the {size} vectors a column: {shape}",
+                    size=right[0],
+                    shape=shape_text((*right, 1)),
+                ),
             )
         elif left[1] == right[1]:
             yield from candidate(
                 joined(scene.transform(a, ".transpose(1, 2)"), scene.transform(b, ".unsqueeze(2)")),
                 3,
-                f"Sum over the {left[1]} rows with one weight each",
+                said("Sum over the {size} rows with one weight each", size=left[1]),
             )
     if len(left) == len(right) == 3 and right[0] == 1 and right[1:] == (left[0], left[2]):
         yield from candidate(
             scene.transform(b, ".permute(1, 2, 0)"),
             0,
-            f"Make the state {shape_text(right)} one column for each sample: "
-            f"{shape_text((right[1], right[2], 1))}",
+            said(
+                "Make the state {shape} one column for each sample: {shape_2}",
+                shape=shape_text(right),
+                shape_2=shape_text((right[1], right[2], 1)),
+            ),
         )
     if len(right) == 3 and len(left) == 2 and left[0] == right[0]:
         if right[1] == left[1]:
             yield from candidate(
                 scene.transform(a, ".unsqueeze(1)"),
                 0,
-                f"Make each of the {left[0]} vectors a row: {shape_text((left[0], 1, left[1]))}",
+                said(
+                    "Make each of the {size} vectors a row: {shape}",
+                    size=left[0],
+                    shape=shape_text((left[0], 1, left[1])),
+                ),
             )
         elif right[2] == left[1]:
             yield from candidate(
                 joined(scene.transform(a, ".unsqueeze(1)"), scene.transform(b, ".transpose(1, 2)")),
                 4,
-                "Make each vector a row, and let the products run over the features",
+                said("Make each vector a row, and let the products run over the features"),
             )
 
 
@@ -205,7 +238,10 @@ def functional_linear(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(weight, ".t()"),
                 1,
-                f"Transpose the weight {shape_text(weight.shape)}: F.linear takes it as (out, in)",
+                said(
+                    "Transpose the weight {shape}: `F.linear` takes it as (out, in)",
+                    shape=shape_text(weight.shape),
+                ),
             )
         if x.shape[-1] != weight.shape[1]:
             yield from parameter_size(scene, weight, 1, int(x.shape[-1]), 14)
@@ -223,8 +259,12 @@ def _swapped(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candidate]:
     yield from candidate(
         (edits, None),
         4 if weight else 14,
-        f"Multiply in the other order: {shape_text(b.shape)} by {shape_text(a.shape)}",
-        "" if weight else "The order decides over what the sums run: check which is meant.",
+        said(
+            "Multiply in the other order: {shape} by {shape_2}",
+            shape=shape_text(b.shape),
+            shape_2=shape_text(a.shape),
+        ),
+        None if weight else said("The order decides over what the sums run: check which is meant."),
     )
 
 
@@ -244,26 +284,35 @@ def _batches_of_products(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candida
                 yield from candidate(
                     scene.transform(x, f".unsqueeze({axis})"),
                     6,
-                    f"Give {scene.named(x)} {shape_text(short)} a dimension of one at {axis}",
+                    said(
+                        "Give {x} {shape} a dimension of one at {axis}",
+                        x=scene.named(x),
+                        shape=shape_text(short),
+                        axis=axis,
+                    ),
                 )
             if len(short) == 2 and len(long) == 3 and short[0] == long[0]:
                 yield from candidate(
                     scene.transform(x, ".unsqueeze(1)" if x is a else ".unsqueeze(2)"),
                     6,
-                    f"Give {scene.named(x)} {shape_text(short)} a dimension of one",
+                    said(
+                        "Give {x} {shape} a dimension of one",
+                        x=scene.named(x),
+                        shape=shape_text(short),
+                    ),
                 )
         if len(short) == len(long) == 4 and (short[2], short[1]) == (long[1], short[1]):
             yield from candidate(
                 scene.transform(x, ".transpose(1, 2)"),
                 8,
-                f"Swap dimensions 1 and 2 of {scene.named(x)}",
+                said("Swap dimensions 1 and 2 of {x}", x=scene.named(x)),
             )
     if len(left) == len(right) == 3 and left[1] == right[0]:
         yield from candidate(
             scene.transform(b, ".transpose(0, 1)"),
             30,
-            f"Swap the first two dimensions of {scene.named(b)}",
-            "It swaps what may be batch and positions.",
+            said("Swap the first two dimensions of {b}", b=scene.named(b)),
+            said("It swaps what may be batch and positions."),
         )
 
 
@@ -285,9 +334,16 @@ def maker_width(scene: Scene, tensor: Tensor, size: int, rank: int) -> Iterator[
                     step.module,
                     {name: size},
                     rank,
-                    f"Let {step.module} make {size} instead of {value}",
-                    f"It changes what {step.module} computes: check which of the two sizes is "
-                    "meant.",
+                    said(
+                        "Let {module} make {size} instead of {value}",
+                        module=step.module,
+                        size=size,
+                        value=value,
+                    ),
+                    said(
+                        "It changes what {module} computes: check which of the two sizes is meant.",
+                        module=step.module,
+                    ),
                 )
                 return
         if hasattr(layer, "in_features") or hasattr(layer, "in_channels"):
@@ -347,8 +403,17 @@ def parameter_size(
     yield from candidate(
         ((edit,), change),
         rank,
-        f"Make {name} with {size} instead of {old} in dimension {axis}: {shape_text(shape)}",
-        "It then fits inputs of this size alone." if axis and axis < tensor.dim() - 1 else "",
+        said(
+            "Make {name} with {size} instead of {old} in dimension {axis}: {shape}",
+            name=name,
+            size=size,
+            old=old,
+            axis=axis,
+            shape=shape_text(shape),
+        ),
+        said("It then fits inputs of this size alone.")
+        if axis and axis < tensor.dim() - 1
+        else None,
     )
 
 
@@ -431,7 +496,10 @@ def grown_in_place(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             ((text.replace(node, f"{target} = {target} {sign} {value}"),), None),
             2,
-            f"Make a new tensor of the larger shape instead of writing into {target}",
+            said(
+                "Make a new tensor of the larger shape instead of writing into {target}",
+                target=target,
+            ),
         )
 
 
@@ -453,9 +521,13 @@ def pairwise(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(x, ".unsqueeze(1)" if x is a else ".unsqueeze(0)"),
             6 if x is a else 26,
-            f"Compare each of the {x.shape[0]} rows with each of the {y.shape[0]}: "
-            f"{shape_text((left[0], right[0], left[1]))}",
-            "The result has one more dimension.",
+            said(
+                "Compare each of the {size} rows with each of the {size_2}: {shape}",
+                size=x.shape[0],
+                size_2=y.shape[0],
+                shape=shape_text((left[0], right[0], left[1])),
+            ),
+            said("The result has one more dimension."),
         )
 
 
@@ -469,7 +541,7 @@ def align(scene: Scene, short: Tensor, long: Tensor) -> Iterator[Candidate]:
     if not small or len(small) >= len(large):
         return
     batched = small[0] == large[0] and small[0] == scene.batch
-    words = scene.named(short).lower() + scene.named(long).lower()
+    words = f"{scene.named(short)} {scene.named(long)}".lower()
     mask = short.dtype == torch.bool or scene.op == "masked_fill" or "mask" in words
     found = list(alignments(small, large))
     proper = [p for p in found if all(small[i] == large[q] for i, q in enumerate(p))] or found
@@ -478,9 +550,10 @@ def align(scene: Scene, short: Tensor, long: Tensor) -> Iterator[Candidate]:
         if not suffix:
             continue
         rank = 2
-        caveat = ""
+        caveat = None
         if batched and places[0] != 0:
-            rank, caveat = 50, "It reads the first dimension as something else than the batch."
+            rank = 50
+            caveat = said("It reads the first dimension as something else than the batch.")
         elif len(proper) > 1:
             meant = [p for p in proper if not batched or p[0] == 0]
             if len(meant) > 1:
@@ -490,16 +563,25 @@ def align(scene: Scene, short: Tensor, long: Tensor) -> Iterator[Candidate]:
                 if places != best:
                     rank = 25
                 spots = ", ".join(str(p) for p in places)
-                caveat = (
-                    f"The sizes fit in {len(meant)} ways; this one puts {shape_text(small)} at "
-                    f"dimension {spots} of {shape_text(large)}."
+                caveat = said(
+                    "The sizes fit in {count} ways; this one puts {shape} at "
+                    "dimension {spots} of {shape_2}.",
+                    count=len(meant),
+                    shape=shape_text(small),
+                    spots=spots,
+                    shape_2=shape_text(large),
                 )
         where = ", ".join(str(p) for p in places)
         yield from candidate(
             scene.transform(short, suffix),
             rank,
-            f"Line {scene.named(short)} {shape_text(small)} up with dimension {where} of "
-            f"{shape_text(large)}",
+            said(
+                "Line {short} {shape} up with dimension {where} of {shape_2}",
+                short=scene.named(short),
+                shape=shape_text(small),
+                where=where,
+                shape_2=shape_text(large),
+            ),
             caveat,
         )
 
@@ -513,8 +595,12 @@ def _turned_table(scene: Scene, tensor: Tensor, other: Tensor) -> Iterator[Candi
         yield from candidate(
             scene.transform(tensor, ".transpose(0, 1)"),
             3,
-            f"Put the {shape[0]} positions of {scene.named(tensor)} at dimension 1: "
-            f"{shape_text((1, shape[0], shape[2]))}",
+            said(
+                "Put the {size} positions of {tensor} at dimension 1: {shape}",
+                size=shape[0],
+                tensor=scene.named(tensor),
+                shape=shape_text((1, shape[0], shape[2])),
+            ),
         )
 
 
@@ -541,8 +627,14 @@ def same_rank(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(tensor, suffix),
                 (8 if tensor is b else 9) if keeps else 48,
-                f"Put the dimensions of {scene.named(tensor)} in the order of {shape_text(want)}",
-                "" if keeps else "It moves the first dimension, which is usually the batch.",
+                said(
+                    "Put the dimensions of {tensor} in the order of {shape}",
+                    tensor=scene.named(tensor),
+                    shape=shape_text(want),
+                ),
+                None
+                if keeps
+                else said("It moves the first dimension, which is usually the batch."),
             )
             break
 
@@ -566,7 +658,10 @@ def reductions(scene: Scene, tensor: Tensor, other: Tensor) -> Iterator[Candidat
         yield from candidate(
             ((edit,), None),
             1,
-            f"Keep the reduced dimension with size 1: {called(node)}(…, keepdim=True)",
+            said(
+                "Keep the reduced dimension with size 1: `{called}(…, keepdim=True)`",
+                called=called(node),
+            ),
         )
         return
 
@@ -593,8 +688,12 @@ def _table(scene: Scene, tensor: Tensor, other: Tensor) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(tensor, f"[{index}]"),
                 2,
-                f"Take the first {want[place]} of the {shape[axis]} rows of the table",
-                "" if name else "The length is written as a number.",
+                said(
+                    "Take the first {size} of the {size_2} rows of the table",
+                    size=want[place],
+                    size_2=shape[axis],
+                ),
+                None if name else said("The length is written as a number."),
             )
         elif shape[axis] < want[place] and shape[axis] != 1 and shape[-1] == want[-1]:
             yield from parameter_size(scene, tensor, axis, want[place], 10)
@@ -604,7 +703,7 @@ def _table(scene: Scene, tensor: Tensor, other: Tensor) -> Iterator[Candidate]:
         yield from candidate(
             scene.transform(tensor, f"[:{length}].transpose(0, 1)"),
             3,
-            f"Take {want[1]} rows of the table, and put its batch of one first",
+            said("Take {size} rows of the table, and put its batch of one first", size=want[1]),
         )
     if shape[-1] != want[-1] and want[-1] > 1:
         yield from parameter_size(scene, tensor, len(shape) - 1, want[-1], 12)
@@ -636,13 +735,17 @@ def table_length(scene: Scene) -> Iterator[Candidate]:
                         have,
                         size,
                         8,
-                        f"Make the table for {size} positions; it has {have}",
-                        "It must be as long as the longest input.",
+                        said(
+                            "Make the table for {size} positions; it has {have}",
+                            size=size,
+                            have=have,
+                        ),
+                        said("It must be as long as the longest input."),
                     )
 
 
 def number_in_constructor(
-    scene: Scene, owner: nn.Module, old: int, new: int, rank: int, summary: str, caveat: str
+    scene: Scene, owner: nn.Module, old: int, new: int, rank: int, summary: Said, caveat: Said
 ) -> Iterator[Candidate]:
     """A number that a constructor was given, or has as its default.  What follows from it only a
     model that is built anew shows."""
@@ -709,7 +812,11 @@ def unused_layers(scene: Scene, tensor: Tensor) -> Iterator[Candidate]:
             yield from candidate(
                 ((scene.text.replace(node, f"self.{name}({written})"),), None),
                 3,
-                f"Send `{' '.join(written.split())}` through self.{name}, which is never used",
+                said(
+                    "Send `{code}` through `self.{name}`, which is never used",
+                    code=" ".join(written.split()),
+                    name=name,
+                ),
             )
 
 
@@ -741,7 +848,11 @@ def _counted(scene: Scene, tensor: Tensor, other: Tensor) -> Iterator[Candidate]
         yield from candidate(
             ((text.replace(node.args[0], size),), None),
             1,
-            f"Count the {want[1]} positions, not the {shape[-2]} samples",
+            said(
+                "Count the {size} positions, not the {size_2} samples",
+                size=want[1],
+                size_2=shape[-2],
+            ),
         )
         return
 
@@ -772,7 +883,10 @@ def resampled(scene: Scene, small: Tensor, skip: Tensor) -> Iterator[Candidate]:
             yield from candidate(
                 ((text.argument(node, "output_size", 1, size),), None),
                 0,
-                f"Ask the transposed convolution for the skip's size {shape_text(b[2:])}",
+                said(
+                    "Ask the transposed convolution for the skip's size {shape}",
+                    shape=shape_text(b[2:]),
+                ),
             )
         if step.op == "F.interpolate" and same:
             scale = given(node, "scale_factor", 2)
@@ -781,7 +895,9 @@ def resampled(scene: Scene, small: Tensor, skip: Tensor) -> Iterator[Candidate]:
                 if keyword is not None:
                     edit = text.replace(keyword, f"size={size}")
                     yield from candidate(
-                        ((edit,), None), 0, f"Interpolate to the other's size {shape_text(b[2:])}"
+                        ((edit,), None),
+                        0,
+                        said("Interpolate to the other's size {shape}", shape=shape_text(b[2:])),
                     )
         if step.op == "nn.Upsample" and same and node.args:
             alias = scene.alias(F)
@@ -800,7 +916,10 @@ def resampled(scene: Scene, small: Tensor, skip: Tensor) -> Iterator[Candidate]:
                 yield from candidate(
                     ((edit,), None),
                     1,
-                    f"Enlarge to the other's size {shape_text(b[2:])}, not by a factor",
+                    said(
+                        "Enlarge to the other's size {shape}, not by a factor",
+                        shape=shape_text(b[2:]),
+                    ),
                 )
         if (
             step.op.startswith(("nn.Conv2d", "nn.Conv1d", "nn.MaxPool"))
@@ -814,8 +933,8 @@ def resampled(scene: Scene, small: Tensor, skip: Tensor) -> Iterator[Candidate]:
         yield from candidate(
             ((edit,), None),
             4 if enlarged else 28,
-            f"Resize {scene.named(small)} to {shape_text(b[2:])}",
-            "" if enlarged else "It computes new values between the pixels.",
+            said("Resize {small} to {shape}", small=scene.named(small), shape=shape_text(b[2:])),
+            None if enlarged else said("It computes new values between the pixels."),
         )
     # Cutting the larger one throws pixels away: last.
     if all(x <= y for x, y in zip(a[2:], b[2:], strict=True)):
@@ -825,8 +944,8 @@ def resampled(scene: Scene, small: Tensor, skip: Tensor) -> Iterator[Candidate]:
             yield from candidate(
                 scene.transform(skip, f"[..., {index}]"),
                 64,
-                f"Cut {scene.named(skip)} to {shape_text(a[2:])}",
-                "It throws away the pixels at the edge.",
+                said("Cut {skip} to {shape}", skip=scene.named(skip), shape=shape_text(a[2:])),
+                said("It throws away the pixels at the edge."),
             )
 
 
@@ -869,11 +988,16 @@ def spatial(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candidate]:
             yield from candidate(
                 edits,
                 1,
-                f"Pad {' and '.join(reversed(where))}, so that the size {shape_text(want[2:])} "
-                f"stays",
+                said(
+                    "Pad {where}, so that the size {shape} stays",
+                    where=tuple(reversed(where)),
+                    shape=shape_text(want[2:]),
+                ),
             )
         elif parts and missing == 0:
-            yield from candidate(joined(*parts), 7, f"Pad {' and '.join(reversed(where))}")
+            yield from candidate(
+                joined(*parts), 7, said("Pad {where}", where=tuple(reversed(where)))
+            )
     yield from _strided(scene, a, b)
 
 
@@ -914,7 +1038,11 @@ def _strided(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candidate]:
                         step.module,
                         {"stride": factor},
                         2,
-                        f"Give {step.module} the stride {factor} of the other branch",
+                        said(
+                            "Give {module} the stride {factor} of the other branch",
+                            module=step.module,
+                            factor=factor,
+                        ),
                     )
                 break
         alias = scene.alias(F)
@@ -927,8 +1055,8 @@ def _strided(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candidate]:
             yield from candidate(
                 ((edit,), None),
                 22,
-                f"Pool {scene.named(large)} by {factor} as well",
-                "It averages the shortcut instead of learning how to make it smaller.",
+                said("Pool {large} by {factor} as well", large=scene.named(large), factor=factor),
+                said("It averages the shortcut instead of learning how to make it smaller."),
             )
         for step in scene.lineage(small, 10):
             if step.op.startswith("nn.Conv2d"):
@@ -939,8 +1067,12 @@ def _strided(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candidate]:
                         step.module,
                         {"stride": 1},
                         20,
-                        f"Keep the size in {step.module}: stride 1 instead of {factor}",
-                        "The block then no longer makes the picture smaller.",
+                        said(
+                            "Keep the size in {module}: stride 1 instead of {factor}",
+                            module=step.module,
+                            factor=factor,
+                        ),
+                        said("The block then no longer makes the picture smaller."),
                     )
                     break
 
@@ -1009,9 +1141,17 @@ def _projection(
     yield from candidate(
         (edits, change),
         9,
-        f"Bring the shortcut to {outer} channels{f' and stride {stride}' if stride > 1 else ''} "
-        "with a 1 × 1 convolution",
-        "It adds a layer with new weights, as residual networks do where a block changes its size.",
+        said(
+            "Bring the shortcut to {outer} channels and stride {stride} with a 1 × 1 convolution"
+            if stride > 1
+            else "Bring the shortcut to {outer} channels with a 1 × 1 convolution",
+            outer=outer,
+            stride=stride,
+        ),
+        said(
+            "It adds a layer with new weights, as residual networks do "
+            "where a block changes its size."
+        ),
     )
 
 
@@ -1098,11 +1238,11 @@ def view(scene: Scene) -> Iterator[Candidate]:
             written = text.of(node.func)
             edit = text.replace(node.func, written[: len(written) - 4] + "reshape")
             yield from candidate(
-                ((edit,), None), 0, "Use reshape, which copies where a view is not possible"
+                ((edit,), None), 0, said("Use `reshape`, which copies where a view is not possible")
             )
             inner = node.func.value
             yield from candidate(
-                ((text.after(inner, ".contiguous()"),), None), 4, "Make it contiguous first"
+                ((text.after(inner, ".contiguous()"),), None), 4, said("Make it contiguous first")
             )
         return
     if len(sizes) != len(values):
@@ -1116,7 +1256,11 @@ def view(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             ((text.replace(node, f"{_atom(text, node, receiver)}.flatten(1)"),), None),
             1,
-            f"Flatten each of the {batch} samples to {rest}, whatever its size",
+            said(
+                "Flatten each of the {batch} samples to {rest}, whatever its size",
+                batch=batch,
+                rest=rest,
+            ),
         )
     for place in range(len(values)):
         others = [v for n, v in enumerate(values) if n != place]
@@ -1131,19 +1275,35 @@ def view(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     ((text.replace(sizes[place], "-1"),), None),
                     30,
-                    f"Let dimension {place} follow from the others: {total // product} instead of "
-                    f"{values[place]}",
-                    f"Everything that reads dimension {place} then sees {total // product}.",
+                    said(
+                        "Let dimension {place} follow from the others: {size} instead of {size_2}",
+                        place=place,
+                        size=total // product,
+                        size_2=values[place],
+                    ),
+                    said(
+                        "Everything that reads dimension {place} then sees {size}.",
+                        place=place,
+                        size=total // product,
+                    ),
                 )
                 continue
             yield from candidate(
                 ((text.replace(sizes[place], "-1"),), None),
                 55 if swallowing else (6 if place else 5),
-                f"Let dimension {place} follow from the others: {total // product} instead of "
-                f"{values[place]}",
-                f"The first dimension becomes {total // product}, not the batch of {batch}."
+                said(
+                    "Let dimension {place} follow from the others: {size} instead of {size_2}",
+                    place=place,
+                    size=total // product,
+                    size_2=values[place],
+                ),
+                said(
+                    "The first dimension becomes {size}, not the batch of {batch}.",
+                    size=total // product,
+                    batch=batch,
+                )
                 if swallowing
-                else "",
+                else None,
             )
     if len(values) >= 2 and values[0] != batch and shape:
         others = values[1:]
@@ -1151,7 +1311,11 @@ def view(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 ((text.replace(sizes[0], first if simple else str(batch)),), None),
                 0 if math.prod(others) == rest or rest % max(1, -math.prod(others)) == 0 else 8,
-                f"Take the batch size from the tensor: {batch} instead of {values[0]}",
+                said(
+                    "Take the batch size from the tensor: {batch} instead of {size}",
+                    batch=batch,
+                    size=values[0],
+                ),
             )
         for place in range(1, len(values)):
             others = [v for n, v in enumerate(values) if n not in (0, place)]
@@ -1160,8 +1324,12 @@ def view(scene: Scene) -> Iterator[Candidate]:
                 yield from candidate(
                     (edits, None),
                     4 + place,
-                    f"Keep the batch of {batch} and let dimension {place} be "
-                    f"{rest // math.prod(others)}",
+                    said(
+                        "Keep the batch of {batch} and let dimension {place} be {size}",
+                        batch=batch,
+                        place=place,
+                        size=rest // math.prod(others),
+                    ),
                 )
     yield from _square_map(scene, text, sizes, values, shape)
     if len(shape) >= 2 and min(values) > 0 and values[0] == batch:
@@ -1189,7 +1357,12 @@ def _square_map(
         yield from candidate(
             (edits, None),
             6,
-            f"Make the map {side} × {side}: {rest} numbers are {values[1]} × {side} × {side}",
+            said(
+                "Make the map {side} × {side}: {rest} numbers are {size} × {side} × {side}",
+                side=side,
+                rest=rest,
+                size=values[1],
+            ),
         )
 
 
@@ -1234,13 +1407,21 @@ def _heads(
                     item.attr,
                     heads,
                     12 if heads == lower else 14,
-                    f"Use {heads} heads, which divide the {features} features; {value} do not",
-                    f"Another number of heads also works if it divides {features}.",
+                    said(
+                        "Use {heads} heads, which divide the {features} features; {value} do not",
+                        heads=heads,
+                        features=features,
+                        value=value,
+                    ),
+                    said(
+                        "Another number of heads also works if it divides {features}.",
+                        features=features,
+                    ),
                 )
 
 
 def attribute(
-    scene: Scene, owner: nn.Module, name: str, value: int, rank: int, summary: str, caveat: str
+    scene: Scene, owner: nn.Module, name: str, value: int, rank: int, summary: Said, caveat: Said
 ) -> Iterator[Candidate]:
     """A plain number that `__init__` keeps: `self.heads = heads`.  It can be tried on a model built
     anew alone, since other numbers may have been computed from it."""
@@ -1292,8 +1473,11 @@ def join(scene: Scene) -> Iterator[Candidate]:
                     yield from candidate(
                         ((text.argument(node, "dim", 1, str(place)),), None),
                         3 + doubt,
-                        f"Join along dimension {place}, the only one in which they differ",
-                        "It puts the pictures beside each other." if pixels else "",
+                        said(
+                            "Join along dimension {place}, the only one in which they differ",
+                            place=place,
+                        ),
+                        said("It puts the pictures beside each other.") if pixels else None,
                     )
             for a, b in itertools.permutations(tensors[:3], 2):
                 yield from resampled(scene, a, b)
@@ -1337,7 +1521,11 @@ def _reordered(scene: Scene, a: Tensor, b: Tensor, axis: int) -> Iterator[Candid
             yield from candidate(
                 scene.transform(b, suffix),
                 9,
-                f"Put the dimensions of {scene.named(b)} in the order of {shape_text(left)}",
+                said(
+                    "Put the dimensions of {b} in the order of {shape}",
+                    b=scene.named(b),
+                    shape=shape_text(left),
+                ),
             )
             return
 
@@ -1362,8 +1550,13 @@ def _expanded(scene: Scene, tensors: list[Tensor], axis: int) -> Iterator[Candid
             yield from candidate(
                 scene.transform(tensor, f".expand({', '.join(sizes)})"),
                 1 if grow == [0] or pixels else 30,
-                f"Repeat {scene.named(tensor)} {shape_text(shape)} along dimension "
-                f"{', '.join(map(str, grow))}, as {shape_text(want)} needs",
+                said(
+                    "Repeat {tensor} {shape} along dimension {dims}, as {shape_2} needs",
+                    tensor=scene.named(tensor),
+                    shape=shape_text(shape),
+                    dims=", ".join(map(str, grow)),
+                    shape_2=shape_text(want),
+                ),
             )
 
 
@@ -1397,8 +1590,10 @@ def _stacked(
     yield from candidate(
         (edits, None),
         22,
-        f"Join them along dimension {place} with cat; stack needs equal sizes",
-        "The result has no new dimension: what was stacked lies side by side.",
+        said(
+            "Join them along dimension {place} with `cat`; `stack` needs equal sizes", place=place
+        ),
+        said("The result has no new dimension: what was stacked lies side by side."),
     )
 
 
@@ -1417,7 +1612,11 @@ def _ranks(
             yield from candidate(
                 scene.transform(large, ".flatten(1)"),
                 7,
-                f"Flatten {scene.named(large)} {shape_text(most)} to one row for each sample",
+                said(
+                    "Flatten {large} {shape} to one row for each sample",
+                    large=scene.named(large),
+                    shape=shape_text(most),
+                ),
             )
         if len(shape) != rank - 1:
             if len(shape) == rank - 2 and rank == 4 and shape[0] == most[0]:
@@ -1426,7 +1625,7 @@ def _ranks(
                 yield from candidate(
                     scene.transform(tensor, grown),
                     6,
-                    f"Repeat {scene.named(tensor)} at every position",
+                    said("Repeat {tensor} at every position", tensor=scene.named(tensor)),
                 )
             continue
         for place in range(rank):
@@ -1446,8 +1645,14 @@ def _ranks(
             yield from candidate(
                 scene.transform(tensor, suffix),
                 (12 if need else 2 if place == axis else 6) + doubt,
-                f"Give {scene.named(tensor)} {shape_text(shape)} dimension {place}"
-                + (" and repeat it there" if place in need else ""),
+                said(
+                    "Give {tensor} {shape} dimension {place} and repeat it there"
+                    if place in need
+                    else "Give {tensor} {shape} dimension {place}",
+                    tensor=scene.named(tensor),
+                    shape=shape_text(shape),
+                    place=place,
+                ),
             )
 
 
@@ -1476,8 +1681,13 @@ def _positions(
         yield from candidate(
             ((text.replace(dims, str(place)),), None),
             rank,
-            f"Reduce dimension {place}, of size {shape[place]}: {shape_text(shape)} is no picture",
-            "It reads dimension 1 as the positions." if place == 1 else "",
+            said(
+                "Reduce dimension {place}, of size {size}: {shape} is no picture",
+                place=place,
+                size=shape[place],
+                shape=shape_text(shape),
+            ),
+            said("It reads dimension 1 as the positions.") if place == 1 else None,
         )
 
 
@@ -1513,8 +1723,12 @@ def axis(scene: Scene) -> Iterator[Candidate]:
         yield from candidate(
             ((text.replace(node, text.of(node.func.value)),), None),
             16,
-            f"Leave out the {called(node)}: {shape_text(shape)} has no such dimension left",
-            "It assumes that this dimension was reduced before.",
+            said(
+                "Leave out the `{called}`: {shape} has no such dimension left",
+                called=called(node),
+                shape=shape_text(shape),
+            ),
+            said("It assumes that this dimension was reduced before."),
         )
     for item in outside:
         order = [len(shape) - 1, *range(1, len(shape) - 1)]
@@ -1525,10 +1739,14 @@ def axis(scene: Scene) -> Iterator[Candidate]:
             yield from candidate(
                 ((text.replace(item, "-1" if last else str(place)),), None),
                 8 if last else 18,
-                f"Use dimension {place}, of size {shape[place]}: {shape_text(shape)} has no "
-                f"dimension "
-                f"{scene.known(item)}",
-                "Check that this is the dimension that is meant." if len(shape) > 2 else "",
+                said(
+                    "Use dimension {place}, of size {size}: {shape} has no dimension {item}",
+                    place=place,
+                    size=shape[place],
+                    shape=shape_text(shape),
+                    item=scene.known(item),
+                ),
+                said("Check that this is the dimension that is meant.") if len(shape) > 2 else None,
             )
     yield from squeezed(scene, tensor)
 

@@ -63,12 +63,11 @@ def _reduced(raised: Raised, output: Tensor) -> tuple[Fix, ...]:
         return ()
     return tuple(
         fix(
-            text,
             (text.after(found, f".{name}()"),),
-            f"Begin at the {word} of them.",
+            said("Begin at the mean of them" if name == "mean" else "Begin at the sum of them"),
             getattr(output.detach(), name)().numel() == 1,
         )
-        for name, word in (("mean", "mean"), ("sum", "sum"))
+        for name in ("mean", "sum")
     )
 
 

@@ -155,7 +155,10 @@ def _nested(raised: Raised, loading: Loading) -> Answer | None:
                 if others
                 else (),
                 fixes=_argument(
-                    raised, f"[{key!r}]", loading.fits(value), f"Load what lies under {key!r}"
+                    raised,
+                    f"[{key!r}]",
+                    loading.fits(value),
+                    said("Load what lies under `{key}`", key=repr(key)),
                 ),
             )
     return None
@@ -194,7 +197,7 @@ def _renamed(raised: Raised, loading: Loading) -> Answer | None:
                 raised,
                 "{key.removeprefix(" + repr(front) + "): value for key, value in ARGUMENT.items()}",
                 loading.fits(new),
-                f"Take {front!r} off the keys",
+                said("Take `{front}` off the keys", front=repr(front)),
                 whole=True,
             ),
         )
@@ -215,7 +218,7 @@ def _renamed(raised: Raised, loading: Loading) -> Answer | None:
                     raised,
                     "{" + repr(front) + " + key: value for key, value in ARGUMENT.items()}",
                     loading.fits(new),
-                    f"Put {front!r} before the keys",
+                    said("Put `{front}` before the keys", front=repr(front)),
                     whole=True,
                 ),
             ),
@@ -245,11 +248,20 @@ def _inner_module(raised: Raised, loading: Loading, front: str) -> tuple[Fix, ..
     text, node = call
     owner = node.func.value  # type: ignore[attr-defined]
     verified = Loading(inner, loading.saved).fits(loading.saved)
-    return (fix(text, (text.after(owner, f".{path}"),), f"Load into `{path}` of it.", verified),)
+    return (
+        fix(
+            (text.after(owner, f".{path}"),), said("Load into `{path}` of it", path=path), verified
+        ),
+    )
 
 
 def _argument(
-    raised: Raised, new: str, verified: bool, summary: str, whole: bool = False, strict: bool = True
+    raised: Raised,
+    new: str,
+    verified: bool,
+    summary: Said,
+    whole: bool = False,
+    strict: bool = True,
 ) -> tuple[Fix, ...]:
     """The call with another checkpoint: `new` is written behind it, or as a `whole` around it."""
     call = raised.call
@@ -264,7 +276,7 @@ def _argument(
         edits = [text.after(found, new)]
     if not strict:
         edits.append(text.argument(node, "strict", 1, "False"))
-    return (fix(text, tuple(edits), f"{summary}.", verified),)
+    return (fix(tuple(edits), summary, verified),)
 
 
 # --- other sizes ------------------------------------------------------------------------------
@@ -434,8 +446,8 @@ def _explained(known: Construction, changes: dict[_Number, int]) -> tuple[Said, 
     made = tuple(edit for edit in edits if edit is not None)
     if text is None or len(made) < len(edits):
         return sentence, ()
-    summary = f"Build {cls} as it was saved: {', '.join(saved)}."
-    return sentence, (fix(text, made, summary, True),)
+    summary = said("Build {cls} as it was saved: {numbers}", cls=cls, numbers=", ".join(saved))
+    return sentence, (fix(made, summary, True),)
 
 
 @dataclass(frozen=True)
@@ -638,7 +650,7 @@ def _head(
         raised,
         new,
         verified,
-        f"Load all but {path}, which stays as it was initialised",
+        said("Load all but {path}, which stays as it was initialised", path=path),
         whole=True,
         strict=False,
     )

@@ -17,7 +17,7 @@ from tracer.record.frames import Whose, whose
 from tracer.record.functions import message
 from tracer.record.names import FrameScope, resolve
 from tracer.record.scripts import failing, frames_of
-from tracer.sentences import Said, as_written, said
+from tracer.sentences import Said, said
 from tracer.source.built import of_user
 from tracer.source.sites import SourceReader
 from tracer.source.text import Text, text_of
@@ -250,6 +250,5 @@ def _operand(number: int, shown: Shown) -> Operand:
     return Operand(note, "", "", None, shown.marks)
 
 
-def fix(text: Text, edits: tuple[Edit, ...], summary: str, verified: bool, note: str = "") -> Fix:
-    notes = (as_written(note),) if note else ()
-    return Fix(as_written(summary), edits, verified, (), notes)
+def fix(edits: tuple[Edit, ...], summary: Said, verified: bool) -> Fix:
+    return Fix(said("{what}.", what=summary), edits, verified, ())

@@ -139,7 +139,7 @@ def _in_dims(raised: Raised, new: list[Any] | None, verified: bool) -> tuple[Fix
         return ()
     text = call[0]
     edit = text.argument(inner, "in_dims", 1, _text(new))
-    return (fix(text, (edit,), f"Map over in_dims = {_text(new)}.", verified),)
+    return (fix((edit,), said("Map over `in_dims = {dims}`", dims=_text(new)), verified),)
 
 
 def _text(dims: list[Any]) -> str:
