@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from modules.lesson import Lesson, run
+from modules.lesson import Lesson, check_claims, run
 from modules.posts import POSTS
 from tracer import Call, Step, Trace
 from tracer.document import Source, Story
 from tracer.language import read, translations, update
+from tracer.sentences import Said
 from tracer.source.notes import filled, placeholders
 
 _HERE = Path(__file__).parent
@@ -156,6 +157,9 @@ def _declared(lesson: Lesson) -> Iterator[tuple[str, str]]:
         yield part.title, "chapter"
     for text in lesson.plot.seen:
         yield text, "what was seen"
+    for checked in check_claims(lesson):
+        if isinstance(checked.found, Said):
+            yield checked.found.text, f"finding on “{checked.claim.quote}”"
     for claim in lesson.claims:
         yield claim.says, f"claim “{claim.quote}”"
         yield claim.why, f"verdict on “{claim.quote}”"

@@ -34,6 +34,7 @@ from modules.lesson import (
 )
 from modules.story import Part, Plot
 from tracer import Step, TensorNote, Trace
+from tracer.sentences import Said, said
 
 
 class HSwish(nn.Module):
@@ -347,7 +348,7 @@ def _claim(
     quote: str,
     says: str,
     holds: Callable[[Trace], bool],
-    found: Callable[[Trace], str],
+    found: Callable[[Trace], str | Said],
     verdict: Verdict = "agrees",
     why: str = "",
     preset: str = POST,
@@ -461,7 +462,11 @@ GATE_CLAIMS = (
         lambda trace: (
             tensor(trace, "y_small").shape[1] * REDUCTION.default == trace.inputs[0].shape[1]
         ),
-        lambda trace: f"{trace.inputs[0].shape[1]} → {tensor(trace, 'y_small').shape[1]} channels",
+        lambda trace: said(
+            "{many} → {few} channels",
+            many=trace.inputs[0].shape[1],
+            few=tensor(trace, "y_small").shape[1],
+        ),
         "depends",
         "Never fewer than 8: below 8 · reduction channels, 256 with the default of 32, reduction "
         "has no say.",
@@ -576,9 +581,10 @@ DYCACONV_CLAIMS = (
         "用于加权不同的通道信息",
         "the dynamic weights weigh the channels",
         lambda trace: tensor(trace, "dynamic_weights").shape[1] == trace.inputs[0].shape[1],
-        lambda trace: (
-            f"dynamic_weights {shown(tensor(trace, 'dynamic_weights').shape)} for "
-            f"{trace.inputs[0].shape[1]} channels"
+        lambda trace: said(
+            "dynamic_weights {shape} for {count} channels",
+            shape=shown(tensor(trace, "dynamic_weights").shape),
+            count=trace.inputs[0].shape[1],
         ),
         "slip",
         "There are two per image: they weigh the two directions against each other. The channels "
@@ -682,10 +688,14 @@ MAX_CLAIMS = (
         "pool_h1 and pool_w1, as proposed, are adaptive",
         lambda trace: bool(_ops(trace, "AdaptiveMaxPool2d")) and trace.failure is None,
         lambda trace: (
-            "it runs"
+            said("it runs")
             if trace.failure is None or trace.failure.step is None
-            else f"{trace.failure.expression} is {trace.failure.step.op}, and raises "
-            f"{trace.failure.type}"
+            else said(
+                "{code} is {op}, and raises {error}",
+                code=trace.failure.expression,
+                op=trace.failure.step.op,
+                error=trace.failure.type,
+            )
         ),
         "slip",
         ADAPTIVE,

@@ -33,6 +33,7 @@ from modules.lesson import (
 from modules.story import Part, Plot
 from tracer import Trace
 from tracer.ops.names import op_name
+from tracer.sentences import said
 
 
 class ECA(nn.Module):
@@ -297,9 +298,11 @@ SEQUENCE_CLAIMS = (
         "the mean over time knows of the mask",
         POST,
         lambda trace: _divisor(trace)[1] == "mask",
-        lambda trace: (
-            f"y = {maker(trace, tensor(trace, 'y')).expression}, "
-            "where {} is made from {}".format(*_divisor(trace))
+        lambda trace: said(
+            "y = {code}, where {divisor} is made from {source}",
+            code=maker(trace, tensor(trace, "y")).expression,
+            divisor=_divisor(trace)[0],
+            source=_divisor(trace)[1],
         ),
         "agrees",
         "The post does not say what the mask does: the mean is taken over the real frames only.",
@@ -328,10 +331,11 @@ SEQUENCE_CLAIMS = (
         "the convolution runs along the last dimension but one",
         POST,
         lambda trace: tensor(trace, "column").shape[-2] == tensor(trace, "y").shape[1],
-        lambda trace: (
-            f"along {tensor(trace, 'column').shape[-2]} in "
-            f"{shown(tensor(trace, 'column').shape)}, the last in "
-            f"{shown(tensor(trace, 'line').shape)}"
+        lambda trace: said(
+            "along {size} in {column}, the last in {line}",
+            size=tensor(trace, "column").shape[-2],
+            column=shown(tensor(trace, "column").shape),
+            line=shown(tensor(trace, "line").shape),
         ),
         "depends",
         LAYOUT,
@@ -342,7 +346,10 @@ SEQUENCE_CLAIMS = (
         "what the convolution gives are the attention weights",
         POST,
         _scores_are_the_gate,
-        lambda trace: f"gate comes from omega = {maker(trace, tensor(trace, 'omega')).expression}",
+        lambda trace: said(
+            "gate comes from omega = {code}",
+            code=maker(trace, tensor(trace, "omega")).expression,
+        ),
         "slip",
         "They are scores of any sign. Only the sigmoid makes weights between 0 and 1 of them, as "
         "the post adds at its end.",
@@ -382,7 +389,11 @@ SEQUENCE_CLAIMS = (
         "neighbouring channels belong together",
         POST,
         lambda trace: 1 < _neighbours(trace)[0] < _neighbours(trace)[1],
-        lambda trace: "a weight depends on {} of {} channels".format(*_neighbours(trace)),
+        lambda trace: said(
+            "a weight depends on {some} of {all} channels",
+            some=_neighbours(trace)[0],
+            all=_neighbours(trace)[1],
+        ),
         "depends",
         "A convolution along channels sees neighbours in the order in which the features were "
         "concatenated. That they belong together is up to whoever orders them, and holds for "
@@ -408,7 +419,11 @@ IMAGE_CLAIMS = (
             _principle(trace) == ["AdaptiveAvgPool2d", "Conv1d", "sigmoid", "mul"]
             and len(trace.inputs[0].shape) == 4
         ),
-        lambda trace: f"{', '.join(_principle(trace))} on {shown(trace.inputs[0].shape)}",
+        lambda trace: said(
+            "{ops} on {shape}",
+            ops=", ".join(_principle(trace)),
+            shape=shown(trace.inputs[0].shape),
+        ),
         "agrees",
     ),
 )

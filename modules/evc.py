@@ -36,6 +36,7 @@ from modules.lesson import (
 from modules.story import Part, Plot
 from tracer import Step, TensorNote, Trace
 from tracer.ops.names import op_name
+from tracer.sentences import Said, said
 
 CODES = 64
 """Codewords of every codebook: the original sets this number, whatever it is asked for."""
@@ -566,7 +567,7 @@ def _claim(
     says: str,
     preset: str,
     holds: Callable[[Trace], bool],
-    found: Callable[[Trace], str],
+    found: Callable[[Trace], str | Said],
     verdict: Verdict = "agrees",
     why: str = "",
 ) -> Claim:
@@ -663,9 +664,10 @@ LIGHT_MLP_CLAIMS = (
         "the values of a place in all channels are combined",
         NECK,
         _mixes_channels_in_place,
-        lambda trace: (
-            f"{maker(trace, tensor(trace, 'p')).expression} with weights "
-            f"{shown(maker(trace, tensor(trace, 'p')).inputs[1].shape)}"
+        lambda trace: said(
+            "{code} with weights {shape}",
+            code=maker(trace, tensor(trace, "p")).expression,
+            shape=shown(maker(trace, tensor(trace, "p")).inputs[1].shape),
         ),
         "agrees",
         "Here without a permute: a 1 × 1 convolution reads the vector of a place where it lies.",
@@ -683,9 +685,9 @@ EVC_CLAIMS = (
             step.outputs[0].shape[1:] == (tensor(trace, "x_rows").shape[1],) * 2
             for step in trace.steps
         ),
-        lambda trace: (
-            f"assignment {shown(tensor(trace, 'assignment').shape)}, places and codewords; no "
-            "tensor of places and places"
+        lambda trace: said(
+            "assignment {shape}, places and codewords; no tensor of places and places",
+            shape=shown(tensor(trace, "assignment").shape),
         ),
         "slip",
         "What both have in common is one row per place. The codebook compares places with "

@@ -37,6 +37,7 @@ from modules.lesson import (
 )
 from modules.story import Part, Plot
 from tracer import Step, Trace
+from tracer.sentences import Said, said
 
 MODES = ("gaussian", "embedded_gaussian", "dot_product", "concatenation")
 CONV2D: Mapping[str, Any] = MappingProxyType({"type": "Conv2d"})
@@ -825,7 +826,11 @@ STUDENT_CLAIMS = (
         "the student's mask is computed without the teacher's",
         POST,
         _sees_one_map,
-        lambda trace: f"{len(trace.inputs)} input, {trace.inputs[0].name}",
+        lambda trace: said(
+            "one input, {name}" if len(trace.inputs) == 1 else "{count} inputs, the first {name}",
+            count=len(trace.inputs),
+            name=trace.inputs[0].name,
+        ),
         "agrees",
     ),
     _shape("代码执行后s(2,1,100,148)", "s_spatial_mask", (2, 1, 100, 148)),
@@ -1023,7 +1028,7 @@ def _loss_claim(
     says: str,
     preset: str,
     holds: Callable[[Trace], bool],
-    found: Callable[[Trace], str],
+    found: Callable[[Trace], str | Said],
     verdict: Verdict = "agrees",
     why: str = "",
 ) -> Claim:
@@ -1067,9 +1072,10 @@ LOSS_CLAIMS = (
         "the student's mask is computed without the teacher's",
         ONE_LEVEL,
         lambda trace: _path(trace, "s_spatial_mask")[0].inputs[0].name == "s_x",
-        lambda trace: (
-            f"s_spatial_mask comes from {_path(trace, 's_spatial_mask')[0].inputs[0].name}; "
-            f"both_masks = {maker(trace, tensor(trace, 'both_masks')).expression}"
+        lambda trace: said(
+            "s_spatial_mask comes from {source}; both_masks = {code}",
+            source=_path(trace, "s_spatial_mask")[0].inputs[0].name,
+            code=maker(trace, tensor(trace, "both_masks")).expression,
         ),
         "agrees",
         "The two meet in the loss, which is not in the post: their mean weighs the features.",
@@ -1079,9 +1085,10 @@ LOSS_CLAIMS = (
         "it is the teacher's half of one loss, with the student's of (2,1,100,148)",
         TWO_LEVELS,
         lambda trace: trace.failure is None,
-        lambda trace: (
-            f"{trace.failure.expression if trace.failure else 'nothing'} fails: "
-            f"{_pair_of('t_spatial_mask', 's_spatial_mask')(trace)}"
+        lambda trace: said(
+            "{code} fails: {pair}" if trace.failure else "nothing fails: {pair}",
+            code=trace.failure.expression if trace.failure else "",
+            pair=_pair_of("t_spatial_mask", "s_spatial_mask")(trace),
         ),
         "slip",
         "Each list is right by itself, but they are of two different maps, and no loss can compare "
@@ -1093,7 +1100,10 @@ LOSS_CLAIMS = (
         "the loss uses what the student returns, the channel mask too",
         ONE_LEVEL,
         lambda trace: bool(_uses(trace, "s_channel_mask")),
-        lambda trace: f"uses of s_channel_mask: {', '.join(_uses(trace, 's_channel_mask')) or 0}",
+        lambda trace: said(
+            "uses of s_channel_mask: {uses}",
+            uses=", ".join(_uses(trace, "s_channel_mask")) or 0,
+        ),
         "slip",
         "It is returned and not used: only the spatial mask weighs the features. The original "
         "averages both channel masks and lets the result lie.",

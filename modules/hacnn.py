@@ -36,6 +36,7 @@ from modules.lesson import (
 from modules.story import Part, Plot
 from tracer import Trace
 from tracer.ops.names import op_name
+from tracer.sentences import said
 
 REGIONS = 4
 
@@ -515,6 +516,10 @@ def _learned_in(trace: Trace, name: str) -> list[str]:
     return [note.name for note in step.inputs if note.kind == "parameter"]
 
 
+def _weights(trace: Trace) -> str:
+    return ", ".join(shown(kernel) for kernel in _kernels(trace))
+
+
 def _both_sides(trace: Trace, small: str, large: str, factor: int) -> bool:
     pairs = zip(tensor(trace, small).shape[2:], tensor(trace, large).shape[2:], strict=True)
     return all(factor * a == b for a, b in pairs)
@@ -530,7 +535,7 @@ SPATIAL_CLAIMS = (
         "对第三维度通道求mean",
         "the mean is taken over the third dimension",
         lambda trace: "dim=2" in _mean(trace),
-        lambda trace: f"torch.mean with {', '.join(_mean(trace))}",
+        lambda trace: said("torch.mean with {arguments}", arguments=", ".join(_mean(trace))),
         "slip",
         "Dimension 1, the second one, holds the channels. The third is the height; its mean would "
         "be (32,3,1,128).",
@@ -574,9 +579,10 @@ SPATIAL_CLAIMS = (
         lambda trace: (
             maker(trace, tensor(trace, "s")).inputs[0].shape[1] < trace.inputs[0].shape[1]
         ),
-        lambda trace: (
-            f"{maker(trace, tensor(trace, 's')).inputs[0].shape[1]} of "
-            f"{trace.inputs[0].shape[1]} channels enter the mean"
+        lambda trace: said(
+            "{some} of {all} channels enter the mean",
+            some=maker(trace, tensor(trace, "s")).inputs[0].shape[1],
+            all=trace.inputs[0].shape[1],
         ),
         "slip",
         "All channels count alike, one with large numbers even more than the others.",
@@ -585,9 +591,8 @@ SPATIAL_CLAIMS = (
         _code("self.conv1 = ConvBlock(1, 1, 3, s=2, p=1)"),
         "a 3 × 3 convolution from one channel to one",
         lambda trace: _kernels(trace)[0] == (1, 1, 3, 3),
-        lambda trace: (
-            f"weights {', '.join(shown(kernel) for kernel in _kernels(trace))}; "
-            f"{', '.join(_ops(trace)[1:4])}"
+        lambda trace: said(
+            "weights {shapes}; {ops}", shapes=_weights(trace), ops=", ".join(_ops(trace)[1:4])
         ),
         "agrees",
         "The post does not print ConvBlock: a convolution, batch norm and ReLU.",
@@ -623,7 +628,7 @@ SPATIAL_CLAIMS = (
         _code("再经过1x1 conv"),
         "a 1 × 1 convolution comes last",
         lambda trace: _kernels(trace)[-1] == (1, 1, 1, 1),
-        lambda trace: f"weights {', '.join(shown(kernel) for kernel in _kernels(trace))}",
+        lambda trace: said("weights {shapes}", shapes=_weights(trace)),
     ),
     _shape(_code("# x.shape=(32,1,256,128)return"), "y_spatial", (32, 1, 256, 128), output=0),
 )
@@ -639,9 +644,8 @@ CHANNEL_CLAIMS = (
         "对1,2通道的权重比较大,3,4处权重小",
         "channels that show the horse get larger weights",
         lambda trace: len(_kernels(trace)) == 2,
-        lambda trace: (
-            f"weights {', '.join(shown(kernel) for kernel in _kernels(trace))} from "
-            f"{_change(trace, 'p')}"
+        lambda trace: said(
+            "weights {shapes} from {source}", shapes=_weights(trace), source=_change(trace, "p")
         ),
         "depends",
         "On training, and on what the mean over all places tells of a channel: where the horse is "
@@ -671,7 +675,7 @@ CHANNEL_CLAIMS = (
             [k[2:] for k in _kernels(trace)] == [(1, 1)] * 2
             and _kernels(trace)[0][:2] == _kernels(trace)[1][1::-1]
         ),
-        lambda trace: f"weights {', '.join(shown(kernel) for kernel in _kernels(trace))}",
+        lambda trace: said("weights {shapes}", shapes=_weights(trace)),
         "agrees",
         "On maps of one place they are plain matrices, the Linear layers of an SE block with a "
         "batch norm after each.",
@@ -724,7 +728,7 @@ SOFT_CLAIMS = (
         "软注意力(32,16,256,128)=空间注意力的输出(32,1,256,128)乘上通道注意力(32,16,1,1)",
         "soft attention is the product of the two",
         _product,
-        lambda trace: "soft attention = " + " → ".join(_after_product(trace)),
+        lambda trace: said("soft attention = {ops}", ops=" → ".join(_after_product(trace))),
         "slip",
         "The shapes are right. But a 1 × 1 convolution, batch norm, ReLU and sigmoid come after "
         "the product, as the code says: the convolution lets the two depend on each other.",
@@ -742,7 +746,11 @@ SOFT_CLAIMS = (
         "软注意学习的目的是选择细粒度的重要像素点,它们是pixel级",
         "it decides pixel by pixel",
         lambda trace: trace.outputs[0].shape == trace.inputs[0].shape,
-        lambda trace: f"x {shown(trace.inputs[0].shape)}, weights {shown(trace.outputs[0].shape)}",
+        lambda trace: said(
+            "x {shape}, weights {weights}",
+            shape=shown(trace.inputs[0].shape),
+            weights=shown(trace.outputs[0].shape),
+        ),
         "depends",
         "On what is called to choose: no weight is below 0.5, so an unimportant pixel fades to "
         "half and is never switched off.",
@@ -752,7 +760,10 @@ SOFT_CLAIMS = (
         "下面讲解空间注意力、通道注意力、local 注意力的生成",
         "the code that follows makes local attention too",
         _gives_regions,
-        lambda trace: f"results of SoftAttn: {', '.join(shown(n.shape) for n in trace.outputs)}",
+        lambda trace: said(
+            "results of SoftAttn: {shapes}",
+            shapes=", ".join(shown(note.shape) for note in trace.outputs),
+        ),
         "slip",
         "The post prints SpatialAttn, ChannelAttn and SoftAttn, and none gives a region. Local "
         "attention is HardAttn, whose θ is (32,4,2), and the grid that cuts the regions out.",
@@ -774,7 +785,9 @@ HARM_CLAIMS = (
         "它们是pixel级",
         "soft attention is one weight per pixel",
         lambda trace: trace.outputs[0].shape == trace.inputs[0].shape,
-        lambda trace: f"result 1 {shown(trace.outputs[0].shape)}",
+        lambda trace: said(
+            "result {number} {shape}", number=1, shape=shown(trace.outputs[0].shape)
+        ),
         "agrees",
         "Even one per pixel and channel.",
     ),
@@ -782,7 +795,9 @@ HARM_CLAIMS = (
         "它们是region级",
         "hard attention is about regions",
         _gives_regions,
-        lambda trace: f"result 2 {shown(trace.outputs[1].shape)}",
+        lambda trace: said(
+            "result {number} {shape}", number=2, shape=shown(trace.outputs[1].shape)
+        ),
         "agrees",
         "Two numbers for each of four regions, whatever the size of the map.",
     ),
@@ -819,8 +834,10 @@ REGIONS_CLAIMS = (
         "硬注意学习则致力于搜索粗糙的潜在判别区域,它们是region级",
         "coarse regions are searched for",
         _slid,
-        lambda trace: (
-            f"{_change(trace, 'theta')} of A {shown(tensor(trace, 'A').shape)} is predicted"
+        lambda trace: said(
+            "{part} of A {shape} is predicted",
+            part=_change(trace, "theta"),
+            shape=shown(tensor(trace, "A").shape),
         ),
         "depends",
         "On training: a fresh layer puts four fixed strips one below the other. And only their "

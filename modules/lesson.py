@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from modules.story import Plot, with_story
 from tracer import Step, TensorNote, Trace
 from tracer.document import Lead
+from tracer.sentences import Said, said
 
 if TYPE_CHECKING:
     from torch import nn
@@ -84,7 +85,7 @@ class Claim:
     says: str
     preset: str
     holds: Callable[[Trace], bool]
-    found: Callable[[Trace], str]
+    found: Callable[[Trace], str | Said]
     verdict: Verdict
     why: str = ""
 
@@ -93,7 +94,7 @@ class Claim:
 class CheckedClaim:
     claim: Claim
     holds: bool
-    found: str
+    found: str | Said
 
 
 InputKind = Literal["picture", "noise", "ramp", "shape"]
@@ -486,13 +487,17 @@ def shape_claim(
         in_place = output is None or trace.outputs[output].id == note.id
         return note.shape == shape and in_place
 
-    def found(trace: Trace) -> str:
-        text = f"{name} {shown(tensor(trace, name).shape)}"
-        if output is not None:
-            note = tensor(trace, name)
-            places = [i for i, other in enumerate(trace.outputs) if other.id == note.id]
-            text += f", result {places[0] + 1}" if places else ", not returned"
-        return text
+    def found(trace: Trace) -> str | Said:
+        note = tensor(trace, name)
+        text = f"{name} {shown(note.shape)}"
+        if output is None:
+            return text
+        places = [i + 1 for i, other in enumerate(trace.outputs) if other.id == note.id]
+        return said(
+            "{tensor}, result {number}" if places else "{tensor}, not returned",
+            tensor=text,
+            number=places[0] if places else 0,
+        )
 
     says = f"{name} is {shown(shape)}"
     if output is not None:

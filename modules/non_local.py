@@ -32,6 +32,7 @@ from modules.lesson import (
 from modules.story import Part, Plot
 from tracer import Step, TensorNote, Trace
 from tracer.ops.names import op_name
+from tracer.sentences import Said
 
 MODES = ("gaussian", "embedded_gaussian", "dot_product", "concatenation")
 
@@ -396,7 +397,7 @@ def _claim(
     quote: str,
     says: str,
     holds: Callable[[Trace], bool],
-    found: Callable[[Trace], str],
+    found: Callable[[Trace], str | Said],
     verdict: Verdict = "agrees",
     why: str = "",
     preset: str = POST,

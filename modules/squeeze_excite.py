@@ -29,6 +29,7 @@ from modules.lesson import (
 from modules.story import Part, Plot
 from tracer import Step, Trace
 from tracer.ops.names import op_name
+from tracer.sentences import said
 
 
 class SELayer(nn.Module):
@@ -204,9 +205,10 @@ CLAIMS = (
         "this way no relation between channels can be learned",
         FEATURES,
         lambda trace: not _mixes_all(trace),
-        lambda trace: (
-            f"weights {', '.join(shown(shape) for shape in _weights(list(trace.steps)))}: "
-            f"each of {tensor(trace, 'omega').shape[1]} depends on all"
+        lambda trace: said(
+            "weights {shapes}: each of {count} depends on all",
+            shapes=", ".join(shown(shape) for shape in _weights(list(trace.steps))),
+            count=tensor(trace, "omega").shape[1],
         ),
         "slip",
         "SE relates every channel to every other, but through a bottleneck. What ECA's authors say "
@@ -218,8 +220,10 @@ CLAIMS = (
         "ECA relates neighbouring channels instead of all",
         BESIDE,
         lambda trace: 1 < _neighbours(trace)[1] < _neighbours(trace)[0],
-        lambda trace: "a weight depends on {} channels in SE, on {} in ECA".format(
-            *_neighbours(trace)
+        lambda trace: said(
+            "a weight depends on {all} channels in SE, on {some} in ECA",
+            all=_neighbours(trace)[0],
+            some=_neighbours(trace)[1],
         ),
         "agrees",
     ),

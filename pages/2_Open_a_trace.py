@@ -3,6 +3,7 @@
 import streamlit as st
 
 from tracer import Trace, TraceFileError
+from tracer.language import translator
 from ui import language, player
 from ui.details import details
 from ui.frame import frame
@@ -31,15 +32,17 @@ if file is not None and st.session_state.get("opened-file") != file.file_id:
     try:
         st.session_state["opened"] = Run(Trace.from_json(file.getvalue()))
     except TraceFileError as error:
-        st.session_state["unreadable"] = escaped(f"{file.name}: {error}")
+        st.session_state["unreadable"] = (file.name, error)
 
 problem = st.session_state.get("unreadable")
 run = st.session_state.get("opened")
 if problem is not None:
+    name, refusal = problem
+    why = escaped(f"{name}: {refusal.told(translator(language.language()))}")
     kept = ""
     if run is not None:
         kept = say(" {name}, opened before, is still here.", name=escaped(run.trace.name))
-    st.error(f"{problem}{kept}", icon=":material/block:")
+    st.error(f"{why}{kept}", icon=":material/block:")
 if run is not None:
     run = run.told_in(language.language())
     player.show(run, None)

@@ -29,10 +29,12 @@ from tracer.sentences import (
     Said,
     ShapeOf,
     SizeAt,
+    ToldError,
     Translate,
     as_written,
     gaps,
     render,
+    said,
 )
 
 SCHEMA = 8
@@ -43,7 +45,7 @@ MAX_DEPTH = 40
 MAX_SIDE = 4096
 
 
-class TraceFileError(ValueError):
+class TraceFileError(ToldError):
     """A trace file cannot be read; the message is one sentence that says why."""
 
 
@@ -772,17 +774,25 @@ class Trace:
             body = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise TraceFileError(
-                f"This is not a trace file: it is not JSON ({_short(error)})."
+                said("This is not a trace file: it is not JSON ({error}).", error=_short(error))
             ) from error
         if not isinstance(body, dict) or body.get("format") != FORMAT:
-            raise TraceFileError(f'This is not a trace file: it has no "format": "{FORMAT}".')
+            raise TraceFileError(
+                said('This is not a trace file: it has no "format": "{format}".', format=FORMAT)
+            )
         schema = body.get("schema")
         if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
-            raise TraceFileError(f"The trace file is damaged: its schema is {_short(schema)}.")
+            raise TraceFileError(
+                said("The trace file is damaged: its schema is {short}.", short=_short(schema))
+            )
         if schema > SCHEMA:
             raise TraceFileError(
-                f"The trace file has schema {schema}, newer than the {SCHEMA} that this version "
-                "reads: update Shapewalk to open it."
+                said(
+                    "The trace file has schema {schema}, newer than the {known} "
+                    "that this version reads: update Shapewalk to open it.",
+                    schema=schema,
+                    known=SCHEMA,
+                )
             )
         return _Reader(schema).trace(body)
 
@@ -847,9 +857,11 @@ def load(path: str | Path) -> Trace:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise TraceFileError(f"There is no file {path}.") from error
+        raise TraceFileError(said("There is no file {path}.", path=str(path))) from error
     except (OSError, ValueError) as error:
-        raise TraceFileError(f"{path} cannot be read as text: {error}.") from error
+        raise TraceFileError(
+            said("{path} cannot be read as text: {error}.", path=str(path), error=str(error))
+        ) from error
     return Trace.from_json(text)
 
 
@@ -895,6 +907,20 @@ def _pack_value(value: Value) -> Any:
 
 def _pack_said(sentence: Said) -> Any:
     return [sentence.text, {name: _pack_filling(value) for name, value in sentence.values}]
+
+
+def said_to_json(sentence: Said) -> Any:
+    """A sentence as JSON has it; `said_from_json` reads it back."""
+    return _pack_said(sentence)
+
+
+def said_from_json(value: Any) -> Said:
+    """Read what `said_to_json` wrote.
+
+    Raises:
+        TraceFileError: it is no sentence.
+    """
+    return _Reader(SCHEMA).read_said(value, "the sentence", 0)
 
 
 def _pack_filling(value: Filling) -> Any:
@@ -977,18 +1003,27 @@ class _Reader:
     def trace(self, body: dict[str, Any]) -> Trace:
         tensors = body.get("tensors")
         if not isinstance(tensors, list):
-            self.fail("tensors", "a list", tensors)
+            self.fail("tensors", said("a list"), tensors)
         for position, item in enumerate(tensors):
             note = self.fields(TensorNote, item, f"tensors[{position}]", 0)
             self.check_heatmap(note.heatmap, f"tensors[{position}].heatmap")
             if any(size < 0 for size in note.shape):
                 raise TraceFileError(
-                    f"The trace file is damaged: tensors[{position}].shape is {note.shape}."
+                    said(
+                        "The trace file is damaged: tensors[{position}].shape is {shape}.",
+                        position=position,
+                        shape=str(note.shape),
+                    )
                 )
             if len(note.dims) not in (0, len(note.shape)):
                 raise TraceFileError(
-                    f"The trace file is damaged: tensors[{position}] has {len(note.dims)} formulas "
-                    f"for {len(note.shape)} dimensions."
+                    said(
+                        "The trace file is damaged: tensors[{position}] has {count} "
+                        "formulas for {count_2} dimensions.",
+                        position=position,
+                        count=len(note.dims),
+                        count_2=len(note.shape),
+                    )
                 )
             self.notes[note.id] = note
         self.check_size(body.get("trace"))
@@ -1009,19 +1044,29 @@ class _Reader:
                         pending.extend(inner)
             if count > MAX_STEPS:
                 raise TraceFileError(
-                    f"The trace file has more than {MAX_STEPS:,} steps, the limit of this version."
+                    said(
+                        "The trace file has more than {most} steps, the limit of this version.",
+                        most=f"{MAX_STEPS:,}",
+                    )
                 )
 
-    def fail(self, where: str, wanted: str, found: object) -> typing.NoReturn:
+    def fail(self, where: str, wanted: Said, found: object) -> typing.NoReturn:
         raise TraceFileError(
-            f"The trace file is damaged: {where} should be {wanted}, found {_short(found)}."
+            said(
+                "The trace file is damaged: {where} should be {wanted}, found {short}.",
+                where=where,
+                wanted=wanted,
+                short=_short(found),
+            )
         )
 
     def fields(self, cls: type, value: object, where: str, depth: int) -> Any:
         if not isinstance(value, dict):
-            self.fail(where, "an object", value)
+            self.fail(where, said("an object"), value)
         if depth > MAX_DEPTH:
-            raise TraceFileError("The trace file is damaged: its steps are nested too deeply.")
+            raise TraceFileError(
+                said("The trace file is damaged: its steps are nested too deeply.")
+            )
         hints = _hints(cls)
         if self.schema < SCHEMA:
             # What a later schema added has a default.
@@ -1048,7 +1093,11 @@ class _Reader:
         missing = hints.keys() - value.keys()
         if missing:
             raise TraceFileError(
-                f"The trace file is damaged: {where} has no {', '.join(sorted(missing))}."
+                said(
+                    "The trace file is damaged: {where} has no {names}.",
+                    where=where,
+                    names=", ".join(sorted(missing)),
+                )
             )
         return cls(
             **{
@@ -1060,7 +1109,7 @@ class _Reader:
     def read(self, hint: Any, value: Any, where: str, depth: int) -> Any:
         if hint is TensorNote:
             if type(value) is not int or value not in self.notes:
-                self.fail(where, "the id of a tensor", value)
+                self.fail(where, said("the id of a tensor"), value)
             return self.notes[value]
         if hint is object:
             return value
@@ -1080,37 +1129,47 @@ class _Reader:
             return self.read_tuple(typing.get_args(hint), value, where, depth)
         if hint is bytes:
             if not isinstance(value, str):
-                self.fail(where, "text", value)
+                self.fail(where, said("text"), value)
             try:
                 return base64.b64decode(value, validate=True)
             except (binascii.Error, ValueError):
-                self.fail(where, "base64 text", value)
+                self.fail(where, said("base64 text"), value)
         if hint is float:
             try:
                 number = float(value) if type(value) in (int, float) else math.nan
             except OverflowError:
                 number = math.nan
             if not math.isfinite(number):
-                self.fail(where, "a finite number", value)
+                self.fail(where, said("a finite number"), value)
             return number
         if type(value) is not hint:
-            wanted = {int: "a whole number", str: "text", bool: "true or false"}[hint]
+            wanted = {
+                int: said("a whole number"),
+                str: said("text"),
+                bool: said("true or false"),
+            }[hint]
             self.fail(where, wanted, value)
         return value
 
     def read_said(self, value: Any, where: str, depth: int) -> Said:
         if depth > MAX_DEPTH:
-            raise TraceFileError(f"The trace file is damaged: {where} is nested too deeply.")
+            raise TraceFileError(
+                said("The trace file is damaged: {where} is nested too deeply.", where=where)
+            )
         if not isinstance(value, list) or [type(part) for part in value] != [str, dict]:
-            self.fail(where, "a sentence: a text and what goes into it", value)
+            self.fail(where, said("a sentence: a text and what goes into it"), value)
         text, values = value
         try:
             missing = gaps(text) - values.keys()
         except ValueError:
-            self.fail(where, "a sentence whose braces match", text)
+            self.fail(where, said("a sentence whose braces match"), text)
         if missing:
             raise TraceFileError(
-                f"The trace file is damaged: {where} has no {', '.join(sorted(missing))}."
+                said(
+                    "The trace file is damaged: {where} has no {names}.",
+                    where=where,
+                    names=", ".join(sorted(missing)),
+                )
             )
         return Said(
             text,
@@ -1137,7 +1196,9 @@ class _Reader:
                 return ShapeOf(tuple(parts[1:]), parts[0])
             if kind == "said":
                 return self.read_said(parts, where, depth)
-        self.fail(where, "a number, a text, or an object with size, shape, count or said", value)
+        self.fail(
+            where, said("a number, a text, or an object with size, shape, count or said"), value
+        )
 
     def read_bound(self, value: Any, where: str, depth: int) -> Bound:
         pairs = self.read_tuple((tuple[str, object], Ellipsis), value, where, depth)
@@ -1147,10 +1208,12 @@ class _Reader:
 
     def read_value(self, value: Any, where: str, depth: int) -> Value:
         if depth > MAX_DEPTH:
-            raise TraceFileError(f"The trace file is damaged: {where} is nested too deeply.")
+            raise TraceFileError(
+                said("The trace file is damaged: {where} is nested too deeply.", where=where)
+            )
         if value is None or type(value) in (bool, int, float, str):
             if type(value) is float and not math.isfinite(value):
-                self.fail(where, "a finite number", value)
+                self.fail(where, said("a finite number"), value)
             return value  # type: ignore[no-any-return]
         if isinstance(value, list):
             return tuple(
@@ -1169,15 +1232,17 @@ class _Reader:
             number = value.get("float")
             if isinstance(number, str) and number in _NOT_FINITE:
                 return _NOT_FINITE[number]
-        self.fail(where, "an argument (or an object with tensor, slice, ellipsis or float)", value)
+        self.fail(
+            where, said("an argument (or an object with tensor, slice, ellipsis or float)"), value
+        )
 
     def read_tuple(self, parts: tuple[Any, ...], value: Any, where: str, depth: int) -> Any:
         if not isinstance(value, list):
-            self.fail(where, "a list", value)
+            self.fail(where, said("a list"), value)
         if len(parts) == 2 and parts[1] is Ellipsis:
             parts = (parts[0],) * len(value)
         if len(parts) != len(value):
-            self.fail(where, f"a list of {len(parts)}", value)
+            self.fail(where, said("a list of {count}", count=len(parts)), value)
         return tuple(
             self.read(part, item, f"{where}[{position}]", depth)
             for position, (part, item) in enumerate(zip(parts, value, strict=True))
@@ -1189,8 +1254,14 @@ class _Reader:
         inside = 0 <= heatmap.rows <= MAX_SIDE and 0 <= heatmap.columns <= MAX_SIDE
         if not inside or len(heatmap.cells) != 4 * heatmap.rows * heatmap.columns:
             raise TraceFileError(
-                f"The trace file is damaged: {where} has {len(heatmap.cells)} bytes for "
-                f"{heatmap.rows} × {heatmap.columns} cells."
+                said(
+                    "The trace file is damaged: {where} has {count} bytes for "
+                    "{rows} × {columns} cells.",
+                    where=where,
+                    count=len(heatmap.cells),
+                    rows=heatmap.rows,
+                    columns=heatmap.columns,
+                )
             )
 
     # long: one check for each kind of reference that a file may hold
@@ -1198,18 +1269,27 @@ class _Reader:
         def inside(number: int | None, count: int, where: str) -> None:
             if number is not None and not 0 <= number < count:
                 raise TraceFileError(
-                    f"The trace file is damaged: {where} is {number}, outside 0 to {count - 1}."
+                    said(
+                        "The trace file is damaged: {where} is {number}, outside 0 to {size}.",
+                        where=where,
+                        number=number,
+                        size=count - 1,
+                    )
                 )
 
         def place(place: Place, where: str) -> None:
             inside(place.source, len(trace.sources), f"{where}.source")
 
         if not trace.calls:
-            raise TraceFileError("The trace file is damaged: it has no calls.")
+            raise TraceFileError(said("The trace file is damaged: it has no calls."))
         for position, step in enumerate(trace.steps):
             if step.index != position:
                 raise TraceFileError(
-                    f"The trace file is damaged: steps[{position}].index is {step.index}."
+                    said(
+                        "The trace file is damaged: steps[{position}].index is {index}.",
+                        position=position,
+                        index=step.index,
+                    )
                 )
         for step in trace.walk():
             place(step.place, "step.place")
@@ -1217,32 +1297,51 @@ class _Reader:
             for child, inner in enumerate(step.children):
                 if inner.index != child:
                     raise TraceFileError(
-                        f"The trace file is damaged: a child's index is {inner.index}."
+                        said(
+                            "The trace file is damaged: a child's index is {index}.",
+                            index=inner.index,
+                        )
                     )
             for index in _references(step.bound):
                 inside(index, len(step.inputs), "step.bound")
             for _, note in step.names:
                 if note not in self.notes:
-                    self.fail("step.names", "the id of a tensor", note)
+                    self.fail("step.names", said("the id of a tensor"), note)
         for position, call in enumerate(trace.calls):
             place(call.place, f"calls[{position}].place")
             if call.index != position:
                 raise TraceFileError(
-                    f"The trace file is damaged: calls[{position}].index is {call.index}."
+                    said(
+                        "The trace file is damaged: calls[{position}].index is {index}.",
+                        position=position,
+                        index=call.index,
+                    )
                 )
             if call.parent is not None and not 0 <= call.parent < position:
                 raise TraceFileError(
-                    f"The trace file is damaged: calls[{position}].parent is {call.parent}."
+                    said(
+                        "The trace file is damaged: calls[{position}].parent is {parent}.",
+                        position=position,
+                        parent=call.parent,
+                    )
                 )
             if not 0 <= call.start <= call.stop <= len(trace.steps):
                 raise TraceFileError(
-                    f"The trace file is damaged: calls[{position}] spans steps "
-                    f"{call.start} to {call.stop}."
+                    said(
+                        "The trace file is damaged: calls[{position}] spans steps "
+                        "{start} to {stop}.",
+                        position=position,
+                        start=call.start,
+                        stop=call.stop,
+                    )
                 )
         if len(trace.costs) not in (0, len(trace.steps)):
             raise TraceFileError(
-                f"The trace file is damaged: it has {len(trace.costs)} costs for "
-                f"{len(trace.steps)} steps."
+                said(
+                    "The trace file is damaged: it has {count} costs for {count_2} steps.",
+                    count=len(trace.costs),
+                    count_2=len(trace.steps),
+                )
             )
         for position, constraint in enumerate(trace.constraints):
             inside(constraint.step, len(trace.steps), f"constraints[{position}].step")
@@ -1254,8 +1353,13 @@ class _Reader:
         for position, chapter in enumerate(trace.chapters):
             if not reached <= chapter.start < chapter.stop <= len(trace.steps):
                 raise TraceFileError(
-                    f"The trace file is damaged: chapters[{position}] spans steps "
-                    f"{chapter.start} to {chapter.stop}."
+                    said(
+                        "The trace file is damaged: chapters[{position}] spans steps "
+                        "{start} to {stop}.",
+                        position=position,
+                        start=chapter.start,
+                        stop=chapter.stop,
+                    )
                 )
             reached = chapter.stop
         if trace.failure is not None:
@@ -1274,7 +1378,9 @@ class _Reader:
                     history.term.at(history.apart or ())
                 except IndexError as error:
                     raise TraceFileError(
-                        "The trace file is damaged: a history parts where it has no term."
+                        said("The trace file is damaged: a history parts where it has no term.")
                     ) from error
             if trace.failure.step is not None and trace.failure.step not in trace.steps[-1:]:
-                raise TraceFileError("The trace file is damaged: its failure is not its last step.")
+                raise TraceFileError(
+                    said("The trace file is damaged: its failure is not its last step.")
+                )

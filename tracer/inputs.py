@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from tracer.ops.names import BY_RANK
+from tracer.sentences import ToldError, said
 
 _BRACKETS = {"[": "]", "(": ")"}
-_EXAMPLE = "optionally NAME= before and :DTYPE behind"
 _LARGEST = 2**62
 _OPERATIONS: dict[type, Any] = {
     ast.Add: lambda a, b: a + b,
@@ -23,7 +23,7 @@ _OPERATIONS: dict[type, Any] = {
 }
 
 
-class InputError(ValueError):
+class InputError(ToldError):
     """The text describes no input; the message is one sentence for the user."""
 
 
@@ -56,7 +56,7 @@ def make(
         if not name:
             args.append(value)
         elif name in kwargs:
-            raise InputError(f"{name} is given twice.")
+            raise InputError(said("{name} is given twice.", name=name))
         else:
             kwargs[name] = value
     return tuple(args), kwargs
@@ -102,8 +102,20 @@ def dtype_of(name: str) -> torch.dtype:
     """`float32` or `torch.float32` as torch has it."""
     dtype = getattr(torch, name.strip().removeprefix("torch."), None)
     if not isinstance(dtype, torch.dtype):
-        raise InputError(f"{name!r} is no dtype of torch: give one such as float32 or int64.")
+        raise InputError(
+            said("{name} is no dtype of torch: give one such as float32 or int64.", name=repr(name))
+        )
     return dtype
+
+
+def _no_sizes(text: str) -> InputError:
+    return InputError(
+        said(
+            "{text} should be sizes such as 2,3,224,224, optionally NAME= before and :DTYPE "
+            "behind.",
+            text=repr(text),
+        )
+    )
 
 
 def _halves(text: str) -> tuple[str, str, bool]:
@@ -113,7 +125,7 @@ def _halves(text: str) -> tuple[str, str, bool]:
         return name.strip(), value, True
     name, equals, rest = text.rpartition("=")
     if equals and not name.strip():
-        raise InputError(f"{text!r} should be sizes such as 2,3,224,224, {_EXAMPLE}.")
+        raise _no_sizes(text)
     return name.strip(), rest.strip(), False
 
 
@@ -122,12 +134,14 @@ def _one(
 ) -> tuple[str, Any]:
     name, rest, literal = _halves(text)
     if name and not name.isidentifier():
-        raise InputError(f"{text!r} should be sizes such as 2,3,224,224, {_EXAMPLE}.")
+        raise _no_sizes(text)
     if literal:
         try:
             return name, ast.literal_eval(rest.strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-            raise InputError(f"{rest.strip()!r} is no Python value such as 3 or (7, 7).") from error
+            raise InputError(
+                said("{text} is no Python value such as 3 or (7, 7).", text=repr(rest.strip()))
+            ) from error
     tensors = [_tensor(part, text, sizes, dtype, generator) for part in _items(rest)]
     if rest[:1] == "[":
         return name, tensors
@@ -160,7 +174,9 @@ def _tensor(
         return _random(shape, dtype, bound, generator)
     except RuntimeError as error:
         first = str(error).strip().split("\n")[0].rstrip(".")
-        raise InputError(f"{text!r} cannot be made: {first}.") from error
+        raise InputError(
+            said("{text} cannot be made: {first}.", text=repr(text), first=first)
+        ) from error
 
 
 def _size(item: str, text: str, sizes: Mapping[str, int]) -> int:
@@ -171,7 +187,7 @@ def _size(item: str, text: str, sizes: Mapping[str, int]) -> int:
     except (SyntaxError, ValueError, ZeroDivisionError, RecursionError, MemoryError):
         size = -1
     if not 0 <= size <= _LARGEST:
-        raise InputError(f"{text!r} should be sizes such as 2,3,224,224, {_EXAMPLE}.")
+        raise _no_sizes(text)
     return size
 
 
@@ -180,7 +196,7 @@ def _value(node: ast.expr, sizes: Mapping[str, int]) -> int:
         return node.value
     if isinstance(node, ast.Name):
         if node.id not in sizes:
-            raise InputError(f"{node.id} has no size: say what it is, such as {node.id}=2.")
+            raise InputError(said("{id} has no size: say what it is, such as {id}=2.", id=node.id))
         return sizes[node.id]
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
         left, right = _value(node.left, sizes), _value(node.right, sizes)

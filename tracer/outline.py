@@ -7,21 +7,23 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tracer.sentences import Said, ToldError, said
+
 _LONGEST = 1_000_000
 
 
-class SourceError(ValueError):
+class SourceError(ToldError):
     """The text is no Python; the message is one sentence.  `line` and `column` (from 1) say where,
     `text` is that line; all None when it cannot be told."""
 
     def __init__(
         self,
-        message: str,
+        sentence: Said,
         line: int | None = None,
         column: int | None = None,
         text: str | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(sentence)
         self.line = line
         self.column = column
         self.text = text
@@ -96,23 +98,31 @@ def parse(source: str, file: str = "the code") -> ast.Module:
     """
     if len(source) > _LONGEST:
         raise SourceError(
-            f"The code has {len(source):,} characters, more than the {_LONGEST:,} that are read."
+            said(
+                "The code has {count} characters, more than the {most} that are read.",
+                count=f"{len(source):,}",
+                most=f"{_LONGEST:,}",
+            )
         )
     try:
         # Compiled too (not run): `return` outside a function parses and is no Python.
         compile(source, file, "exec", dont_inherit=True)
         return ast.parse(source)
     except SyntaxError as error:
-        where = f"Line {error.lineno}" if error.lineno else "The code"
         lines = source.splitlines()
         inside = error.lineno is not None and 0 < error.lineno <= len(lines)
         line = lines[error.lineno - 1] if inside and error.lineno else None
-        raise SourceError(
-            f"{where} is not Python: {error.msg}.", error.lineno, error.offset, line
-        ) from error
+        sentence = said(
+            "Line {line} is not Python: {reason}."
+            if error.lineno
+            else "The code is not Python: {reason}.",
+            line=error.lineno,
+            reason=error.msg,
+        )
+        raise SourceError(sentence, error.lineno, error.offset, line) from error
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
-        reason = str(error) or "it is nested too deeply"
-        raise SourceError(f"The code is not Python: {reason}.") from error
+        reason = str(error) or said("it is nested too deeply")
+        raise SourceError(said("The code is not Python: {reason}.", reason=reason)) from error
 
 
 def outline(source: str) -> Outline:

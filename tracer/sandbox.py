@@ -19,32 +19,47 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tracer.sentences import Said, said
+
 
 class Refused(PermissionError):  # noqa: N818 - says what happened
-    """The code tried what it may not; the message is one sentence."""
+    """The code tried what it may not."""
+
+    def __init__(self, sentence: Said) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
 
 
-def protections() -> tuple[str, ...]:
+def protections() -> tuple[Said, ...]:
     """What this machine guarantees of code that runs shut in, one sentence each."""
     found = []
     if _landlock_version() > 0:
         found.append(
-            "The kernel (Landlock) refuses writes outside the scratch folder, and reads outside "
-            "Python's own folders."
+            said(
+                "The kernel (Landlock) refuses writes outside the scratch "
+                "folder, and reads outside Python's own folders."
+            )
         )
     else:
         found.append(
-            "Writes outside the scratch folder are refused by Python alone (this kernel has no "
-            "Landlock): that stops mistakes, not malice."
+            said(
+                "Writes outside the scratch folder are refused by Python alone "
+                "(this kernel has no Landlock): that stops mistakes, not "
+                "malice."
+            )
         )
     if _seccomp_available():
         found.append(
-            "The kernel (seccomp) refuses new processes, network sockets and signals to others."
+            said(
+                "The kernel (seccomp) refuses new processes, network sockets and signals to others."
+            )
         )
     else:
         found.append(
-            "New processes and sockets are refused by Python alone (no seccomp filter here): that "
-            "stops mistakes, not malice."
+            said(
+                "New processes and sockets are refused by Python alone (no "
+                "seccomp filter here): that stops mistakes, not malice."
+            )
         )
     return tuple(found)
 
@@ -151,11 +166,13 @@ class _Watch:
             for position in _CHANGES[event]:
                 self._may_write(arguments[position])
         elif event in _STARTS or event == "subprocess.Popen":
-            raise Refused("The code tried to start another process: only its own one may run.")
+            raise Refused(
+                said("The code tried to start another process: only its own one may run.")
+            )
         elif event in _REACHES:
-            raise Refused("The code tried to reach the network: it has none.")
+            raise Refused(said("The code tried to reach the network: it has none."))
         elif event == "os.kill" and arguments[0] != self.pid:
-            raise Refused("The code tried to send a signal to another process.")
+            raise Refused(said("The code tried to send a signal to another process."))
 
     def _may_write(self, path: object) -> None:
         if not isinstance(path, str | bytes | os.PathLike):
@@ -164,7 +181,10 @@ class _Watch:
         real = os.path.realpath(name)
         if real not in (self.scratch, os.devnull) and not real.startswith(self.inside):
             raise Refused(
-                f"The code tried to write to {name}: it may write to its scratch folder alone."
+                said(
+                    "The code tried to write to {name}: it may write to its scratch folder alone.",
+                    name=name,
+                )
             )
 
 

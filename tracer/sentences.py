@@ -69,6 +69,18 @@ def as_written(text: str) -> Said:
     return Said("{words}", (("words", text),))
 
 
+class ToldError(ValueError):
+    """An error whose message is a sentence: in English by itself, in the reader's language when it
+    is told."""
+
+    def __init__(self, sentence: Said) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+    def told(self, translate: Translate = str) -> str:
+        return render(self.sentence, translate)
+
+
 def render(sentence: Said, translate: Translate = str, formulas: Formulas | None = None) -> str:
     """The sentence with its gaps filled."""
     values = {name: _written(value, translate, formulas or {}) for name, value in sentence.values}

@@ -34,9 +34,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tracer import inputs, outline
-from tracer.document import Trace, TraceFileError
+from tracer import inputs, outline, sandbox
+from tracer.document import Trace, TraceFileError, said_from_json, said_to_json
 from tracer.outline import Argument, ModuleClass
+from tracer.sentences import Count, Filling, Said, as_written, said
 
 SCRIPT = "__main__"
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
@@ -100,10 +101,15 @@ class Problem:
     (from 1) are of the source, `text` is that line."""
 
     kind: str
-    sentence: str
+    says: Said
     line: int | None = None
     column: int | None = None
     text: str | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What came in the way, in English."""
+        return str(self.says)
 
     @property
     def caret(self) -> str:
@@ -136,10 +142,10 @@ def run(job: Job, limits: Limits | None = None) -> Answer:
     try:
         outline.parse(job.source, job.file)
         if not available():
-            nowhere = Problem("worker", "Code can be run apart on Linux and macOS only.")
+            nowhere = Problem("worker", said("Code can be run apart on Linux and macOS only."))
             return Answer(None, nowhere, "", 0.0)
     except outline.SourceError as error:
-        unread = Problem("parse", str(error), error.line, error.column, error.text)
+        unread = Problem("parse", error.sentence, error.line, error.column, error.text)
         return Answer(None, unread, "", time.perf_counter() - began)
     answer = _asked(job, limits)
     return dataclasses.replace(answer, seconds=time.perf_counter() - began)
@@ -254,11 +260,11 @@ def _asked(job: Job, limits: Limits) -> Answer:
         if reply:
             break
     else:
-        return _lost("The process that runs code could not be started.")
+        return _lost(said("The process that runs code could not be started."))
     return _read(reply, job, limits)
 
 
-def _lost(sentence: str, printed: str = "") -> Answer:
+def _lost(sentence: Said, printed: str = "") -> Answer:
     return Answer(None, Problem("worker", sentence), printed, 0.0)
 
 
@@ -290,29 +296,29 @@ def _read(reply: bytes, job: Job, limits: Limits) -> Answer:
     try:
         report = json.loads(head)
     except ValueError:
-        return _lost("The process that runs code gave no answer.")
-    said = {}
+        return _lost(said("The process that runs code gave no answer."))
+    parts = {}
     for line in body.split(b"\n"):
         kind, _, rest = line.partition(b" ")
-        said[kind] = rest
-    stage = _STAGES.get(said.get(b"stage", b"").decode("ascii", "replace"), "")
+        parts[kind] = rest
+    stage = _STAGES.get(parts.get(b"stage", b"").decode("ascii", "replace"))
     printed = str(report["printed"])
     problem = trace = form = used = None
     try:
-        if b"answer" not in said:
+        if b"answer" not in parts:
             problem = _verdict(report["ended"], stage, limits)
-        elif (told := json.loads(said[b"answer"])) is not None:
-            problem = Problem(**told)
+        elif (told := json.loads(parts[b"answer"])) is not None:
+            problem = Problem(**{**told, "says": said_from_json(told["says"])})
             if problem.line is not None:
                 problem = dataclasses.replace(problem, text=_line(job.source, problem.line))
-        if b"form" in said:
-            form = _form_read(json.loads(said[b"form"]))
-        if b"used" in said:
-            used = _used_read(job, json.loads(said[b"used"]))
-        if b"trace" in said:
-            trace = Trace.from_json(said[b"trace"])
+        if b"form" in parts:
+            form = _form_read(json.loads(parts[b"form"]))
+        if b"used" in parts:
+            used = _used_read(job, json.loads(parts[b"used"]))
+        if b"trace" in parts:
+            trace = Trace.from_json(parts[b"trace"])
     except (ValueError, TypeError, LookupError, AttributeError, TraceFileError):
-        return _lost("The code disturbed its own result.", printed)
+        return _lost(said("The code disturbed its own result."), printed)
     return Answer(trace, problem, printed, 0.0, form, used)
 
 
@@ -340,60 +346,93 @@ def _used_read(job: Job, told: dict[str, Any]) -> Job:
 
 
 _STAGES = {
-    "import": "while being read in",
-    "build": "while the module was built",
-    "inputs": "while the inputs were made",
-    "forward": "in the forward",
+    "import": said(" while being read in"),
+    "build": said(" while the module was built"),
+    "inputs": said(" while the inputs were made"),
+    "forward": said(" in the forward"),
 }
 
 
-def _verdict(ended: str, stage: str, limits: Limits) -> Problem:
+# long: one sentence for each way in which a process ends
+def _verdict(ended: str, stage: Said | None, limits: Limits) -> Problem:
     """Why there is no answer."""
-    where = f" {stage}" if stage else ""
-    if not stage and ended not in ("output", "computing", "clock", "files", "answer"):
-        return Problem("worker", f"The process that runs code could not be set up ({ended}).")
+    where = stage or ""
+    if stage is None and ended not in ("output", "computing", "clock", "files", "answer"):
+        return Problem(
+            "worker", said("The process that runs code could not be set up ({ended}).", ended=ended)
+        )
     if ended in ("computing", "clock"):
         return Problem("time", _out_of_time(ended, limits, where))
     if ended == "output":
         return Problem(
             "output",
-            f"The code printed more than {_bytes(limits.output)}{where} and was stopped: print "
-            "less.",
+            said(
+                "The code printed more than {bytes}{where} and was stopped: print less.",
+                bytes=_bytes(limits.output),
+                where=where,
+            ),
         )
     if ended == "files":
         return Problem(
             "files",
-            f"The code wrote more than {_bytes(limits.files)}, or {_MOST_FILES:,} files, into its "
-            f"scratch folder{where} and was stopped: write less.",
+            said(
+                "The code wrote more than {bytes}, or {count} files, into its scratch "
+                "folder{where} and was stopped: write less.",
+                bytes=_bytes(limits.files),
+                count=f"{_MOST_FILES:,}",
+                where=where,
+            ),
         )
     if ended == "answer":
         return Problem(
             "worker",
-            f"The trace is larger than {_bytes(_LARGEST_ANSWER)}: use smaller inputs, or fewer "
-            "layers.",
+            said(
+                "The trace is larger than {bytes}: use smaller inputs, or fewer layers.",
+                bytes=_bytes(_LARGEST_ANSWER),
+            ),
         )
     if ended.startswith("signal "):
         number = int(ended.removeprefix("signal "))
         name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
-        hint = ": it may need more memory than there is" if number == signal.SIGKILL else ""
-        return Problem("crash", f"The code ended its Python process with {name}{where}{hint}.")
+        killed = number == signal.SIGKILL
+        return Problem(
+            "crash",
+            said(
+                "The code ended its Python process with {name}{where}: it may need more memory "
+                "than there is."
+                if killed
+                else "The code ended its Python process with {name}{where}.",
+                name=name,
+                where=where,
+            ),
+        )
     return Problem(
         "exit",
-        f"The code ended its own process (with status {ended}){where}, before there was a result: "
-        "leave the call that does so out.",
+        said(
+            "The code ended its own process (with status {ended}){where}, before there was a "
+            "result: leave the call that does so out.",
+            ended=ended,
+            where=where,
+        ),
     )
 
 
-def _out_of_time(ended: str, limits: Limits, where: str) -> str:
+def _out_of_time(ended: str, limits: Limits, where: Filling, at: Filling = "") -> Said:
     """`ended` is `computing` or `clock`."""
     if ended == "clock":
-        return (
-            f"The code was still running after {limits.clock:g} s{where}, and was stopped: look "
-            "for what it waits for, or use smaller inputs."
+        return said(
+            "The code was still running after {seconds} s{where}{at}, and was stopped: look for "
+            "what it waits for, or use smaller inputs.",
+            seconds=f"{limits.clock:g}",
+            where=where,
+            at=at,
         )
-    return (
-        f"The code was still running after {limits.seconds:g} s of computing{where}, and was "
-        "stopped: look for a loop that does not end, or use smaller inputs."
+    return said(
+        "The code was still running after {seconds} s of computing{where}{at}, and was stopped: "
+        "look for a loop that does not end, or use smaller inputs.",
+        seconds=f"{limits.seconds:g}",
+        where=where,
+        at=at,
     )
 
 
@@ -457,8 +496,6 @@ def _serve(descriptor: int, folder: str) -> None:
 
 def _supervise(caller: socket.socket, folder: str) -> None:
     """Run one job in a child, hold it to its limits, send what it said, leave nothing behind."""
-    from tracer import sandbox
-
     sandbox.dies_with_its_parent()
     sandbox.adopts_orphans()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -623,8 +660,6 @@ _ANSWERS = 3
 
 
 def _shut_in(scratch: Path, result: int, printed: int, limits: Limits) -> None:
-    from tracer import sandbox
-
     os.setsid()
     sandbox.dies_with_its_parent()
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -686,7 +721,7 @@ def _run(job: Job, limits: Limits) -> None:
     finally:
         for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
             signal.setitimer(timer, 0)
-    told = dataclasses.asdict(problem) if problem is not None else None
+    told = None if problem is None else {**vars(problem), "says": said_to_json(problem.says)}
     _say(b"answer " + json.dumps(told).encode())
     if trace is not None:
         _say(b"trace " + trace.to_json().encode())
@@ -744,8 +779,10 @@ def _traced(job: Job, stage: _Stage) -> Trace:
             raise _Stopped(
                 Problem(
                     "module",
-                    "The code ran to its end without a failure: choose one of its modules to see "
-                    "a run of it.",
+                    said(
+                        "The code ran to its end without a failure: choose one of its "
+                        "modules to see a run of it."
+                    ),
                 )
             )
         found = _found(names, job.name)
@@ -766,7 +803,7 @@ def _traced(job: Job, stage: _Stage) -> Trace:
         sizes = (fitted.sizes if fitted is not None else {}) | job.sizes
         args, kwargs = inputs.make(texts, sizes, dtype, job.seed)
     except inputs.InputError as error:
-        raise _Stopped(Problem("inputs", str(error))) from error
+        raise _Stopped(Problem("inputs", error.sentence)) from error
     used = {"arguments": arguments, "inputs": texts, "sizes": sizes}
     _say(b"used " + json.dumps(used).encode())
     _takes(model, args, kwargs, job.name)
@@ -795,7 +832,10 @@ def _built(
     if isinstance(found, nn.Module):
         if job.arguments:
             raise _Stopped(
-                Problem("arguments", f"{job.name} is built already: it takes no arguments.")
+                Problem(
+                    "arguments",
+                    said("{name} is built already: it takes no arguments.", name=job.name),
+                )
             )
         return found.train(job.training), None, {}
     given = {key: _setting(key, text, names, job.literal) for key, text in job.arguments.items()}
@@ -805,7 +845,14 @@ def _built(
         made = found(**settings)
         if not isinstance(made, nn.Module):
             raise _Stopped(
-                Problem("module", f"{job.name} gives a {type(made).__name__}, not an nn.Module.")
+                Problem(
+                    "module",
+                    said(
+                        "{name} gives a {type}, not an nn.Module.",
+                        name=job.name,
+                        type=type(made).__name__,
+                    ),
+                )
             )
         return made.train(job.training)
 
@@ -856,18 +903,33 @@ def _installed(name: str) -> Any:
             continue
         break
     if module is None:
-        raise _Stopped(Problem("module", f"No package {parts[0]} is installed here."))
+        raise _Stopped(
+            Problem("module", said("No package {package} is installed here.", package=parts[0]))
+        )
     found = module
     for part in parts[count:]:
         if not hasattr(found, part):
-            raise _Stopped(Problem("module", f"{path} has no {part}{_nearest(module, part)}."))
+            near = _nearest(module, part)
+            raise _Stopped(
+                Problem(
+                    "module",
+                    said(
+                        "{path} has no {part}; there is {near}."
+                        if near
+                        else "{path} has no {part}.",
+                        path=path,
+                        part=part,
+                        near=", ".join(near),
+                    ),
+                )
+            )
         found = getattr(found, part)
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise _Stopped(Problem("module", f"{name} is no class of modules."))
+        raise _Stopped(Problem("module", said("{name} is no class of modules.", name=name)))
     return found
 
 
-def _nearest(module: Any, name: str) -> str:
+def _nearest(module: Any, name: str) -> list[str]:
     import difflib
 
     from torch import nn
@@ -877,8 +939,7 @@ def _nearest(module: Any, name: str) -> str:
         for each, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, nn.Module)
     ]
-    near = difflib.get_close_matches(name, known, 3, 0.5)
-    return f"; there is {', '.join(near)}" if near else ""
+    return difflib.get_close_matches(name, known, 3, 0.5)
 
 
 def _imported(job: Job) -> dict[str, Any]:
@@ -913,12 +974,22 @@ def _found(names: dict[str, Any], name: str) -> Any:
                 raise _Stopped(
                     Problem(
                         "module",
-                        f"The code has no {name} and no class of modules at all: write one that "
-                        "inherits from nn.Module.",
+                        said(
+                            "The code has no {name} and no class of modules at all: write one that "
+                            "inherits from nn.Module.",
+                            name=name,
+                        ),
                     )
                 )
             raise _Stopped(
-                Problem("module", f"The code has no {name}; its modules are {', '.join(known)}.")
+                Problem(
+                    "module",
+                    said(
+                        "The code has no {name}; its modules are {texts}.",
+                        name=name,
+                        texts=", ".join(known),
+                    ),
+                )
             )
         found = getattr(found, part)
     from torch import nn
@@ -926,10 +997,14 @@ def _found(names: dict[str, Any], name: str) -> Any:
     if not isinstance(found, nn.Module) and (
         not callable(found) or (isinstance(found, type) and not issubclass(found, nn.Module))
     ):
-        kind = "a class" if isinstance(found, type) else f"of type {type(found).__name__}"
-        raise _Stopped(
-            Problem("module", f"{name} is {kind}, but no nn.Module: choose a class that is one.")
+        sentence = said(
+            "{name} is a class, but no nn.Module: choose a class that is one."
+            if isinstance(found, type)
+            else "{name} is of type {type}, but no nn.Module: choose a class that is one.",
+            name=name,
+            type=type(found).__name__,
         )
+        raise _Stopped(Problem("module", sentence))
     return found
 
 
@@ -940,21 +1015,28 @@ def _setting(key: str, text: str, names: dict[str, Any], literal: bool = False) 
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             if text.strip().isidentifier():
                 return text.strip()
-            raise _Stopped(_bad_setting(key, text, "only plain values may be given here")) from None
+            raise _Stopped(
+                _bad_setting(key, text, said("only plain values may be given here"))
+            ) from None
     try:
         return eval(compile(text.strip(), "<argument>", "eval"), dict(names))
     except NameError:
         if text.strip().isidentifier():
             return text.strip()  # bilinear, for "bilinear"
-        raise _Stopped(_bad_setting(key, text, "it uses a name that the code has not")) from None
+        raise _Stopped(
+            _bad_setting(key, text, said("it uses a name that the code has not"))
+        ) from None
     except SyntaxError:
-        raise _Stopped(_bad_setting(key, text, "it is not Python")) from None
+        raise _Stopped(_bad_setting(key, text, said("it is not Python"))) from None
     except Exception as error:
         raise _Stopped(_bad_setting(key, text, f"{type(error).__name__}: {error}")) from error
 
 
-def _bad_setting(key: str, text: str, reason: str) -> Problem:
-    return Problem("arguments", f"{key} = {text} cannot be used: {reason}.")
+def _bad_setting(key: str, text: str, reason: Filling) -> Problem:
+    return Problem(
+        "arguments",
+        said("{key} = {text} cannot be used: {reason}.", key=key, text=text, reason=reason),
+    )
 
 
 def _may_be_called(found: Any, settings: dict[str, Any], name: str) -> None:
@@ -968,7 +1050,14 @@ def _may_be_called(found: Any, settings: dict[str, Any], name: str) -> None:
         signature.bind(**settings)
     except TypeError as error:
         raise _Stopped(
-            Problem("arguments", f"{name}{signature} cannot be built: {error}.")
+            Problem(
+                "arguments",
+                said(
+                    "{call} cannot be built: {error}.",
+                    call=f"{name}{signature}",
+                    error=str(error),
+                ),
+            )
         ) from error
 
 
@@ -986,8 +1075,12 @@ def _takes(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], name: str)
         raise _Stopped(
             Problem(
                 "inputs",
-                f"{name}.forward{signature} cannot take {given} "
-                f"{'input' if given == 1 else 'inputs'}: {error}.",
+                said(
+                    "{call} cannot take {inputs}: {error}.",
+                    call=f"{name}.forward{signature}",
+                    inputs=Count(given, "input"),
+                    error=str(error),
+                ),
             )
         ) from error
 
@@ -1010,31 +1103,41 @@ _NOISE = re.compile(r"\[(enforce fail at [^\]]*|Errno \d+)\] (\. )?")
 
 
 def _against_a_limit(
-    type_name: str, message: str, line: int | None, limits: Limits
+    type_name: str, message: str, line: int | None, limits: Limits, refused: Said | None = None
 ) -> Problem | None:
+    """`refused` is what the sandbox said, where that is known as a sentence."""
     if type_name == "MemoryError" or _MEMORY.search(message):
         asked = _ASKED.search(message)
-        most = f"{_bytes(limits.memory)} that a run may take"
-        size = (
-            f"{_bytes(float(asked[1]) * _UNITS[asked[2]])} of memory at once, and not the {most}"
+        sentence = said(
+            "The code asked for {bytes} of memory at once, and not the {most} that a run may take: "
+            "use smaller sizes."
             if asked
-            else f"more memory than the {most}"
+            else "The code asked for more memory than the {most} that a run may take: use smaller "
+            "sizes.",
+            bytes=_bytes(float(asked[1]) * _UNITS[asked[2]]) if asked else "",
+            most=_bytes(limits.memory),
         )
-        return Problem("memory", f"The code asked for {size}: use smaller sizes.", line)
+        return Problem("memory", sentence, line)
     if type_name == "Refused":
-        return Problem("refused", message, line)
+        return Problem("refused", as_written(message) if refused is None else refused, line)
     if type_name == "PermissionError" or _DENIED.search(message):
         return Problem(
             "refused",
-            "The code tried what it may not here (it may write to its scratch folder alone, start "
-            f"no process and use no network): {_first(message)}.",
+            said(
+                "The code tried what it may not here (it may write to its "
+                "scratch folder alone, start no process and use no network): "
+                "{first}.",
+                first=_first(message),
+            ),
             line,
         )
     if _FULL.search(message):
         return Problem(
             "files",
-            f"The code wrote a file of more than {_bytes(limits.file)}, the limit of one file: "
-            "write less.",
+            said(
+                "The code wrote a file of more than {bytes}, the limit of one file: write less.",
+                bytes=_bytes(limits.file),
+            ),
             line,
         )
     return None
@@ -1046,38 +1149,49 @@ def _first(message: str) -> str:
 
 
 _DOING = {
-    "import": "The code cannot be read in",
-    "build": "{name} cannot be built",
-    "inputs": "The inputs cannot be made",
-    "forward": "{name} cannot be run",
+    "import": said("The code cannot be read in"),
+    "inputs": said("The inputs cannot be made"),
 }
+
+
+def _doing(stage: str, name: str) -> Said:
+    if stage == "build":
+        return said("{name} cannot be built", name=name)
+    if stage == "forward":
+        return said("{name} cannot be run", name=name)
+    return _DOING.get(stage, said("The code failed"))
 
 
 def _of_error(error: BaseException, stage: str, job: Job, limits: Limits) -> Problem:
     """What was raised outside the forward, or is no ordinary exception, as one sentence."""
     line = _where(error, job.file)
-    at = f" at line {line}" if line is not None else ""
+    at = said(" at line {line}", line=line) if line is not None else ""
     text = _text_of(error)
     if isinstance(error, _TimeUp):
-        where = f" {_STAGES[stage]}" if stage in _STAGES else ""
-        return Problem("time", _out_of_time(str(error), limits, f"{where}{at}"), line)
+        return Problem("time", _out_of_time(str(error), limits, _STAGES.get(stage, ""), at), line)
     if isinstance(error, SystemExit):
         return Problem(
             "exit",
-            f"The code called exit{at}, before there was a result: leave that call out.",
+            said(
+                "The code called exit{at}, before there was a result: leave that call out.", at=at
+            ),
             line,
         )
-    limited = _against_a_limit(type(error).__name__, text, line, limits)
+    refused = error.sentence if isinstance(error, sandbox.Refused) else None
+    limited = _against_a_limit(type(error).__name__, text, line, limits, refused)
     if limited is not None:
         return limited
-    said = f": {_first(text)}" if _first(text) else ""
-    doing = _DOING.get(stage, "The code failed").format(name=job.name)
-    hint = ""
-    if isinstance(error, ModuleNotFoundError):
-        hint = "; only what is installed beside this program can be imported"
+    words = f"{type(error).__name__}: {_first(text)}" if _first(text) else type(error).__name__
     return Problem(
         {"build": "constructor", "inputs": "inputs"}.get(stage, "import"),
-        f"{doing}{at}: {type(error).__name__}{said}{hint}.",
+        said(
+            "{doing}{at}: {error}; only what is installed beside this program can be imported."
+            if isinstance(error, ModuleNotFoundError)
+            else "{doing}{at}: {error}.",
+            doing=_doing(stage, job.name),
+            at=at,
+            error=words,
+        ),
         line,
     )
 

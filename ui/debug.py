@@ -17,6 +17,7 @@ from tracer import Failure, Step, Trace, inputs, installed, sandbox, worker
 from tracer import outline as outlines
 from tracer.document import Fix, Root
 from tracer.language import translator
+from tracer.sentences import render
 from tracer.views.graph import shape_text
 from tracer.worker import Answer, Job, Limits, Problem
 from ui import access, debug_form, handed, player, push
@@ -315,8 +316,9 @@ def _protections() -> None:
                 memory=in_bytes(LIMITS.memory),
             )
         )
+        translate = translator(language())
         for sentence in sandbox.protections():
-            st.caption(f"- {escaped(sentence)}")
+            st.caption(f"- {escaped(render(sentence, translate))}")
 
 
 def _closed(state: Desk) -> None:
@@ -458,7 +460,7 @@ def _verdict(state: Desk, answer: Answer) -> None:
 
 
 def _problem(problem: Problem) -> None:
-    st.error(prose(problem.sentence), icon=":material/block:")
+    st.error(prose(render(problem.says, translator(language()))), icon=":material/block:")
     if problem.caret:
         st.code(problem.caret, language=None)
 

@@ -14,6 +14,7 @@ import streamlit as st
 
 from tracer import Failure, inputs
 from tracer import outline as outlines
+from tracer.language import translator
 from tracer.outline import Argument, ModuleClass, Outline, SourceError
 from tracer.views import colours
 from tracer.worker import Answer, Job
@@ -173,7 +174,7 @@ def job_of(source: str, told: Callable[[str, str], Known]) -> Job | None:
     try:
         found = outlines.outline(source)
     except SourceError as error:
-        st.error(escaped(str(error)), icon=":material/code_off:")
+        st.error(escaped(error.told(translator(language()))), icon=":material/code_off:")
         if error.caret:
             st.code(error.caret, language=None)
         return None

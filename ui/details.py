@@ -15,10 +15,11 @@ from modules.lesson import Description, check_claims
 from modules.posts import POSTS
 from tracer import Step, TensorNote, Trace
 from tracer.language import translator
+from tracer.sentences import Said
 from tracer.views import graph, html, text
 from ui import loading, player, shipped
 from ui.held import held
-from ui.language import language, say
+from ui.language import language, say, told
 from ui.run import Run
 from ui.source import source_tab
 from ui.text import escaped, post_name
@@ -219,7 +220,7 @@ def _chosen() -> None:
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _checked(key: str) -> list[tuple[str, str, str, str, str, str]]:
+def _checked(key: str) -> list[tuple[str, str, str, str | Said, str, str]]:
     return [
         (c.claim.verdict, c.claim.says, c.claim.quote, c.found, c.claim.why, c.claim.preset)
         for c in check_claims(modules.lesson(key))
@@ -264,7 +265,7 @@ def _claims(chosen: Description) -> None:
                 st.markdown(
                     say(
                         "Found: **{found}** with preset *{preset}*.",
-                        found=escaped(found),
+                        found=escaped(found if isinstance(found, str) else told(found)),
                         preset=escaped(say(preset)),
                     )
                 )

@@ -15,6 +15,7 @@ import streamlit as st
 
 from modules import chinese
 from tracer.language import extracted, read, translations, update
+from tracer.sentences import Said, render
 from ui.held import held
 
 LANGUAGES = {"en": "English", "zh": "中文"}
@@ -41,6 +42,11 @@ def say(text: str, /, **values: Any) -> str:
     if language() == "zh":
         text = _page_texts().get(text) or chinese.chinese(text) or text
     return text.format(**values) if values else text
+
+
+def told(sentence: Said) -> str:
+    """A sentence of a page or of a lesson in the reader's language."""
+    return render(sentence, say)
 
 
 @functools.cache

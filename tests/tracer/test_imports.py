@@ -21,8 +21,8 @@ ROOMS = {
     "record": ["record", "inputs"],
     "ops": ["ops"],
     "source": ["source"],
-    "document": ["document", "sentences", "language", "strict"],
     "sandbox": ["sandbox", "outline", "installed"],
+    "document": ["document", "sentences", "language", "strict"],
 }
 FLOOR = {name: floor for floor, names in enumerate(ROOMS.values()) for name in names}
 

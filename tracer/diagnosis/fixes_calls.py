@@ -485,6 +485,7 @@ def _lacking(scene: Scene, text: Text, node: ast.Call, lacking: list[str]) -> It
         )
 
 
+# long: one candidate after another, each with what is said of it
 @repair()
 def unpacked(scene: Scene) -> Iterator[Candidate]:
     """`q, k, v = qkv.chunk(2)`: the number of parts is not the number of names."""

@@ -488,6 +488,7 @@ def expand(scene: Scene) -> Iterator[Candidate]:
     yield from unused_layers(scene, x)
 
 
+# long: one candidate after another, each with what is said of it
 @repair("setitem")
 def assigned(scene: Scene) -> Iterator[Candidate]:
     """`out[:, i] = value`: the value must have the shape of the place."""

@@ -1012,6 +1012,7 @@ def _dilated(scene: Scene, path: str, made: Made | None, kernel: int) -> Made | 
     return (built.edit("padding", written),), made[1]
 
 
+# long: one candidate after another, each with what is said of it
 def _strided(scene: Scene, a: Tensor, b: Tensor) -> Iterator[Candidate]:
     """A shortcut beside a branch that makes the picture smaller and the channels more."""
     for small, large in ((a, b), (b, a)):
