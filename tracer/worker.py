@@ -34,7 +34,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tracer import inputs, outline, sandbox
+from tracer import inputs, outline
 from tracer.document import Trace, TraceFileError, said_from_json, said_to_json
 from tracer.outline import Argument, ModuleClass
 from tracer.sentences import Count, Filling, Said, as_written, said
@@ -496,6 +496,8 @@ def _serve(descriptor: int, folder: str) -> None:
 
 def _supervise(caller: socket.socket, folder: str) -> None:
     """Run one job in a child, hold it to its limits, send what it said, leave nothing behind."""
+    from tracer import sandbox
+
     sandbox.dies_with_its_parent()
     sandbox.adopts_orphans()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -660,6 +662,8 @@ _ANSWERS = 3
 
 
 def _shut_in(scratch: Path, result: int, printed: int, limits: Limits) -> None:
+    from tracer import sandbox
+
     os.setsid()
     sandbox.dies_with_its_parent()
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -1164,6 +1168,8 @@ def _doing(stage: str, name: str) -> Said:
 
 def _of_error(error: BaseException, stage: str, job: Job, limits: Limits) -> Problem:
     """What was raised outside the forward, or is no ordinary exception, as one sentence."""
+    from tracer import sandbox
+
     line = _where(error, job.file)
     at = said(" at line {line}", line=line) if line is not None else ""
     text = _text_of(error)

@@ -16,6 +16,8 @@ from tracer.document import Edit
 from tracer.source.text import Text, called, definition, given
 
 TORCH = str(Path(torch.__file__).parent) + "/"
+OWN = str(Path(__file__).parents[1]) + "/"
+"""This package, which calls what it records and builds anew what it is given."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def _signature(of: type) -> dict[str, inspect.Parameter]:
 
 
 def of_user(file: str) -> bool:
-    return not file.startswith(TORCH) and "site-packages" not in file and bool(file)
+    return bool(file) and not file.startswith((TORCH, OWN)) and "site-packages" not in file
 
 
 def initialisers(module: nn.Module) -> Iterator[tuple[Text, ast.FunctionDef]]:
