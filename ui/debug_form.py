@@ -19,7 +19,7 @@ from tracer.outline import Argument, ModuleClass, Outline, SourceError
 from tracer.views import colours
 from tracer.worker import Answer, Job
 from ui.held import held
-from ui.language import say
+from ui.language import language, say
 from ui.text import code, escaped
 
 CODE = "debug/code"
