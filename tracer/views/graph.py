@@ -8,6 +8,9 @@ Colours are left to the page's style sheet, which goes by the classes `given`, `
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import graphviz
 
 from tracer.document import Call, Step, TensorNote, Trace
@@ -17,6 +20,34 @@ MAX_NODES = 300
 """More than these are neither readable nor quickly laid out: show one module's level at a time."""
 
 _LONGEST = 34
+
+
+@dataclass(frozen=True)
+class Node:
+    """`lines` are written in it; it stands for the steps from `start` to before `stop`, None for
+    what is given and what results."""
+
+    lines: tuple[str, ...]
+    kind: str
+    start: int | None = None
+    stop: int | None = None
+
+
+@dataclass(frozen=True)
+class Edge:
+    """From and to nodes by their keys; `note` is the id of the tensor that goes along."""
+
+    tail: str
+    head: str
+    note: int
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a graph shows: nodes by their keys, in the order of the run, and edges."""
+
+    nodes: Mapping[str, Node]
+    edges: tuple[Edge, ...]
 
 
 def dot(trace: Trace, call: int | None = None, symbols: bool = False) -> str:
@@ -30,8 +61,29 @@ def dot(trace: Trace, call: int | None = None, symbols: bool = False) -> str:
     Raises:
         IndexError: there is no such call.
     """
-    drawing = _Drawing(trace, call, symbols)
-    return drawing.source()
+    return _Drawing(trace, call, symbols).source()
+
+
+def drawing(trace: Trace, call: int | None = None) -> Drawing:
+    """What `dot` draws, as data.
+
+    Raises:
+        IndexError: there is no such call.
+    """
+    draft = _Drawing(trace, call, symbols=False)
+    draft.collect()
+    edges = tuple(Edge(tail, head, note) for (tail, head, _), note in draft.edges.items())
+    return Drawing(draft.nodes, edges)
+
+
+def readable(trace: Trace) -> Drawing | None:
+    """The whole run, or where that is too large the outermost module's parts as one node each; None
+    where these are too many as well, or there are none."""
+    for call in (None, 0):
+        found = drawing(trace, call) if call is None or trace.calls else None
+        if found is not None and 0 < len(found.nodes) <= MAX_NODES:
+            return found
+    return None
 
 
 def too_large(trace: Trace) -> bool:
@@ -63,8 +115,9 @@ class _Drawing:
             self.start, self.stop = trace.calls[call].start, trace.calls[call].stop
         self.shown = self._calls_as_nodes()
         self.node_attributes: dict[str, dict[str, str]] = {}
+        self.nodes: dict[str, Node] = {}
         self.home: dict[str, int] = {}
-        self.edges: dict[tuple[str, str, str], None] = {}
+        self.edges: dict[tuple[str, str, str], int] = {}
         self.maker: dict[int, str] = {}
 
     def _calls_as_nodes(self) -> dict[int, Call]:
@@ -77,13 +130,16 @@ class _Drawing:
                 shown.update(dict.fromkeys(range(call.start, call.stop), call))
         return shown
 
-    def source(self) -> str:
+    def collect(self) -> None:
         for note in self._given():
             self._give(note)
         for step in self.trace.steps[self.start : self.stop]:
             self._step(step)
         for position, note in enumerate(self._results()):
             self._result(position, note)
+
+    def source(self) -> str:
+        self.collect()
         graph = graphviz.Digraph("trace")
         graph.attr("graph", rankdir="TB", bgcolor="transparent", nodesep="0.25", ranksep="0.35")
         graph.attr("graph", fontname="Helvetica", fontsize="10", margin="0.1")
@@ -106,18 +162,15 @@ class _Drawing:
         calls = self.trace.calls
         return self.trace.outputs if self.level is None else calls[self.level].outputs
 
-    def _node(self, key: str, identity: str, label: str, kind: str, **more: str) -> None:
-        self.node_attributes[key] = {
-            "id": identity,
-            "label": graphviz.escape(label),
-            "class": kind,
-            **more,
-        }
+    def _node(self, key: str, node: Node, **more: str) -> None:
+        self.nodes[key] = node
+        label = graphviz.escape("\n".join(node.lines))
+        self.node_attributes[key] = {"id": key, "label": label, "class": node.kind, **more}
 
     def _give(self, note: TensorNote) -> str:
         key = f"given-{note.id}"
-        label = f"{_clip(note.name or 'tensor')}\n{self._shape(note)}"
-        self._node(key, key, label, "given", shape="ellipse")
+        lines = (_clip(note.name or "tensor"), self._shape(note))
+        self._node(key, Node(lines, "given"), shape="ellipse")
         self.maker[note.id] = key
         return key
 
@@ -127,14 +180,16 @@ class _Drawing:
             key = f"step-{step.index}"
             learned = any(note.kind == "parameter" for note in step.inputs)
             kind = "step failed" if step.error is not None else "step"
-            label = _label(step, self.trace.calls[step.call].module)
-            self._node(key, key, label, f"{kind} learned" if learned else kind)
+            kind += " learned" if learned else ""
+            lines = _lines(step, self.trace.calls[step.call].module)
+            self._node(key, Node(lines, kind, step.index, step.index + 1))
             self.home[key] = step.call
         else:
             key = f"call-{call.index}-{call.start}-{call.stop}"
             if key not in self.node_attributes:
-                label = f"{_clip(call.module)}\n{_clip(call.type)}"
-                self._node(key, key, label, "call", shape="box3d", style="solid")
+                lines = (_clip(call.module), _clip(call.type))
+                node = Node(lines, "call", call.start, call.stop)
+                self._node(key, node, shape="box3d", style="solid")
         for note in step.inputs:
             if note.kind in ("parameter", "buffer"):
                 continue
@@ -142,7 +197,7 @@ class _Drawing:
             if tail is None:
                 tail = self._give(note) if note.kind != "constant" else None
             if tail is not None and tail != key:
-                self.edges[tail, key, self._shape(note)] = None
+                self.edges.setdefault((tail, key, self._shape(note)), note.id)
         for note in step.outputs:
             self.maker[note.id] = key
 
@@ -152,8 +207,8 @@ class _Drawing:
             return
         key = f"result-{position}"
         label = f"output {position}" if len(self._results()) > 1 else "output"
-        self._node(key, key, label, "result", shape="ellipse")
-        self.edges[tail, key, self._shape(note)] = None
+        self._node(key, Node((label,), "result"), shape="ellipse")
+        self.edges.setdefault((tail, key, self._shape(note)), note.id)
 
     def _shape(self, note: TensorNote) -> str:
         return shape_text(note, self.symbols)
@@ -177,20 +232,20 @@ class _Drawing:
         if self.level is not None:
             return
         for part in inside.get(call, ()):
+            title = f"{_clip(part.module)} · {_clip(part.type)}"
             with graph.subgraph(name=f"cluster_{part.index}") as frame:
-                title = f"{_clip(part.module)} · {_clip(part.type)}"
                 frame.attr(label=graphviz.escape(title), id=f"frame-{part.index}", style="rounded")
                 self._frame(frame, part.index, inside)
 
 
-def _label(step: Step, within: str) -> str:
+def _lines(step: Step, within: str) -> tuple[str, ...]:
     """What the step made, over how: names that the frame around it already says are left out."""
     operation = _clip(op_name(step.op))
     if step.op.startswith("nn.") and step.module:
         inner = step.module.removeprefix(f"{within}.") if within else step.module
         operation = f"{_clip(inner)} · {operation}"
     names = [note.name for note in step.outputs if note.name] or list(step.targets)
-    return f"{_clip(', '.join(names))}\n{operation}" if names else operation
+    return (_clip(", ".join(names)), operation) if names else (operation,)
 
 
 def _clip(text: str) -> str:

@@ -21,6 +21,7 @@ from tracer.sentences import Translate, render, said
 from tracer.views import colours, histories
 from tracer.views.changes import Explanation, explain
 from tracer.views.diff import Change, changes, known_lines
+from tracer.views.layout import layout
 from tracer.views.player.join import join
 from tracer.views.rounding import level
 from tracer.views.rounds import rounds
@@ -128,7 +129,8 @@ def payload(
     `reason` is a text, with its `name`, as are a constraint's `words` and the `remarks`.  The
     trace's `story` is in words, and `rounds` are the loops that are folded in a run with chapters:
     without these it is somebody's own, and every step of it is looked for.  A heatmap is `level`
-    where it has nothing to show but rounding.
+    where it has nothing to show but rounding.  `graph` is the run's graph as it is laid out
+    (`tracer.views.layout`), null if it is too large.
 
     `language` is what all this is told in, and `words` what the player itself says in it, by the
     English text.
@@ -147,6 +149,7 @@ def payload(
             _plain(item) for item in explain(trace, dims, symbols=True, translate=translate)
         ]
     body["math"] = _formulas(trace)
+    body["graph"] = layout(trace)
     _mark_level(body, trace)
     _tell_of_the_run(body["trace"], trace, translate)
     body["rounds"] = [dataclasses.asdict(each) for each in rounds(trace)] if trace.chapters else []

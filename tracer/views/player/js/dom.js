@@ -18,16 +18,18 @@ export function el(tag, attributes = {}, ...children) {
 const SVG = "http://www.w3.org/2000/svg";
 export const MATHML = "http://www.w3.org/1998/Math/MathML";
 
+/** An element of a drawing; strings among the children become text nodes. */
+export function drawn(tag, attributes = {}, ...children) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children.flat(Infinity));
+  return node;
+}
+
 /** The drawing of an SVG path in a square of 16. */
 export function icon(path) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", "0 0 16 16");
-  svg.setAttribute("aria-hidden", "true");
-  const shape = document.createElementNS(SVG, "path");
-  shape.setAttribute("d", path);
-  shape.setAttribute("fill-rule", "evenodd");
-  svg.append(shape);
-  return svg;
+  const shape = drawn("path", { d: path, "fill-rule": "evenodd" });
+  return drawn("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, shape);
 }
 
 export const ICONS = {
@@ -37,6 +39,10 @@ export const ICONS = {
   pause: "M4 3h3v10H4zM9 3h3v10H9z",
   next: "M5 3v10l7-5z",
   last: "M11.200 3H13v10h-1.800zM3 3v10l7-5z",
+  graph: "M5.500 1h5v4h-5zM1 11h5v4H1zM10 11h5v4h-5zM7.400 5h1.200v2.400h4.500V11h-1.200V8.600H4.100V11H2.900V7.400h4.500z",
+  closer: "M7 3h2v4h4v2H9v4H7V9H3V7h4z",
+  farther: "M3 7h10v2H3z",
+  whole: "M2 2h4v1.500H3.500V6H2zM10 2h4v4h-1.500V3.500H10zM2 10h1.500v2.500H6V14H2zM12.500 10H14v4h-4v-1.500h2.500z",
   warned: "M8 1l7.700 13.500H.3zM7.200 5.500l.2 5h1.200l.2-5zM7.200 11.600h1.600v1.500H7.200z",
   failed: "M3.400 2L8 6.600 12.600 2 14 3.400 9.400 8 14 12.600 12.600 14 8 9.400 3.400 14 2 12.600 6.600 8 2 3.400z",
   root: "M8 1l7 7-7 7-7-7zM8 4.500L4.500 8 8 11.500 11.500 8z",

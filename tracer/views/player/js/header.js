@@ -1,6 +1,6 @@
 /** The bar on top: the calls around a step, what is held in light, and how sizes are written. */
 
-import { el } from "./dom.js";
+import { ICONS, el, icon } from "./dom.js";
 import { FACES } from "./limits.js";
 import { clip } from "./text.js";
 import { callsAround } from "./walk.js";
@@ -13,7 +13,7 @@ const faceWords = () => ({
 });
 
 export class Header {
-  /** It asks by `act`: `reach` an item, `turn` to a face, `letGo` of the light, `help`. */
+  /** It asks by `act`: `reach` an item, `turn` to a face, `letGo` of the light, `graph`, `help`. */
   constructor(act) {
     this.act = act;
     this.crumbs = el("ol", { class: "crumbs" });
@@ -31,6 +31,17 @@ export class Header {
       { class: "units faces", role: "group", "aria-label": say("sizes as"), hidden },
       this.faceButtons,
     );
+    this.graph = el(
+      "button",
+      {
+        type: "button",
+        class: "control help",
+        "aria-label": say("graph"),
+        title: say("graph (g)"),
+        onclick: () => act.graph(),
+      },
+      icon(ICONS.graph),
+    );
     const help = {
       type: "button",
       class: "control help",
@@ -45,6 +56,7 @@ export class Header {
       this.pin,
       this.remarks,
       this.faces,
+      this.graph,
       el("button", help, "?"),
     );
   }
@@ -83,7 +95,8 @@ export class Header {
   }
 
   /** Another trace: its crumbs are to be drawn even where they read the same. */
-  begin({ trace }) {
+  begin({ trace, graph }) {
+    this.graph.hidden = !graph;
     this.remarks.hidden = trace.remarks.length === 0;
     this.crumbMark = null;
   }

@@ -32,7 +32,7 @@ export class Keyboard {
   onKey(event) {
     if (event.defaultPrevented || event.isComposing || !this.hears()) return;
     const isShortcut = event.ctrlKey || event.metaKey || event.altKey;
-    if (isShortcut || (event.shiftKey && event.key !== "?")) return;
+    if (isShortcut || (event.shiftKey && !"?+".includes(event.key))) return;
     const elements = event.composedPath().filter((node) => node instanceof Element);
     const [target] = elements;
     if (target !== this.slider && elements.some((node) => node.matches(EDITED))) return;

@@ -16,6 +16,7 @@ import { ChapterBar, chapterFrom } from "./chapters.js";
 import { background, happening, operands, told } from "./detail.js";
 import { el } from "./dom.js";
 import { Figures } from "./figure.js";
+import { GraphPanel } from "./graph.js";
 import { Header } from "./header.js";
 import { Pictures } from "./heatmap.js";
 import { helpForm } from "./help.js";
@@ -23,7 +24,7 @@ import { Keyboard } from "./keyboard.js";
 import { Light } from "./light.js";
 import { FACES } from "./limits.js";
 import { nextWarning, stepsOf, warningsOf } from "./lines.js";
-import { demandList, legend } from "./sizes.js";
+import { aboutSizes, demandList, legend } from "./sizes.js";
 import { SourcePanel } from "./source-panel.js";
 import { isCard } from "./story.js";
 import { entries, flow, nameOf } from "./tensors.js";
@@ -71,6 +72,7 @@ class Player {
       letGo: () => this.hold(null),
       nextWarning: () => this.goToNextWarning(),
       turn: (face) => this.turn(face),
+      graph: () => this.graph.turn(),
       help: () => this.help(),
       say: (words) => (this.spoken.textContent = words),
     };
@@ -98,6 +100,7 @@ class Player {
     const named = { class: "detail", "aria-label": say("operation") };
     this.detail = el("section", named, this.what, this.why);
     this.figures = new Figures(light);
+    this.graph = new GraphPanel(light, act, signal);
     this.chapters = new ChapterBar(act);
     this.transport = new Transport(walk, act, signal, this.chapters.node);
     this.spoken = el("div", { class: "spoken", "aria-live": "polite" });
@@ -107,6 +110,7 @@ class Player {
       { class: "layout" },
       this.header.node,
       this.source.node,
+      this.graph.node,
       this.detail,
       this.figures.node,
       this.transport.node,
@@ -149,7 +153,7 @@ class Player {
 
   /** What each key does now. */
   keys() {
-    const { act, walk, transport, model } = this;
+    const { act, walk, transport, model, graph } = this;
     return {
       ArrowRight: () => act.go(walk.index + 1),
       ArrowLeft: () => act.go(walk.index - 1),
@@ -165,6 +169,7 @@ class Player {
       "?": act.help,
       f: model.hasFormulas && (() => act.turn(FACES[(FACES.indexOf(this.face) + 1) % 3])),
       w: model.warnings.size && act.nextWarning,
+      ...graph.keys(),
     };
   }
 
@@ -232,6 +237,7 @@ class Player {
     this.source.forget();
     // A diagnosis is read: its column is wide at every step, lest it jump between them.
     this.layout.classList.toggle("diagnosed", Boolean(model.trace.failure?.rule));
+    this.graph.begin(model);
     header.begin(model);
     header.drawFaces(model, this.face);
     transport.drawWarned(model.warnings);
@@ -350,6 +356,7 @@ class Player {
     this.transport.draw();
     this.chapters.draw(scene.model, scene.item);
     this.source.draw(scene);
+    this.graph.draw(scene);
     this.speak(scene);
     this.announce(scene);
     this.address.keep(scene.operation.path, this.face);
@@ -361,21 +368,13 @@ class Player {
   drawDetail(scene) {
     const shown = operands(scene);
     this.what.replaceChildren(...happening(scene, shown));
-    this.why.replaceChildren(...background(scene), ...this.aboutSizes());
+    const known = aboutSizes(this.sizes, this.face, this.walk.index === 0);
+    this.why.replaceChildren(...background(scene), ...known);
     const isFailed = scene.item.error !== null;
     this.figures.show(scene, shown.inputs, shown.outputs, [
       say("It takes no tensor."),
       isFailed ? say("It failed: there is no result.") : say("It gives no tensor."),
     ]);
-  }
-
-  /** What letters stand for is said where formulas are, and with what is demanded of the sizes at
-   * the beginning: a step says what it demands itself. */
-  aboutSizes() {
-    const { legend, demands } = this.sizes;
-    const isFirst = this.walk.index === 0;
-    const shown = [...(isFirst || this.face !== "numbers" ? legend : []), ...(isFirst ? demands : [])];
-    return shown.length ? [el("div", { class: "sizes" }, shown)] : [];
   }
 
   drawLight() {

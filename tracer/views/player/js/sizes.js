@@ -113,6 +113,13 @@ export function demands(model, steps) {
     .map((constraint) => demand(model, constraint));
 }
 
+/** What letters stand for is said where formulas are, and with what is demanded of the sizes at the
+ * beginning: a step says what it demands itself. */
+export function aboutSizes({ legend: entries, demands: list }, face, isFirst) {
+  const shown = [...(isFirst || face !== "numbers" ? entries : []), ...(isFirst ? list : [])];
+  return shown.length ? [el("div", { class: "sizes" }, shown)] : [];
+}
+
 /** Elements, bytes and floating-point operations, as `[term, nodes]`. */
 export function costs(model, steps) {
   const found = steps.map((step) => model.trace.costs?.[step]).filter(Boolean);

@@ -50,6 +50,7 @@ export function readTrace(payload) {
     colours: new Map(),
     makers: makersOf(nodes),
     math: payload.math ?? {},
+    graph: payload.graph ?? null,
     symbols: new Map((trace.symbols ?? []).map(({ name, value }) => [name, value])),
     hasFormulas: payload.tensors.some(({ dims }) => dims?.length),
     formulas: new Map(),
