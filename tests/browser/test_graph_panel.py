@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import cache
 
 import pytest
@@ -58,7 +59,7 @@ def test_it_is_a_fourth_panel_and_lights_the_current_step(show: Show) -> None:
         page.locator(f".layout > .{name}").bounding_box()
         for name in ("source", "detail", "figures", "graph")
     ]
-    for one, other in zip(boxes, boxes[1:], strict=False):
+    for one, other in itertools.pairwise(boxes):
         assert one is not None
         assert other is not None
         assert one["x"] + one["width"] <= other["x"] + 1

@@ -7,6 +7,7 @@ put in the order of what they are tied to and as near to it as they fit (Sugiyam
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -50,8 +51,8 @@ def layout(trace: Trace) -> dict[str, Any] | None:
     """The graph of the run as the player draws it; None where it would have more nodes than can be
     read, even with each module of the outermost as one, or none.
 
-    The unit is a sixth of a letter's width, and y grows downwards.  The keys: `width`, `height`; `nodes`, each with its
-    middle `x`, `y`, its `width` and `height`, `lines`, `kind` and the steps from `start` to before
+    The unit is a sixth of a letter's width, and y grows downwards.  The keys: `width`, `height`;
+    `nodes`, each with its middle `x`, `y`, its `width` and `height`, `lines`, `kind` and the steps from `start` to before
     `stop` (null for inputs and outputs); `shapes`, each with the index `node` of the node under
     which it stands, its middle `x`, `y` and the id `note` of its tensor; `edges`, each with the
     indices `from` and `to` of its nodes, the id `note` of its tensor, `path` and `tip` as SVG has
@@ -67,7 +68,7 @@ def layout(trace: Trace) -> dict[str, Any] | None:
 
 
 class _Plan:
-    """`starts` are the first steps of chapters, `sizes` the letters that each tensor's shape has."""
+    """`starts` are the first steps of chapters, `sizes` the letters of each tensor's shape."""
 
     def __init__(
         self, drawing: graph.Drawing, starts: Sequence[int], sizes: Mapping[int, int]
@@ -123,7 +124,7 @@ class _Plan:
         tail, head = self.slots[edge.tail], self.slots[edge.head]
         inner = [_Slot(None, layer, 4, 0) for layer in range(tail.layer + 1, head.layer)]
         way = [tail, *inner, head]
-        for one, other in zip(way, way[1:], strict=False):
+        for one, other in itertools.pairwise(way):
             one.below.append(other)
             other.above.append(one)
         return way
@@ -163,7 +164,7 @@ class _Plan:
 
     def _tops(self) -> list[float]:
         """Where each layer begins, and behind them where the last one ends."""
-        first = {}
+        first: dict[int, int] = {}
         for key, slot in self.slots.items():
             if self.chapter[key] >= 0:
                 chapter = self.chapter[key]
@@ -217,7 +218,7 @@ class _Plan:
         end = self.tops[head.layer]
         points.append((head.x, end - 6))
         path = f"M{_r(points[0][0])} {_r(points[0][1])}"
-        for (x, y), (u, v) in zip(points, points[1:], strict=False):
+        for (x, y), (u, v) in itertools.pairwise(points):
             bend = (v - y) / 2
             path += f"C{_r(x)} {_r(y + bend)} {_r(u)} {_r(v - bend)} {_r(u)} {_r(v)}"
         x = head.x
