@@ -46,6 +46,11 @@ def test_axe_objects_to_nothing(
     expect(page.locator(ready).first).to_be_visible()
     expect(page.locator("html")).to_have_attribute("lang", language)
     assert objections(page) == []
+    if name == "walkthrough":
+        page.keyboard.press("g")
+        expect(page.locator(".shapewalk .graph .node.current")).to_be_visible()
+        assert objections(page) == [], "the graph"
+        page.keyboard.press("g")
     tabs = page.locator(".st-key-tabs [role=radio]")
     expect(tabs).to_have_count(TABS if name == "walkthrough" else 0)
     for number in range(1, tabs.count()):

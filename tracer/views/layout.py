@@ -52,12 +52,12 @@ def layout(trace: Trace) -> dict[str, Any] | None:
     read, even with each module of the outermost as one, or none.
 
     The unit is a sixth of a letter's width, and y grows downwards.  The keys: `width`, `height`;
-    `nodes`, each with its middle `x`, `y`, its `width` and `height`, `lines`, `kind` and the steps from `start` to before
-    `stop` (null for inputs and outputs); `shapes`, each with the index `node` of the node under
-    which it stands, its middle `x`, `y` and the id `note` of its tensor; `edges`, each with the
-    indices `from` and `to` of its nodes, the id `note` of its tensor, `path` and `tip` as SVG has
-    them; `frames`, one for each chapter, each with its corner `x`, `y`, its `width`, `height` and
-    `title`.
+    `nodes`, each with its middle `x`, `y`, its `width` and `height`, `lines`, `kind` and the steps
+    from `start` to before `stop` (null for inputs and outputs); `shapes`, each with the index
+    `node` of the node under which it stands, its middle `x`, `y` and the id `note` of its tensor;
+    `edges`, each with the indices `from` and `to` of its nodes, the id `note` of its tensor, `path`
+    and `tip` as SVG has them; `frames`, one for each chapter, each with its corner `x`, `y`, its
+    `width`, `height` and `title`.
     """
     drawing = graph.readable(trace)
     if drawing is None:

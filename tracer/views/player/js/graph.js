@@ -152,8 +152,16 @@ export class GraphPanel {
   edge({ path, tip, note }) {
     const line = drawn("path", { d: path });
     const node = drawn("g", { class: "edge" }, line, drawn("polygon", { points: tip }));
-    this.light.tie(node, [note]);
+    this.tie(node, note);
     return node;
+  }
+
+  /** As light's own, but for the focus: listening for it makes what is drawn a stop of Tab. */
+  tie(node, id) {
+    node.dataset.note = id;
+    node.addEventListener("pointerenter", () => this.light.show([id]));
+    node.addEventListener("pointerleave", () => this.light.show(null));
+    this.light.apply(node);
   }
 
   /** `(2, 64, 14800)` under the node that gives it, each size over its dimension's colour. */
@@ -181,7 +189,7 @@ export class GraphPanel {
     const at = { x, y: y + 2, "text-anchor": "middle", textLength: wide };
     const words = drawn("text", at, text);
     const node = drawn("g", { class: "shape-of" }, drawn("rect", ground), words, bars);
-    this.light.tie(node, [id]);
+    this.tie(node, id);
     return node;
   }
 
