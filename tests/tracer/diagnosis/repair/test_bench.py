@@ -131,3 +131,24 @@ def test_a_model_on_meta_is_run_on_shapes_alone() -> None:
     run = bench.values(program(model, "x.view(5, 5)", "x"))
     assert run.ran
     assert not run.computed
+
+
+def test_a_layer_that_is_built_anew_has_the_same_weights_whenever_it_is() -> None:
+    net = run_cell("""
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fc = nn.Linear(5, 2)
+
+            def forward(self, x):
+                return self.fc(x)
+    """)["Net"]
+    model = net()
+    bench = bench_of(model, (torch.randn(4, 6),), net)
+    made = program(model, "nn.Linear(5, 2)", "nn.Linear(6, 2)", constructs=True)
+    weights = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        with bench.open(made, True) as live:
+            weights.append(live.model.get_parameter("fc.weight").detach().clone())
+    assert torch.equal(*weights)
