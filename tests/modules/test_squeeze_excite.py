@@ -214,7 +214,7 @@ def test_every_verdict_is_what_the_run_shows() -> None:
     for checked in check_claims(LESSON):
         assert checked.holds == (checked.claim.verdict != "slip"), checked.found
         assert checked.claim.why or checked.claim.verdict == "agrees"
-    found = {checked.claim.says: checked.found for checked in check_claims(LESSON)}
+    found = {checked.claim.says: str(checked.found) for checked in check_claims(LESSON)}
     assert found["ECA relates neighbouring channels instead of all"] == (
         "a weight depends on 64 channels in SE, on 3 in ECA"
     )
