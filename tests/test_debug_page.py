@@ -305,6 +305,17 @@ def test_an_installed_class_is_found_by_a_part_of_its_name_and_walked() -> None:
     assert app.session_state["desk"].run.trace.inputs[0].shape == (2, 10, 64)
 
 
+def test_dimensions_have_the_letters_that_were_found_or_given() -> None:
+    app = page()
+    for key, letters in (
+        ("LSTM", ("L", "B", "C")),  # found
+        ("skip", ("B", "C", "H", "W")),  # B,1,45,60 is given
+    ):
+        press(app, f"example-{key}")
+        run = app.session_state["desk"].run
+        assert run.letters[run.trace.inputs[0].id] == letters
+
+
 def test_formulas_follow_a_run_that_succeeds() -> None:
     app = press(choose(page(), "torch.nn.Linear"), "debug-run")
     for _ in range(6_000):

@@ -102,7 +102,9 @@ def _named(answer: Answer, trace: Trace) -> Run:
     if used is None or form is None:
         return Run(trace)
     names = [each.name for each in form.forward if not each.kind.startswith("*")]
-    return Run(trace, tuple(inputs.dims(used.inputs, names).items()))
+    dims = inputs.dims(used.inputs, names).items()
+    # An input with sizes among its letters has the usual ones.
+    return Run(trace, tuple((name, letters) for name, letters in dims if "_" not in letters))
 
 
 def desk() -> Desk:

@@ -77,6 +77,8 @@ def test_who_steps_needs_no_server(open_page: Open, app: str, lang: str, words: 
         expect(numbers(page).nth(2)).to_have_value("12")
         expect(page.locator(".shapewalk .count")).to_contain_text("3")
         expect(told).to_be_empty()
+        # A file that is still on its way would be complained of by the browser itself.
+        page.wait_for_load_state("networkidle")
         away.set()
         # Streamlit has noticed: nothing lies over the player, and its keys and buttons work.
         expect(told).to_contain_text(words)
