@@ -98,7 +98,8 @@ def readers(browser: Browser) -> Iterator[BrowserContext]:
 def open_page(
     readers: BrowserContext, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Page]]:
-    """Opens pages, `open_page(width=390, color_scheme="dark")`.
+    """Opens pages, `open_page(width=390, color_scheme="dark")`; one that `loses` its server may
+    complain of files that did not come.
 
     At the end of the test no page may have asked another machine for anything or have reported an
     error; a failing test leaves a picture of each page in `failures/`.
@@ -111,22 +112,25 @@ def open_page(
         if not address.startswith(local):
             complaints.append(f"asked for {address}")
 
-    def on_console(message: Any) -> None:
+    def on_console(message: Any, loses: bool) -> None:
         # On a page below the root Streamlit's client first looks for its server there, in vain.
         # A server that is away is complained of likewise.
         told = (message.location or {}).get("url", "") + message.text
         looking = "/_stcore/" in told or "server is not responding" in told
-        if message.type == "error" and not looking:
+        lost = loses and "net::ERR_" in told
+        if message.type == "error" and not looking and not lost:
             complaints.append(f"console: {message.text}")
 
-    def open_one(width: int = 1400, height: int = 850, **media: Any) -> Page:
+    def open_one(
+        width: int = 1400, height: int = 850, *, loses: bool = False, **media: Any
+    ) -> Page:
         page = readers.new_page()
         pages.append(page)
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(**media)
         page.on("request", lambda asked: on_request(asked.url))
         page.on("websocket", lambda socket: on_request(socket.url))
-        page.on("console", on_console)
+        page.on("console", lambda message: on_console(message, loses))
         page.on("pageerror", lambda error: complaints.append(f"uncaught: {error}"))
         return page
 
