@@ -77,6 +77,9 @@ def test_who_steps_needs_no_server(open_page: Open, app: str, lang: str, words: 
         expect(numbers(page).nth(2)).to_have_value("12")
         expect(page.locator(".shapewalk .count")).to_contain_text("3")
         expect(told).to_be_empty()
+        # What lies under the player is loaded when it is first drawn.
+        expect(page.locator(".st-key-graph svg .node").first).to_be_attached()
+        expect(page.locator(".st-key-downloads button")).to_have_count(4)
         away.set()
         # Streamlit has noticed: nothing lies over the player, and its keys and buttons work.
         expect(told).to_contain_text(words)
