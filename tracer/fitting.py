@@ -29,7 +29,7 @@ from tracer.diagnosis.roots.lineage import birth
 from tracer.document import TensorNote, Trace
 from tracer.ops.names import op_name
 from tracer.outline import Argument, ModuleClass
-from tracer.record.isolation import moved
+from tracer.record.isolation import moved, tensors_on
 from tracer.record.run import Recording, record
 
 MOST_RUNS = 60
@@ -89,6 +89,7 @@ _IDS = re.compile(r"(^|_)(ids?|tokens?|idx|indices|index|labels?)$")
 _MOMENT = re.compile(r"^(t|time|times|timestep|timesteps|sigma|noise_level)$")
 _IS_MISSING = re.compile(r"None|\b(specify|provide|either|required)\b")
 _SPATIAL = re.compile(r"([123])d$")
+_META = torch.device("meta")
 
 
 # --- what it takes ------------------------------------------------------------------------------
@@ -336,8 +337,10 @@ def fitted(
     except (TypeError, ValueError):
         return None  # what is given is too much, or has a wrong name
     required, optional = _missing(_parameters(model.forward)[len(args) :], kwargs)
+    if given and not required:
+        return None
     search = _Search(model)
-    if not required and (given or search.run(_Guess(given, (), (), tuple(sizes.items()))).runs):
+    if not required and search.run(_Guess((), (), (), ())).runs:
         return None
     best: _Tried | None = None
     for chosen in _choices(required, optional):
@@ -457,7 +460,7 @@ class _Search:
         self.on_meta: nn.Module | None = None
         self.left = MOST_RUNS
         try:
-            self.on_meta, _, _ = moved(model, (), {}, torch.device("meta"))
+            self.on_meta, _, _ = moved(model, (), {}, _META)
         except Exception:  # noqa: BLE001 - it cannot be copied: it is run as it is
             self.on_meta = None
 
@@ -490,33 +493,29 @@ class _Search:
 
     def _confirmed(self, guess: _Guess) -> bool:
         """Whether it runs with values as well, of which some kernels ask more."""
-        found = self.on_meta is None or self._once(self.model, guess, None)
-        return found is True or (found is not None and found.error is None)
+        if self.on_meta is None:
+            return True  # it has just done so
+        found = self._once(self.model, guess)
+        return found is not None and found.error is None
 
     def _recorded(self, guess: _Guess) -> Recording | None:
         if self.on_meta is not None:
-            found = self._once(self.on_meta, guess, "meta")
+            found = self._once(self.on_meta, guess, on_meta=True)
             if found is None or not _is_of_meta(found.error):
                 return found
             self.on_meta = None
-        return self._once(self.model, guess, None)
+        return self._once(self.model, guess)
 
     @staticmethod
-    def _once(model: nn.Module, guess: _Guess, device: str | None) -> Recording | None:
+    def _once(model: nn.Module, guess: _Guess, on_meta: bool = False) -> Recording | None:
         args, kwargs = inputs.make(guess.texts, dict(guess.sizes))
-        if device is not None:
-            args, kwargs = _on(args, device), _on(kwargs, device)
+        if on_meta:
+            args, kwargs = tensors_on(_META, args), tensors_on(_META, kwargs)
         try:
             with torch.no_grad():
                 return record(model, args, kwargs)
         except Exception:  # noqa: BLE001 - somebody's module may refuse to be looked at
             return None
-
-
-def _on(values: Any, device: str) -> Any:
-    from torch.utils._pytree import tree_map_only
-
-    return tree_map_only(torch.Tensor, lambda each: each.to(device), values)
 
 
 def _is_of_meta(error: BaseException | None) -> bool:

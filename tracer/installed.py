@@ -17,6 +17,7 @@ _APART = frozenset(("test", "tests", "testing", "examples", "benchmarks", "_dyna
 """Folders of a package that hold no modules for its users."""
 
 
+@functools.cache
 def packages() -> tuple[str, ...]:
     """Torch, and the packages that say that they need it, by the names by which they are
     imported."""

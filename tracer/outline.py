@@ -69,6 +69,11 @@ class ModuleClass:
     forward: tuple[Argument, ...]
     used: bool
 
+    @property
+    def inputs(self) -> tuple[Argument, ...]:
+        """What the forward takes one by one: without those arguments that collect the rest."""
+        return tuple(each for each in self.forward if not each.kind.startswith("*"))
+
 
 @dataclass(frozen=True)
 class Outline:

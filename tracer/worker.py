@@ -812,7 +812,6 @@ def _traced(job: Job, stage: _Stage) -> Trace:
     _say(b"used " + json.dumps(used).encode())
     _takes(model, args, kwargs, job.name)
     stage.enter("forward")
-    parameters = [each.name for each in form.forward if not each.kind.startswith("*")]
     with torch.no_grad():
         return traced(
             model,
@@ -820,7 +819,7 @@ def _traced(job: Job, stage: _Stage) -> Trace:
             kwargs,
             values=job.values,
             build=build,
-            dims=inputs.dims(texts, parameters) if job.formulas else None,
+            dims=inputs.dims(texts, [each.name for each in form.inputs]) if job.formulas else None,
         )
 
 
@@ -861,10 +860,9 @@ def _built(
         return made.train(job.training)
 
     first: Exception | None = None
-    beside = dict(vars(sys.modules[found.__module__])) if not job.source else names
     for texts in fitting.arguments(found, job.arguments, small=not job.source):
         more = {key: text for key, text in texts.items() if key not in given}
-        settings = given | {key: _setting(key, text, beside) for key, text in more.items()}
+        settings = given | {key: _setting(key, text, names) for key, text in more.items()}
         _may_be_called(found, settings, job.name)
         try:
             return built(settings), functools.partial(built, settings), texts

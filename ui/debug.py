@@ -51,13 +51,15 @@ class Task:
         self.job = job
         self.answer: Answer | None = None
         self.began: float | None = None
+        self.dropped = False  # nobody waits for it any more
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
     def _work(self) -> None:
         with _slots:
-            self.began = time.monotonic()
-            self.answer = worker.run(self.job, LIMITS)
+            if not self.dropped:
+                self.began = time.monotonic()
+                self.answer = worker.run(self.job, LIMITS)
 
     def wait(self, seconds: float) -> bool:
         """Whether it has ended, after waiting for it at most so long."""
@@ -79,6 +81,9 @@ class Desk:
     before: list[Job] = field(default_factory=list)
 
     def start(self, job: Job) -> None:
+        for old in (self.task, self.formulas):
+            if old is not None:
+                old.dropped = True
         self.task, self.formulas = Task(job), None
 
     def take(self) -> None:
@@ -101,8 +106,7 @@ def _named(answer: Answer, trace: Trace) -> Run:
     used, form = answer.used, answer.form
     if used is None or form is None:
         return Run(trace)
-    names = [each.name for each in form.forward if not each.kind.startswith("*")]
-    dims = inputs.dims(used.inputs, names).items()
+    dims = inputs.dims(used.inputs, [each.name for each in form.inputs]).items()
     # An input with sizes among its letters has the usual ones.
     return Run(trace, tuple((name, letters) for name, letters in dims if "_" not in letters))
 
@@ -291,6 +295,7 @@ def _opened(name: str, content: bytes) -> None:
     try:
         if name.endswith(".json"):
             _show(handed.from_file(content))
+            st.rerun()  # a class has another form
         else:
             text = content.decode("utf-8-sig")
             debug_form.write(debug_form.CODE, "\n".join(text.splitlines()) + "\n")
@@ -396,6 +401,7 @@ def _progress(state: Desk) -> None:
             )
             st.progress(min(1.0, passed / LIMITS.clock), text=text)
         if st.button(say("Cancel"), key="cancel"):
+            task.dropped = True
             state.task = None  # its process ends by itself, at its limit
             st.rerun()
 

@@ -277,7 +277,7 @@ def _inputs(
     name: str, chosen: ModuleClass | None, guesses: list[str], known: Known
 ) -> tuple[str, ...]:
     fields = chosen.forward if chosen is not None else ()
-    plain = [each for each in fields if each.kind in ("", "=")]
+    plain = chosen.inputs if chosen is not None else ()
     st.caption(
         say("Inputs: sizes such as {sizes}", sizes="`2,3,224,224:float32`, `B,C,H,W`"),
         help=say(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ class Config(dict):
 
 
 @pytest.fixture
-def _zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, text in PACKAGE.items():
         path = tmp_path / "zoo" / name
         path.parent.mkdir(exist_ok=True, parents=True)
@@ -60,6 +61,10 @@ def _zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (about / "RECORD").write_text("zoo/__init__.py,,\nzoo/layers.py,,\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     installed.classes.cache_clear()
+    installed.packages.cache_clear()
+    yield
+    installed.classes.cache_clear()
+    installed.packages.cache_clear()
 
 
 @pytest.mark.usefixtures("_zoo")

@@ -1269,42 +1269,39 @@ def view(scene: Scene) -> Iterator[Candidate]:
             others = []
         product = math.prod(others) if others else 0
         if product > 0 and total % product == 0:
-            swallowing = place == 0 and total // product != batch
+            size = total // product
+            swallowing = place == 0 and size != batch
             built = scene.failure.root is not None and scene.failure.root.kind == "constructor"
-            if built and place and total // product not in shape:
+            priority, caveat = 6 if place else 5, None
+            if built and place and size not in shape:
                 # A layer made another number than this line was written for.
-                yield from candidate(
-                    ((text.replace(sizes[place], "-1"),), None),
+                priority, caveat = (
                     30,
-                    said(
-                        "Let dimension {place} follow from the others: {size} instead of {size_2}",
-                        place=place,
-                        size=total // product,
-                        size_2=values[place],
-                    ),
                     said(
                         "Everything that reads dimension {place} then sees {size}.",
                         place=place,
-                        size=total // product,
+                        size=size,
                     ),
                 )
-                continue
+            elif swallowing:
+                priority, caveat = (
+                    55,
+                    said(
+                        "The first dimension becomes {size}, not the batch of {batch}.",
+                        size=size,
+                        batch=batch,
+                    ),
+                )
             yield from candidate(
                 ((text.replace(sizes[place], "-1"),), None),
-                55 if swallowing else (6 if place else 5),
+                priority,
                 said(
                     "Let dimension {place} follow from the others: {size} instead of {size_2}",
                     place=place,
-                    size=total // product,
+                    size=size,
                     size_2=values[place],
                 ),
-                said(
-                    "The first dimension becomes {size}, not the batch of {batch}.",
-                    size=total // product,
-                    batch=batch,
-                )
-                if swallowing
-                else None,
+                caveat,
             )
     if len(values) >= 2 and values[0] != batch and shape:
         others = values[1:]

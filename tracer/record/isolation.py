@@ -218,8 +218,9 @@ def moved(
                 if tensor is not None and not isinstance(tensor, UninitializedTensorMixin):
                     memo[id(tensor)] = tensor.detach().to(device, copy=True)
         copied = copy.deepcopy(model, memo)
+    return copied, tensors_on(device, args), tensors_on(device, kwargs)
 
-    def move(tensor: Tensor) -> Tensor:
-        return tensor.detach().to(device, copy=True)
 
-    return copied, tree_map_only(Tensor, move, args), tree_map_only(Tensor, move, kwargs)
+def tensors_on(device: torch.device, values: Any) -> Any:
+    """Nested values with copies of their tensors on `device`."""
+    return tree_map_only(Tensor, lambda each: each.detach().to(device, copy=True), values)

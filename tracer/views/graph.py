@@ -79,7 +79,7 @@ def drawing(trace: Trace, call: int | None = None) -> Drawing:
 def readable(trace: Trace) -> Drawing | None:
     """The whole run, or where that is too large the outermost module's parts as one node each; None
     where these are too many as well, or there are none."""
-    for call in (None, 0):
+    for call in (0,) if too_large(trace) else (None, 0):
         found = drawing(trace, call) if call is None or trace.calls else None
         if found is not None and 0 < len(found.nodes) <= MAX_NODES:
             return found
