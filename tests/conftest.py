@@ -15,6 +15,8 @@ from tracer.strict import SWITCH
 os.environ[SWITCH] = "1"
 # Before torch is loaded, which the process that only hands tests out need not do at all.
 os.environ["OMP_NUM_THREADS"] = "1"
+# On GitHub the command line says more; the tests that are about that say so.
+os.environ.pop("GITHUB_ACTIONS", None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

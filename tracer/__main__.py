@@ -5,7 +5,8 @@ and explain the module call that fails in it.
     python -m tracer run train.py --epochs 3
 
 Of a failure it prints the rule that is broken, where the wrong size was born and what mends it;
-`--fix` shows the best fix that was run as a diff, `--apply` writes it.
+`--fix` shows the best fix that was run as a diff, `--apply` writes it.  `--format json` is for
+programs, `--format github` for GitHub Actions.
 Exit status: 0, 1 when the forward or the script fails, 2 when the arguments are wrong.
 """
 
@@ -14,7 +15,6 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -35,12 +35,13 @@ from torch import nn
 
 from tracer import inputs
 from tracer.api import trace
-from tracer.document import Failure, Fix, History, Place, Root, Trace
+from tracer.document import Fix, Place, Trace
 from tracer.explaining import explain, explained, note, traced
 from tracer.language import LANGUAGES, translator
 from tracer.record.construction import recording_construction
-from tracer.sentences import Translate, render
-from tracer.views.histories import heading, lines
+from tracer.sentences import Translate
+from tracer.views import github
+from tracer.views.answer import answer, diff, shown_path, source
 from tracer.views.text import annotated
 
 
@@ -61,7 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
     except UsageError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         # A constructor may try its layers, a file may call its module while it is imported.
-        text = note(explained(error.__cause__)) if error.__cause__ is not None else ""
+        text = (
+            note(explained(error.__cause__), options.language)
+            if error.__cause__ is not None
+            else ""
+        )
         if text:
             print(text, file=sys.stderr)
         return 2
@@ -103,8 +108,8 @@ def _trace(options: argparse.Namespace) -> int:
         dims = _dims(options.input, model)
         result = named(result, model, args, kwargs, dims, build_at if known else None, known)
     _write(result, options)
-    if options.json:
-        print(json.dumps(_answer(result, options.language), indent=2))
+    if options.format == "json":
+        print(json.dumps(answer(result, options.language), indent=2))
     else:
         terminal = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         width = shutil.get_terminal_size((100, 24)).columns
@@ -116,7 +121,7 @@ def _trace(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     """`run SCRIPT`: a script as Python would run it, its failure explained."""
-    explaining = explain()
+    explaining = explain(options.language)
     try:
         execute = _module_code(options.module) if options.module else _script_code(options.script)
         sys.argv = [sys.argv[0], *options.rest]
@@ -129,8 +134,8 @@ def _run(options: argparse.Namespace) -> int:
         traceback.print_exception(type(error), error, _outside(error.__traceback__))
         if explaining.trace is None or explaining.trace.failure is None:
             return 1
-        if options.json:
-            print(json.dumps(_answer(explaining.trace, options.language), indent=2))
+        if options.format == "json":
+            print(json.dumps(answer(explaining.trace, options.language), indent=2))
         _tell(explaining.trace, options)
         return 1
     return 0
@@ -205,17 +210,23 @@ def _run_parser() -> argparse.ArgumentParser:
     _add_answers(parser)
     parser.add_argument("-m", dest="module", metavar="MODULE", help="run a module, as python -m")
     parser.add_argument("script", nargs="?", metavar="SCRIPT.py")
-    parser.usage = "%(prog)s [--fix] [--apply] [--json] (SCRIPT.py | -m MODULE) [ARGUMENTS ...]"
+    parser.usage = "%(prog)s [OPTIONS] (SCRIPT.py | -m MODULE) [ARGUMENTS ...]"
     return parser
+
+
+_WITH_A_VALUE = ("--language", "--format")  # in `run`, before the script
 
 
 def _split_at_script(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Our own arguments end with the script's name: what follows is the script's."""
-    for place, argument in enumerate(arguments):
+    place = 0
+    while place < len(arguments):
+        argument = arguments[place]
         if argument == "-m":
             return arguments[: place + 2], arguments[place + 2 :]
         if not argument.startswith("-"):
             return arguments[: place + 1], arguments[place + 1 :]
+        place += 2 if argument in _WITH_A_VALUE else 1
     return arguments, []
 
 
@@ -226,7 +237,20 @@ def _add_answers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--apply", action="store_true", help="write that fix; the file as it was is kept as .orig"
     )
-    parser.add_argument("--json", action="store_true", help="print the answer as JSON alone")
+    parser.add_argument(
+        "--format",
+        choices=("text", "json", "github"),
+        default="github" if os.environ.get("GITHUB_ACTIONS") == "true" else "text",
+        help="text; json: the answer alone, for programs; github: text with what GitHub Actions "
+        "marks in a change, and a page in the summary of the job (on by itself there)",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_const",
+        dest="format",
+        const="json",
+        help="the same as --format json",
+    )
     parser.add_argument(
         "--language", choices=LANGUAGES, default="en", help="of what is said, and of the page"
     )
@@ -456,72 +480,64 @@ def _outside(found: types.TracebackType | None) -> types.TracebackType | None:
 
 
 def _tell(result: Trace, options: argparse.Namespace) -> None:
-    """What goes with the text: lines that an editor finds the places by, and the fix."""
-    if not options.json:
-        for line in _matched(result):
+    """What goes with the text: lines that an editor or GitHub finds the places by, and the fix."""
+    json_alone = options.format == "json"
+    if options.format == "github":
+        translate = translator(options.language)
+        for line in github.commands(result, translate):
+            print(line)
+        _add_to_summary(github.summary(result, translate))
+    elif not json_alone:
+        for line in _matched(result, translator(options.language)):
             print(line)
     if result.failure is None or not (options.fix or options.apply):
         return
     fix = next((fix for fix in result.failure.fixes if fix.verified and fix.edits), None)
-    out = sys.stderr if options.json else sys.stdout
+    out = sys.stderr if json_alone else sys.stdout
     if fix is None:
         print("No fix was found that runs and holds for a second batch size.", file=out)
         return
-    if options.fix and not options.json:
-        print(f"\n{fix.summary}\n{_diff(fix)}", end="")
+    if options.fix and not json_alone:
+        with _readable():
+            print(f"\n{fix.summary}\n{diff(fix)}", end="")
     if options.apply:
         _applied(fix, out)
 
 
-def _matched(result: Trace) -> Iterator[str]:
+def _add_to_summary(page: str) -> None:
+    file = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not file:
+        return
+    try:
+        with open(file, "a", encoding="utf-8") as stream:
+            stream.write(page)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}.") from error
+
+
+def _matched(result: Trace, translate: Translate) -> Iterator[str]:
     """`file:line:column: message`, as a problem matcher reads it."""
     for warning in result.warnings:
         place = result.steps[warning.step].place
-        yield f"{_at(place)}: warning: {' '.join(warning.reason.split())}"
+        yield f"{_at(place)}: warning: {' '.join(warning.told(translate).split())}"
     if result.failure is not None and result.failure.file:
         failure = result.failure
-        message = failure.rule or f"{failure.type}: {failure.message}"
+        message = failure.told(translate)[0] or f"{failure.type}: {failure.message}"
         yield f"{_at(failure.place)}: error: {' '.join(message.split())}"
 
 
 def _at(place: Place) -> str:
     """Columns count from 1 here; files are named as seen from the folder one is in."""
     column = place.span.column + 1 if place.span is not None else 1
-    return f"{_shown_path(place.file)}:{place.line}:{column}"
-
-
-def _shown_path(file: str) -> str:
-    path = os.path.relpath(file)
-    return file if path.startswith("..") else path
-
-
-def _diff(fix: Fix) -> str:
-    texts = []
-    for file in dict.fromkeys(edit.file for edit in fix.edits):
-        old = _source(file)
-        name = _shown_path(file)
-        new = fix.apply(old, file)
-        lines = difflib.unified_diff(
-            old.splitlines(keepends=True), new.splitlines(keepends=True), name, name
-        )
-        for line in lines:
-            texts.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
-    return "".join(texts)
-
-
-def _source(file: str) -> str:
-    try:
-        with open(file, encoding="utf-8", newline="") as stream:
-            return stream.read()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{file} cannot be read to be mended: {error}.") from error
+    return f"{shown_path(place.file)}:{place.line}:{column}"
 
 
 def _applied(fix: Fix, out: Any) -> None:
     """Write the fix.  The new text of every file is made before the first one is touched."""
     texts = {}
     for file in dict.fromkeys(edit.file for edit in fix.edits):
-        texts[Path(file)] = fix.apply(_source(file), file)
+        with _readable():
+            texts[Path(file)] = fix.apply(source(file), file)
     for path, text in texts.items():
         kept = _spare(path)
         try:
@@ -536,9 +552,21 @@ def _applied(fix: Fix, out: Any) -> None:
         except OSError as error:
             raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
         print(
-            f"{_shown_path(str(path))} is changed; as it was it is {_shown_path(str(kept))}.",
+            f"{shown_path(str(path))} is changed; as it was it is {shown_path(str(kept))}.",
             file=out,
         )
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename} cannot be read to be mended: {error.strerror}."
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"A file cannot be mended: {error}.") from error
 
 
 def _spare(path: Path) -> Path:
@@ -548,103 +576,6 @@ def _spare(path: Path) -> Path:
         number += 1
         kept = path.with_name(f"{path.name}.orig.{number}")
     return kept
-
-
-def _answer(result: Trace, language: str) -> dict[str, Any]:
-    """What a program wants to know of a run."""
-    failure = result.failure
-    answer: dict[str, Any] = {
-        "name": result.name,
-        "inputs": [_tensor(note) for note in result.inputs],
-        "outputs": [_tensor(note) for note in result.outputs],
-        "warnings": [
-            _place(result.steps[warning.step].place)
-            | {"kind": warning.kind, "reason": warning.told(translator(language))}
-            for warning in result.warnings
-        ],
-        "failure": None,
-    }
-    if failure is not None:
-        root = failure.root
-        translate = translator(language)
-        rule, reason = failure.told(translate)
-        answer["failure"] = {
-            "type": failure.type,
-            "message": failure.message,
-            **_place(failure.place),
-            "module": failure.module,
-            "code": failure.violation.code if failure.violation is not None else "",
-            "rule": rule,
-            "reason": reason,
-            "operands": [
-                _tensor(operand.note)
-                | {"expression": operand.expression, "file": operand.file, "line": operand.line}
-                | {"marks": list(operand.marks)}
-                for operand in failure.operands
-            ],
-            "root": _link(root, translate) if root is not None else None,
-            "chain": [_link(link, translate) for link in failure.chain],
-            "histories": [_history(failure, each, translate) for each in failure.histories],
-            "fixes": [
-                {
-                    "summary": fix.told(translate)[0],
-                    "verified": fix.verified,
-                    "caveat": fix.told(translate)[1],
-                    "output_shapes": [list(shape) for shape in fix.output_shapes],
-                    "inputs": dict(fix.inputs),
-                    "diff": _diff_or_none(fix),
-                }
-                for fix in failure.fixes
-            ],
-        }
-    return answer
-
-
-def _link(link: Root, translate: Translate) -> dict[str, Any]:
-    return _place(link.place) | {
-        "kind": link.kind,
-        "module": link.module,
-        "why": link.told(translate),
-    }
-
-
-def _history(failure: Failure, history: History, translate: Translate) -> dict[str, Any]:
-    return {
-        "size": history.term.value,
-        "operand": history.operand,
-        "dim": history.dim,
-        "of": render(heading(failure, history), translate),
-        "lines": [
-            _place(line.place)
-            | {"depth": line.depth, "value": line.value, "made_of": line.made_of}
-            | {"made_from": line.made_from}
-            | {"code": line.code, "times": line.times, "apart": line.apart}
-            for line in lines(history)
-        ],
-    }
-
-
-def _diff_or_none(fix: Fix) -> str | None:
-    with contextlib.suppress(UsageError, ValueError):
-        return _diff(fix)
-    return None
-
-
-def _tensor(note: Any) -> dict[str, Any]:
-    return {"name": note.name, "shape": list(note.shape), "dtype": note.dtype, "kind": note.kind}
-
-
-def _place(place: Place) -> dict[str, Any]:
-    span = place.span
-    return {
-        "file": place.file,
-        "line": place.line,
-        "column": span.column + 1 if span is not None else None,
-        "end_line": span.end_line if span is not None else None,
-        "end_column": span.end_column + 1 if span is not None else None,
-        "function": place.function,
-        "expression": place.expression,
-    }
 
 
 def _write(result: Trace, options: argparse.Namespace) -> None:

@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_map_only
 
 from tracer.api import diagnosed, trace
 from tracer.document import Failure, Trace
+from tracer.language import translator
 from tracer.record.construction import recording_construction
 from tracer.record.eager import eager
 from tracer.record.run import Cancelled, record
@@ -49,7 +50,7 @@ _NOT_AGAIN = (MemoryError, torch.OutOfMemoryError)
 _OWN_NAMES = frozenset(inspect.signature(trace).parameters)
 
 
-def explain() -> Explaining:
+def explain(language: str = "en") -> Explaining:
     """Explain what raises inside.
 
         with tracer.explain():
@@ -62,15 +63,18 @@ def explain() -> Explaining:
     raised is run once more on copies of its inputs, under the tracer; modules and the random state
     are left as they were.  Also a decorator: `@tracer.explain()`.
 
+    `language` is that of the note (`tracer.language.LANGUAGES`).
+
     The object that `as` gives holds the `trace` of that run afterwards, None when there was none.
     """
-    return Explaining()
+    return Explaining(language)
 
 
 class Explaining(contextlib.ContextDecorator):
     """The context of `explain`."""
 
-    def __init__(self) -> None:
+    def __init__(self, language: str = "en") -> None:
+        self.language = language
         self.trace: Trace | None = None
         self._recording = contextlib.ExitStack()
 
@@ -87,7 +91,7 @@ class Explaining(contextlib.ContextDecorator):
         self._recording.close()
         if error is not None and not told(error):
             self.trace = explained(error)
-            text = note(self.trace)
+            text = note(self.trace, self.language)
             if text:
                 error.add_note(text)
 
@@ -97,11 +101,12 @@ def told(error: BaseException) -> bool:
     return any(str(each).startswith(HEADING) for each in getattr(error, "__notes__", ()))
 
 
-def note(found: Trace | None) -> str:
+def note(found: Trace | None, language: str = "en") -> str:
     """The explanation as a note; empty when there is none."""
     if found is None or found.failure is None:
         return ""
-    return f"{HEADING}\n{failure_text(found.failure, sources=found.sources)}"
+    text = failure_text(found.failure, sources=found.sources, translate=translator(language))
+    return f"{HEADING}\n{text}"
 
 
 def explained(error: BaseException) -> Trace | None:

@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import tracer
 from tracer import __main__ as command
+from tracer.views import github
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -324,6 +326,97 @@ def test_where_no_fix_is_found(small, capsys):
     assert not Path("small.py.orig").exists()
 
 
+# --- GitHub Actions -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    page = tmp_path / "summary.md"
+    page.write_text("before\n")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
+    return page
+
+
+def commands(out: str) -> list[tuple[str, dict[str, str], str]]:
+    """The commands of an output: kind, settings and message, read as the runner reads them."""
+    found = []
+    for line in out.splitlines():
+        if match := re.fullmatch(r"::(\w+) (\S.*?)::(.*)", line):
+            kind, settings, message = match.groups()
+            pairs = (each.split("=", 1) for each in settings.split(","))
+            found.append((kind, {name: decoded(text) for name, text in pairs}, decoded(message)))
+    return found
+
+
+def decoded(text: str) -> str:
+    for sign, code in ((",", "%2C"), (":", "%3A"), ("\n", "%0A"), ("\r", "%0D"), ("%", "%25")):
+        text = text.replace(code, sign)
+    return text
+
+
+def test_github_marks_the_place_of_a_failure(small, capsys, on_github):
+    status, out, err = run(capsys, *FAILING)
+    assert (status, err) == (1, "")
+    [(kind, settings, message)] = commands(out)
+    assert kind == "error"
+    assert settings == {
+        "file": "small.py", "line": "13", "col": "16", "endColumn": "37", "title": "SW-width",
+    }  # fmt: skip
+    assert "200 ≠ 32" in message
+    assert "\n" in message  # the rule, and why
+    assert "Stopped at" in out  # the text stays
+    page = on_github.read_text(encoding="utf-8")
+    assert page.startswith("before\n### Small\n")
+    assert "self.conv = nn.Conv2d" in page or "y = self.conv(x)" in page
+
+
+def test_github_is_told_of_warnings(tmp_path, capsys, on_github):
+    (tmp_path / "pair, 50%.py").write_text(
+        "from torch import nn\nclass Pair(nn.Module):\n"
+        "    def forward(self, x, y):\n        return x - y\n"
+    )
+    target = f"{tmp_path / 'pair, 50%.py'}:Pair"
+    status, out, _ = run(capsys, target, "--input", "8,1", "--input", "8")
+    assert status == 0
+    [(kind, settings, message)] = commands(out)
+    assert (kind, settings["title"], settings["line"]) == ("warning", "broadcast", "4")
+    assert settings["file"].endswith("pair, 50%.py")
+    assert "(8, 8)" in message
+
+
+def test_elsewhere_nothing_is_said_to_github(small, capsys):
+    assert commands(run(capsys, *FAILING)[1]) == []
+    assert len(commands(run(capsys, *FAILING, "--format", "github")[1])) == 1
+
+
+def test_a_summary_that_cannot_be_written_is_said(small, capsys, on_github, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(on_github.parent))
+    status, _, err = run(capsys, *FAILING)
+    assert status == 2
+    assert "cannot be written" in err
+
+
+def test_text_of_a_trace_begins_no_command_and_closes_no_fence():
+    def forward(x):
+        raise ValueError("a\n::warning::b\r\n```\n# c")
+
+    module = type("Odd", (torch.nn.Module,), {"forward": lambda self, x: forward(x)})()
+    found = tracer.trace(module, torch.ones(2), name="<b>`x`\n# y")
+    lines = list(github.commands(found))
+    assert len(lines) == 1
+    assert "\n" not in lines[0]
+    assert "\r" not in lines[0]
+    head, _, fence, *rest = github.summary(found).splitlines()
+    assert head == r"### \<b\>\`x\` \# y"
+    assert rest.count(fence.removesuffix("python")) == 1
+
+
+def test_a_summary_that_is_too_long_is_left_out(monkeypatch):
+    monkeypatch.setattr(github, "LARGEST_SUMMARY", 10)
+    assert "too long" in github.summary(tracer.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)))
+
+
 # --- run: a whole script ------------------------------------------------------------------------
 
 TRAIN = """\
@@ -397,6 +490,14 @@ def test_the_fix_of_a_script_is_applied(small, here):
     assert here("--apply", "train.py")[0] == 1
     assert Path("small.py.orig").read_text(encoding="utf-8") == SMALL
     assert small.read_text(encoding="utf-8") != SMALL
+
+
+def test_options_with_a_value_stand_before_the_script(small, here):
+    (small.parent / "train.py").write_text(TRAIN)
+    _, out, err = here("--language", "zh", "--format", "text", "train.py", "--language", "en")
+    assert "arguments ['--language', 'en']" in out
+    assert "规则：" in err
+    assert "Rule:" not in err
 
 
 def test_the_answer_of_a_script_as_json(small, here):
