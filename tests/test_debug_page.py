@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import time
+import zipfile
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -12,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import TextArea
 
 from tests.test_pages import plain
+from tests.tracer.test_worker import FILES, GATE, PACKAGED
 from tracer import worker
 from tracer.worker import Job
 from ui import access, debug, handed
@@ -190,6 +193,48 @@ def test_a_file_is_opened_and_a_bad_one_said() -> None:
     app.file_uploader[0].set_value(("net.py", b"\xff\xfe\x00", "text/x-python")).run()
     assert "net.py is no text in UTF-8" in said(app)
     assert "nn.Linear(16, classes)" in editor(app).value
+
+
+def zipped(texts: dict[str, str]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path, text in texts.items():
+            archive.writestr(f"repo/{path}", text)
+    return packed.getvalue()
+
+
+def test_a_zipped_package_runs_and_a_fix_changes_the_file_where_it_belongs() -> None:
+    app = page()
+    package = FILES | {"net/model.py": PACKAGED}
+    app.file_uploader[0].set_value(("repo.zip", zipped(package), "application/zip")).run()
+    assert app.session_state["written"]["debug/shown"] == "net/model.py"
+    assert editor(app).value == PACKAGED
+    app.text_input(key="debug/input/Net/x").set_value("B,8").run()
+    press(app, "debug-run")
+    assert "8 ≠ 9" in said(app)
+    press(app, "apply-0")
+    assert app.session_state["written"]["debug/shown"] == "net/blocks/gate.py"
+    assert editor(app).value != GATE
+    assert len(app.success) == 1
+    assert app.session_state["desk"].job.file == "net/model.py"
+    app.selectbox(key="debug/shown/1").set_value("net/model.py").run()
+    assert editor(app).value == PACKAGED
+    app.file_uploader[0].set_value(("bad.zip", b"PK", "application/zip")).run()
+    assert "bad.zip is damaged, or no zip archive." in said(app)
+    assert editor(app).value == PACKAGED
+
+
+def test_several_files_are_opened_together() -> None:
+    app = page()
+    app.file_uploader[0].set_value(
+        [
+            ("gate.py", GATE.replace("from ..sizes import WIDTH", "WIDTH = 8").encode(), "text/x"),
+            ("top.py", PACKAGED.replace(".blocks", ".gate").encode(), "text/x-python"),
+        ]
+    ).run()
+    assert app.session_state["written"]["debug/shown"].endswith("/top.py")
+    press(app, "debug-run")
+    assert len(app.success) == 1
 
 
 # --- the examples -----------------------------------------------------------------------------

@@ -4,7 +4,7 @@ arguments of their constructors and forwards."""
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tracer.sentences import Said, ToldError, said
@@ -154,6 +154,51 @@ def outline(source: str) -> Outline:
         instances=tuple(dict.fromkeys(_instances(tree, modules))),
         runs=_runs(tree, modules),
     )
+
+
+def main(texts: Mapping[str, str]) -> str:
+    """Which of several files, by their paths, is probably meant: one with modules that the others
+    do not import, and of these the one that needs most of them."""
+    stems: dict[str, str] = {}
+    modules: dict[str, int] = {}
+    needs: dict[str, set[str]] = {}
+    for path, text in texts.items():
+        if not path.endswith(".py"):
+            continue
+        stems[path] = path.removesuffix("/__init__.py").rpartition("/")[2].removesuffix(".py")
+        try:
+            found = outline(text)
+        except SourceError:
+            modules[path] = 0
+            continue
+        modules[path] = len(found.classes) + len(found.instances) + found.runs
+        needs.setdefault(stems[path], set()).update(_imported(ast.parse(text)))
+    only_hands_on = {stem for path, stem in stems.items() if path.endswith("__init__.py")}
+    imported = {
+        name for stem, names in needs.items() if stem not in only_hands_on for name in names
+    }
+
+    def rank(path: str) -> tuple[bool, bool, int, int]:
+        reached, pending = set[str](), [stems[path]]
+        while pending:
+            more = (needs.get(pending.pop(), set()) & needs.keys()) - reached
+            reached |= more
+            pending += more
+        return modules[path] > 0, stems[path] not in imported, len(reached), modules[path]
+
+    return max(stems, key=rank)
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """The last names of the modules that a file may import."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").rpartition(".")[2])
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {each.name.rpartition(".")[2] for each in node.names}
+    return found
 
 
 def _base_names(node: ast.ClassDef) -> Iterator[str]:

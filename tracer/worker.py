@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import atexit
+import base64
 import contextlib
 import dataclasses
 import functools
@@ -41,9 +42,12 @@ from tracer.sentences import Count, Filling, Said, as_written, said
 
 SCRIPT = "__main__"
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+LARGEST_ARCHIVE = 20_000_000
+"""Bytes of an archive of files."""
+
 _GRACE = 2.0  # seconds of computing that a run has, after its time, to say where it was
 _PATIENCE = 5.0  # seconds of waiting that it has for the same
-_LARGEST_REQUEST = 8_000_000
+_LARGEST_REQUEST = 40_000_000
 _LARGEST_ANSWER = 64_000_000
 _MOST_FILES = 10_000
 
@@ -76,7 +80,8 @@ class Job:
     written in (`{"width": "64"}`); `literal` allows plain values alone.  `inputs` and `sizes` are
     as in `tracer.inputs.make`.  Arguments and inputs that are needed and not given are found by
     trying (`tracer.fitting`).  With `formulas` the sizes of the inputs are symbols as well.
-    `file` is what the text is called.
+    `file` is what the text is called, and `files` are the others of its program, by their paths
+    beside it: they import each other as they do where they come from (`tracer.source.files`).
     """
 
     source: str
@@ -89,6 +94,7 @@ class Job:
     values: bool = True
     seed: int = 0
     file: str = "model.py"
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
     formulas: bool = False
     literal: bool = False
 
@@ -149,6 +155,34 @@ def run(job: Job, limits: Limits | None = None) -> Answer:
         return Answer(None, unread, "", time.perf_counter() - began)
     answer = _asked(job, limits)
     return dataclasses.replace(answer, seconds=time.perf_counter() - began)
+
+
+def unpacked(name: str, content: bytes) -> dict[str, str] | Problem:
+    """The texts of an archive's files by their paths (`tracer.source.files.unpacked`), read in a
+    process of its own."""
+    if len(content) > LARGEST_ARCHIVE:
+        sentence = said(
+            "{name} has more than {most}: give the package alone.",
+            name=name,
+            most=_bytes(LARGEST_ARCHIVE),
+        )
+        return Problem("files", sentence)
+    request: dict[str, Any] = {"job": dataclasses.asdict(Job("", name))}
+    request |= {"limits": dataclasses.asdict(Limits())}
+    request["archive"] = base64.b64encode(content).decode()
+    report = _reported(request, Limits())
+    if isinstance(report, Problem):
+        return report
+    told, parts = report
+    try:
+        if b"texts" in parts:
+            texts = json.loads(parts[b"texts"])
+            return {str(path): str(text) for path, text in texts.items()}
+        if b"answer" in parts:
+            return _problem_read(json.loads(parts[b"answer"]))
+    except (ValueError, TypeError, LookupError, AttributeError):
+        pass
+    return _verdict(told["ended"], _STAGES["import"], Limits())
 
 
 def available() -> bool:
@@ -248,20 +282,37 @@ def _server() -> _Server:
 
 
 def _asked(job: Job, limits: Limits) -> Answer:
-    request = json.dumps(
-        {"job": dataclasses.asdict(job), "limits": dataclasses.asdict(limits)}
-    ).encode()
+    request = {"job": dataclasses.asdict(job), "limits": dataclasses.asdict(limits)}
+    report = _reported(request, limits)
+    if isinstance(report, Problem):
+        return Answer(None, report, "", 0.0)
+    return _read(*report, job, limits)
+
+
+def _reported(
+    request: dict[str, Any], limits: Limits
+) -> tuple[dict[str, Any], dict[bytes, bytes]] | Problem:
+    """How a request's process ended, and the lines that it said by what they begin with."""
     reply = b""
     for _ in range(2):  # a server that died since the last run is started anew
         try:
-            reply = _exchange(_server(), request, limits)
+            reply = _exchange(_server(), json.dumps(request).encode(), limits)
         except _WorkerLost:
             continue
         if reply:
             break
     else:
-        return _lost(said("The process that runs code could not be started."))
-    return _read(reply, job, limits)
+        return Problem("worker", said("The process that runs code could not be started."))
+    head, _, body = reply.partition(b"\n")
+    try:
+        report = json.loads(head)
+    except ValueError:
+        return Problem("worker", said("The process that runs code gave no answer."))
+    parts = {}
+    for line in body.split(b"\n"):
+        kind, _, rest = line.partition(b" ")
+        parts[kind] = rest
+    return report, parts
 
 
 def _lost(sentence: Said, printed: str = "") -> Answer:
@@ -291,16 +342,7 @@ def _exchange(server: _Server, request: bytes, limits: Limits) -> bytes:
     return b""
 
 
-def _read(reply: bytes, job: Job, limits: Limits) -> Answer:
-    head, _, body = reply.partition(b"\n")
-    try:
-        report = json.loads(head)
-    except ValueError:
-        return _lost(said("The process that runs code gave no answer."))
-    parts = {}
-    for line in body.split(b"\n"):
-        kind, _, rest = line.partition(b" ")
-        parts[kind] = rest
+def _read(report: dict[str, Any], parts: dict[bytes, bytes], job: Job, limits: Limits) -> Answer:
     stage = _STAGES.get(parts.get(b"stage", b"").decode("ascii", "replace"))
     printed = str(report["printed"])
     problem = trace = form = used = None
@@ -308,7 +350,7 @@ def _read(reply: bytes, job: Job, limits: Limits) -> Answer:
         if b"answer" not in parts:
             problem = _verdict(report["ended"], stage, limits)
         elif (told := json.loads(parts[b"answer"])) is not None:
-            problem = Problem(**{**told, "says": said_from_json(told["says"])})
+            problem = _problem_read(told)
             if problem.line is not None:
                 problem = dataclasses.replace(problem, text=_line(job.source, problem.line))
         if b"form" in parts:
@@ -320,6 +362,10 @@ def _read(reply: bytes, job: Job, limits: Limits) -> Answer:
     except (ValueError, TypeError, LookupError, AttributeError, TraceFileError):
         return _lost(said("The code disturbed its own result."), printed)
     return Answer(trace, problem, printed, 0.0, form, used)
+
+
+def _problem_read(told: dict[str, Any]) -> Problem:
+    return Problem(**{**told, "says": said_from_json(told["says"])})
 
 
 def _form_read(told: dict[str, Any]) -> ModuleClass:
@@ -517,7 +563,7 @@ def _supervise(caller: socket.socket, folder: str) -> None:
         if child == 0:
             try:
                 _shut_in(scratch, result_end, printed_end, limits)
-                _run(job, limits)
+                _run(job, limits, asked.get("archive"))
             except BaseException:  # noqa: BLE001 - a fork must never return into the supervisor
                 traceback.print_exc()
             finally:
@@ -707,8 +753,8 @@ class _Stopped(Exception):  # noqa: N818 - says what happened
         self.problem = problem
 
 
-def _run(job: Job, limits: Limits) -> None:
-    """Do the job, write the answer, end this process."""
+def _run(job: Job, limits: Limits, archive: str | None) -> None:
+    """Do the job, or unpack the archive of its name, write the answer, end this process."""
 
     def time_up(number: int, _frame: FrameType | None) -> None:
         raise _TimeUp("computing" if number == signal.SIGPROF else "clock")
@@ -718,8 +764,12 @@ def _run(job: Job, limits: Limits) -> None:
     signal.setitimer(signal.ITIMER_PROF, limits.seconds)
     signal.setitimer(signal.ITIMER_REAL, limits.clock)
     stage = _Stage()
+    trace = problem = None
     try:
-        trace, problem = _outcome(job, limits, stage)
+        if archive is not None:
+            problem = _unpack(job.name, archive)
+        else:
+            trace, problem = _outcome(job, limits, stage)
     except BaseException as error:  # noqa: BLE001 - all that the code raises becomes a sentence
         trace, problem = None, _of_error(error, stage.now, job, limits)
     finally:
@@ -733,6 +783,18 @@ def _run(job: Job, limits: Limits) -> None:
         with contextlib.suppress(Exception):
             stream.flush()
     os._exit(0)
+
+
+def _unpack(name: str, archive: str) -> Problem | None:
+    """Say the texts of an archive."""
+    from tracer.source import files
+
+    try:
+        texts = files.unpacked(name, base64.b64decode(archive))
+    except files.FilesError as error:
+        return Problem("files", error.sentence)
+    _say(b"texts " + json.dumps(texts).encode())
+    return None
 
 
 def _outcome(job: Job, limits: Limits, stage: _Stage) -> tuple[Trace | None, Problem | None]:
@@ -947,10 +1009,17 @@ def _nearest(module: Any, name: str) -> list[str]:
 def _imported(job: Job) -> dict[str, Any]:
     import linecache
 
-    Path(job.file).write_text(job.source, encoding="utf-8")
-    lines = job.source.splitlines(keepends=True)
-    # Kept as it is: without a time of change nobody looks whether the file is newer.
-    linecache.cache[job.file] = (len(job.source), None, lines, job.file)
+    from tracer.source import files
+
+    texts = job.files | {job.file: job.source}
+    for path, text in texts.items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text, encoding="utf-8")
+        lines = text.splitlines(keepends=True)
+        # Kept as it is: without a time of change nobody looks whether the file is newer.
+        linecache.cache[path] = (len(text), None, lines, path)
+    if job.files:
+        return files.imported(texts, job.file).__dict__
     name = Path(job.file).stem if job.name else SCRIPT
     module = types.ModuleType(name)
     module.__file__ = job.file

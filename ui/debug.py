@@ -7,7 +7,7 @@ import difflib
 import functools
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tracer.language import translator
 from tracer.sentences import render
 from tracer.views.graph import shape_text
 from tracer.worker import Answer, Job, Limits, Problem
-from ui import access, debug_form, handed, player, push
+from ui import access, debug_form, handed, opened, player, push
 from ui.details import details
 from ui.examples import Example, examples, working
 from ui.held import held
@@ -189,13 +189,17 @@ def workbench() -> None:
                 job = debug_form.class_job(name, training, told)
         else:
             with left:
-                _ways_in()
+                try:
+                    opened.ways_in()
+                except opened.Saved as saved:
+                    _show(saved.job)
+                    st.rerun()  # a class has another form
                 failure = state.run.trace.failure if state.run is not None else None
                 if _changed(state):
                     failure = None
-                source = debug_form.editor(debug_form.marks(failure))
+                debug_form.editor(debug_form.marks(failure))
             with right:
-                job = debug_form.job_of(source, told)
+                job = debug_form.files_job(told)
         with right:
             pressed = st.button(
                 say("Run"),
@@ -273,42 +277,6 @@ def _class(state: Desk) -> str:
 
 def _open_class(name: str) -> None:
     _open(Job("", name))
-
-
-def _ways_in() -> None:
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        with st.popover(say("Open a file"), icon=":material/upload_file:"):
-            file = st.file_uploader(
-                say("A Python file, or a module that was saved here"),
-                type=["py", "txt", "json"],
-                key="debug-file",
-            )
-        st.page_link(
-            "pages/2_Open_a_trace.py", label=say("Open a trace"), icon=":material/file_open:"
-        )
-    if file is not None and st.session_state.get("debug-opened") != file.file_id:
-        st.session_state["debug-opened"] = file.file_id
-        _opened(file.name, file.getvalue())
-
-
-def _opened(name: str, content: bytes) -> None:
-    try:
-        if name.endswith(".json"):
-            _show(handed.from_file(content))
-            st.rerun()  # a class has another form
-        else:
-            text = content.decode("utf-8-sig")
-            debug_form.write(debug_form.CODE, "\n".join(text.splitlines()) + "\n")
-    except handed.HandedError:
-        st.error(
-            say("{name} is no module that was saved here.", name=escaped(name)),
-            icon=":material/block:",
-        )
-    except UnicodeDecodeError:
-        st.error(
-            say("{name} is no text in UTF-8: open a Python file.", name=escaped(name)),
-            icon=":material/block:",
-        )
 
 
 def _protections() -> None:
@@ -549,8 +517,8 @@ def _way(trace: Trace, failure: Failure) -> None:
 
 def _fixes(state: Desk, failure: Failure) -> None:
     assert state.job is not None
-    mended = {number: _mended(state.job, fix) for number, fix in enumerate(failure.fixes)}
-    usable = [number for number, text in mended.items() if text is not None]
+    mended = {number: opened.mended(state.job, fix) for number, fix in enumerate(failure.fixes)}
+    usable = [number for number, job in mended.items() if job is not None]
     if not usable:
         st.info(
             say(
@@ -561,30 +529,25 @@ def _fixes(state: Desk, failure: Failure) -> None:
         )
         return
     first, *others = usable
-    _fix(state, first, failure.fixes[first], mended[first] or "")
+    _fix(state, first, failure.fixes[first], mended[first])
     if others:
         with st.expander(say("Other ways ({count})", count=len(others))):
             for number in others:
-                _fix(state, number, failure.fixes[number], mended[number] or "")
+                _fix(state, number, failure.fixes[number], mended[number])
 
 
-def _mended(job: Job, fix: Fix) -> str | None:
-    """The text with the fix; None when it does not fit, as the code may have forged its result."""
-    try:
-        text = fix.apply(job.source, job.file)
-    except ValueError:
-        return None
-    return text if text != job.source else None
-
-
-def _fix(state: Desk, number: int, fix: Fix, mended: str) -> None:
+def _fix(state: Desk, number: int, fix: Fix, mended: Job | None) -> None:
     assert state.job is not None
+    assert mended is not None
     with st.container(border=True, key=f"fix-{number}", gap="small"):
         summary, caveat = fix.told(translator(language()))
         st.markdown(f":material/build: {prose(summary)}")
         if caveat:
             st.caption(f":material/warning: {prose(caveat)}")
-        st.code(diff(state.job.source, mended), language="diff")
+        for path, before, after in _changes(state.job, mended):
+            if state.job.files:
+                st.caption(code(path))
+            st.code(diff(before, after), language="diff")
         changed = _changed(state)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(
@@ -607,6 +570,14 @@ def _fix(state: Desk, number: int, fix: Fix, mended: str) -> None:
                 st.caption(f":green[:material/check:] {tried}", width="content")
 
 
+def _changes(before: Job, after: Job) -> Iterator[tuple[str, str, str]]:
+    """The path of each file that differs, with its two texts."""
+    old, new = (job.files | {job.file: job.source} for job in (before, after))
+    for path, text in new.items():
+        if text != old[path]:
+            yield path, old[path], text
+
+
 def diff(before: str, after: str) -> str:
     """The lines that differ, with one line around them, moved to the left as far as they go."""
     lines = difflib.unified_diff(before.split("\n"), after.split("\n"), n=1, lineterm="")
@@ -627,9 +598,9 @@ def _indent(line: str) -> int:
 
 def _changed(state: Desk) -> bool:
     """Whether the text in the editor is another than the one that was run."""
-    text = debug_form.written(debug_form.CODE)
-    shown = access.runs_code() and state.job is not None and state.job.source
-    return bool(shown) and state.job is not None and text != state.job.source
+    if not access.runs_code() or state.job is None or not state.job.source:
+        return False
+    return debug_form.texts() != state.job.files | {state.job.file: state.job.source}
 
 
 def _run_again() -> str:
@@ -645,11 +616,11 @@ def _apply(number: int) -> None:
     if _changed(state):
         st.toast(_run_again(), icon=":material/edit:")
         return
-    source = _mended(state.job, failure.fixes[number])
-    if source is None:
+    mended = opened.mended(state.job, failure.fixes[number])
+    if mended is None:
         return
     state.before.append(state.job)
-    _exchange(state, replace(state.job, source=source))
+    _exchange(state, mended)
 
 
 def _undo() -> None:
@@ -659,7 +630,9 @@ def _undo() -> None:
 
 
 def _exchange(state: Desk, job: Job) -> None:
-    debug_form.write(debug_form.CODE, job.source)
+    changed = [path for path, _, _ in _changes(state.job, job)] if state.job is not None else []
+    files = job.files | {job.file: job.source}
+    debug_form.take(files, job.file, changed[0] if changed else "")
     state.start(job)
 
 

@@ -24,6 +24,9 @@ from ui.text import code, escaped
 
 CODE = "debug/code"
 CLASS = "debug/class"
+_SHOWN = "debug/shown"
+_OTHERS = "debug/others"
+_MAIN = "debug/main"
 HEIGHT = 430
 LINE = 20
 """Pixels from one line of the editor to the next."""
@@ -40,10 +43,12 @@ _LARGEST = 1_000_000
 
 def fill_in(job: Job) -> None:
     """Show a job in the form.  To be called before the form is drawn."""
-    kept = {key: text for key, text in _written().items() if key in (CODE, CLASS)}
+    own = (CODE, CLASS, _SHOWN, _OTHERS, _MAIN)
+    kept = {key: text for key, text in _written().items() if key in own}
     written = st.session_state["written"] = kept
     if job.source:
-        written |= {CODE: job.source, _NAME: job.name}
+        take(job.files | {job.file: job.source}, job.file)
+        written[_NAME] = job.name
     else:
         written[CLASS] = job.name
     for name, text in job.arguments.items():
@@ -87,6 +92,42 @@ def field(key: str, default: Any = "") -> tuple[Any, dict[str, Any]]:
         write(key, default if chosen is None else chosen)
 
     return value, held(key, value, change)
+
+
+def shown() -> str:
+    """The path of the file in the editor."""
+    return str(written(_SHOWN, Job("").file))
+
+
+def others() -> dict[str, str]:
+    """The other files of the program, by their paths."""
+    found: dict[str, str] = written(_OTHERS, {})
+    return found
+
+
+def texts() -> dict[str, str]:
+    """All files, by their paths."""
+    return others() | {shown(): str(written(CODE))}
+
+
+def take(files: dict[str, str], main: str, show: str = "") -> None:
+    """Take these files in the place of those that are there; `main` is the path of the one whose
+    module is run, and `show` of that in the editor, the same if it says nothing."""
+    show = show or main
+    write(CODE, files[show])
+    write(_SHOWN, show)
+    write(_MAIN, main)
+    write(_OTHERS, {path: text for path, text in files.items() if path != show})
+
+
+def show(path: str) -> None:
+    """Put another file into the editor."""
+    if path in others():
+        take(texts(), _main(), path)
+
+
+def _main() -> str:
+    return str(written(_MAIN, Job("").file)) if others() else shown()
 
 
 def _module(job: Job) -> ModuleClass | None:
@@ -160,9 +201,25 @@ def known(job: Job | None, answer: Answer | None, source: str, name: str) -> Kno
     )
 
 
-def job_of(source: str, told: Callable[[str, str], Known]) -> Job | None:
-    """Draw the form for a text; what is filled in, or None when the text offers nothing to run.
-    `told(source, name)` is what is known of a module."""
+def files_job(told: Callable[[str, str], Known]) -> Job | None:
+    """Draw the form for the text in the editor, or for one of several files; what is filled in, or
+    None when it offers nothing to run.  `told(source, name)` is what is known of a module."""
+    if not others():
+        return _job_of(str(written(CODE)), told)
+    main, files = _main(), texts()
+    paths = sorted(path for path in files if path.endswith(".py"))
+    chosen = st.selectbox(
+        say("Module from"),
+        paths,
+        paths.index(main),
+        **held(_MAIN, main, lambda path: write(_MAIN, path)),
+    )
+    source = files.pop(chosen)
+    job = _job_of(source, told)
+    return None if job is None else replace(job, file=chosen, files=files)
+
+
+def _job_of(source: str, told: Callable[[str, str], Known]) -> Job | None:
     if not source.strip():
         st.caption(
             say(
@@ -414,11 +471,12 @@ def _made(calls: list[ast.Call]) -> Iterator[str]:
 def marks(failure: Failure | None) -> dict[int, str]:
     """Which lines of the editor a failure speaks of: where it was born, where it shows."""
     found: dict[int, str] = {}
-    if failure is not None and failure.file == Job("").file:
+    if failure is not None:
         for link in failure.chain:
-            if link.file == failure.file:
+            if link.file == shown():
                 found[link.line] = colours.WAY
-        if failure.root is not None and failure.root.file == failure.file:
+        if failure.root is not None and failure.root.file == shown():
             found[failure.root.line] = colours.ROOT
-        found[failure.line] = colours.FAILED
+        if failure.file == shown():
+            found[failure.line] = colours.FAILED
     return found

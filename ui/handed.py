@@ -20,6 +20,8 @@ LARGEST = 2_000_000
 
 _PARTS = {
     "source": str,
+    "file": str,
+    "files": dict,
     "name": str,
     "arguments": dict,
     "inputs": list,
@@ -67,7 +69,7 @@ def from_query(query: Mapping[str, str]) -> Job | None:
 def to_file(job: Job) -> bytes:
     """The job as JSON, without what is not the reader's choice."""
     parts = dataclasses.asdict(job)
-    kept = {name: parts[name] for name in _PARTS if parts[name]}
+    kept = {name: parts[name] for name in _PARTS if parts[name] != getattr(Job(""), name)}
     return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -92,6 +94,8 @@ def _fits(parts: dict[str, Any]) -> bool:
     known = all(name in _PARTS and isinstance(each, _PARTS[name]) for name, each in parts.items())
     if not known:
         return False
-    texts = (*parts.get("inputs", ()), *parts.get("arguments", {}).values())
+    texts = [*parts.get("inputs", ())]
+    for name in ("arguments", "files"):
+        texts += parts.get(name, {}).values()
     sizes = parts.get("sizes", {}).values()
     return all(isinstance(each, str) for each in texts) and all(type(each) is int for each in sizes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracer.outline import Outline, SourceError, outline, parse
+from tracer.outline import Outline, SourceError, main, outline, parse
 
 TEXT = """
 import torch
@@ -125,3 +125,18 @@ def test_texts_that_do_not_parse(text: str, line: int | None, column: int | None
     if line is not None:
         assert (error.line, error.column) == (line, column)
         assert error.caret == f"{text.splitlines()[line - 1]}\n{' ' * (column - 1)}^"
+
+
+def test_of_several_files_the_one_is_meant_that_needs_the_others() -> None:
+    net = "class Net(nn.Module):\n    def forward(self, x): ..."
+    files = {
+        "net/__init__.py": "from .model import Net\n",
+        "net/blocks/__init__.py": "from .gate import Gate\n",
+        "net/blocks/gate.py": f"from ..sizes import WIDTH\n{net}\n",
+        "net/sizes.py": "WIDTH = 8\n",
+        "net/model.py": f"from .blocks import Gate\n{net}\n",
+        "setup.py": "import setuptools\n",
+        "broken.py": "def",
+    }
+    assert main(files) == "net/model.py"
+    assert main({"broken.py": "def", "b.py": ""}) == "broken.py"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import os
 import signal
 import subprocess
@@ -9,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -78,6 +81,42 @@ def answered(source: str, name: str = "Net", *inputs: str, limits: Limits = SHOR
     return found
 
 
+GATE = """\
+from torch import nn
+from ..sizes import WIDTH
+
+
+class Gate(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.fc = nn.Linear(channels, WIDTH)
+
+    def forward(self, x):
+        return x * self.fc(x).sigmoid()
+"""
+
+PACKAGED = """\
+from torch import nn
+from .blocks import Gate
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gate = Gate(8)
+
+    def forward(self, x):
+        return self.gate(x).mean(1)
+"""
+
+FILES = {
+    "net/__init__.py": "from .model import Net\n",
+    "net/blocks/__init__.py": "from .gate import Gate\n",
+    "net/blocks/gate.py": GATE,
+    "net/sizes.py": "WIDTH = 9\n",
+}
+
+
 def problem(found: Answer, kind: str, *words: str) -> worker.Problem:
     assert found.problem is not None
     assert found.problem.kind == kind, found.problem
@@ -89,6 +128,43 @@ def problem(found: Answer, kind: str, *words: str) -> worker.Problem:
 
 
 # --- what runs ----------------------------------------------------------------------------------
+
+
+def test_a_package_runs_from_its_archive_and_a_failure_is_mended_in_the_file_where_it_is() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path, text in (FILES | {"net/model.py": PACKAGED}).items():
+            archive.writestr(f"repo/src/{path}", text)
+    files = worker.unpacked("repo.zip", packed.getvalue())
+    assert files == FILES | {"net/model.py": PACKAGED}
+    job = Job(files.pop("net/model.py"), "Net", inputs=("2,8",), file="net/model.py", files=files)
+    failed = run(job).trace
+    assert failed is not None
+    assert failed.failure is not None
+    assert (failed.failure.file, failed.failure.line) == ("net/blocks/gate.py", 11)
+    fix = failed.failure.fixes[0]
+    mended = {path: fix.apply(text, path) for path, text in files.items()}
+    assert mended != files
+    found = run(dataclasses.replace(job, files=mended)).trace
+    assert found is not None
+    assert found.failure is None
+    assert [step.place.file for step in found.steps] == [*["net/blocks/gate.py"] * 3, job.file]
+
+
+def test_a_bad_archive_is_one_sentence_and_the_server_lives() -> None:
+    pid = worker._server().process.pid
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.py", "0" * 300_000_000)
+    for content, words in (
+        (bomb.getvalue(), "a.py has more than 1 MB"),
+        (b"PK", "x.zip is damaged, or no zip archive."),
+        (b"0" * 20_000_001, "x.zip has more than 20 MB"),
+    ):
+        found = worker.unpacked("x.zip", content)
+        assert isinstance(found, worker.Problem)
+        assert found.sentence.startswith(words)
+    assert worker._server().process.pid == pid
 
 
 def test_a_trace_comes_back() -> None:
