@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tracer.record.construction import recording_construction
     from tracer.record.run import Cancelled
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Call",
     "Cancelled",

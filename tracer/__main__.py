@@ -33,6 +33,7 @@ from typing import Any, NoReturn
 import torch
 from torch import nn
 
+import tracer
 from tracer import inputs
 from tracer.api import trace
 from tracer.document import Fix, Place, Trace
@@ -49,10 +50,14 @@ class UsageError(Exception):
     """The arguments are wrong; the message is one sentence for the user."""
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(
+    arguments: list[str] | None = None, prog: str = "python -m tracer", more: str | None = None
+) -> int:
+    """Do what these arguments say, those of the process if None, and return its exit status;
+    `prog` is how the reader has called it, `more` what else that can do."""
     arguments = sys.argv[1:] if arguments is None else arguments
     running = arguments[:1] == ["run"]
-    parser = _run_parser() if running else _parser()
+    parser = _run_parser(prog) if running else _parser(prog, more)
     own, rest = _split_at_script(arguments[1:]) if running else (arguments, [])
     options = parser.parse_args(own)
     options.rest = rest
@@ -146,12 +151,14 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (--help lists the arguments).\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str, more: str | None) -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="python -m tracer",
+        prog=prog,
+        epilog=more,
         description="Run a PyTorch module once and print its source with every tensor's shape. "
-        "`python -m tracer run SCRIPT.py` runs a script and explains the call that fails in it.",
+        f"`{prog} run SCRIPT.py` runs a script and explains the call that fails in it.",
     )
+    parser.add_argument("--version", action="version", version=f"shapewalk {tracer.__version__}")
     parser.add_argument(
         "target",
         metavar="FILE.py:NAME",
@@ -201,9 +208,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run_parser() -> argparse.ArgumentParser:
+def _run_parser(prog: str) -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="python -m tracer run",
+        prog=f"{prog} run",
         description="Run a script as `python SCRIPT.py ARGUMENTS` would, at full speed, and "
         "explain the module call that fails in it.",
     )

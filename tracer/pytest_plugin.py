@@ -1,21 +1,38 @@
-"""`pytest -p tracer.pytest_plugin`: a test in which a module fails prints why."""
+"""A test in which a module fails prints why: pytest loads it where Shapewalk is installed, and
+`pytest -p tracer.pytest_plugin` does elsewhere.
+
+Tests that never import torch do not load it for this.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 
-from tracer.explaining import explained, told
-from tracer.record.construction import recording_construction
-from tracer.views.text import failure_text
+NAME = "tracer.pytest_plugin"
+_recording = pytest.StashKey[contextlib.ExitStack]()
 
 
 def pytest_configure(config: Any) -> None:
-    """Note how the modules of the tests are constructed: an explanation reads it."""
-    recording = contextlib.ExitStack()
+    _record(config, NAME in (config.option.plugins or ()))
+
+
+def pytest_collection_finish(session: Any) -> None:
+    _record(session.config)
+
+
+def _record(config: Any, asked: bool = False) -> None:
+    """Note how the modules of the tests are constructed: an explanation reads it.  Where nobody
+    has asked for the plugin, that begins when the tests have imported torch."""
+    if _recording in config.stash or not (asked or "torch" in sys.modules):
+        return
+    from tracer.record.construction import recording_construction
+
+    config.stash[_recording] = recording = contextlib.ExitStack()
     recording.enter_context(recording_construction())
     config.add_cleanup(recording.close)
 
@@ -25,7 +42,12 @@ def pytest_runtest_makereport(item: Any, call: Any) -> Generator[None, Any, None
     """Run the failing call once more, while its frames are alive, and add what was found."""
     outcome = yield
     report = outcome.get_result()
-    if not report.failed or call.excinfo is None or told(call.excinfo.value):
+    if not report.failed or call.excinfo is None or "torch" not in sys.modules:
+        return
+    from tracer.explaining import explained, told
+    from tracer.views.text import failure_text
+
+    if told(call.excinfo.value):
         return
     found = explained(call.excinfo.value)
     if found is not None and found.failure is not None:

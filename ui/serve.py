@@ -1,4 +1,5 @@
-"""Start the app: `python -m ui.serve [--port 8501] [--edit]`.
+"""Start the app: `python -m ui.serve [--port 8501] [--edit]`, or `shapewalk app` of an installed
+copy.
 
 It listens to this machine alone.  Started otherwise on an address that others reach, or behind a
 proxy, its page Debug runs no code but its own examples; the environment variable
@@ -23,8 +24,8 @@ EDIT = "SHAPEWALK_EDIT"
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ui.serve", description=__doc__)
+def main(arguments: list[str] | None = None, prog: str = "python -m ui.serve") -> int:
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument(
         "--port", default="", help=f"on which the app listens; a free one from {PORT} on if empty"
     )
@@ -58,14 +59,14 @@ def choose_port(asked: str) -> int:
                 return port
         raise ValueError(
             f"The ports {PORT} to {PORT + TRIED - 1} are all taken: name a free one, "
-            "as in `make run PORT=9000`."
+            "as in `make run PORT=9000` or `shapewalk app --port 9000`."
         )
     if not asked.isdecimal() or not 1024 <= int(asked) <= 65535:
         raise ValueError(f"PORT={asked} is no port: use a number from 1024 to 65535.")
     if not is_free(int(asked)):
         raise ValueError(
-            f"Port {asked} is taken by another program: name another with PORT=, or leave it out "
-            "and a free one is found."
+            f"Port {asked} is taken by another program: name another, or leave it out and a free "
+            "one is found."
         )
     return int(asked)
 

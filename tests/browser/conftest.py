@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +53,17 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The app in a process of its own, which may not report an error."""
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    command += ["--server.fileWatcherType", "none"]
+def serving(
+    port: int, log: Path, command: Sequence[str] = (), folder: Path = ROOT
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The app in a process of its own, which may not report an error; started by `command`, if
+    that is given."""
+    here = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    here += ["--server.fileWatcherType", "none"]
     with log.open("w") as output:
         server = subprocess.Popen(
-            command,
-            cwd=ROOT,
+            command or here,
+            cwd=folder,
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, "OMP_NUM_THREADS": "1"},

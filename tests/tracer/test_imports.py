@@ -117,3 +117,12 @@ def test_importing_the_tracer_loads_neither_formulas_nor_player() -> None:
     ).stdout.split()
     heavy = ("tracer.formulas", "tracer.diagnosis", "tracer.views.html", "tracer.views.player")
     assert not [name for name in found if name.startswith(heavy)]
+
+
+def test_a_torch_that_is_too_old_is_told_in_one_sentence() -> None:
+    code = "import torch; torch.__version__ = type(torch.__version__)('2.5.1+cpu'); "
+    found = subprocess.run(
+        [sys.executable, "-c", code + "import tracer; tracer.trace"], capture_output=True, text=True
+    )
+    wanted = "ImportError: Shapewalk needs torch 2.6 or newer, and 2.5.1+cpu is installed here"
+    assert found.stderr.splitlines()[-1].startswith(wanted)
