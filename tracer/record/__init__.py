@@ -2,11 +2,11 @@
 
 import torch
 
-OLDEST = (2, 6)
+OLDEST = "2.6"
 """The first torch that has all that is used; pyproject.toml says the same to pip."""
 
 if torch.__version__ < OLDEST:
     raise ImportError(
-        f"Shapewalk needs torch {'.'.join(map(str, OLDEST))} or newer, and {torch.__version__} is "
-        "installed here: pip install --upgrade torch."
+        f"Shapewalk needs torch {OLDEST} or newer, and {torch.__version__} is installed "
+        "here: pip install --upgrade torch."
     )
