@@ -3,6 +3,8 @@ and explain the module call that fails in it.
 
     python -m tracer FILE.py:NAME --input 2,256,100,148 --arg in_channels=256
     python -m tracer run train.py --epochs 3
+    python -m tracer check
+    python -m tracer snapshot
 
 Of a failure it prints the rule that is broken, where the wrong size was born and what mends it;
 `--fix` shows the best fix that was run as a diff, `--apply` writes it.  `--format json` is for
@@ -20,6 +22,7 @@ import importlib.util
 import inspect
 import json
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -36,13 +39,13 @@ from torch import nn
 import tracer
 from tracer import inputs
 from tracer.api import trace
-from tracer.document import Fix, Place, Trace
+from tracer.check import ProjectError, checked, project
+from tracer.document import Fix, Trace
 from tracer.explaining import explain, explained, note, traced
 from tracer.language import LANGUAGES, translator
 from tracer.record.construction import recording_construction
-from tracer.sentences import Translate
-from tracer.views import github
-from tracer.views.answer import answer, diff, shown_path, source
+from tracer.views import github, snapshot
+from tracer.views.answer import Finding, answer, at, diff, findings, shown_path, source
 from tracer.views.text import annotated
 
 
@@ -56,14 +59,16 @@ def main(
     """Do what these arguments say, those of the process if None, and return its exit status;
     `prog` is how the reader has called it, `more` what else that can do."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    running = arguments[:1] == ["run"]
-    parser = _run_parser(prog) if running else _parser(prog, more)
-    own, rest = _split_at_script(arguments[1:]) if running else (arguments, [])
+    command = arguments[0] if arguments and arguments[0] in _COMMANDS else ""
+    make_parser, act = _COMMANDS[command]
+    parser = make_parser(prog, more)
+    own = arguments[1:] if command else arguments
+    own, rest = _split_at_script(own) if command == "run" else (own, [])
     options = parser.parse_args(own)
     options.rest = rest
     try:
         with recording_construction():
-            return _run(options) if running else _trace(options)
+            return act(options)
     except UsageError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         # A constructor may try its layers, a file may call its module while it is imported.
@@ -79,6 +84,24 @@ def main(
 
 def _trace(options: argparse.Namespace) -> int:
     """`FILE.py:NAME`: one run of a module."""
+    outputs = [Path(p) for p in (options.save, options.html) if p is not None]
+    for path in outputs:
+        if not path.parent.is_dir():
+            raise UsageError(f"There is no folder {path.parent} to write {path.name} to.")
+    result = _traced_target(options)
+    _write(result, options)
+    if options.format == "json":
+        print(json.dumps(answer(result, options.language), indent=2))
+    else:
+        terminal = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        width = shutil.get_terminal_size((100, 24)).columns
+        translate = translator(options.language)
+        print(annotated(result, terminal, max(width, 60), options.symbols, translate))
+    _tell(result, options)
+    return 0 if result.failure is None else 1
+
+
+def _traced_target(options: argparse.Namespace) -> Trace:
     dtype = _dtype(options.dtype)
     found = _find(options.target)
     settings = _settings(options.arg)
@@ -93,35 +116,22 @@ def _trace(options: argparse.Namespace) -> int:
     model = build()
     sizes = {**_whole(settings), **_sizes(options.size)}
     args, kwargs = _inputs(options.input, sizes, dtype, options.seed)
-    outputs = [Path(p) for p in (options.save, options.html) if p is not None]
-    for path in outputs:
-        if not path.parent.is_dir():
-            raise UsageError(f"There is no folder {path.parent} to write {path.name} to.")
     anew = None if isinstance(found, nn.Module) else build
     result = _traced(model, args, kwargs, options.shapes_only, anew)
-    if options.symbols:
-        # Whole numbers among the constructor's arguments are symbols as well.
-        known = {} if anew is None else _whole(settings)
+    if not options.symbols:
+        return result
+    # Whole numbers among the constructor's arguments are symbols as well.
+    known = {} if anew is None else _whole(settings)
 
-        def build_at(at: Mapping[str, Any]) -> nn.Module:
-            own = {**settings, **{name: at[name] for name in known}}
-            model: nn.Module = found(**own)
-            return model.train(options.train)
+    def build_at(at: Mapping[str, Any]) -> nn.Module:
+        own = {**settings, **{name: at[name] for name in known}}
+        model: nn.Module = found(**own)
+        return model.train(options.train)
 
-        from tracer.formulas.proof import named
+    from tracer.formulas.proof import named
 
-        dims = _dims(options.input, model)
-        result = named(result, model, args, kwargs, dims, build_at if known else None, known)
-    _write(result, options)
-    if options.format == "json":
-        print(json.dumps(answer(result, options.language), indent=2))
-    else:
-        terminal = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        width = shutil.get_terminal_size((100, 24)).columns
-        translate = translator(options.language)
-        print(annotated(result, terminal, max(width, 60), options.symbols, translate))
-    _tell(result, options)
-    return 0 if result.failure is None else 1
+    dims = _dims(options.input, model)
+    return named(result, model, args, kwargs, dims, build_at if known else None, known)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -146,6 +156,80 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _check(options: argparse.Namespace) -> int:
+    """`check`: the entries of the project, or those that are given."""
+    translate = translator(options.language)
+    bad = False
+    for each in checked(_entries(options), _entry, translate):
+        bad = bad or not each.good
+        print(f"{'ok' if each.good else 'not ok':7}{each.entry}")
+        if each.problem:
+            print(f"       {each.problem}")
+        for finding in each.findings:
+            print(f"{_matched(finding)} [{finding.code}]")
+        if options.format == "github":
+            for finding in each.findings:
+                print(github.command(finding))
+            if each.trace is not None:
+                _add_to_summary(github.summary(each.trace, translate))
+    return int(bad)
+
+
+def _snapshot(options: argparse.Namespace) -> int:
+    """`snapshot`: the shapes of the entries, compared with those that were kept, or kept."""
+    kept = snapshot.NAME
+    runs: dict[str, Trace] = {}
+    for entry in _entries(options):
+        try:
+            runs[entry] = _entry(entry)
+        except ProjectError as error:
+            raise UsageError(f"{entry}: {error}") from error
+        if runs[entry].failure is not None:
+            raise UsageError(f"{entry} fails: `check` says why; shapes are kept of what runs.")
+    file = Path(kept)
+    if options.update or not file.exists():
+        file.write_text(snapshot.text(runs), encoding="utf-8")
+        print(f"{kept} is written: {len(runs)} {'entry' if len(runs) == 1 else 'entries'}.")
+        return 0
+    before = snapshot.read(file.read_text(encoding="utf-8"))
+    now = {entry: snapshot.lines(trace) for entry, trace in runs.items()}
+    changed = False
+    for entry in dict.fromkeys([*before, *now]):
+        pairs = snapshot.changes(before.get(entry, []), now.get(entry, []))
+        if pairs:
+            changed = True
+            print(entry)
+            for old, new in pairs:
+                print(f"  was  {old if old is not None else '(nothing)'}")
+                print(f"  is   {new if new is not None else '(nothing)'}")
+    print(f"The shapes are {'not ' if changed else ''}those of {kept}", end="")
+    print("; --update keeps the new ones." if changed else ".")
+    return int(changed)
+
+
+def _entries(options: argparse.Namespace) -> list[str]:
+    """Those that are given, or those of the project, in whose folder all that follows happens."""
+    if options.entries:
+        return list(options.entries)
+    try:
+        found = project(Path.cwd())
+    except ProjectError as error:
+        raise UsageError(str(error)) from error
+    os.chdir(found.folder)
+    return list(found.entries)
+
+
+def _entry(text: str) -> Trace:
+    """The run of an entry, which is written as arguments of the command line."""
+    try:
+        options = _parser("", None).parse_args(shlex.split(text))
+        return _traced_target(options)
+    except SystemExit as ended:
+        raise ProjectError("These are no arguments of the command line.") from ended
+    except (UsageError, ValueError) as error:
+        raise ProjectError(str(error)) from error
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (--help lists the arguments).\n")
@@ -156,7 +240,8 @@ def _parser(prog: str, more: str | None) -> argparse.ArgumentParser:
         prog=prog,
         epilog=more,
         description="Run a PyTorch module once and print its source with every tensor's shape. "
-        f"`{prog} run SCRIPT.py` runs a script and explains the call that fails in it.",
+        f"`{prog} run SCRIPT.py` runs a script and explains the call that fails in it; `check` and "
+        "`snapshot` run the models that pyproject.toml names.",
     )
     parser.add_argument("--version", action="version", version=f"shapewalk {tracer.__version__}")
     parser.add_argument(
@@ -208,7 +293,7 @@ def _parser(prog: str, more: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def _run_parser(prog: str) -> argparse.ArgumentParser:
+def _run_parser(prog: str, _: str | None) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=f"{prog} run",
         description="Run a script as `python SCRIPT.py ARGUMENTS` would, at full speed, and "
@@ -220,6 +305,47 @@ def _run_parser(prog: str) -> argparse.ArgumentParser:
     parser.usage = "%(prog)s [OPTIONS] (SCRIPT.py | -m MODULE) [ARGUMENTS ...]"
     return parser
 
+
+def _check_parser(prog: str, _: str | None) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=f"{prog} check",
+        description="Run the models that pyproject.toml names (entries under [tool.shapewalk], "
+        "each written as on the command line) and say what fails and what is suspicious. A "
+        "comment `# shapewalk: ignore[CODE]` at the end of a line says that it is meant.",
+    )
+    _add_entries(parser)
+    parser.add_argument("--format", choices=("text", "github"), default=_default_format())
+    parser.add_argument("--language", choices=LANGUAGES, default="en", help="of what is said")
+    return parser
+
+
+def _snapshot_parser(prog: str, _: str | None) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=f"{prog} snapshot",
+        description=f"Compare the shapes of the models that pyproject.toml names with those in "
+        f"{snapshot.NAME}, which is written where there is none.",
+    )
+    _add_entries(parser)
+    parser.add_argument("--update", action="store_true", help="keep the shapes as they are now")
+    return parser
+
+
+def _add_entries(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "entries", nargs="*", metavar="ENTRY", help='such as "net.py:Net --input 2,3,8,8"'
+    )
+
+
+def _default_format() -> str:
+    return "github" if os.environ.get("GITHUB_ACTIONS") == "true" else "text"
+
+
+_COMMANDS: dict[str, tuple[Callable[..., argparse.ArgumentParser], Callable[..., int]]] = {
+    "": (_parser, _trace),
+    "run": (_run_parser, _run),
+    "check": (_check_parser, _check),
+    "snapshot": (_snapshot_parser, _snapshot),
+}
 
 _WITH_A_VALUE = ("--language", "--format")  # in `run`, before the script
 
@@ -247,7 +373,7 @@ def _add_answers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=("text", "json", "github"),
-        default="github" if os.environ.get("GITHUB_ACTIONS") == "true" else "text",
+        default=_default_format(),
         help="text; json: the answer alone, for programs; github: text with what GitHub Actions "
         "marks in a change, and a page in the summary of the job (on by itself there)",
     )
@@ -491,12 +617,12 @@ def _tell(result: Trace, options: argparse.Namespace) -> None:
     json_alone = options.format == "json"
     if options.format == "github":
         translate = translator(options.language)
-        for line in github.commands(result, translate):
-            print(line)
+        for finding in findings(result, translate):
+            print(github.command(finding))
         _add_to_summary(github.summary(result, translate))
     elif not json_alone:
-        for line in _matched(result, translator(options.language)):
-            print(line)
+        for finding in findings(result, translator(options.language)):
+            print(_matched(finding))
     if result.failure is None or not (options.fix or options.apply):
         return
     fix = next((fix for fix in result.failure.fixes if fix.verified and fix.edits), None)
@@ -522,21 +648,9 @@ def _add_to_summary(page: str) -> None:
         raise UsageError(f"{file} cannot be written: {error.strerror}.") from error
 
 
-def _matched(result: Trace, translate: Translate) -> Iterator[str]:
-    """`file:line:column: message`, as a problem matcher reads it."""
-    for warning in result.warnings:
-        place = result.steps[warning.step].place
-        yield f"{_at(place)}: warning: {' '.join(warning.told(translate).split())}"
-    if result.failure is not None and result.failure.file:
-        failure = result.failure
-        message = failure.told(translate)[0] or f"{failure.type}: {failure.message}"
-        yield f"{_at(failure.place)}: error: {' '.join(message.split())}"
-
-
-def _at(place: Place) -> str:
-    """Columns count from 1 here; files are named as seen from the folder one is in."""
-    column = place.span.column + 1 if place.span is not None else 1
-    return f"{shown_path(place.file)}:{place.line}:{column}"
+def _matched(finding: Finding) -> str:
+    """`file:line:column: level: message`, as a problem matcher reads it."""
+    return f"{at(finding.place)}: {finding.level}: {' '.join(finding.message.split())}"
 
 
 def _applied(fix: Fix, out: Any) -> None:

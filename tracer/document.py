@@ -629,6 +629,11 @@ class Warning:
     because: Said
 
     @property
+    def code(self) -> str:
+        """The stable name of its page in `docs/errors/`."""
+        return f"SW-silent-{self.kind}"
+
+    @property
     def reason(self) -> str:
         """`because` in plain English."""
         return self.told()

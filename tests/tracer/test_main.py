@@ -16,6 +16,7 @@ import torch
 import tracer
 from tracer import __main__ as command
 from tracer.views import github
+from tracer.views.answer import findings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -380,7 +381,7 @@ def test_github_is_told_of_warnings(tmp_path, capsys, on_github):
     status, out, _ = run(capsys, target, "--input", "8,1", "--input", "8")
     assert status == 0
     [(kind, settings, message)] = commands(out)
-    assert (kind, settings["title"], settings["line"]) == ("warning", "broadcast", "4")
+    assert (kind, settings["title"], settings["line"]) == ("warning", "SW-silent-broadcast", "4")
     assert settings["file"].endswith("pair, 50%.py")
     assert "(8, 8)" in message
 
@@ -403,10 +404,11 @@ def test_text_of_a_trace_begins_no_command_and_closes_no_fence():
 
     module = type("Odd", (torch.nn.Module,), {"forward": lambda self, x: forward(x)})()
     found = tracer.trace(module, torch.ones(2), name="<b>`x`\n# y")
-    lines = list(github.commands(found))
-    assert len(lines) == 1
-    assert "\n" not in lines[0]
-    assert "\r" not in lines[0]
+    [finding] = findings(found)
+    line = github.command(finding)
+    assert "::b" in decoded(line)
+    assert "\n" not in line
+    assert "\r" not in line
     head, _, fence, *rest = github.summary(found).splitlines()
     assert head == r"### \<b\>\`x\` \# y"
     assert rest.count(fence.removesuffix("python")) == 1

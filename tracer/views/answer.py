@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from tracer.document import Failure, Fix, History, Place, Root, TensorNote, Trace
@@ -27,11 +28,44 @@ def answer(trace: Trace, language: str = "en") -> dict[str, Any]:
         "outputs": [_tensor(note) for note in trace.outputs],
         "warnings": [
             _place(trace.steps[warning.step].place)
-            | {"kind": warning.kind, "reason": warning.told(translate)}
+            | {"kind": warning.kind, "code": warning.code, "reason": warning.told(translate)}
             for warning in trace.warnings
         ],
         "failure": _failure(trace.failure, translate) if trace.failure is not None else None,
     }
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong at a place: `level` is `error` or `warning`, `code` that of the rule (or the
+    exception's type), `message` one sentence, `reason` more, or empty."""
+
+    level: str
+    place: Place
+    code: str
+    message: str
+    reason: str = ""
+
+
+def findings(trace: Trace, translate: Translate = str) -> list[Finding]:
+    """The warnings of a run in the steps' order, and its failure as the last."""
+    found = [
+        Finding("warning", trace.steps[each.step].place, each.code, each.told(translate))
+        for each in trace.warnings
+    ]
+    failure = trace.failure
+    if failure is not None:
+        code = failure.violation.code if failure.violation is not None else failure.type
+        rule, reason = failure.told(translate)
+        message = rule or f"{failure.type}: {failure.message}"
+        found.append(Finding("error", failure.place, code, message, reason))
+    return found
+
+
+def at(place: Place) -> str:
+    """`file:line:column` as an editor finds it; columns count from 1."""
+    column = place.span.column + 1 if place.span is not None else 1
+    return f"{shown_path(place.file)}:{place.line}:{column}"
 
 
 def diff(fix: Fix) -> str:

@@ -6,11 +6,9 @@ The form of the marks: https://docs.github.com/actions/reference/workflow-comman
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from tracer.document import Place, Trace
+from tracer.document import Trace
 from tracer.sentences import Translate
-from tracer.views.answer import shown_path
+from tracer.views.answer import Finding, shown_path
 from tracer.views.text import annotated
 
 LARGEST_SUMMARY = 1_000_000
@@ -19,21 +17,21 @@ LARGEST_SUMMARY = 1_000_000
 _AS_TEXT = {ord(sign): f"\\{sign}" for sign in "\\`*_[]<>&#"}
 
 
-def commands(trace: Trace, translate: Translate = str) -> Iterator[str]:
-    """A line for each warning and for the failure, which GitHub shows at the place it names.
+def command(finding: Finding) -> str:
+    """The line that makes GitHub show a finding at the place that it names.
 
-    Such a line is one line whatever the trace says: a line end in a text cannot begin another
-    command.
+    It is one line whatever a trace says: a line end in a text cannot begin another command.
     """
-    for warning in trace.warnings:
-        place = trace.steps[warning.step].place
-        yield _command("warning", place, warning.kind, warning.told(translate))
-    if trace.failure is not None:
-        failure = trace.failure
-        rule, reason = failure.told(translate)
-        code = failure.violation.code if failure.violation is not None else failure.type
-        told = "\n\n".join(text for text in (rule, reason) if text)
-        yield _command("error", failure.place, code, told or f"{failure.type}: {failure.message}")
+    place, span = finding.place, finding.place.span
+    settings = {"file": shown_path(place.file), "line": str(place.line)} if place.file else {}
+    if settings and span is not None:
+        settings["col"] = str(span.column + 1)
+        if span.end_line == place.line:
+            settings["endColumn"] = str(span.end_column + 1)
+    settings["title"] = finding.code
+    listed = ",".join(f"{name}={_setting(value)}" for name, value in settings.items())
+    text = "\n\n".join(part for part in (finding.message, finding.reason) if part)
+    return f"::{finding.level} {listed}::{_message(text)}"
 
 
 def summary(trace: Trace, translate: Translate = str) -> str:
@@ -48,18 +46,6 @@ def summary(trace: Trace, translate: Translate = str) -> str:
     if len(page.encode()) <= LARGEST_SUMMARY:
         return page
     return f"### {head}\n\n{len(trace.steps):,} steps: too long to be shown here.\n"
-
-
-def _command(kind: str, place: Place, title: str, message: str) -> str:
-    span = place.span
-    settings = {"file": shown_path(place.file), "line": str(place.line)} if place.file else {}
-    if settings and span is not None:
-        settings["col"] = str(span.column + 1)
-        if span.end_line == place.line:
-            settings["endColumn"] = str(span.end_column + 1)
-    settings["title"] = title
-    listed = ",".join(f"{name}={_setting(value)}" for name, value in settings.items())
-    return f"::{kind} {listed}::{_message(message)}"
 
 
 def _message(text: str) -> str:
