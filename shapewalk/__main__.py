@@ -1,4 +1,5 @@
-"""The command `shapewalk`: what `python -m tracer` does, and `shapewalk app` for the app."""
+"""The command `shapewalk`: what `python -m tracer` does, `shapewalk app` for the app, and
+`shapewalk mcp` for agents."""
 
 from __future__ import annotations
 
@@ -7,13 +8,20 @@ import importlib.util
 import sys
 from pathlib import Path
 
+MORE = (
+    "`shapewalk app` starts the app; --port chooses its port. `shapewalk mcp` serves agents over "
+    "the Model Context Protocol, on standard input and output."
+)
+
 
 def main() -> int:
     if sys.argv[1:2] == ["app"]:
         return app(sys.argv[2:])
+    if sys.argv[1:2] == ["mcp"]:
+        return mcp()
     from tracer.__main__ import main as trace
 
-    return trace(prog="shapewalk", more="`shapewalk app` starts the app; --port chooses its port.")
+    return trace(prog="shapewalk", more=MORE)
 
 
 def app(arguments: list[str]) -> int:
@@ -27,6 +35,15 @@ def app(arguments: list[str]) -> int:
     sys.path.insert(0, str(folder()))
     started: int = importlib.import_module("ui.serve").main(arguments, prog="shapewalk app")
     return started
+
+
+def mcp() -> int:
+    """Serve agents until they hang up."""
+    if importlib.util.find_spec("mcp") is None:
+        print("Serving agents needs mcp: pip install 'shapewalk[mcp]'.", file=sys.stderr)
+        return 2
+    importlib.import_module("shapewalk.agents").server().run()
+    return 0
 
 
 def folder() -> Path:

@@ -93,9 +93,9 @@ def _members(
                 yield entry.filename, member.read(LARGEST_FILE + 1)
 
 
-def taken(name: str, files: Iterable[tuple[str, bytes]]) -> dict[str, str]:
-    """The texts of these files by their paths, without the folders that all have in common;
-    `name` is what they are called together.
+def taken(name: str, files: Iterable[tuple[str, bytes]], whole: bool = False) -> dict[str, str]:
+    """The texts of these files by their paths, without the folders that all have in common where
+    they are not the `whole` folder; `name` is what they are called together.
 
     Raises:
         FilesError: they are too many or too large, or none is a file of Python.
@@ -120,7 +120,7 @@ def taken(name: str, files: Iterable[tuple[str, bytes]]) -> dict[str, str]:
         found[PurePosixPath(path).as_posix()] = text.replace("\r\n", "\n").replace("\r", "\n")
     if not any(path.endswith(".py") for path in found):
         raise FilesError(said("{name} has no file of Python.", name=name))
-    return _placed(name, found)
+    return found if whole else _placed(name, found)
 
 
 def _too_large(name: str, path: str, size: int) -> Said:
