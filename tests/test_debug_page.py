@@ -10,6 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 import streamlit
+import torch
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import TextArea
 
@@ -560,3 +562,39 @@ def test_who_may_run_code(
     monkeypatch.setattr(streamlit, "get_option", {"server.address": address}.get)
     monkeypatch.setattr(streamlit, "context", SimpleNamespace(headers=headers))
     assert access.runs_code() is runs
+
+
+# --- pictures and weights ---------------------------------------------------------------------
+
+
+def test_a_picture_is_the_first_input_and_weights_are_told() -> None:
+    picture, weights = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (60, 40), (255, 0, 0)).save(picture, "PNG")
+    torch.save({"body.weight": torch.ones(4, 3, 1, 1), "head": torch.ones(1)}, weights)
+    app = page(
+        HEAD
+        + """\
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 4, 1)
+
+    def forward(self, x):
+        return self.body(x)
+"""
+    )
+    app.file_uploader(key="debug-data").set_value(
+        [
+            ("my cat.png", picture.getvalue(), "image/png"),
+            ("w.pt", weights.getvalue(), "application/octet-stream"),
+        ]
+    ).run()
+    assert app.text_input(key="debug/input/Net/x").placeholder == "@my_cat.png"
+    press(app, "debug-run")
+    assert len(app.success) == 1
+    told = " ".join(plain(each.value) for each in app.caption)
+    assert "my_cat.png (60×40) is given as numbers from 0 to 1, resized to 48×32" in told
+    assert "w.pt gives 1 of the module's 2 tensors; not in the file: body.bias; not in the" in told
+    app.file_uploader(key="debug-data").set_value([("my cat.png", b"GIF", "image/png")]).run()
+    press(app, "debug-run")
+    assert "my_cat.png cannot be read: it is damaged, or no PNG file." in said(app)

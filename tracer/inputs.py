@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ def make(
     sizes: Mapping[str, int] | None = None,
     dtype: torch.dtype = torch.float32,
     seed: int = 0,
+    opened: Callable[[str, list[int] | None], Tensor] | None = None,
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The positional and keyword arguments that these texts describe.
 
@@ -39,9 +40,11 @@ def make(
         texts: each `[NAME=]SIZES[:DTYPE]`.  `SIZES` are whole numbers, letters of `sizes` or
             products such as `H*W`; `[1,8,4,4; 1,8,2,2]` is a list of two tensors, `(...; ...)` a
             tuple.  A whole-number dtype may name a bound: `2,10:int64<1000` holds 0 to 999.
-            `NAME:=VALUE` and `:=VALUE` give a Python value that is no tensor.
+            `NAME:=VALUE` and `:=VALUE` give a Python value that is no tensor, and
+            `1,3,H,W@cat.png` or `@x.npy` what `opened` makes of a file of that name.
         sizes: what the letters stand for.
         dtype: of tensors whose text names none.
+        opened: gives the tensor of a file, in the shape that is asked for or in its own.
         seed: of the values: normal noise; whole numbers 0 and 1, legal in any embedding of two
             rows; bools at random.
 
@@ -52,7 +55,7 @@ def make(
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for text in texts:
-        name, value = _one(text, sizes or {}, dtype, generator)
+        name, value = _one(text, sizes or {}, dtype, generator, opened)
         if not name:
             args.append(value)
         elif name in kwargs:
@@ -69,7 +72,7 @@ def letters(texts: Iterable[str]) -> tuple[str, ...]:
         _, rest, literal = _halves(text)
         if not literal:
             for part in _items(rest):
-                shape = part.partition(":")[0]
+                shape = _shape_of(part)
                 found |= dict.fromkeys(re.findall(r"[^\W\d]\w*", shape))
     return tuple(found)
 
@@ -88,7 +91,7 @@ def dims(texts: Iterable[str], parameters: Iterable[str]) -> dict[str, str]:
         name = name or next(names, "")
         if literal or not name or rest[:1] in _BRACKETS:
             continue
-        items = [item.strip() for item in rest.partition(":")[0].split(",") if item.strip()]
+        items = [item.strip() for item in _shape_of(rest).split(",") if item.strip()]
         plain.append((name, len(items)))
         if any(item.isidentifier() for item in items):
             found[name] = " ".join(item if item.isidentifier() else "_" for item in items)
@@ -96,6 +99,10 @@ def dims(texts: Iterable[str], parameters: Iterable[str]) -> dict[str, str]:
         name, rank = plain[0]
         found[name] = BY_RANK[rank]
     return found
+
+
+def _shape_of(part: str) -> str:
+    return part.partition("@")[0].partition(":")[0]
 
 
 def dtype_of(name: str) -> torch.dtype:
@@ -130,7 +137,11 @@ def _halves(text: str) -> tuple[str, str, bool]:
 
 
 def _one(
-    text: str, sizes: Mapping[str, int], dtype: torch.dtype, generator: torch.Generator
+    text: str,
+    sizes: Mapping[str, int],
+    dtype: torch.dtype,
+    generator: torch.Generator,
+    opened: Callable[[str, list[int] | None], Tensor] | None,
 ) -> tuple[str, Any]:
     name, rest, literal = _halves(text)
     if name and not name.isidentifier():
@@ -142,6 +153,9 @@ def _one(
             raise InputError(
                 said("{text} is no Python value such as 3 or (7, 7).", text=repr(rest.strip()))
             ) from error
+    head, at, file = rest.partition("@")
+    if at and opened is not None:
+        return name, _of_file(head, file.strip(), text, sizes, dtype, opened)
     tensors = [_tensor(part, text, sizes, dtype, generator) for part in _items(rest)]
     if rest[:1] == "[":
         return name, tensors
@@ -177,6 +191,24 @@ def _tensor(
         raise InputError(
             said("{text} cannot be made: {first}.", text=repr(text), first=first)
         ) from error
+
+
+def _of_file(
+    head: str,
+    file: str,
+    text: str,
+    sizes: Mapping[str, int],
+    dtype: torch.dtype,
+    opened: Callable[[str, list[int] | None], Tensor],
+) -> Tensor:
+    """What a file gives: of the type that the text names, else real numbers of the `dtype`."""
+    shape_text, _, dtype_text = head.partition(":")
+    shape = [_size(item, text, sizes) for item in shape_text.split(",") if item.strip()]
+    found = opened(file, shape or None)
+    named = dtype_text.partition("<")[0].strip()
+    if named:
+        return found.to(dtype_of(named))
+    return found.to(dtype) if found.dtype.is_floating_point else found
 
 
 def _size(item: str, text: str, sizes: Mapping[str, int]) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import atexit
-import base64
 import contextlib
 import dataclasses
 import functools
@@ -42,12 +41,15 @@ from tracer.sentences import Count, Filling, Said, as_written, said
 
 SCRIPT = "__main__"
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+LARGEST_DATA = 100_000_000
+"""Bytes of all files that a run is given."""
+
 LARGEST_ARCHIVE = 20_000_000
 """Bytes of an archive of files."""
 
 _GRACE = 2.0  # seconds of computing that a run has, after its time, to say where it was
 _PATIENCE = 5.0  # seconds of waiting that it has for the same
-_LARGEST_REQUEST = 40_000_000
+_LARGEST_REQUEST = 8_000_000
 _LARGEST_ANSWER = 64_000_000
 _MOST_FILES = 10_000
 
@@ -80,6 +82,8 @@ class Job:
     written in (`{"width": "64"}`); `literal` allows plain values alone.  `inputs` and `sizes` are
     as in `tracer.inputs.make`.  Arguments and inputs that are needed and not given are found by
     trying (`tracer.fitting`).  With `formulas` the sizes of the inputs are symbols as well.
+    `data` are files that the run is given, by names without spaces and signs: inputs speak of them
+    (`@cat.png`), and `weights` is the name of the one that the module's weights are taken from.
     `file` is what the text is called, and `files` are the others of its program, by their paths
     beside it: they import each other as they do where they come from (`tracer.source.files`).
     """
@@ -95,6 +99,8 @@ class Job:
     seed: int = 0
     file: str = "model.py"
     files: dict[str, str] = dataclasses.field(default_factory=dict)
+    data: dict[str, bytes] = dataclasses.field(default_factory=dict, repr=False)
+    weights: str = ""
     formulas: bool = False
     literal: bool = False
 
@@ -129,6 +135,7 @@ class Answer:
     in the way: a forward that fails is a trace with a failure.  `printed` is the beginning of what
     the code printed.
 
+    `notes` is what was done to the files that the run was given.
     `form` is what the module takes, and `used` the job with all arguments and inputs that were
     used, those that were found among them; both None when it did not come so far."""
 
@@ -138,6 +145,7 @@ class Answer:
     seconds: float
     form: ModuleClass | None = None
     used: Job | None = None
+    notes: tuple[Said, ...] = ()
 
 
 def run(job: Job, limits: Limits | None = None) -> Answer:
@@ -167,10 +175,8 @@ def unpacked(name: str, content: bytes) -> dict[str, str] | Problem:
             most=_bytes(LARGEST_ARCHIVE),
         )
         return Problem("files", sentence)
-    request: dict[str, Any] = {"job": dataclasses.asdict(Job("", name))}
-    request |= {"limits": dataclasses.asdict(Limits())}
-    request["archive"] = base64.b64encode(content).decode()
-    report = _reported(request, Limits())
+    job = Job("", safe_name(name), data={safe_name(name): content})
+    report = _reported(job, Limits(), unpack=name)
     if isinstance(report, Problem):
         return report
     told, parts = report
@@ -183,6 +189,11 @@ def unpacked(name: str, content: bytes) -> dict[str, str] | Problem:
     except (ValueError, TypeError, LookupError, AttributeError):
         pass
     return _verdict(told["ended"], _STAGES["import"], Limits())
+
+
+def safe_name(name: str) -> str:
+    """What a file is called in `Job.data`."""
+    return re.sub(r"[^\w.-]", "_", Path(name).name).lstrip(".")[-80:] or "file"
 
 
 def available() -> bool:
@@ -282,30 +293,43 @@ def _server() -> _Server:
 
 
 def _asked(job: Job, limits: Limits) -> Answer:
-    request = {"job": dataclasses.asdict(job), "limits": dataclasses.asdict(limits)}
-    report = _reported(request, limits)
+    if sum(map(len, job.data.values())) > LARGEST_DATA:
+        sentence = said(
+            "The files have more than {most} together: give smaller ones.",
+            most=_bytes(LARGEST_DATA),
+        )
+        return Answer(None, Problem("files", sentence), "", 0.0)
+    report = _reported(job, limits)
     if isinstance(report, Problem):
         return Answer(None, report, "", 0.0)
     return _read(*report, job, limits)
 
 
 def _reported(
-    request: dict[str, Any], limits: Limits
+    job: Job, limits: Limits, unpack: str = ""
 ) -> tuple[dict[str, Any], dict[bytes, bytes]] | Problem:
-    """How a request's process ended, and the lines that it said by what they begin with."""
+    """How a job's process ended, and the lines that it said by what they begin with; instead of
+    running it, `unpack` lets it unpack its data, an archive of that name."""
+    head = {
+        "job": dataclasses.asdict(dataclasses.replace(job, data={})),
+        "limits": dataclasses.asdict(limits),
+        "data": [[name, len(content)] for name, content in job.data.items()],
+        "unpack": unpack,
+    }
+    request = b"".join((json.dumps(head).encode(), b"\n", *job.data.values()))
     reply = b""
     for _ in range(2):  # a server that died since the last run is started anew
         try:
-            reply = _exchange(_server(), json.dumps(request).encode(), limits)
+            reply = _exchange(_server(), request, limits)
         except _WorkerLost:
             continue
         if reply:
             break
     else:
         return Problem("worker", said("The process that runs code could not be started."))
-    head, _, body = reply.partition(b"\n")
+    first, _, body = reply.partition(b"\n")
     try:
-        report = json.loads(head)
+        report = json.loads(first)
     except ValueError:
         return Problem("worker", said("The process that runs code gave no answer."))
     parts = {}
@@ -346,6 +370,7 @@ def _read(report: dict[str, Any], parts: dict[bytes, bytes], job: Job, limits: L
     stage = _STAGES.get(parts.get(b"stage", b"").decode("ascii", "replace"))
     printed = str(report["printed"])
     problem = trace = form = used = None
+    notes: tuple[Said, ...] = ()
     try:
         if b"answer" not in parts:
             problem = _verdict(report["ended"], stage, limits)
@@ -357,11 +382,13 @@ def _read(report: dict[str, Any], parts: dict[bytes, bytes], job: Job, limits: L
             form = _form_read(json.loads(parts[b"form"]))
         if b"used" in parts:
             used = _used_read(job, json.loads(parts[b"used"]))
+        if b"notes" in parts:
+            notes = tuple(map(said_from_json, json.loads(parts[b"notes"])))
         if b"trace" in parts:
             trace = Trace.from_json(parts[b"trace"])
     except (ValueError, TypeError, LookupError, AttributeError, TraceFileError):
         return _lost(said("The code disturbed its own result."), printed)
-    return Answer(trace, problem, printed, 0.0, form, used)
+    return Answer(trace, problem, printed, 0.0, form, used, notes)
 
 
 def _problem_read(told: dict[str, Any]) -> Problem:
@@ -550,27 +577,29 @@ def _supervise(caller: socket.socket, folder: str) -> None:
     request = bytearray()
     while part := caller.recv(1 << 20):
         request += part
-        if len(request) > _LARGEST_REQUEST:
+        if len(request) > _LARGEST_REQUEST + LARGEST_DATA:
             return
-    asked = json.loads(bytes(request))
+    told, _, contents = bytes(request).partition(b"\n")
+    asked = json.loads(told)
     limits = Limits(**asked["limits"])
     job = Job(**(asked["job"] | {"inputs": tuple(asked["job"]["inputs"])}))
     scratch = Path(tempfile.mkdtemp(prefix="run-", dir=folder))
     try:
+        _lay_out(scratch / _GIVEN, asked["data"], contents)
         result, result_end = os.pipe()
         printed, printed_end = os.pipe()
         child = os.fork()
         if child == 0:
             try:
                 _shut_in(scratch, result_end, printed_end, limits)
-                _run(job, limits, asked.get("archive"))
+                _run(job, limits, asked["unpack"])
             except BaseException:  # noqa: BLE001 - a fork must never return into the supervisor
                 traceback.print_exc()
             finally:
                 os._exit(1)
         os.close(result_end)
         os.close(printed_end)
-        ended, said, text = _watched(child, result, printed, caller, scratch, limits)
+        ended, said, text = _watched(child, result, printed, caller, scratch, limits, len(contents))
         _end_all(child)
     finally:
         _removed(scratch)
@@ -580,6 +609,15 @@ def _supervise(caller: socket.socket, folder: str) -> None:
         caller.sendall(head + b"\n" + said)
 
 
+def _lay_out(folder: Path, data: list[list[Any]], contents: bytes) -> None:
+    """Write the files that a run is given, whose sizes are told, one after the other."""
+    folder.mkdir()
+    start = 0
+    for name, size in data:
+        (folder / safe_name(name)).write_bytes(contents[start : start + size])
+        start += size
+
+
 def _watched(
     child: int,
     result: int,
@@ -587,8 +625,10 @@ def _watched(
     caller: socket.socket,
     scratch: Path,
     limits: Limits,
+    given: int,
 ) -> tuple[str, bytes, bytes]:
-    """Until the child ends or breaks a limit: how it ended, its answer, what it printed."""
+    """Until the child ends or breaks a limit: how it ended, its answer, what it printed.  `given`
+    are the bytes that were in its folder from the beginning."""
     said, text = bytearray(), bytearray()
     deadline = time.monotonic() + limits.clock + _PATIENCE
     look = 0.0
@@ -624,7 +664,7 @@ def _watched(
             return "clock", bytes(said), bytes(text)
         if time.monotonic() > look:
             look = time.monotonic() + 0.2
-            if not _within(scratch, limits.files):
+            if not _within(scratch, limits.files + given):
                 return "files", bytes(said), bytes(text)
 
 
@@ -705,6 +745,8 @@ def _removed(folder: Path) -> None:
 # --- the process of the code --------------------------------------------------------------------
 
 _ANSWERS = 3
+_GIVEN = "given"
+"""The folder of the files that a run is given, within its own."""
 
 
 def _shut_in(scratch: Path, result: int, printed: int, limits: Limits) -> None:
@@ -753,8 +795,9 @@ class _Stopped(Exception):  # noqa: N818 - says what happened
         self.problem = problem
 
 
-def _run(job: Job, limits: Limits, archive: str | None) -> None:
-    """Do the job, or unpack the archive of its name, write the answer, end this process."""
+def _run(job: Job, limits: Limits, unpack: str) -> None:
+    """Do the job, or unpack the archive that is called `unpack`, write the answer, end this
+    process."""
 
     def time_up(number: int, _frame: FrameType | None) -> None:
         raise _TimeUp("computing" if number == signal.SIGPROF else "clock")
@@ -766,8 +809,8 @@ def _run(job: Job, limits: Limits, archive: str | None) -> None:
     stage = _Stage()
     trace = problem = None
     try:
-        if archive is not None:
-            problem = _unpack(job.name, archive)
+        if unpack:
+            problem = _unpack(unpack, job.name)
         else:
             trace, problem = _outcome(job, limits, stage)
     except BaseException as error:  # noqa: BLE001 - all that the code raises becomes a sentence
@@ -785,12 +828,12 @@ def _run(job: Job, limits: Limits, archive: str | None) -> None:
     os._exit(0)
 
 
-def _unpack(name: str, archive: str) -> Problem | None:
-    """Say the texts of an archive."""
+def _unpack(name: str, given: str) -> Problem | None:
+    """Say the texts of an archive, which is called so; `given` is its file."""
     from tracer.source import files
 
     try:
-        texts = files.unpacked(name, base64.b64decode(archive))
+        texts = files.unpacked(name, Path(_GIVEN, given).read_bytes())
     except files.FilesError as error:
         return Problem("files", error.sentence)
     _say(b"texts " + json.dumps(texts).encode())
@@ -834,7 +877,7 @@ def _say(line: bytes) -> None:
 def _traced(job: Job, stage: _Stage) -> Trace:
     import torch
 
-    from tracer import fitting
+    from tracer import fitting, given
     from tracer.explaining import traced
 
     stage.enter("import")
@@ -860,16 +903,21 @@ def _traced(job: Job, stage: _Stage) -> Trace:
     form = fitting.form_of(found if build else type(found), model.forward)
     _say(b"form " + json.dumps(_form_told(form)).encode())
     stage.enter("inputs")
+    files = given.Files(Path(_GIVEN))
     try:
         dtype = inputs.dtype_of(job.dtype)
         if dtype.is_floating_point:
             model = model.to(dtype)
-        fitted = fitting.fitted(model, job.inputs, job.sizes)
-        texts = fitted.texts if fitted is not None else job.inputs
+        if job.weights:
+            files.notes.append(given.load_weights(model, files.path(job.weights)))
+        plain, taken = files.apart(job.inputs, [each.name for each in form.inputs])
+        fitted = fitting.fitted(model, plain, job.sizes)
+        texts = given.joined(fitted.texts if fitted is not None else plain, taken)
         sizes = (fitted.sizes if fitted is not None else {}) | job.sizes
-        args, kwargs = inputs.make(texts, sizes, dtype, job.seed)
-    except inputs.InputError as error:
+        args, kwargs = inputs.make(texts, sizes, dtype, job.seed, files.tensor)
+    except (inputs.InputError, given.GivenError) as error:
         raise _Stopped(Problem("inputs", error.sentence)) from error
+    _say(b"notes " + json.dumps([said_to_json(each) for each in files.notes]).encode())
     used = {"arguments": arguments, "inputs": texts, "sizes": sizes}
     _say(b"used " + json.dumps(used).encode())
     _takes(model, args, kwargs, job.name)

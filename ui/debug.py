@@ -201,6 +201,7 @@ def workbench() -> None:
             with right:
                 job = debug_form.files_job(told)
         with right:
+            opened.tensors(state.answer.notes if state.answer is not None else ())
             pressed = st.button(
                 say("Run"),
                 type="primary",

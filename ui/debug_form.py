@@ -27,6 +27,8 @@ CLASS = "debug/class"
 _SHOWN = "debug/shown"
 _OTHERS = "debug/others"
 _MAIN = "debug/main"
+_DATA = "debug/data"
+_WEIGHTS = "debug/weights"
 HEIGHT = 430
 LINE = 20
 """Pixels from one line of the editor to the next."""
@@ -43,7 +45,7 @@ _LARGEST = 1_000_000
 
 def fill_in(job: Job) -> None:
     """Show a job in the form.  To be called before the form is drawn."""
-    own = (CODE, CLASS, _SHOWN, _OTHERS, _MAIN)
+    own = (CODE, CLASS, _SHOWN, _OTHERS, _MAIN, _DATA)
     kept = {key: text for key, text in _written().items() if key in own}
     written = st.session_state["written"] = kept
     if job.source:
@@ -128,6 +130,26 @@ def show(path: str) -> None:
 
 def _main() -> str:
     return str(written(_MAIN, Job("").file)) if others() else shown()
+
+
+def data() -> tuple[dict[str, bytes], str]:
+    """Pictures, arrays and weights by their names, and which of them the weights are taken
+    from."""
+    found: dict[str, bytes] = written(_DATA, {})
+    weights = written(_WEIGHTS)
+    return found, weights if weights in found else ""
+
+
+def weigh(name: str) -> None:
+    """Take the weights from the file of that name, from none if it is empty."""
+    write(_WEIGHTS, name)
+
+
+def give(found: dict[str, bytes]) -> None:
+    """Take these pictures, arrays and weights in the place of those that are there."""
+    write(_DATA, found)
+    states = [name for name in found if name.endswith((".safetensors", ".pt", ".pth"))]
+    weigh(states[0] if states else "")
 
 
 def _module(job: Job) -> ModuleClass | None:
@@ -257,6 +279,24 @@ def _job_of(source: str, told: Callable[[str, str], Known]) -> Job | None:
     return replace(job, training=mode())
 
 
+def _input_file() -> str:
+    """What gives the first input: the first of the files that are no weights."""
+    found, weights = data()
+    others = [name for name in found if name != weights]
+    return f"@{others[0]}" if others else ""
+
+
+def _with_data(job: Job) -> Job:
+    """With the files that it speaks of."""
+    found, weights = data()
+    used = {
+        name: content
+        for name, content in found.items()
+        if name == weights or any(f"@{name}" in text for text in job.inputs)
+    }
+    return replace(job, data=used, weights=weights)
+
+
 def class_job(name: str, training: bool, told: Callable[[str, str], Known]) -> Job | None:
     """Draw the form for an installed class, as far as a run has told what it takes."""
     if not name:
@@ -269,7 +309,8 @@ def class_job(name: str, training: bool, told: Callable[[str, str], Known]) -> J
         return None
     known = told("", name)
     if known.form is None:
-        return Job("", name, training=training)
+        file = _input_file()
+        return _with_data(Job("", name, inputs=(file,) if file else (), training=training))
     return replace(_filled("", name, known.form, [], known), training=training)
 
 
@@ -279,7 +320,7 @@ def _filled(
     arguments = _arguments(name, chosen, known) if chosen is not None else {}
     texts = _inputs(name, chosen, guesses, known)
     sizes = _letters(texts) | _found_letters(name, texts, known)
-    return Job(source, name, arguments, texts, sizes)
+    return _with_data(Job(source, name, arguments, texts, sizes))
 
 
 def _choice(found: Outline, names: list[str], guesses: list[str]) -> str:
@@ -339,11 +380,15 @@ def _inputs(
         say("Inputs: sizes such as {sizes}", sizes="`2,3,224,224:float32`, `B,C,H,W`"),
         help=say(
             "`2,10:int64<100` are whole numbers below 100, `2,10:bool` a mask, "
-            "`[1,8,4,4; 1,8,2,2]` a list of two tensors, `:=True` a Python value. Letters get "
-            "their sizes below. What is left empty and needed is found by trying."
+            "`[1,8,4,4; 1,8,2,2]` a list of two tensors, `:=True` a Python value, "
+            "`1,3,H,W@cat.png` an opened picture. Letters get their sizes below. What is left "
+            "empty and needed is found by trying."
         ),
     )
     texts, by_name = [], False
+    file = _input_file()
+    if file and not any("@" in written(_input_key(name, each.name)) for each in plain):
+        guesses = [file, *guesses[1:]]
     with st.container(key="debug-inputs"):
         for place, each in enumerate(plain):
             guess = guesses[place] if place < len(guesses) and each.default is None else ""

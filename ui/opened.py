@@ -11,19 +11,24 @@ from tracer import outline as outlines
 from tracer import worker
 from tracer.document import Fix
 from tracer.language import translator
-from tracer.sentences import render
+from tracer.sentences import Said, render
 from tracer.source import files as several
 from tracer.worker import Job
 from ui import debug_form, handed
 from ui.held import held
 from ui.language import language, say
-from ui.text import escaped, prose
+from ui.text import code, escaped, prose
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 LARGEST = 25
 """Megabytes of a file that is opened here."""
+
+
+PICTURES = (".png", ".jpg", ".jpeg")
+ARRAYS = (".npy", ".npz")
+STATES = (".safetensors", ".pt", ".pth")
 
 
 class Saved(Exception):  # noqa: N818 - says what it is
@@ -107,6 +112,40 @@ def _opened(uploaded: list[UploadedFile]) -> None:
             _refused(prose(render(found.says, translator(language()))))
         else:
             debug_form.take(found, outlines.main(found))
+
+
+def tensors(answer_notes: tuple[Said, ...]) -> None:
+    """What opens pictures, arrays and weights, and what the latest run has done to them."""
+    data, weights = debug_form.data()
+    with st.popover(
+        say("Your picture, array or weights"), icon=":material/image:", width="stretch"
+    ):
+        uploaded = st.file_uploader(
+            say("A picture or an array as input, a state dict as weights"),
+            type=[ending.removeprefix(".") for ending in (*PICTURES, *ARRAYS, *STATES)],
+            accept_multiple_files=True,
+            max_upload_size=worker.LARGEST_DATA // 1_000_000,
+            key="debug-data",
+        )
+    ids = [each.file_id for each in uploaded]
+    if ids != st.session_state.get("debug-data-opened", []):
+        st.session_state["debug-data-opened"] = ids
+        debug_form.give({worker.safe_name(each.name): each.getvalue() for each in uploaded})
+        st.rerun()  # an input has its name
+    states = [name for name in data if name.casefold().endswith(STATES)]
+    if states:
+        st.selectbox(
+            say("Weights from"),
+            ["", *states],
+            ["", *states].index(weights),
+            format_func=lambda name: name or say("none: drawn at random"),
+            **held("debug/weights", weights, debug_form.weigh),
+        )
+    for name in data:
+        if name != weights:
+            st.caption(say("As an input: {name}", name=code(f"@{name}")))
+    for note in answer_notes:
+        st.caption(f":material/info: {prose(render(note, translator(language())))}")
 
 
 def _refused(sentence: str) -> None:

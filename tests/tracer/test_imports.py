@@ -18,7 +18,7 @@ ROOMS = {
     "views": ["views"],
     "diagnosis": ["diagnosis"],
     "formulas": ["formulas"],
-    "record": ["record", "inputs"],
+    "record": ["record", "inputs", "given"],
     "ops": ["ops"],
     "source": ["source"],
     "sandbox": ["sandbox", "outline", "installed"],

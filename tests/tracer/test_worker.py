@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 
 from tracer import sandbox, worker
 from tracer.worker import Answer, Job, Limits, run
@@ -128,6 +130,35 @@ def problem(found: Answer, kind: str, *words: str) -> worker.Problem:
 
 
 # --- what runs ----------------------------------------------------------------------------------
+
+
+def test_a_picture_fits_what_the_module_wants_and_weights_are_taken() -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (60, 40), (255, 0, 0)).save(picture, "JPEG")
+    weights = io.BytesIO()
+    torch.save({"weight": torch.ones(4, 3, 1, 1), "bias": torch.zeros(4)}, weights)
+    data = {"red.jpg": picture.getvalue(), "ones.pt": weights.getvalue()}
+    arguments = {"in_channels": "3", "out_channels": "4", "kernel_size": "1"}
+    job = Job("", "torch.nn.Conv2d", arguments, ("@red.jpg",), data=data, weights="ones.pt")
+    found = run(job)
+    assert found.problem is None
+    assert found.used is not None
+    (text,) = found.used.inputs
+    assert text.startswith("input=B,C,H,W")
+    assert text.endswith("@red.jpg")
+    assert found.trace is not None
+    (step,) = found.trace.steps
+    stats = step.outputs[0].stats
+    assert stats is not None
+    assert (round(stats.minimum or 0, 1), round(stats.maximum or 0, 1)) == (1.0, 1.0)
+    assert [str(note).partition(" ")[0] for note in found.notes] == ["ones.pt", "red.jpg"]
+    for bad, name in (
+        ({"red.jpg": b"GIF", "ones.pt": data["ones.pt"]}, "red.jpg"),
+        ({"ones.pt": b"PK"}, "ones.pt"),
+        ({}, "ones.pt"),
+    ):
+        problem(run(dataclasses.replace(job, data=bad)), "inputs", name)
+    problem(run(dataclasses.replace(job, data={"a": b"0" * 100_000_001})), "files", "100 MB")
 
 
 def test_a_package_runs_from_its_archive_and_a_failure_is_mended_in_the_file_where_it_is() -> None:
