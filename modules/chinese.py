@@ -18,7 +18,7 @@ from modules.lesson import Lesson, check_claims, run
 from modules.posts import POSTS
 from tracer import Call, Step, Trace
 from tracer.document import Source, Story
-from tracer.language import read, translations, update
+from tracer.language import extracted, read, translations, update
 from tracer.sentences import Said
 from tracer.source.notes import filled, placeholders
 
@@ -123,13 +123,14 @@ def texts() -> dict[str, dict[str, str]]:
     """Every text of the lessons, by the name of the module it belongs to: {text: where it is}."""
     from modules import LESSONS
 
-    found: dict[str, dict[str, str]] = {}
+    shared = extracted([_HERE / "lesson.py"], ["said"], _HERE)
+    found = {"lesson": {key(text): where for text, where in shared.items()}}
     for lesson in LESSONS:
         module = inspect.getmodule(lesson.build)
         assert module is not None
         own = found.setdefault(module.__name__.rpartition(".")[2], {})
         for text, where in _declared(lesson):
-            if text:
+            if text and key(text) not in found["lesson"]:
                 own.setdefault(key(text), f"{lesson.key}: {where}")
     posts = found.setdefault("posts", {})
     for post in POSTS.values():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from modules.story import Plot, with_story
 from tracer import Step, TensorNote, Trace
 from tracer.document import Lead
-from tracer.sentences import Said, said
+from tracer.sentences import Said, ToldError, as_written, said
 
 if TYPE_CHECKING:
     from torch import nn
@@ -158,7 +158,7 @@ class Lesson(Description):
     plot: Plot
     claims: tuple[Claim, ...] = field(default=())
 
-    def problems(self, settings: Settings) -> str | None:
+    def problems(self, settings: Settings) -> Said | None:
         """One sentence that says why no module can be built with these settings, or None.
 
         Settings that can be built and stop in the forward are no problem: they are worth seeing.
@@ -168,19 +168,34 @@ class Lesson(Description):
         for name in settings:
             if name not in sizes and name not in options:
                 known = ", ".join([*sizes, *options])
-                return f"The lesson {self.key} has no setting {name!r}: use {known}."
+                return said(
+                    "The lesson {lesson} has no setting {name}: use {known}.",
+                    lesson=self.key,
+                    name=repr(name),
+                    known=known,
+                )
         for size in self.sizes:
             value = settings.get(size.name)
             if type(value) is not int or not size.low <= value <= size.high:
-                return (
-                    f"{size.name} ({size.meaning}) is {value!r}: use a whole number from "
-                    f"{size.low} to {size.high}."
+                return said(
+                    "{name} ({meaning}) is {value}: use a whole number from {low} to {high}.",
+                    name=size.name,
+                    meaning=Said(size.meaning),
+                    value=repr(value),
+                    low=size.low,
+                    high=size.high,
                 )
         for option in self.options:
             value = settings.get(option.name)
             if not any(_same(value, choice) for choice in option.choices):
                 choices = ", ".join(str(choice) for choice in option.choices)
-                return f"{option.name} ({option.meaning}) is {value!r}: use one of {choices}."
+                return said(
+                    "{name} ({meaning}) is {value}: use one of {choices}.",
+                    name=option.name,
+                    meaning=Said(option.meaning),
+                    value=repr(value),
+                    choices=choices,
+                )
         import torch
 
         # What does not go together is known to the module's constructor, and to nobody else.
@@ -188,7 +203,7 @@ class Lesson(Description):
             with torch.device("meta"):
                 self.build(settings)
         except ValueError as error:
-            return str(error)
+            return as_written(str(error))
         return None
 
 
@@ -230,13 +245,13 @@ def prepare(
     """The module and its arguments; without `values` both are on the meta device.
 
     Raises:
-        ValueError: the settings have a problem (`Lesson.problems`).
+        ToldError: the settings have a problem (`Lesson.problems`).
     """
     import torch
 
     problem = lesson.problems(settings)
     if problem is not None:
-        raise ValueError(problem)
+        raise ToldError(problem)
     if values:
         model = lesson.build(settings)
         args, kwargs = lesson.inputs(settings, kind, seed)
@@ -268,7 +283,7 @@ def run(
         diagnose, watch: see `tracer.trace`.
 
     Raises:
-        ValueError: the settings have a problem (`Lesson.problems`).
+        ToldError: the settings have a problem (`Lesson.problems`).
     """
     how = {"values": values, "training": training, "diagnose": diagnose}
     found = _run(lesson, settings, kind, seed, **how, watch=watch)
@@ -493,11 +508,9 @@ def shape_claim(
         if output is None:
             return text
         places = [i + 1 for i, other in enumerate(trace.outputs) if other.id == note.id]
-        return said(
-            "{tensor}, result {number}" if places else "{tensor}, not returned",
-            tensor=text,
-            number=places[0] if places else 0,
-        )
+        if not places:
+            return said("{tensor}, not returned", tensor=text)
+        return said("{tensor}, result {number}", tensor=text, number=places[0])
 
     says = f"{name} is {shown(shape)}"
     if output is not None:

@@ -9,7 +9,7 @@ from ui.details import details
 from ui.frame import frame
 from ui.language import say
 from ui.run import Run
-from ui.text import escaped
+from ui.text import code, escaped, prose
 
 LARGEST = 64
 
@@ -38,7 +38,7 @@ problem = st.session_state.get("unreadable")
 run = st.session_state.get("opened")
 if problem is not None:
     name, refusal = problem
-    why = escaped(f"{name}: {refusal.told(translator(language.language()))}")
+    why = f"{code(name)}: {prose(refusal.told(translator(language.language())))}"
     kept = ""
     if run is not None:
         kept = say(" {name}, opened before, is still here.", name=escaped(run.trace.name))

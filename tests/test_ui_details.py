@@ -18,7 +18,7 @@ from tracer import Trace, trace
 from ui.details import as_csv, step_table
 from ui.inspector import _result_of, dimensions
 from ui.source import lines, parts
-from ui.text import escaped
+from ui.text import escaped, label
 
 
 class Small(nn.Module):
@@ -130,3 +130,10 @@ def test_escaped_words_mean_nothing_to_markdown(words: str) -> None:
     assert re.sub(r"\\(.)", r"\1", line) == " ".join(words.split())
     bare = re.sub(r"\\.", "", line)
     assert not re.search(r"[\\`*_{}\[\]<>#+\-.!|$~:&=\n]", bare)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("in_features", "in_features"), ("__x__", r"\_\_x\_\_"), ("a b*", r"a b\*")]
+)
+def test_a_field_is_called_as_it_is_read_aloud(name: str, shown: str) -> None:
+    assert label(name) == shown

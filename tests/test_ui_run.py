@@ -90,7 +90,7 @@ def test_running_leaves_the_random_state_alone() -> None:
 
 def test_a_module_that_cannot_be_built_says_why_in_one_sentence() -> None:
     view = small(C=1, reduction=4)
-    with pytest.raises(CannotRun, match="cannot be built with B=2, C=1") as caught:
+    with pytest.raises(CannotRun, match="cannot be built with `B=2, C=1") as caught:
         runs.outline(view)
     assert "reduction" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1

@@ -779,16 +779,16 @@ class Trace:
             body = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise TraceFileError(
-                said("This is not a trace file: it is not JSON ({error}).", error=_short(error))
+                said("This is not a trace file: it is not JSON (`{error}`).", error=_short(error))
             ) from error
         if not isinstance(body, dict) or body.get("format") != FORMAT:
             raise TraceFileError(
-                said('This is not a trace file: it has no "format": "{format}".', format=FORMAT)
+                said('This is not a trace file: it has no `"format": "{format}"`.', format=FORMAT)
             )
         schema = body.get("schema")
         if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
             raise TraceFileError(
-                said("The trace file is damaged: its schema is {short}.", short=_short(schema))
+                said("The trace file is damaged: its schema is `{short}`.", short=_short(schema))
             )
         if schema > SCHEMA:
             raise TraceFileError(

@@ -122,11 +122,11 @@ def parse(source: str, file: str = "the code") -> ast.Module:
             if error.lineno
             else "The code is not Python: {reason}.",
             line=error.lineno,
-            reason=error.msg,
+            reason=f"`{error.msg}`",
         )
         raise SourceError(sentence, error.lineno, error.offset, line) from error
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
-        reason = str(error) or said("it is nested too deeply")
+        reason = f"`{error}`" if str(error) else said("it is nested too deeply")
         raise SourceError(said("The code is not Python: {reason}.", reason=reason)) from error
 
 

@@ -444,15 +444,15 @@ def _problem(problem: Problem) -> None:
 
 def _stopped(failure: Failure) -> str:
     told, _ = failure.told(translator(language()))
-    rule = told or f"{failure.type}: {failure.message}"
+    rule = prose(told) if told else code(f"{failure.type}: {failure.message}")
     if not failure.expression:
-        return prose(rule)
+        return rule
     where = say(
         "Stops at {expression}, line {line}.",
         expression=f"**{code(failure.expression)}**",
         line=failure.line,
     )
-    return f"{where} {prose(rule)}"
+    return f"{where} {rule}"
 
 
 def _page(failure: Failure) -> None:
@@ -461,7 +461,11 @@ def _page(failure: Failure) -> None:
     page = PAGES / f"{rule}.md"
     if rule.removeprefix("SW-").isalpha() and page.is_file():
         with st.popover(say("More on {rule}", rule=rule), icon=":material/menu_book:"):
-            st.markdown(page.read_text(encoding="utf-8"))
+            if language() != "en":
+                st.caption(say("This page is in English."))
+            # Its own language is named to whoever hears it; the file is this program's own.
+            text = page.read_text(encoding="utf-8")
+            st.markdown(f'<div lang="en">\n\n{text}\n\n</div>', unsafe_allow_html=True)
 
 
 def _notice(key: str, words: str, icon: str, step: Step | None) -> None:
@@ -661,7 +665,7 @@ def _cards(shown: tuple[Example, ...]) -> None:
                     on_click=_open,
                     args=(example.job,),
                 )
-                st.caption(escaped(example.tells))
+                st.caption(prose(example.tells))
 
 
 def _open(job: Job) -> None:

@@ -20,7 +20,7 @@ from tracer.views import colours
 from tracer.worker import Answer, Job
 from ui.held import held
 from ui.language import language, say
-from ui.text import code, escaped
+from ui.text import code, label, prose
 
 CODE = "debug/code"
 CLASS = "debug/class"
@@ -253,7 +253,7 @@ def _job_of(source: str, told: Callable[[str, str], Known]) -> Job | None:
     try:
         found = outlines.outline(source)
     except SourceError as error:
-        st.error(escaped(error.told(translator(language()))), icon=":material/code_off:")
+        st.error(prose(error.told(translator(language()))), icon=":material/code_off:")
         if error.caret:
             st.code(error.caret, language=None)
         return None
@@ -356,7 +356,7 @@ def _arguments(name: str, chosen: ModuleClass, known: Known) -> dict[str, str]:
             found = known.arguments.get(each.name, each.default)
             value, control = field(_argument_key(name, each.name))
             text = st.text_input(
-                escaped(each.name),
+                label(each.name),
                 value,
                 placeholder=found if found is not None else say("found by trying"),
                 help=code(each.annotation) if each.annotation else None,
@@ -394,7 +394,7 @@ def _inputs(
             guess = guesses[place] if place < len(guesses) and each.default is None else ""
             value, control = field(_input_key(name, each.name))
             text = st.text_input(
-                escaped(each.name),
+                label(each.name),
                 value,
                 placeholder=guess or known.inputs.get(each.name) or _hint(each),
                 **control,

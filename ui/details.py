@@ -178,6 +178,26 @@ def step_table(trace: Trace) -> dict[str, list[Any]]:
     }
 
 
+def _headings() -> dict[str, str]:
+    """What the table's columns are called on the page; a file of it has their own names."""
+    return {
+        "step": say("step"),
+        "name": say("name"),
+        "expression": say("expression"),
+        "from": say("from"),
+        "to": say("to"),
+        "weights": say("weights"),
+        "operation": say("operation"),
+        "arguments": say("arguments"),
+        "module": say("module"),
+        "line": say("line"),
+        "type": say("type"),
+        "min": say("min"),
+        "max": say("max"),
+        "mean": say("mean"),
+    }
+
+
 def as_csv(table: dict[str, list[Any]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -188,6 +208,7 @@ def as_csv(table: dict[str, list[Any]]) -> str:
 
 def _table(trace: Trace) -> None:
     table = step_table(trace)
+    named = _headings()
     number = st.column_config.NumberColumn
     chosen: Any = st.dataframe(
         table,
@@ -197,11 +218,12 @@ def _table(trace: Trace) -> None:
         selection_mode="single-row",
         height=min(600, 38 + 35 * max(1, len(trace.steps))),
         column_config={
-            "step": number(width=60),
-            "line": number(width=60, format="%d"),
-            "expression": st.column_config.TextColumn(width=300),
+            **{name: st.column_config.Column(word) for name, word in named.items()},
+            "step": number(named["step"], width=60),
+            "line": number(named["line"], width=60, format="%d"),
+            "expression": st.column_config.TextColumn(named["expression"], width=300),
             "ms": number(format="%.2f", width=70),
-            **{name: number(format="compact") for name in ("min", "max", "mean")},
+            **{name: number(named[name], format="compact") for name in ("min", "max", "mean")},
         },
     )
     st.caption(say("Choose a row to go to its step. Click a heading to sort."))

@@ -81,11 +81,11 @@ def examples() -> tuple[Example, ...]:
         ),
         "norm": (
             say("Three modules deep"),
-            say("A normalisation inside a Sequential inside a block inside a network."),
+            say("A normalisation inside a `Sequential` inside a block inside a network."),
         ),
         "heads": (
             say("Heads put together again"),
-            say("The sizes are right and view refuses all the same."),
+            say("The sizes are right and `view` refuses all the same."),
         ),
         "squeeze": (
             say("A batch of one"),

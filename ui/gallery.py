@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import streamlit as st
 
 from modules.chinese import chinese
@@ -88,4 +90,6 @@ def _card(each: Description) -> None:
             query_params={"lesson": each.key, **language.link()},
         )
         st.markdown(say(each.teaches))
-        st.caption(f"{each.paper.title} · {each.paper.venue} {each.paper.year}")
+        # A paper is named as it was published, whatever the page is in.
+        paper = f"{each.paper.title} · {each.paper.venue} {each.paper.year}"
+        st.html(f'<p class="paper" lang="en">{escape(paper)}</p>')

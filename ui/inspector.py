@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -14,8 +15,8 @@ from tracer.views import figures, rounding
 from tracer.views.graph import shape_text
 from ui import player
 from ui import run as runs
-from ui.language import say
-from ui.text import escaped
+from ui.language import language, say
+from ui.text import code, escaped
 from ui.view import View
 
 WINDOW = 1024
@@ -63,7 +64,7 @@ def inspector(run: runs.Run, view: View) -> None:
             say(
                 "{name} cannot be computed again: {error}",
                 name=escaped(_title(note)),
-                error=escaped(str(error)),
+                error=code(str(error)),
             )
         )
         return
@@ -94,13 +95,22 @@ def dimensions(labels: Sequence[str], rank: int) -> list[str]:
     shares it."""
     names = [label if label[:1].isalpha() else "" for label in (*labels, *[""] * rank)][:rank]
     return [
-        (name if names.count(name) == 1 else f"{name} (dim {axis})") if name else f"dim {axis}"
-        for axis, name in enumerate(names)
+        (name if names.count(name) == 1 else f"{name} ({dim})") if name else dim
+        for dim, name in ((say("dim {axis}", axis=axis), name) for axis, name in enumerate(names))
     ]
 
 
 def _title(note: TensorNote) -> str:
-    born = note.kind if note.born is None else say("step {number}", number=note.born + 1)
+    kinds = {
+        "input": say("input"),
+        "parameter": say("parameter"),
+        "buffer": say("buffer"),
+        "constant": say("constant"),
+    }
+    if note.born is None:
+        born = kinds.get(note.kind, note.kind)
+    else:
+        born = say("step {number}", number=note.born + 1)
     return f"{note.name or say('unnamed')} {shape_text(note)} · {born}"
 
 
@@ -159,9 +169,25 @@ def _slice(note: TensorNote, values: Tensor, scale: float, names: Sequence[str])
         first_column=first_column,
         level=level,
     )
-    st.plotly_chart(figure, key="slice", config={"displaylogo": False})
+    st.plotly_chart(figure, key="slice", config=_tools())
     if level:
         st.caption(say("All equal, but for rounding."))
+
+
+def _tools() -> dict[str, Any]:
+    """The figure's tools, in the reader's language: plotly knows its own words alone."""
+    words = {
+        "Download plot as a png": say("Download plot as a png"),
+        "Zoom": say("Zoom"),
+        "Pan": say("Pan"),
+        "Zoom in": say("Zoom in"),
+        "Zoom out": say("Zoom out"),
+        "Autoscale": say("Autoscale"),
+        "Reset axes": say("Reset axes"),
+        "Double-click to zoom back out": say("Double-click to zoom back out"),
+    }
+    key = language()
+    return {"displaylogo": False, "locale": key, "locales": {key: {"dictionary": words}}}
 
 
 def _is_level(plane: Tensor, scale: float, dtype: str) -> bool:
@@ -206,7 +232,18 @@ def _distribution(note: TensorNote, values: Tensor) -> None:
         if low == high:
             low, high = low - 0.5, high + 0.5
         counts = torch.histc(finite, BINS, low, high).to(torch.int64).numpy()
-        st.plotly_chart(figures.histogram(counts, low, high), key="histogram")
+        st.plotly_chart(
+            figures.histogram(
+                counts,
+                low,
+                high,
+                value=say("value"),
+                elements=say("elements"),
+                between=say("{low} to {high}"),
+            ),
+            key="histogram",
+            config={"displayModeBar": False},
+        )
     stats = note.stats
     if stats is None:
         return

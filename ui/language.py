@@ -1,6 +1,7 @@
 """The reader's language: what the link says, else what was chosen, else the browser's.
 
-`python -m ui.language` brings `zh.po`, the pages' own texts, up to date with the calls of `say`.
+`python -m ui.language` brings `zh.po`, the pages' own texts, up to date with the calls of `say`
+and `said`.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def name() -> None:
 def texts() -> Mapping[str, str]:
     """Every text that a page says: {text: where it is}."""
     paths = sorted([ROOT / "app.py", *ROOT.glob("pages/*.py"), *ROOT.glob("ui/*.py")])
-    return extracted(paths, ["say", "frame"], ROOT)
+    return extracted(paths, ["say", "said", "frame"], ROOT)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from modules.lesson import run as run_lesson
 from modules.lesson import with_formulas as find_formulas
 from tracer import TensorNote, Trace
 from tracer.ops.table import shares_memory
+from tracer.sentences import Said, ToldError, as_written, said
 from tracer.views.changes import labels
 from tracer.views.graph import shape_text
 from tracer.views.player import payload
@@ -55,8 +56,8 @@ KEPT_NEEDS = 4096
 _WIDTHS = {"64": 8, "32": 4, "16": 2, "8": 1, "bool": 1, "complex64": 8, "complex128": 16}
 
 
-class CannotRun(ValueError):  # noqa: N818 - says what happened, as Cancelled does
-    """A view cannot be run at all; the message is one sentence for the reader."""
+class CannotRun(ToldError):  # noqa: N818 - says what happened, as Cancelled does
+    """A view cannot be run at all; its sentence is for the reader."""
 
 
 @dataclass(frozen=True)
@@ -138,17 +139,23 @@ def _trace(
             diagnose=diagnose,
             watch=watch,
         )
-    except ValueError as error:
-        raise _refused(view, error) from error
+    except ToldError as error:
+        raise _refused(view, error.sentence) from error
 
 
-def _refused(view: View, error: Exception) -> CannotRun:
-    title = shipped.lesson(view.lesson).title
+def _refused(view: View, problem: Said) -> CannotRun:
     shown = ", ".join(f"{name}={option_text(value)}" for name, value in view.settings)
-    reason = str(error).strip().rstrip(".")
+    # What the module's own constructor says is code to whoever reads it in another language.
+    words = str(problem)
+    problem = as_written(f"`{words}`") if problem == as_written(words) else problem
     return CannotRun(
-        f"{title} cannot be built with {shown}: {reason}. "
-        "Change a size or choose a preset in the sidebar."
+        said(
+            "{title} cannot be built with {settings}. {problem} Change a size or choose a preset "
+            "in the sidebar.",
+            title=Said(shipped.lesson(view.lesson).title),
+            settings=f"`{shown}`",
+            problem=problem,
+        )
     )
 
 
@@ -285,8 +292,8 @@ def tensor(view: View, note_id: int) -> Tensor:
         return _tensors.put((view, note_id), compute(note_id, model, *args, **kwargs))
 
 
-def _out_of_memory() -> str:
-    return (
+def _out_of_memory() -> Said:
+    return said(
         "The run needed more memory than the machine would give, so only shapes are shown: "
         "reduce a size to see values."
     )
@@ -420,7 +427,7 @@ def _needed(view: View) -> float:
 
 def in_bytes(count: float) -> str:
     """`23.7 GB`"""
-    return in_units(count, ("bytes", "kB", "MB", "GB", "TB"))
+    return in_units(count, (say("bytes"), "kB", "MB", "GB", "TB"))
 
 
 def in_units(count: float, units: tuple[str, ...]) -> str:
@@ -482,7 +489,7 @@ class Job(Background):
         self.total = total
         self.done = 0
         self.run: Run | None = None
-        self.problem: str | None = None
+        self.problem: Said | None = None
         super().__init__()
 
     def _watch(self, done: int) -> None:
@@ -500,9 +507,11 @@ class Job(Background):
         except Cancelled:
             pass
         except CannotRun as error:
-            self.problem = str(error)
+            self.problem = error.sentence
         except Exception as error:  # noqa: BLE001 - shown to the reader, who can act on it
-            self.problem = f"The run stopped: {type(error).__name__}: {error}"
+            self.problem = said(
+                "The run stopped: {error}", error=f"`{type(error).__name__}: {error}`"
+            )
 
 
 class FormulaJob(Background):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,10 @@ _source = st.components.v2.component(
 def source_tab(trace: Trace, chosen: Description, written: Path) -> None:
     """`written` is the file that the lesson is written in."""
     paper = chosen.paper
-    st.markdown(
-        f"**{escaped(paper.title)}**  \n{escaped(paper.authors)}. "
-        f"*{escaped(paper.venue)}*, {paper.year}. [{paper.link}]({paper.link})"
-    )
+    # A paper is named as it was published, whatever the page is in.
+    title, authors, venue = map(escape, (paper.title, paper.authors, paper.venue))
+    link = f'<a href="{escape(paper.link)}">{escape(paper.link)}</a>'
+    st.html(f'<p lang="en"><b>{title}</b><br>{authors}. <i>{venue}</i>, {paper.year}. {link}</p>')
     st.markdown(say(chosen.about))
     st.markdown(
         say(

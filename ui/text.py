@@ -16,6 +16,12 @@ def escaped(words: str) -> str:
     return "".join(f"\\{letter}" if letter in _MEANT else letter for letter in line)
 
 
+def label(name: str) -> str:
+    """A name as the label of a field, which is also read aloud as it is written here: underscores
+    within a word mean nothing to Markdown."""
+    return name if name.isidentifier() and name.strip("_") == name else escaped(name)
+
+
 def post_name(post: Post) -> str:
     """How a post is called in a sentence: by its title, and by its author where it names one."""
     title, author = escaped(say(post.title)), escaped(post.author)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modules.lesson import InputKind, Option, Size
+from tracer.sentences import Said, said
 from ui.shipped import LESSONS, lesson
 
 MAX_SEED = 2**31 - 1
@@ -87,17 +88,24 @@ def to_query(view: View) -> dict[str, str]:
     return query
 
 
-def from_query(query: Mapping[str, str]) -> tuple[View, list[str]]:
+def from_query(query: Mapping[str, str]) -> tuple[View, list[Said]]:
     """The view that an address asks for, and one sentence for each thing in it that cannot be
     had, saying what is shown in its place. Unknown names are not ours and are left alone."""
-    complaints: list[str] = []
+    complaints: list[Said] = []
     key = query.get("lesson")
     if key is None:
         key = LESSONS[0].key
     elif key not in {known.key for known in LESSONS}:
-        known = ", ".join(known.key for known in LESSONS)
+        known = ", ".join(_code(known.key) for known in LESSONS)
         key, wrong = LESSONS[0].key, key
-        complaints.append(f"There is no lesson “{_short(wrong)}”: use {known}. Showing {key}.")
+        complaints.append(
+            said(
+                "There is no lesson {name}: use {known}. Showing {shown}.",
+                name=_code(wrong),
+                known=known,
+                shown=_code(key),
+            )
+        )
     chosen = lesson(key)
     view = default_view(key)
     changes: dict[str, Any] = {}
@@ -116,7 +124,11 @@ def from_query(query: Mapping[str, str]) -> tuple[View, list[str]]:
         if text is None or text in choices:
             return default if text is None else choices[text]
         complaints.append(
-            f"{name}={_short(text)} is not one of {', '.join(choices)}; the default is used."
+            said(
+                "{setting} is not one of {choices}; the default is used.",
+                setting=_code(f"{name}={text}"),
+                choices=", ".join(map(_code, choices)),
+            )
         )
         return default
 
@@ -135,35 +147,52 @@ def option_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _read_size(size: Size, text: str) -> tuple[int, list[str]]:
+def _read_size(size: Size, text: str) -> tuple[int, list[Said]]:
     try:
         value = int(text, 10) if len(text) <= 20 else None
     except ValueError:
         value = None
     if value is None:
         return size.default, [
-            f"{size.name}={_short(text)} is not a whole number from {size.low:,} to "
-            f"{size.high:,}; {size.default:,} is used."
+            said(
+                "{setting} is not a whole number from {low} to {high}; {used} is used.",
+                setting=_code(f"{size.name}={text}"),
+                low=f"{size.low:,}",
+                high=f"{size.high:,}",
+                used=f"{size.default:,}",
+            )
         ]
     nearest = min(max(value, size.low), size.high)
     if nearest != value:
         return nearest, [
-            f"{size.name}={value:,} is outside {size.low:,} to {size.high:,}; {nearest:,} is used."
+            said(
+                "{setting} is outside {low} to {high}; {used} is used.",
+                setting=_code(f"{size.name}={value:,}"),
+                low=f"{size.low:,}",
+                high=f"{size.high:,}",
+                used=f"{nearest:,}",
+            )
         ]
     return value, []
 
 
-def _read_option(option: Option, text: str) -> tuple[Any, list[str]]:
+def _read_option(option: Option, text: str) -> tuple[Any, list[Said]]:
     texts = {option_text(choice): choice for choice in option.choices}
     if text.lower() in texts:
         return texts[text.lower()], []
     if text in texts:
         return texts[text], []
     return option.default, [
-        f"{option.name}={_short(text)} is not one of {', '.join(texts)}; "
-        f"{option_text(option.default)} is used."
+        said(
+            "{setting} is not one of {choices}; {used} is used.",
+            setting=_code(f"{option.name}={text}"),
+            choices=", ".join(map(_code, texts)),
+            used=_code(option_text(option.default)),
+        )
     ]
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else text[:37] + "…"
+def _code(text: str) -> str:
+    """Words of an address within a sentence: no part of it, whatever is in them."""
+    short = text if len(text) <= 40 else text[:37] + "…"
+    return f"`{short.replace('`', '´')}`"

@@ -7,9 +7,9 @@ import streamlit as st
 from tracer import Failure
 from ui import loading, push
 from ui import run as runs
-from ui.language import language, say
+from ui.language import language, say, told
 from ui.run import FormulaJob, Job, Run
-from ui.text import escaped
+from ui.text import code, prose
 from ui.view import View
 
 PATIENCE = 0.8
@@ -27,7 +27,7 @@ def shown(view: View) -> Run | None:
     notices = st.container(key="notices", gap="xxsmall")
     with notices:
         for complaint in st.session_state.get("complaints", ()):
-            st.warning(escaped(complaint), icon=":material/link_off:")
+            st.warning(prose(told(complaint)), icon=":material/link_off:")
         run = runs.at_default(view)
         if run is not None:
             _stop_old(None)
@@ -46,7 +46,7 @@ def _run(view: View) -> Run | None:
         shapes = runs.outline(view)
     except runs.CannotRun as problem:
         _stop_old(None)
-        st.error(escaped(str(problem)), icon=":material/block:")
+        st.error(prose(told(problem.sentence)), icon=":material/block:")
         return None
     run = shapes
     if view.values:
@@ -60,13 +60,12 @@ def _run(view: View) -> Run | None:
 
 def stopped(failure: Failure) -> str:
     """Where and why a forward stopped, as one line of Markdown."""
-    expression = escaped(failure.expression)
-    error = f"{escaped(failure.type)}: {escaped(failure.message)}"
-    if not expression:
+    error = code(f"{failure.type}: {failure.message}")
+    if not failure.expression:
         return say("The forward stops: {error}", error=error)
     return say(
         "The forward stops at {expression}, line {line}: {error}",
-        expression=expression,
+        expression=code(failure.expression),
         line=failure.line,
         error=error,
     )
@@ -95,7 +94,7 @@ def _with_values(view: View, shapes: Run) -> Run | None:
         _progress(job)
         return None
     if job.problem is not None:
-        st.error(escaped(job.problem), icon=":material/block:")
+        st.error(prose(told(job.problem)), icon=":material/block:")
     return job.run
 
 

@@ -612,7 +612,7 @@ def test_a_bad_argument_gets_a_sentence(make: object, message: str) -> None:
 
 def test_settings_that_do_not_go_together_are_a_problem() -> None:
     problem = SOFT.problems({**SOFT.settings(), "C": 24})
-    assert problem == (
+    assert str(problem) == (
         "in_channels is 24, not a multiple of the reduction rate 16: use 16, 32, 48 and so on."
     )
 

@@ -327,8 +327,8 @@ def test_problems_are_one_sentence(key: str, change: dict[str, object], message:
     settings = {**each.settings(), **change}
     problem = each.problems(settings)
     assert problem is not None
-    assert problem.startswith(message)
-    assert problem.endswith(".")
+    assert str(problem).startswith(message)
+    assert str(problem).endswith(".")
     with pytest.raises(ValueError, match=re.escape(message)):
         run(each, settings)
 
@@ -337,7 +337,7 @@ def test_a_missing_setting_is_a_problem() -> None:
     each = lesson("eca-image")
     settings = each.settings()
     del settings["H"]
-    assert each.problems(settings) == "H (height) is None: use a whole number from 1 to 512."
+    assert str(each.problems(settings)) == "H (height) is None: use a whole number from 1 to 512."
 
 
 def test_an_unknown_preset_gets_a_sentence() -> None:

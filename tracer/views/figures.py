@@ -101,25 +101,34 @@ def slice_figure(
     return calm(figure, height=460)
 
 
-def histogram(counts: Sequence[int] | npt.NDArray[np.int64], low: float, high: float) -> go.Figure:
-    """How often values occur: `counts` of equally wide bins from `low` to `high`."""
+def histogram(
+    counts: Sequence[int] | npt.NDArray[np.int64],
+    low: float,
+    high: float,
+    *,
+    value: str = "value",
+    elements: str = "elements",
+    between: str = "{low} to {high}",
+) -> go.Figure:
+    """How often values occur: `counts` of equally wide bins from `low` to `high`.  `value` and
+    `elements` are what the axes are called, `between` what a bin is."""
     edges = np.linspace(low, high, len(counts) + 1)
     middles = ((edges[:-1] + edges[1:]) / 2).astype(np.float32)
-    texts = [f"{a:.4g} to {b:.4g}" for a, b in itertools.pairwise(edges)]
+    texts = [between.format(low=f"{a:.4g}", high=f"{b:.4g}") for a, b in itertools.pairwise(edges)]
     figure = go.Figure(
         go.Bar(
             x=middles,
             y=np.asarray(counts),
             marker={"color": colours.FIRST_SERIES, "line": {"width": 0}},
             customdata=texts,
-            hovertemplate="%{customdata}<br><b>%{y:,}</b> elements<extra></extra>",
+            hovertemplate=f"%{{customdata}}<br>{elements} <b>%{{y:,}}</b><extra></extra>",
         )
     )
     if low < 0 < high:
         figure.add_vline(x=0, line={"width": 1, "dash": "dot", "color": colours.MARK})
     figure.update_layout(bargap=0.04)
-    figure.update_xaxes(title="value")
-    figure.update_yaxes(title="elements", rangemode="tozero")
+    figure.update_xaxes(title=value)
+    figure.update_yaxes(title=elements, rangemode="tozero")
     return calm(figure, height=300)
 
 

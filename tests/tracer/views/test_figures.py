@@ -86,5 +86,6 @@ def test_the_bars_of_a_histogram_stand_over_their_bins() -> None:
     assert bars.x.tolist() == [-1.5, -0.5, 0.5, 1.5]
     assert list(bars.y) == [1, 0, 3, 2]
     assert bars.customdata[0] == "-2 to -1"
+    assert figure.layout.xaxis.title.text == "value"
     assert len(figure.layout.shapes) == 1
     assert len(histogram([1], 0.0, 1.0).layout.shapes) == 0

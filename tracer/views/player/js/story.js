@@ -93,14 +93,15 @@ export function cardFacts({ story, kind }) {
   if (kind === "ending") return [];
   const post = [story.post, story.author].filter(Boolean).join(" · ");
   const rows = [
-    [say("paper"), story.paper],
-    [say("post"), post],
+    // A paper is named as it was published.
+    [say("paper"), story.paper, languageOf(story.paper) || "en"],
+    [say("post"), post, languageOf(post)],
   ].filter(([, text]) => text);
   return [
     el(
       "dl",
       { class: "facts" },
-      rows.flatMap(([term, text]) => [el("dt", {}, term), el("dd", { lang: languageOf(text) }, text)]),
+      rows.flatMap(([term, text, lang]) => [el("dt", {}, term), el("dd", { lang }, text)]),
     ),
   ];
 }

@@ -1,0 +1,251 @@
+"""A page in Chinese says nothing in English but code, names, and what is marked as English."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from modules import LESSONS, lesson
+from modules.lesson import run
+from modules.posts import POSTS
+from tests.browser.test_player import server as server
+from tests.chinese import TERMS, words
+from tracer import Trace
+from ui import shipped
+
+Open = Callable[..., Page]
+
+COLLECT = """() => {
+  // Code, names of tensors and of operations, icons (whose texts are names of glyphs), formulas.
+  const quoted = `code, pre, kbd, samp, var, math, textarea, script, style, [translate=no],
+    [lang=en], .shapewalk .text, .katex, [data-testid=stIconMaterial]`;
+  const spoken = ["aria-label", "aria-description", "aria-valuetext", "title", "alt",
+                  "placeholder", "data-title", "data-attr"];
+  const found = [];
+  const walk = (node, isDrawn) => {
+    if (node.nodeType === Node.TEXT_NODE) {
+      const text = node.data.trim();
+      if (text) found.push(text);
+      return;
+    }
+    if (node.nodeType === Node.ELEMENT_NODE) {
+      if (node.matches(quoted)) return;
+      if (isDrawn && !node.checkVisibility({ visibilityProperty: true })) return;
+      for (const name of spoken) {
+        const text = node.getAttribute(name)?.trim();
+        if (text) found.push(text);
+      }
+    }
+    const inner = isDrawn && node.nodeName !== "CANVAS";
+    for (const child of node.shadowRoot?.childNodes ?? []) walk(child, inner);
+    for (const child of node.childNodes) walk(child, inner);
+  };
+  walk(document.body, true);
+  return [document.title, ...found];
+}"""
+
+NAMES = frozenset(
+    word
+    for line in (
+        "Language English Shapewalk PyTorch Python Keras torch Landlock seccomp JSON CSV PNG UTF",
+        "NaN Inf FLOP kFLOP MFLOP GFLOP kB MB GB MiB",
+        "Ctrl Enter Esc Shift Space Home End PageUp PageDown eval train",
+    )
+    for word in line.split()
+)
+"""Of products, formats, units and keys; `eval` and `train` are PyTorch's names of the modes.  The
+field for the language is called in both."""
+
+STREAMLITS = {
+    "Skip to main content": "its link for the keyboard",
+    "Sidebar": "the sidebar's role",
+    "Collapse sidebar": "a button of its frame",
+    "Expand sidebar": "a button of its frame",
+    "Main menu": "a button of its frame",
+    "Running...": "its sign that a script runs, which shows for a moment",
+    "Stop": "its sign that a script runs",
+    "Decrement": "the steps of a field for numbers",
+    "Increment": "the steps of a field for numbers",
+    "Open": "the arrow of a list",
+    "Choose an option": "the empty field of a list",
+    "Fullscreen": "the button over a picture",
+    "Close fullscreen": "the button over a picture",
+    "Show/hide columns": "a button over a table",
+    "Download as CSV": "a button over a table",
+    "Search": "a button over a table",
+    "file upload": "the field for files",
+    "Copy to clipboard": "the button over code",
+    "Add files": "the field for files",
+    "add icon": "the field for files",
+    "Upload": "the field for files",
+    "64MB per file": "the field for files",
+    "Help": "the sign beside a field",
+    "Clear value": "the cross in a field",
+}
+"""What Streamlit says by itself, and where: it has no other language, and no option takes these."""
+
+_OVER = re.compile(r"Fullscreen: (.*)|Help for (.*)|(.*) • JSON")
+"""Streamlit's words around words of the page."""
+
+_LINK = re.compile(r"https?://\S+")
+_WORD = re.compile(r"(?<![\w.@/])[A-Za-z]?[a-z]+(?![\w(=]|[./]\w)")
+
+
+class Reader:
+    """Reads pages and remembers what is English on them: {text: where}."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+
+    def read(self, page: Page, where: str, known: Iterable[str] = ()) -> None:
+        allowed = NAMES | TERMS | set(known)
+        for text in page.evaluate(COLLECT):
+            over = _OVER.fullmatch(text)
+            told = next(filter(None, over.groups()), "") if over else text
+            if told in STREAMLITS:
+                continue
+            told = _LINK.sub("", told)
+            left = [each for each in _WORD.findall(told) if len(each) > 1 and each not in allowed]
+            if left:
+                self.found.setdefault(text, where)
+
+
+def names(trace: Trace) -> set[str]:
+    """The words that name tensors, modules, operations and their arguments in a run."""
+    notes = [note.name for note in trace.tensors().values()]
+    steps = [text for step in trace.walk() for text in (step.op, step.module, *step.arguments)]
+    calls = [text for call in trace.calls for text in (call.module, call.type)]
+    kinds = [note.dtype for note in trace.tensors().values()]
+    return set().union(*map(words, (trace.name, *notes, *steps, *calls, *kinds)))
+
+
+def titles() -> set[str]:
+    """What lessons, posts and authors are called in Chinese: names may be in other letters."""
+    posts = [text for post in POSTS.values() for text in (post.original, post.author)]
+    return set().union(*map(words, posts), *(words(each.map) for each in LESSONS))
+
+
+@pytest.fixture
+def reader() -> Iterator[Reader]:
+    reader = Reader()
+    yield reader
+    assert reader.found == {}
+
+
+def ready(page: Page) -> None:
+    for sign in ("stStatusWidget", "stProgress", "stSkeleton", "stSpinner"):
+        expect(page.get_by_test_id(sign)).to_have_count(0)
+
+
+def tabs(page: Page, reader: Reader, where: str, known: set[str]) -> None:
+    choices = page.locator(".st-key-tabs [role=radio]")
+    for number in range(choices.count()):
+        choices.nth(number).click()
+        expect(choices.nth(number)).to_be_checked()
+        expect(page.locator(".st-key-downloads button")).to_have_count(4)
+        ready(page)
+        reader.read(page, f"{where}, {choices.nth(number).inner_text()}", known)
+
+
+def test_home_and_a_saved_trace(open_page: Open, app: str, reader: Reader, tmp_path: Path) -> None:
+    page = open_page()
+    page.goto(f"{app}/?lang=zh")
+    expect(page.locator("[class*=st-key-card-] img")).to_have_count(len(LESSONS))
+    reader.read(page, "home", titles())
+    page.get_by_role("textbox", name="搜索").fill("斑马")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("斑马")
+    reader.read(page, "home, nothing found", titles())
+    page.goto(f"{app}/Open_a_trace?lang=zh")
+    field = page.get_by_test_id("stFileUploader")
+    expect(field).to_be_visible()
+    reader.read(page, "open")
+    file = field.locator("input")
+    file.set_input_files({"name": "x.json", "mimeType": "application/json", "buffer": b"{}"})
+    expect(page.get_by_test_id("stAlert")).to_be_visible()
+    reader.read(page, "open, no trace", {"json"})
+    trace = shipped.default("squeeze-excite")
+    assert trace is not None
+    path = tmp_path / "saved.json"
+    trace.save(path)
+    file.set_input_files(path)
+    expect(page.locator(".shapewalk .transport")).to_be_visible()
+    reader.read(page, "a saved trace", names(trace) | titles())
+
+
+@pytest.mark.parametrize("key", ["eca-image"])
+def test_a_lesson_with_every_tab_and_step(
+    open_page: Open, app: str, reader: Reader, key: str
+) -> None:
+    trace = shipped.default(key)
+    assert trace is not None
+    known = names(trace) | titles() | set(lesson(key).settings())
+    page = open_page()
+    page.goto(f"{app}/Walkthrough?lang=zh&lesson={key}&B=none&input=x&k_size=x")
+    expect(page.get_by_test_id("stAlert").first).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("lang", "zh")
+    ready(page)
+    for face in range(2):
+        page.keyboard.press("Home")
+        for number in range(len(trace.steps) + 2):
+            reader.read(page, f"{key}, step {number}, face {face}", known)
+            page.keyboard.press("ArrowRight")
+        page.keyboard.press("f")
+    page.keyboard.press("?")
+    reader.read(page, f"{key}, help", known)
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    reader.read(page, f"{key}, graph", known)
+    page.keyboard.press("g")
+    tabs(page, reader, key, known)
+
+
+def test_a_lesson_that_stops_and_one_that_cannot_be_built(
+    open_page: Open, app: str, reader: Reader
+) -> None:
+    broken = next(
+        (each, preset) for each in LESSONS for preset in each.presets if preset.breaks is not None
+    )
+    each, preset = broken
+    settings = each.settings(preset.name)
+    query = "&".join(f"{name}={str(value).lower()}" for name, value in settings.items())
+    known = names(run(each, settings, values=False)) | set(settings) | titles()
+    page = open_page()
+    page.goto(f"{app}/Walkthrough?lang=zh&lesson={each.key}&{query}")
+    expect(page.locator(".shapewalk .failure").first).to_be_visible()
+    ready(page)
+    reader.read(page, f"{each.key}, {preset.name}", known)
+    page.goto(f"{app}/Walkthrough?lang=zh&lesson=squeeze-excite&C=1&reduction=16&show=shapes")
+    expect(page.get_by_test_id("stAlert").first).to_be_visible()
+    reader.read(page, "cannot be built", {"reduction", "channel"})
+
+
+def test_a_module_of_one_s_own(open_page: Open, app: str, reader: Reader) -> None:
+    page = open_page()
+    page.goto(f"{app}/Your_module?lang=zh")
+    verdict = page.locator(".st-key-verdict")
+    broken = page.locator(".st-key-cards-broken button")
+    expect(broken).to_have_count(12)
+    reader.read(page, "your module")
+    page.get_by_text("这台机器如何受到保护").click()
+    ready(page)
+    reader.read(page, "what protects")
+    broken.first.click()
+    expect(verdict).to_contain_text("≠")
+    expect(page.locator(".shapewalk .failure").first).to_be_visible()
+    ready(page)
+    known = {"classes", "images", "relu", "flatten", "Linear"}
+    reader.read(page, "a broken example", known)
+    tabs(page, reader, "a broken example", known)
+    page.get_by_label("代码").fill("class Net(")
+    page.keyboard.press("Control+Enter")
+    ready(page)
+    reader.read(page, "a text that is no Python", known)
+    page.locator(".st-key-cards-working button").first.click()
+    expect(verdict).to_contain_text("步")
+    expect(page.locator(".shapewalk .transport")).to_be_visible()
+    ready(page)
+    reader.read(page, "a class of torch", {"bias", "device", "input", "Linear"})
