@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from modules import LESSONS, lesson
+from modules import LESSONS, chinese, lesson
 from modules.lesson import run
 from modules.posts import POSTS
+from tests.browser.test_player import Server
 from tests.browser.test_player import server as server
 from tests.chinese import TERMS, words
 from tracer import Trace
+from tracer.views import html
 from ui import shipped
 
 Open = Callable[..., Page]
@@ -249,3 +251,16 @@ def test_a_module_of_one_s_own(open_page: Open, app: str, reader: Reader) -> Non
     expect(page.locator(".shapewalk .transport")).to_be_visible()
     ready(page)
     reader.read(page, "a class of torch", {"bias", "device", "input", "Linear"})
+
+
+def test_an_exported_page(open_page: Open, server: Server, reader: Reader) -> None:
+    trace = shipped.default("hacnn-regions")  # with a loop, whose rounds are folded
+    assert trace is not None
+    page = open_page()
+    page.goto(server.put("chinese", html.page(chinese.in_chinese(trace), language="zh")))
+    expect(page.locator("html")).to_have_attribute("lang", "zh")
+    known = names(trace) | titles()
+    while not page.locator(".control[aria-label=下一个]").is_disabled():
+        reader.read(page, page.locator(".transport .count").inner_text(), known)
+        page.keyboard.press("ArrowRight")
+    reader.read(page, "the end", known)
