@@ -29,6 +29,7 @@ from tracer.document import (
 
 if TYPE_CHECKING:
     from tracer.api import compute, trace
+    from tracer.asserting import assert_shapes
     from tracer.explaining import explain
     from tracer.record.construction import recording_construction
     from tracer.record.run import Cancelled
@@ -46,6 +47,7 @@ __all__ = [
     "TensorNote",
     "Trace",
     "TraceFileError",
+    "assert_shapes",
     "compute",
     "explain",
     "load",
@@ -55,6 +57,7 @@ __all__ = [
 
 _WITH_TORCH = {
     "Cancelled": "tracer.record.run",
+    "assert_shapes": "tracer.asserting",
     "compute": "tracer.api",
     "explain": "tracer.explaining",
     "recording_construction": "tracer.record.construction",

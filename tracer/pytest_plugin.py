@@ -1,5 +1,6 @@
 """A test in which a module fails prints why: pytest loads it where Shapewalk is installed, and
-`pytest -p tracer.pytest_plugin` does elsewhere.
+`pytest -p tracer.pytest_plugin` does elsewhere.  The fixture `shapes` gives the trace of a module,
+which a failing test prints.
 
 Tests that never import torch do not load it for this.
 """
@@ -8,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 
 NAME = "tracer.pytest_plugin"
 _recording = pytest.StashKey[contextlib.ExitStack]()
+_traces = pytest.StashKey[list[Any]]()
 
 
 def pytest_configure(config: Any) -> None:
@@ -37,6 +39,21 @@ def _record(config: Any, asked: bool = False) -> None:
     config.add_cleanup(recording.close)
 
 
+@pytest.fixture
+def shapes(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """`shapes(model, *args, **kwargs)` is the trace of that call, with shapes alone.  Where the
+    test fails, its annotated source stands in the report."""
+    kept = request.node.stash.setdefault(_traces, [])
+
+    def traced(model: Any, *args: Any, **kwargs: Any) -> Any:
+        from tracer import explaining
+
+        kept.append(explaining.traced(model, args, kwargs, values=False))
+        return kept[-1]
+
+    return traced
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: Any, call: Any) -> Generator[None, Any, None]:
     """Run the failing call once more, while its frames are alive, and add what was found."""
@@ -45,8 +62,10 @@ def pytest_runtest_makereport(item: Any, call: Any) -> Generator[None, Any, None
     if not report.failed or call.excinfo is None or "torch" not in sys.modules:
         return
     from tracer.explaining import explained, told
-    from tracer.views.text import failure_text
+    from tracer.views.text import annotated, failure_text
 
+    for trace in item.stash.get(_traces, ()):
+        report.sections.append((f"Shapes of {trace.name}", annotated(trace)))
     if told(call.excinfo.value):
         return
     found = explained(call.excinfo.value)

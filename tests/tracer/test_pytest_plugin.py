@@ -92,3 +92,31 @@ def test_failing_tests_are_explained(tmp_path: Path) -> None:
 
 def test_without_the_plugin_nothing_is_added(tmp_path: Path) -> None:
     assert report(tmp_path).count("Shapewalk explains") == 1
+
+
+SHAPES = """
+import torch
+from torch import nn
+
+def test_shapes(shapes):
+    found = shapes(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), torch.ones(2, 3, 5, 5))
+    assert found.steps[0].outputs[0].shape == (2, 4, 3, 3)
+    assert found.outputs[0].shape == (2, 35)
+"""
+
+
+def test_the_fixture_prints_its_traces_where_the_test_fails(tmp_path: Path) -> None:
+    (tmp_path / "test_shapes.py").write_text(SHAPES)
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "tracer.pytest_plugin", "test_shapes.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=600,
+        check=False,
+    )
+    assert "(2, 36) == (2, 35)" in found.stdout
+    assert "Shapes of Sequential" in found.stdout
+    assert "(2, 4, 3, 3)" in found.stdout.split("Shapes of Sequential")[1]
