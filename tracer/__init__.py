@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tracer.explaining import explain
     from tracer.record.construction import recording_construction
     from tracer.record.run import Cancelled
+    from tracer.views.compare import compare
 
 __version__ = "0.1.0"
 
@@ -48,6 +49,7 @@ __all__ = [
     "Trace",
     "TraceFileError",
     "assert_shapes",
+    "compare",
     "compute",
     "explain",
     "load",
@@ -55,9 +57,10 @@ __all__ = [
     "trace",
 ]
 
-_WITH_TORCH = {
+_LATER = {
     "Cancelled": "tracer.record.run",
     "assert_shapes": "tracer.asserting",
+    "compare": "tracer.views.compare",
     "compute": "tracer.api",
     "explain": "tracer.explaining",
     "recording_construction": "tracer.record.construction",
@@ -67,9 +70,11 @@ _WITH_TORCH = {
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        if name not in _WITH_TORCH:
+        if name == "symbolic":
+            return importlib.import_module("tracer.symbolic")
+        if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = globals()[name] = getattr(importlib.import_module(_WITH_TORCH[name]), name)
+        found = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
         return found
 
     def __dir__() -> list[str]:

@@ -37,8 +37,7 @@ import torch
 from torch import nn
 
 import tracer
-from tracer import inputs
-from tracer.api import trace
+from tracer import api, inputs
 from tracer.check import ProjectError, checked, project
 from tracer.document import Fix, Trace
 from tracer.explaining import explain, explained, note, traced
@@ -540,7 +539,7 @@ def _traced(
     with torch.no_grad():
         if not shapes_only:
             return traced(model, args, kwargs, build=build)
-        result = trace(model, *args, values=False, device="meta", **kwargs)
+        result = api.traced(model, args, kwargs, values=False, device="meta")
         if result.failure is not None:
             # Code that looks at values, such as `.item()`, has none on meta: run it for real.
             real = traced(model, args, kwargs, values=False, build=build)

@@ -7,6 +7,7 @@ need are not loaded.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tracer.document import Trace
+from tracer.record.callables import as_module
 from tracer.record.crash import Crash
 from tracer.record.isolation import moved
 from tracer.record.run import record
@@ -21,25 +23,18 @@ from tracer.source.edits import with_edited_lines
 
 
 # long: most of it says what the arguments mean
-def trace(
-    model: nn.Module,
-    *args: Any,
-    values: bool = True,
-    name: str | None = None,
-    restore: bool = True,
-    device: str | torch.device | None = None,
-    reraise: bool = False,
-    watch: Callable[[int], None] | None = None,
-    build: Callable[[], nn.Module] | None = None,
-    diagnose: bool = True,
-    dims: Mapping[str, str] | None = None,
-    **kwargs: Any,
-) -> Trace:
-    """Run `model(*args, **kwargs)` once and record it.
+def trace(model: Callable[..., Any], /, *args: Any, **keywords: Any) -> Trace:
+    """Run `model(*args, **keywords)` once and record it.
+
+    `keywords` may also be the options below.  A name that the model's forward itself has goes to
+    the model; the options are then given beside the arguments as a whole, which leaves no doubt:
+    `trace(model, args=(x,), kwargs={"values": v}, values=False)`.
 
     Args:
-        model: any module; it is left as it was (see `restore`).
-        args, kwargs: the inputs: tensors in any nesting of tuple, list and dict, and anything else.
+        model: any module, which is left as it was (see `restore`); or anything else that can be
+            called: a function, a method such as `model.encode`, a `functools.partial`.
+        args, keywords: the inputs: tensors in any nesting of tuple, list and dict, and anything
+            else.
         values: keep statistics and a heatmap of every tensor; False records shapes alone.
         name: the trace's name, the class name if None.
         restore: put buffers (BatchNorm's running statistics), parameters and attributes that the
@@ -57,16 +52,61 @@ def trace(
             in these names, and the trace says what is demanded of them.
 
     Raises:
-        TypeError: `model` is not a module.
+        TypeError: `model` cannot be called, or there is no such option.
         ValueError: `dims` does not fit the inputs.
         Exception: the forward's own, with `reraise=True`.
     """
+    given = keywords.get("args"), keywords.get("kwargs")
+    own = _parameters(model)
+    whole = isinstance(given[0], tuple | list) or isinstance(given[1], Mapping)
+    if whole and not args and not {"args", "kwargs"} & own:
+        args, kwargs = tuple(keywords.pop("args", ())), dict(keywords.pop("kwargs", {}))
+        options = keywords
+        for name in sorted(options.keys() - OPTIONS):
+            raise TypeError(
+                f"trace has no option {name!r}: where args= and kwargs= are given, all arguments "
+                "of the model stand in these."
+            )
+    else:
+        options = {name: keywords[name] for name in keywords.keys() & (OPTIONS - own)}
+        kwargs = {name: value for name, value in keywords.items() if name not in options}
+    return traced(model, args, kwargs, **options)
+
+
+def _parameters(model: Callable[..., Any]) -> set[str]:
+    """The names that the model's forward itself has for its parameters."""
+    called = model.forward if isinstance(model, nn.Module) else model
+    try:
+        parameters = inspect.signature(called).parameters.values()
+    except (TypeError, ValueError):
+        return set()
+    stars = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {each.name for each in parameters if each.kind not in stars}
+
+
+def traced(
+    model: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    values: bool = True,
+    name: str | None = None,
+    restore: bool = True,
+    device: str | torch.device | None = None,
+    reraise: bool = False,
+    watch: Callable[[int], None] | None = None,
+    build: Callable[[], nn.Module] | None = None,
+    diagnose: bool = True,
+    dims: Mapping[str, str] | None = None,
+) -> Trace:
+    """`trace`, with the model's arguments apart from the options."""
+    model, called, args, kwargs = as_module(model, args, kwargs)
     recording = record(
         model,
         args,
         kwargs,
         values=values,
-        name=name,
+        name=name or called,
         restore=restore,
         device=device,
         watch=watch,
@@ -88,6 +128,10 @@ def trace(
             error.add_note(failure_text(found.failure, sources=found.sources))
         raise error
     return found
+
+
+OPTIONS = frozenset(inspect.signature(traced).parameters) - {"model", "args", "kwargs"}
+"""What `trace` takes besides the model's arguments."""
 
 
 def diagnosed(crash: Crash) -> Trace:
@@ -114,7 +158,7 @@ def _warned(found: Trace, model: nn.Module, args: tuple[Any, ...], kwargs: dict[
     return dataclasses.replace(found, warnings=warnings) if warnings else found
 
 
-def compute(note_id: int, model: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+def compute(note_id: int, model: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
     """The tensor that `trace(model, *args, **kwargs)` noted under `note_id`, made by running again.
 
     Returns a detached copy, as it was when it was noted.
@@ -122,7 +166,8 @@ def compute(note_id: int, model: nn.Module, *args: Any, **kwargs: Any) -> Tensor
     Raises:
         LookupError: the run has no such tensor.
     """
-    captured = record(model, args, kwargs, capture=note_id).captured
+    module, _, args, kwargs = as_module(model, args, kwargs)
+    captured = record(module, args, kwargs, capture=note_id).captured
     if captured is None:
         raise LookupError(f"This run has no tensor with the id {note_id}.")
     return captured

@@ -10,6 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import difflib
+import fnmatch
 import importlib
 import io
 import itertools
@@ -23,6 +25,7 @@ from pathlib import Path
 from types import EllipsisType
 from typing import Any, TypeAlias, Union
 
+from tracer import arithmetic
 from tracer.sentences import (
     Count,
     Filling,
@@ -35,6 +38,7 @@ from tracer.sentences import (
     gaps,
     render,
     said,
+    shape_text,
 )
 
 SCHEMA = 8
@@ -76,7 +80,7 @@ class Heatmap:
 
     rows: int
     columns: int
-    cells: bytes
+    cells: bytes = dataclasses.field(repr=False)
     row_axis: int | None
     column_axis: int | None
     low: float | None
@@ -94,6 +98,15 @@ class Formula:
     text: str
     latex: str
     aliases: tuple[str, ...] = ()
+
+    def at(self, **sizes: int) -> int | float:
+        """What it is worth at these sizes: a whole number where it is one.
+
+        Raises:
+            ValueError: it has a name without a size.
+        """
+        found = arithmetic.value(self.text, sizes)
+        return int(found) if found.denominator == 1 else float(found)
 
 
 @dataclass(frozen=True)
@@ -158,6 +171,9 @@ class TensorNote:
     born: int | None
     dims: tuple[Formula, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"TensorNote {self.name or 'without a name'} {shape_text(self.shape)} {self.dtype}"
+
 
 @dataclass(frozen=True)
 class Span:
@@ -186,8 +202,8 @@ class Source:
     file: str
     function: str
     first: int
-    text: str
-    comments: tuple[Comment, ...]
+    text: str = dataclasses.field(repr=False)
+    comments: tuple[Comment, ...] = dataclasses.field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -306,6 +322,14 @@ class Step(_Placed):
     error: str | None
     bound: Bound = Bound()
 
+    def __repr__(self) -> str:
+        where = f" in {self.module}" if self.module else ""
+        place = f"{Path(self.file).name}:{self.line}" if self.line > 0 else self.file
+        found = (
+            _shapes(self.outputs) if self.error is None else f"failed, {_first_line(self.error)}"
+        )
+        return f"Step {self.index} {self.op}{where}, {place}: {_shapes(self.inputs)} → {found}"
+
 
 @dataclass(frozen=True)
 class Call(_Placed):
@@ -332,6 +356,22 @@ class Call(_Placed):
     parameters: int
     seconds: float
 
+    def __repr__(self) -> str:
+        ran = f"steps {self.start} to {self.stop - 1}" if self.stop > self.start else "no steps"
+        shapes = f"{_shapes(self.inputs)} → {_shapes(self.outputs)}"
+        return f"Call {self.module or 'of the root,'} {self.type}: {ran}, {shapes}"
+
+
+def _shapes(notes: tuple[TensorNote, ...]) -> str:
+    """The shapes of a few, in one line."""
+    given = [note for note in notes if note.kind not in ("parameter", "buffer")] or notes
+    more = f" and {len(given) - 3} more" if len(given) > 3 else ""
+    return (", ".join(shape_text(note.shape) for note in given[:3]) or "nothing") + more
+
+
+def _first_line(text: str) -> str:
+    return text.strip().split("\n")[0][:200]
+
 
 @dataclass(frozen=True)
 class Operand:
@@ -343,6 +383,11 @@ class Operand:
     file: str
     line: int | None
     marks: tuple[int, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The tensor's shape."""
+        return self.note.shape
 
 
 @dataclass(frozen=True)
@@ -590,6 +635,10 @@ class Failure(_Placed):
     histories: tuple[History, ...] = ()
     chain: tuple[Root, ...] = ()
 
+    def __repr__(self) -> str:
+        where = f"{Path(self.file).name}:{self.line}, in {self.function}"
+        return f"Failure at {where}: {self.type}: {_first_line(self.message)}"
+
     @property
     def rule(self) -> str:
         """The rule that is broken, in one English sentence with numbers; empty if not known."""
@@ -722,6 +771,117 @@ class Trace:
     chapters: tuple[Chapter, ...] = ()
     story: Story | None = None
 
+    def __repr__(self) -> str:
+        count = len(self.steps)
+        steps = f"{count:,} step{'s' * (count != 1)}"
+        if self.failure is not None:
+            error = f"{self.failure.type}: {_first_line(self.failure.message)}"
+            return f"Trace {self.name}: {steps}, {_shapes(self.inputs)} → failed, {error}"
+        return f"Trace {self.name}: {steps}, {_shapes(self.inputs)} → {_shapes(self.outputs)}"
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def __bool__(self) -> bool:
+        return True  # also of a run without steps
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+    @typing.overload
+    def __getitem__(self, key: int) -> Step: ...
+    @typing.overload
+    def __getitem__(self, key: slice) -> tuple[Step, ...]: ...
+    @typing.overload
+    def __getitem__(self, key: str) -> Call | Step: ...
+    def __getitem__(self, key: int | slice | str) -> Call | Step | tuple[Step, ...]:
+        """A step by its number, several by a slice; by its qualified name the first call of a
+        module (a layer of torch.nn is one step), by `name:2` the second.
+
+        Raises:
+            IndexError: there is no such step.
+            KeyError: no module of this name ran, or not so often; names like it are given.
+        """
+        if not isinstance(key, str):
+            return self.steps[key]
+        name, colon, number = key.rpartition(":")
+        if not (colon and number.isdecimal()):
+            name, number = key, "1"
+        found = self._runs(name)
+        if 1 <= int(number) <= len(found):
+            return found[int(number) - 1]
+        if found:
+            raise KeyError(f"{name!r} ran {len(found)} times: {number} is none of them.")
+        known = list(dict.fromkeys([*(c.module for c in self.calls), *(s.module for s in self)]))
+        close = (
+            difflib.get_close_matches(name, known, 3, 0.5)
+            or [each for each in known if name in each][:3]
+        )
+        near = f"; near it are {', '.join(map(repr, close))}" if close else ""
+        raise KeyError(f"No module {name!r} ran{near}.")
+
+    def _runs(self, name: str) -> list[Call | Step]:
+        """The calls of a module, or the steps that are calls of a layer of torch.nn."""
+        calls: list[Call | Step] = [call for call in self.calls if call.module == name]
+        return calls or [s for s in self.steps if s.module == name and s.op.startswith("nn.")]
+
+    def filter(self, op: str | None = None, module: str | None = None) -> tuple[Step, ...]:
+        """The steps of these operations and modules.
+
+        Args:
+            op: `torch.matmul`, `matmul` or a pattern such as `*pool*`.
+            module: a module's qualified name, which stands for all inside it too, or a pattern
+                such as `layers.*.attn`.
+        """
+
+        def fits(step: Step) -> bool:
+            names = (step.op, step.op.rpartition(".")[2])
+            path = step.module.split(".")
+            outer = [".".join(path[:end]) for end in range(len(path) + 1)]
+            return (op is None or any(fnmatch.fnmatchcase(n, op) for n in names)) and (
+                module is None or any(fnmatch.fnmatchcase(n, module) for n in outer)
+            )
+
+        return tuple(step for step in self.steps if fits(step))
+
+    def text(self, symbols: bool = False, width: int = 100) -> str:
+        """The source of all that ran with every shape beside it; formulas with `symbols`."""
+        return str(_rendered("text", self, symbols=symbols, width=width))
+
+    def markdown(self) -> str:
+        """The steps as a Markdown table."""
+        return str(_rendered("markdown", self))
+
+    def mermaid(self, call: int | None = None) -> str:
+        """The graph of the run, or of the inside of one call, for Mermaid.
+
+        Raises:
+            IndexError: there is no such call.
+            ValueError: it is too large to be drawn.
+        """
+        return str(_rendered("mermaid", self, call=call))
+
+    def summary(self, depth: int | None = None) -> Any:
+        """The modules as a tree with shapes, parameters, FLOPs and bytes, down to `depth`, and the
+        totals: see `tracer.views.summary.Summary`."""
+        return _rendered("summary", self, depth=depth)
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dictionary of plain values for each step."""
+        found: list[dict[str, Any]] = _rendered("records", self)
+        return found
+
+    def to_dataframe(self) -> Any:
+        """The records as a `pandas.DataFrame`.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        return _rendered("dataframe", self)
+
     def walk(self) -> Iterator[Step]:
         """Every step, each before its children."""
         stack = list(reversed(self.steps))
@@ -811,10 +971,10 @@ class Trace:
         Raises:
             ValueError: it is none of `tracer.language.LANGUAGES`.
         """
-        return _rendered("page", self, language=language)
+        return str(_rendered("page", self, language=language))
 
     def _repr_html_(self) -> str:
-        return _rendered("notebook", self)
+        return str(_rendered("notebook", self))
 
 
 RENDERERS: dict[str, str] = {}
@@ -822,10 +982,9 @@ RENDERERS: dict[str, str] = {}
 themselves, so that this file knows none of them."""
 
 
-def _rendered(what: str, trace: Trace, **how: str) -> str:
+def _rendered(what: str, trace: Trace, **how: Any) -> Any:
     module, _, function = RENDERERS[what].partition(":")
-    drawn: str = getattr(importlib.import_module(module), function)(trace, **how)
-    return drawn
+    return getattr(importlib.import_module(module), function)(trace, **how)
 
 
 def with_notes(trace: Trace, notes: Mapping[int, TensorNote]) -> Trace:

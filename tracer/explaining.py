@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import inspect
 import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from tracer.api import diagnosed, trace
+from tracer import api
+from tracer.api import diagnosed
 from tracer.document import Failure, Trace
 from tracer.language import translator
 from tracer.record.construction import recording_construction
@@ -47,7 +47,6 @@ _CALLS: frozenset[CodeType] = frozenset(
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _ACROSS_PROCESSES = ("torch.distributed", "torch.nn.parallel.distributed")
 _NOT_AGAIN = (MemoryError, torch.OutOfMemoryError)
-_OWN_NAMES = frozenset(inspect.signature(trace).parameters)
 
 
 def explain(language: str = "en") -> Explaining:
@@ -165,20 +164,14 @@ def traced(
     most: int | None = None,
     dims: Mapping[str, str] | None = None,
 ) -> Trace:
-    """`trace(model, *args, **kwargs)` where `kwargs` may hold names that `trace` itself has.
+    """As `tracer.api.traced`, for no more than `most` steps.
 
     Raises:
         Cancelled: it took more than `most` steps.
     """
-    if kwargs.keys() & _OWN_NAMES:
-        with contextlib.suppress(TypeError, ValueError):
-            bound = inspect.signature(model.forward).bind(*args, **kwargs)
-            bound.apply_defaults()
-            args, kwargs = bound.args, bound.kwargs
-
     watch = _most(most) if most is not None else None
-    return trace(
-        model, *args, values=values, name=name, build=build, watch=watch, dims=dims, **kwargs
+    return api.traced(
+        model, args, kwargs, values=values, name=name, build=build, watch=watch, dims=dims
     )
 
 

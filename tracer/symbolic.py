@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tracer.api import trace
+from tracer.api import traced
 from tracer.document import Trace
 from tracer.formulas.proof import with_symbols
 from tracer.formulas.run import Build, Inputs
@@ -35,7 +35,7 @@ def trace_symbolic(
     """
     model = build(sizes).train(training)
     args, kwargs = inputs(sizes)
-    recorded = trace(model, *args, values=values, name=name, **kwargs)
+    recorded = traced(model, args, kwargs, values=values, name=name)
     return with_symbols(
         recorded, build, inputs, sizes, training=training, ranges=ranges, order=order
     )

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import graphviz
+from typing import TYPE_CHECKING
 
 from tracer.document import Call, Step, TensorNote, Trace
 from tracer.ops.names import op_name
+
+if TYPE_CHECKING:
+    import graphviz
 
 MAX_NODES = 300
 """More than these are neither readable nor quickly laid out: show one module's level at a time."""
@@ -139,6 +141,8 @@ class _Drawing:
             self._result(position, note)
 
     def source(self) -> str:
+        import graphviz  # the app needs it: what is drawn otherwise does not
+
         self.collect()
         graph = graphviz.Digraph("trace")
         graph.attr("graph", rankdir="TB", bgcolor="transparent", nodesep="0.25", ranksep="0.35")
@@ -164,8 +168,7 @@ class _Drawing:
 
     def _node(self, key: str, node: Node, **more: str) -> None:
         self.nodes[key] = node
-        label = graphviz.escape("\n".join(node.lines))
-        self.node_attributes[key] = {"id": key, "label": label, "class": node.kind, **more}
+        self.node_attributes[key] = {"id": key, "class": node.kind, **more}
 
     def _give(self, note: TensorNote) -> str:
         key = f"given-{note.id}"
@@ -224,11 +227,14 @@ class _Drawing:
 
     def _frame(self, graph: graphviz.Digraph, call: int, inside: dict[int, list[Call]]) -> None:
         """Nodes are written where they belong: each in the innermost module that ran it."""
+        import graphviz
+
         outermost = call == (self.level if self.level is not None else 0)
         for key, attributes in self.node_attributes.items():
             home = self.home.get(key)
             if home == call or (outermost and (home is None or self.level is not None)):
-                graph.node(key, **attributes)
+                label = graphviz.escape("\n".join(self.nodes[key].lines))
+                graph.node(key, label=label, **attributes)
         if self.level is not None:
             return
         for part in inside.get(call, ()):

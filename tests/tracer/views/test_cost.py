@@ -11,6 +11,7 @@ from modules.lesson import Lesson, with_formulas
 from modules.lesson import run as run_lesson
 from tests.tracer.test_formulas import ORDER, SIZES, random_expression
 from tracer import Trace
+from tracer.arithmetic import value
 from tracer.formulas.writing import evaluate, simplified, written
 from tracer.views import cost
 
@@ -22,7 +23,7 @@ def test_a_formula_that_was_written_can_be_read(seed: int) -> None:
     text = written(expression, ORDER).text
     for _ in range(8):
         sizes = {name: draw.choice(SIZES) for name in "BCHWr"}
-        assert cost.value(text, sizes) == evaluate(expression, sizes), text
+        assert value(text, sizes) == evaluate(expression, sizes), text
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_a_formula_that_was_written_can_be_read(seed: int) -> None:
 def test_what_is_no_formula_is_refused(text: str) -> None:
     """A trace file may come from anyone."""
     with pytest.raises(ValueError, match="formula"):
-        cost.value(text, {"H": 3})
+        value(text, {"H": 3})
 
 
 def formulated(each: Lesson, **changes: int) -> Trace:
