@@ -22,7 +22,6 @@ from tracer.record.run import record
 from tracer.source.edits import with_edited_lines
 
 
-# long: most of it says what the arguments mean
 def trace(model: Callable[..., Any], /, *args: Any, **keywords: Any) -> Trace:
     """Run `model(*args, **keywords)` once and record it.
 

@@ -157,7 +157,7 @@ def test_the_failure_of_a_function_is_explained() -> None:
     ("target", "words"),
     [
         (3, "trace needs a torch.nn.Module or another callable, not int."),
-        (Coder, "trace needs a module, and Coder is a class: build one, Coder(...)."),
+        (Coder, "trace needs a torch.nn.Module, and Coder is a class: build one, Coder(...)."),
     ],
 )
 def test_what_cannot_be_traced(target: Any, words: str) -> None:

@@ -31,7 +31,7 @@ def as_module(
         return target, type(target).__name__, args, kwargs
     if isinstance(target, type):
         built = f": build one, {target.__name__}(...)" if issubclass(target, nn.Module) else ""
-        raise TypeError(f"trace needs a module, and {target.__name__} is a class{built}.")
+        raise TypeError(f"trace needs a torch.nn.Module, and {target.__name__} is a class{built}.")
     if not callable(target):
         raise TypeError(
             f"trace needs a torch.nn.Module or another callable, not {type(target).__name__}."
