@@ -20,7 +20,7 @@ from tracer.language import translator
 from tracer.sentences import render
 from tracer.views.graph import shape_text
 from tracer.worker import Answer, Job, Limits, Problem
-from ui import access, debug_form, handed, opened, player, push
+from ui import access, debug_form, editor, handed, opened, player, push
 from ui.details import details
 from ui.examples import Example, examples, working
 from ui.held import held
@@ -194,10 +194,7 @@ def workbench() -> None:
                 except opened.Saved as saved:
                     _show(saved.job)
                     st.rerun()  # a class has another form
-                failure = state.run.trace.failure if state.run is not None else None
-                if _changed(state):
-                    failure = None
-                debug_form.editor(debug_form.marks(failure))
+                _editor(state)
             with right:
                 job = debug_form.files_job(told)
         with right:
@@ -213,6 +210,14 @@ def workbench() -> None:
             _protections()
     if pressed and job is not None:
         _start(state, job)
+
+
+def _editor(state: Desk) -> None:
+    shown = state.run is not None and not _changed(state)
+    trace = state.run.trace if shown and state.run is not None else None
+    text = str(debug_form.written(debug_form.CODE))
+    write = functools.partial(debug_form.write, debug_form.CODE)
+    editor.show(text, write, trace, debug_form.shown(), state.count)
 
 
 def _start(state: Desk, job: Job) -> None:

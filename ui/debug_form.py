@@ -5,18 +5,16 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
 
-from tracer import Failure, inputs
+from tracer import inputs
 from tracer import outline as outlines
 from tracer.language import translator
 from tracer.outline import Argument, ModuleClass, Outline, SourceError
-from tracer.views import colours
 from tracer.worker import Answer, Job
 from ui.held import held
 from ui.language import language, say
@@ -29,13 +27,6 @@ _OTHERS = "debug/others"
 _MAIN = "debug/main"
 _DATA = "debug/data"
 _WEIGHTS = "debug/weights"
-HEIGHT = 430
-LINE = 20
-"""Pixels from one line of the editor to the next."""
-
-NUMBERED = 1000
-"""Lines of the editor that have a number; a picture of more would be too high for a browser."""
-
 SCRIPT = ""
 _NAME = "debug/name"
 _TRAINING = "debug/training"
@@ -159,42 +150,6 @@ def _module(job: Job) -> ModuleClass | None:
     except SourceError:
         return None
     return next((each for each in classes if each.name == job.name), None)
-
-
-def editor(marks: dict[int, str]) -> str:
-    """The text area, with the numbers of its lines and some of them marked by a colour."""
-    source, control = field(CODE)
-    st.html(f"<style>{_numbers(source.count(chr(10)) + 1, marks)}</style>")
-    text = st.text_area(
-        say("Code"),
-        source,
-        height=HEIGHT,
-        label_visibility="collapsed",
-        placeholder=say("Paste a file with your nn.Module here, imports included."),
-        **control,
-    )
-    return (text or "").replace("\r\n", "\n")
-
-
-def _numbers(lines: int, marks: dict[int, str]) -> str:
-    """The lines' numbers as a background that scrolls with the text."""
-    count = min(NUMBERED, math.ceil((lines + 30) / 50) * 50)
-    high = count * LINE
-    rows = "".join(
-        f"%3Ctext x='38' y='{LINE * line - 6}'%3E{line}%3C/text%3E" for line in range(1, count + 1)
-    )
-    bars = "".join(
-        f"%3Crect y='{LINE * (line - 1)}' width='4000' height='{LINE}' "
-        f"fill='{colour.replace('#', '%23')}' fill-opacity='.2'/%3E"
-        for line, colour in marks.items()
-        if 0 < line <= count
-    )
-    picture = (
-        f"%3Csvg xmlns='http://www.w3.org/2000/svg' width='4000' height='{high}'%3E{bars}"
-        f"%3Cg fill='%238a8a86' font-family='monospace' font-size='11' text-anchor='end'%3E{rows}"
-        "%3C/g%3E%3C/svg%3E"
-    )
-    return f'.st-key-debug-code textarea{{background-image:url("data:image/svg+xml,{picture}")}}'
 
 
 @dataclass(frozen=True)
@@ -511,17 +466,3 @@ def _made(calls: list[ast.Call]) -> Iterator[str]:
             values = list(values[0])
         if values and all(type(size) is int and size >= 0 for size in values):
             yield ",".join(map(str, values)) + bound
-
-
-def marks(failure: Failure | None) -> dict[int, str]:
-    """Which lines of the editor a failure speaks of: where it was born, where it shows."""
-    found: dict[int, str] = {}
-    if failure is not None:
-        for link in failure.chain:
-            if link.file == shown():
-                found[link.line] = colours.WAY
-        if failure.root is not None and failure.root.file == shown():
-            found[failure.root.line] = colours.ROOT
-        if failure.file == shown():
-            found[failure.line] = colours.FAILED
-    return found

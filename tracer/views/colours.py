@@ -113,6 +113,8 @@ _IN_STYLE_SHEETS = {
     "held": HELD,
     "alarm": ALARM,
     "failed": FAILED,
+    "root": ROOT,
+    "way": WAY,
     "caution": CAUTION,
     "good": GOOD,
     "keyword": KEYWORD,

@@ -65,7 +65,8 @@ def test_what_is_no_colour_is_left_alone(line: str) -> None:
 
 
 def test_style_sheets_use_what_there_is_and_all_of_it() -> None:
-    sheets = (player.style(), (ROOT / "ui/style.css").read_text("utf-8"))
+    pages = [(ROOT / "ui" / name).read_text("utf-8") for name in ("style.css", "editor.css")]
+    sheets = (player.style(), *pages)
     given = set(re.findall(r"--colour-([\w-]+):", colours.style(":root")))
     assert {name for sheet in sheets for name in USED.findall(sheet)} == given
 

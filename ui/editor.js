@@ -1,0 +1,191 @@
+// The editor of one's own code: Ace, as an installed package brings it, with what a run has told
+// marked in the text. What is typed is the reader's; the server writes only when it counts one up.
+
+const PAUSE = 400;
+const editors = new WeakMap();
+let loading = null;
+
+/** Ace, once for all pages: a plain script that leaves its one name in the window. */
+function loaded(path) {
+  loading ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = new URL(path.replace(/^\//, ""), document.baseURI);
+    script.onload = () => resolve(window.ace);
+    script.onerror = () => {
+      loading = null;
+      script.remove();
+      reject(new Error("the editor did not come"));
+    };
+    document.head.append(script);
+  });
+  return loading;
+}
+
+/** The colours are the page's own: the theme is in the style sheet. */
+const THEME = { cssClass: "ace-shapewalk", cssText: "", isDark: false };
+
+function made(ace, place, data, send) {
+  ace.config.setMessages(data.messages);
+  const editor = ace.edit(place, {
+    useWorker: false,
+    mode: "ace/mode/python",
+    value: data.text,
+    tabSize: 4,
+    useSoftTabs: true,
+    showPrintMargin: false,
+    fontSize: 13,
+    scrollPastEnd: 0.1,
+    enableKeyboardAccessibility: true,
+    textInputAriaLabel: data.label,
+    placeholder: data.placeholder,
+  });
+  editor.setTheme(THEME);
+  editor.renderer.setPadding(8);
+  // These fetch more of Ace from where there is none.
+  editor.commands.removeCommands(["showSettingsMenu", "openCommandPalette", "gotoline"]);
+  editor.session.getUndoManager().reset();
+  editor.selection.clearSelection();
+  let timer = 0;
+  const flush = () => {
+    clearTimeout(timer);
+    send(editor.getValue());
+  };
+  editor.session.on("change", () => {
+    clearTimeout(timer);
+    timer = setTimeout(flush, PAUSE);
+  });
+  editor.on("blur", flush);
+  // Before the page's own shortcut, which runs what the server has.
+  place.addEventListener(
+    "keydown",
+    (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) flush();
+    },
+    { capture: true },
+  );
+  return editor;
+}
+
+/** Sentences on hover over what is marked. */
+function hovering(ace, editor, told) {
+  const { HoverTooltip } = ace.require("ace/tooltip");
+  const { Range } = ace.require("ace/range");
+  const tooltip = new HoverTooltip();
+  tooltip.setDataProvider((event) => {
+    const { row, column } = event.getDocumentPosition();
+    const found = told.marks.find((mark) => ranged(Range, mark).contains(row, column));
+    if (!found) return;
+    const words = document.createElement("div");
+    words.className = "told";
+    words.textContent = found.text;
+    // It hangs on the page's body, where the theme's colours are not.
+    const look = getComputedStyle(editor.container);
+    const { style } = tooltip.getElement();
+    [style.color, style.backgroundColor] = [look.color, look.backgroundColor];
+    tooltip.showForRange(editor, ranged(Range, found), words, event);
+  });
+  tooltip.addToEditor(editor);
+}
+
+function ranged(Range, mark) {
+  return new Range(mark.line - 1, mark.column, mark.end_line - 1, mark.end_column);
+}
+
+/** What a run made, behind the ends of its lines. */
+function shapes(editor, told) {
+  const layer = document.createElement("div");
+  layer.className = "shapes";
+  layer.setAttribute("aria-hidden", "true");
+  editor.renderer.content.append(layer);
+  editor.renderer.on("afterRender", () => {
+    const { firstRow, lastRow } = editor.renderer.layerConfig;
+    const nodes = [];
+    for (let row = firstRow; row <= lastRow; row += 1) {
+      const text = told.shapes[row + 1];
+      if (!text || row >= editor.session.getLength()) continue;
+      const column = editor.session.getLine(row).length;
+      const { left, top } = editor.renderer.$cursorLayer.getPixelPosition({ row, column }, true);
+      const node = document.createElement("span");
+      node.textContent = text;
+      node.style.transform = `translate(${left + 24}px, ${top}px)`;
+      nodes.push(node);
+    }
+    layer.replaceChildren(...nodes);
+  });
+}
+
+/** Mark what the latest run told of this text; nothing once the text is another. */
+function mark(ace, entry, data) {
+  const { editor, told } = entry;
+  const { Range } = ace.require("ace/range");
+  for (const id of entry.markers) editor.session.removeMarker(id);
+  told.marks = data.marks;
+  told.shapes = data.shapes;
+  entry.markers = data.marks.map((each) =>
+    editor.session.addMarker(ranged(Range, each), `marked ${each.kind}`, "text"),
+  );
+  const types = { failed: "error", root: "warning", way: "info" };
+  // One sign for each line: the marks come from the least to the last.
+  const rows = new Map(data.marks.map((each) => [each.line, each]));
+  editor.session.setAnnotations(
+    [...rows.values()].map((each) => ({
+      row: each.line - 1,
+      column: each.column,
+      text: each.text,
+      type: types[each.kind],
+    })),
+  );
+  editor.renderer.updateFull();
+  const first = data.marks.find((each) => each.kind === "failed") ?? data.marks[0];
+  if (first && entry.shown !== data.run) editor.scrollToLine(first.line - 1, true, false);
+  entry.shown = data.run;
+}
+
+/** A plain field where Ace did not come: nothing is lost. */
+function plain(place, data, send) {
+  const field = document.createElement("textarea");
+  field.value = data.text;
+  field.setAttribute("aria-label", data.label);
+  field.placeholder = data.placeholder;
+  field.addEventListener("change", () => send(field.value));
+  place.replaceChildren(field);
+}
+
+export default function ({ parentElement, data, setStateValue }) {
+  const place = parentElement.querySelector(".editor");
+  let entry = editors.get(place);
+  if (!entry) {
+    entry = { count: data.count, markers: [], told: { marks: [], shapes: {} } };
+    editors.set(place, entry);
+    entry.send = (text) => {
+      if (text === entry.sent) return;
+      entry.sent = text;
+      entry.set("text", text);
+    };
+  }
+  entry.set = setStateValue;
+  entry.data = data;
+  loaded(data.ace)
+    .then((ace) => {
+      const latest = entry.data;
+      if (!entry.editor) {
+        entry.sent = latest.text;
+        entry.editor = made(ace, place, latest, (text) => entry.send(text));
+        hovering(ace, entry.editor, entry.told);
+        shapes(entry.editor, entry.told);
+        // The page's tests, and whoever opens the console, read the text here.
+        place.text = () => entry.editor.getValue();
+      } else if (entry.count !== latest.count) {
+        entry.sent = latest.text;
+        entry.editor.setValue(latest.text, -1);
+      }
+      entry.count = latest.count;
+      mark(ace, entry, latest);
+    })
+    .catch(() => plain(place, data, (text) => entry.send(text)));
+  return () => {
+    if (place.isConnected) return;
+    entry.editor?.destroy();
+    editors.delete(place);
+  };
+}

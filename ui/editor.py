@@ -1,0 +1,154 @@
+"""The editor of one's own code: Ace from an installed package, with what the latest run has told
+marked in the text."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from tracer import Failure, Trace
+from tracer.document import Place
+from tracer.language import translator
+from tracer.views import colours
+from tracer.views.graph import shape_text
+from ui.language import language, say
+
+_HERE = Path(__file__).parent
+_PARTS = ("ace.js", "mode-python.js", "ext-searchbox.js")
+
+_editor = st.components.v2.component(
+    "shapewalk.editor",
+    html='<div class="shapewalk-editor"><div class="editor"></div></div>',
+    css=colours.style(":root") + (_HERE / "editor.css").read_text(encoding="utf-8"),
+    js=(_HERE / "editor.js").read_text(encoding="utf-8"),
+    isolate_styles=False,  # Streamlit's own shortcuts would take what is typed inside for theirs
+)
+
+
+def show(
+    text: str, change: Callable[[str], None], trace: Trace | None, file: str, run: int
+) -> None:
+    """Draw the editor with this text; `change` is called with what the reader makes of it.
+    `trace` is the run of this very text, which is that of this `file`; `run` is its number."""
+    state = st.session_state.setdefault("editor", {"text": text, "count": 0})
+    if state["text"] != text:
+        state["text"], state["count"] = text, state["count"] + 1
+
+    def typed() -> None:
+        written = st.session_state["debug-editor"].get("text")
+        if isinstance(written, str):
+            state["text"] = written.replace("\r\n", "\n")
+            change(state["text"])
+
+    data = {
+        "ace": _ace(),
+        "text": text,
+        "count": state["count"],
+        "label": say("Code"),
+        "placeholder": say("Paste a file with your nn.Module here, imports included."),
+        "run": run,
+        "messages": _messages(),
+        "marks": marks(trace.failure, file) if trace is not None and trace.failure else [],
+        "shapes": shapes(trace, file) if trace is not None else {},
+    }
+    _editor(data=data, key="debug-editor", on_text_change=typed)
+
+
+def _messages() -> dict[str, str]:
+    """What Ace says by itself, by its names for it."""
+    find = "search-box"
+    return {
+        "editor.scroller.aria-label": say(
+            "Editor content, press Enter to start editing, press Escape to exit"
+        ),
+        "editor.scroller.aria-roledescription": say("editor"),
+        "editor.gutter.aria-label": say(
+            "Editor gutter, press Enter to interact with controls using arrow keys, press Escape "
+            "to exit"
+        ),
+        "editor.gutter.aria-roledescription": say("editor gutter"),
+        "text-input.aria-label": say("Cursor at row $0"),
+        "text-input.aria-roledescription": say("editor"),
+        "gutter.annotation.aria-label.error": say("Failure, read annotations row $0"),
+        "gutter.annotation.aria-label.warning": say("Root, read annotations row $0"),
+        "gutter.annotation.aria-label.info": say("On the way, read annotations row $0"),
+        "gutter.code-folding.closed.title": say("Unfold code"),
+        "gutter.code-folding.open.title": say("Fold code"),
+        "inline-fold.closed.title": say("Unfold code"),
+        f"{find}.find.placeholder": say("Search for"),
+        f"{find}.find-all.text": say("All"),
+        f"{find}.replace.placeholder": say("Replace with"),
+        f"{find}.replace-next.text": say("Replace"),
+        f"{find}.replace-all.text": say("All"),
+        f"{find}.toggle-replace.title": say("Toggle replacing"),
+        f"{find}.toggle-regexp.title": say("Regular expression"),
+        f"{find}.toggle-case.title": say("Case matters"),
+        f"{find}.toggle-whole-word.title": say("Whole words"),
+        f"{find}.toggle-in-selection.title": say("In the selection"),
+        f"{find}.search-counter": say("$0 of $1"),
+    }
+
+
+@cache
+def _script() -> bytes:
+    """Ace as one script.  The package is found and not imported: it is another framework's."""
+    spec = importlib.util.find_spec("django_ace")
+    assert spec is not None
+    assert spec.origin is not None
+    folder = Path(spec.origin).parent / "static" / "django_ace" / "ace"
+    return b"\n;".join((folder / part).read_bytes() for part in _PARTS)
+
+
+def _ace() -> str:
+    """The path at which this server has Ace: by its content, so that a browser keeps it."""
+    if not st.runtime.exists():
+        return ""  # run by a test
+    files = st.runtime.get_instance().media_file_mgr
+    return files.add(_script(), "text/javascript", "editor/ace")
+
+
+def marks(failure: Failure, file: str) -> list[dict[str, Any]]:
+    """What a failure says of places in a file: where the wrong size was born, the way that it
+    took, where it does not fit; the last of one place covers the others."""
+    translate = translator(language())
+    found: dict[tuple[int, int, int, int], dict[str, Any]] = {}
+
+    def add(kind: str, place: Place, words: str) -> None:
+        if place.file != file:
+            return
+        span = place.span
+        where = (
+            (span.line, span.column, span.end_line, span.end_column)
+            if span is not None
+            else (place.line, 0, place.line, 1_000)
+        )
+        names = ("line", "column", "end_line", "end_column")
+        found[where] = dict(zip(names, where, strict=True)) | {"kind": kind, "text": words}
+
+    for link in failure.chain:
+        add("way", link.place, link.told(translate))
+    if failure.root is not None:
+        add("root", failure.root.place, failure.root.told(translate))
+    add("failed", failure.place, failure.told(translate)[0] or failure.message)
+    return list(found.values())
+
+
+def shapes(trace: Trace, file: str) -> dict[str, str]:
+    """What the statements of a file made, by the line in which they end: the shape that comes out
+    of each, in each call of its module."""
+    made: dict[int, dict[int, str]] = {}
+    for step in trace.steps:
+        if step.file == file and step.outputs:
+            span = step.place.statement_span or step.place.span
+            line = span.end_line if span is not None else step.line
+            made.setdefault(line, {})[step.call] = ", ".join(map(shape_text, step.outputs))
+    found = {}
+    for line, by_call in made.items():
+        several = list(dict.fromkeys(by_call.values()))
+        found[str(line)] = " · ".join(several[:2]) + (" …" if len(several) > 2 else "")
+    return found
