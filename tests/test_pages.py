@@ -37,13 +37,11 @@ def walkthrough(**query: str) -> AppTest:
 
 
 def finished(app: AppTest) -> AppTest:
-    """Until the values are there: the page shows no progress any more."""
-    for _ in range(6_000):
-        if not any(button.key == "cancel" for button in app.button):
-            return app
-        time.sleep(0.1)
+    """Until the values are there, and on the page."""
+    if "job" in app.session_state and (job := app.session_state["job"]) is not None:
+        assert job.wait(600), "the run does not end"
         app.run()
-    raise AssertionError("the run does not end")
+    return app
 
 
 def control(app: AppTest, name: str):

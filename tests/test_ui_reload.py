@@ -29,7 +29,7 @@ old = app.title[0].value
 lesson = Path("modules/eca.py")
 lesson.write_text(lesson.read_text().replace(f'"{old}"', '"Another title"'))
 page = Path("ui/push.py")
-page.write_text(page.read_text().replace("POLL = 0.3", "POLL = 0.4"))
+page.write_text(page.read_text().replace("POLL = 0.1", "POLL = 0.4"))
 app.run()
 assert app.title[0].value == old
 app.button(key="reload").click().run()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -60,14 +62,6 @@ def test_a_view_is_run_once() -> None:
     view = small(H=7)
     assert runs.values(view) is runs.values(view)
     assert runs.outline(view) is runs.outline(view)
-
-
-def test_what_is_kept_is_bounded() -> None:
-    kept: runs._Kept[int, str] = runs._Kept(3)
-    for number in range(5):
-        kept.put(number, str(number))
-        kept.get(2)
-    assert sorted(kept.items) == [2, 3, 4]
 
 
 def test_a_seed_changes_the_input_and_nothing_else() -> None:
@@ -212,7 +206,7 @@ def test_a_job_ends_with_its_run() -> None:
 
 def test_a_cancelled_job_ends_without_a_run_and_frees_the_way() -> None:
     first, second = small(H=15), small(H=16)
-    with runs._running:
+    with runs._line.turn():
         job = Job(first, 10)
         assert not job.wait(0.3)
         job.cancel()
@@ -236,7 +230,56 @@ def test_cancelling_stops_before_the_next_operation() -> None:
     with pytest.raises(Cancelled):
         runs.values(small(H=17), watch)
     assert max(steps) == 3
-    assert not runs._running.locked()
+    assert runs._line.empty
+
+
+def test_a_job_that_nobody_wants_any_more_ends_where_it_is() -> None:
+    steps: list[int] = []
+
+    def wanted() -> bool:
+        steps.append(1)
+        return len(steps) < 4
+
+    view = small(H=18)
+    job = Job(view, 100, wanted)
+    assert job.wait(600)
+    assert job.run is None
+    assert len(steps) == 4
+    assert runs._runs.get(view) is None
+    assert runs._line.empty
+
+
+def test_a_job_that_waits_knows_how_many_come_first_and_ends_when_it_is_left() -> None:
+    there = True
+    with runs._line.turn():
+        job = Job(small(H=14), 10, lambda: there)
+        while job.before != 1:
+            assert not job.wait(0.01)
+        there = False
+        assert job.wait(600)
+    assert job.run is None
+
+
+def test_formulas_that_nobody_waits_for_are_not_looked_for() -> None:
+    view = default_view("squeeze-excite").with_settings({"C": 56})
+    job = FormulaJob(view, runs.outline(view), lambda: False)
+    assert job.wait(600)
+    assert runs.formulated(view, job.run) is None
+
+
+def test_what_a_run_weighs_is_about_what_it_takes() -> None:
+    view = small(H=12)
+    runs._trace(view, True)  # what is kept once for all runs is not this run's
+    gc.collect()
+    tracemalloc.start()
+    try:
+        run = runs.Run(runs._trace(view, True))
+        assert run.payload
+        gc.collect()
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert taken / 2 < runs.weight(run) < taken * 2
 
 
 def test_a_job_that_cannot_run_says_so() -> None:
@@ -259,7 +302,7 @@ def test_many_readers_of_one_view_share_one_run() -> None:
 
 
 def test_shapes_do_not_wait_for_values() -> None:
-    with runs._running:  # held: whoever waited for it would wait for ever
+    with runs._line.turn():  # held: whoever waited for it would wait for ever
         runs.outline(small(H=21))
 
 

@@ -43,7 +43,7 @@ def details(run: Run, view: View | None) -> None:
         names |= {"Inspector": say("Inspector"), "Claims": say("Claims"), "Source": say("Source")}
     name = _opened(names)
     if name == "Graph":
-        _graph(run.trace)
+        _graph(run)
     elif name == "Table":
         _table(run.trace)
     elif name == "Cost":
@@ -89,7 +89,8 @@ def _opened(names: dict[str, str]) -> str:
 # --- graph ------------------------------------------------------------------------------------
 
 
-def _graph(trace: Trace) -> None:
+def _graph(run: Run) -> None:
+    trace = run.trace
     if not trace.steps:
         st.info(say("This run has no steps to draw."))
         return
@@ -126,7 +127,7 @@ def _graph(trace: Trace) -> None:
         )
         return
     with st.container(key="graph"):
-        st.graphviz_chart(graph.dot(trace, level))
+        st.graphviz_chart(run.dot(level))
     player.tie_graph("graph")
     st.caption(say("Click a node to go to its step. Shaded steps have learned weights."))
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from modules import chinese
 from tracer.language import extracted, read, translations, update
@@ -28,9 +30,27 @@ PARAMETER = "lang"
 
 _CHOSEN = "language"
 
+_found = threading.local()
+"""The language of the page that this thread draws: `of` a drawing, `language`."""
+
 
 def language() -> str:
     """A key of `LANGUAGES`."""
+    context = get_script_run_ctx()
+    if context is None:
+        return _chosen()
+    # A page says a hundred texts; Streamlit begins each drawing with cursors of its own.
+    if getattr(_found, "of", None) is not context.cursors:
+        _found.language, _found.of = _chosen(), context.cursors
+    return str(_found.language)
+
+
+def _choose(chosen: str | None) -> None:
+    st.session_state[_CHOSEN] = chosen
+    _found.of = None
+
+
+def _chosen() -> str:
     chosen = st.session_state.get(_CHOSEN)
     if chosen is not None:
         return str(chosen)
@@ -63,9 +83,9 @@ def read_link(went_back: bool) -> None:
     to page says nothing of it; the way back in the browser's history does, by silence too."""
     asked = st.query_params.get(PARAMETER)
     if asked in LANGUAGES:
-        st.session_state[_CHOSEN] = asked
+        _choose(asked)
     elif went_back:
-        st.session_state[_CHOSEN] = None
+        _choose(None)
 
 
 def link() -> dict[str, str]:
@@ -76,10 +96,6 @@ def link() -> dict[str, str]:
 
 def switch() -> None:
     """The control by which a reader chooses."""
-
-    def choose(chosen: str) -> None:
-        st.session_state[_CHOSEN] = chosen
-
     st.segmented_control(
         "Language · 语言",
         list(LANGUAGES),
@@ -87,7 +103,7 @@ def switch() -> None:
         default=language(),
         required=True,
         label_visibility="collapsed",
-        **held("choose/language", language(), choose),
+        **held("choose/language", language(), _choose),
     )
 
 

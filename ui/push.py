@@ -22,7 +22,7 @@ from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_run_context import ThreadState
 
-POLL = 0.3
+POLL = 0.1
 """Seconds between looks."""
 
 
@@ -41,6 +41,19 @@ def nothing() -> None:
     context = get_script_run_ctx()
     if context is not None:
         _waiting.pop(context.session_id, None)
+
+
+def reader() -> Callable[[], bool]:
+    """Whether the browser that the page is drawn for is still connected: may be asked by any thread
+    at any time.  One that comes back draws the page anew."""
+    context = get_script_run_ctx()
+    if context is None or not st.runtime.exists():
+        return lambda: True  # run by a test
+    sessions = getattr(st.runtime.get_instance(), "_session_mgr", None)
+    if sessions is None:
+        return lambda: True
+    session = context.session_id
+    return lambda: sessions.get_active_session_info(session) is not None
 
 
 def when(ready: Callable[[], bool]) -> None:

@@ -13,15 +13,13 @@ import contextlib
 import json
 import logging
 import math
-import os
 import threading
+import time
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from modules import lesson
 from modules.chinese import in_chinese
@@ -30,12 +28,17 @@ from modules.lesson import run as run_lesson
 from modules.lesson import with_formulas as find_formulas
 from tracer import TensorNote, Trace
 from tracer.ops.table import shares_memory
+<<<<<<< HEAD
 from tracer.sentences import Said, ToldError, as_written, said
+=======
+from tracer.views import graph
+>>>>>>> 563bb98 (Runs wait in a line that says their place and end when their reader is gone; what is kept is bounded by bytes, what many ask for at once is made once, memory counts control groups and ulimit; shapes come before their values, torch is loaded while a lesson is read)
 from tracer.views.changes import labels
 from tracer.views.graph import shape_text
 from tracer.views.player import payload
 from ui import shipped
 from ui.language import say
+from ui.share import Kept, Line, free_memory
 from ui.view import View, default_view, option_text
 
 if TYPE_CHECKING:
@@ -49,9 +52,11 @@ ADVICE_TRIES = 60
 
 HOLD_BACK = 0.5
 
-KEPT_RUNS = 40
-KEPT_OUTLINES = 64
+KEPT_BYTES = 96 * 2**20
+"""Of all runs that are kept for the next who asks, of each kind."""
+
 KEPT_NEEDS = 4096
+KEPT_TENSOR = 64 * 2**20
 
 _WIDTHS = {"64": 8, "32": 4, "16": 2, "8": 1, "bool": 1, "complex64": 8, "complex128": 16}
 
@@ -71,10 +76,19 @@ class Run:
     stands_in: bool = False
     timed: bool = True
     language: str = "en"
+    _once: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
+    _made: list[bytes] = field(default_factory=list, compare=False, repr=False)
+    _graphs: dict[int | None, str] = field(default_factory=dict, compare=False, repr=False)
 
-    @cached_property
+    @property
     def payload(self) -> bytes:
-        """What the player draws, as JSON."""
+        """What the player draws, as JSON; made once, however many ask."""
+        with self._once:
+            if not self._made:
+                self._made.append(self._payload())
+            return self._made[0]
+
+    def _payload(self) -> bytes:
         body = payload(self.trace, dict(self.dims), self.language)
         if self.stands_in:
             for tensor in body["tensors"]:
@@ -83,6 +97,12 @@ class Run:
         if not self.timed:
             _forget_times([body["trace"]])
         return json.dumps(body, allow_nan=False).encode()
+
+    def dot(self, level: int | None) -> str:
+        """The graph of all steps, or of one call, in Graphviz's language."""
+        if level not in self._graphs:
+            self._graphs[level] = graph.dot(self.trace, level)
+        return self._graphs[level]
 
     @cached_property
     def letters(self) -> dict[int, tuple[str, ...]]:
@@ -95,7 +115,7 @@ class Run:
 
     @cached_property
     def _chinese(self) -> Run:
-        return replace(self, trace=in_chinese(self.trace), language="zh")
+        return Run(in_chinese(self.trace), self.dims, self.stands_in, self.timed, "zh")
 
 
 @dataclass(frozen=True)
@@ -171,43 +191,29 @@ def _seeded(view: View) -> Iterator[None]:
 
 # --- what is kept -----------------------------------------------------------------------------
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
+
+def weight(run: Run) -> int:
+    """Bytes that a run takes in memory, its payload included: about, as measured."""
+    pictures = sum(
+        len(note.heatmap.cells) for note in run.trace.tensors().values() if note.heatmap is not None
+    )
+    return 5 * pictures + 6_000 * sum(1 for _ in run.trace.walk())
 
 
-class _Kept(Generic[Key, Value]):
-    """The `limit` most recently used results, for all sessions together."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.items: OrderedDict[Key, Value] = OrderedDict()
-        self.lock = threading.Lock()
-
-    def get(self, key: Key) -> Value | None:
-        with self.lock:
-            if key in self.items:
-                self.items.move_to_end(key)
-            return self.items.get(key)
-
-    def put(self, key: Key, value: Value) -> Value:
-        with self.lock:
-            self.items[key] = value
-            self.items.move_to_end(key)
-            while len(self.items) > self.limit:
-                self.items.popitem(last=False)
-            return value
+def _weight_of_tensor(tensor: Tensor) -> int:
+    return tensor.untyped_storage().nbytes()
 
 
-_shipped: _Kept[View, Run] = _Kept(KEPT_RUNS)
-_outlines: _Kept[View, Run] = _Kept(KEPT_OUTLINES)
-_needs: _Kept[View, float] = _Kept(KEPT_NEEDS)
-_formulated: _Kept[tuple[View, bool], Run] = _Kept(KEPT_RUNS)
-_runs: _Kept[View, Run] = _Kept(KEPT_RUNS)
-_tensors: _Kept[tuple[View, int], Tensor] = _Kept(1)
+_shipped: Kept[View, Run] = Kept(KEPT_BYTES, weight)
+_outlines: Kept[View, Run] = Kept(KEPT_BYTES, weight)
+_needs: Kept[View, float] = Kept(KEPT_NEEDS, lambda _: 1)
+_formulated: Kept[tuple[View, bool], Run] = Kept(KEPT_BYTES, weight)
+_runs: Kept[View, Run] = Kept(KEPT_BYTES, weight)
+_tensors: Kept[tuple[View, int], Tensor] = Kept(KEPT_TENSOR, _weight_of_tensor)
 
-_running = threading.Lock()
-"""Held by the run that computes values. One at a time, so that two runs that each fit the memory
-cannot exceed it together, and so that seeding torch's global generator disturbs nobody."""
+_line = Line()
+"""Of the runs that compute values. One at a time, so that two runs that each fit the memory cannot
+exceed it together, and so that seeding torch's global generator disturbs nobody."""
 
 
 def _dims(view: View) -> tuple[tuple[str, str], ...]:
@@ -219,11 +225,15 @@ def at_default(view: View) -> Run | None:
     defaults, and when what is shipped is not what would be made now."""
     if view != default_view(view.lesson):
         return None
-    kept = _shipped.get(view)
-    if kept is None and (trace := shipped.default(view.lesson)) is not None:
-        run = Run(trace, _dims(view), stands_in=not view.values, timed=False)
-        kept = _shipped.put(view, run)
-    return kept
+    if shipped.outdated():
+        return None
+
+    def read() -> Run:
+        trace = shipped.default(view.lesson)
+        assert trace is not None
+        return Run(trace, _dims(view), stands_in=not view.values, timed=False)
+
+    return _shipped.made(view, read)
 
 
 def outline(view: View) -> Run:
@@ -232,37 +242,37 @@ def outline(view: View) -> Run:
     Raises:
         CannotRun: the module cannot be built with these settings.
     """
-    kept = _outlines.get(view)
-    return kept or _outlines.put(view, Run(_trace(view, False), _dims(view), stands_in=True))
+    return _outlines.made(view, lambda: Run(_trace(view, False), _dims(view), stands_in=True))
 
 
-def values(view: View, watch: Callable[[int], None] | None = None) -> Run:
-    """The view's run with values; waits for other runs to end.
+def values(
+    view: View,
+    watch: Callable[[int], None] | None = None,
+    waits: Callable[[int], None] | None = None,
+) -> Run:
+    """The view's run with values.  `waits` is told how many other runs come first.
 
     Raises:
         CannotRun: the module cannot be built with these settings, or memory ran out.
-        Cancelled: `watch` raised it.
+        Cancelled: `watch` or `waits` raised it.
     """
     kept = _runs.get(view)
     if kept is not None:
         return kept
-    while not _running.acquire(timeout=0.1):
-        if watch is not None:
-            watch(0)
-    try:
-        kept = _runs.get(view)
-        if kept is None:
-            with _seeded(view):
-                kept = _runs.put(view, Run(_trace(view, True, watch), _dims(view)))
-        return kept
-    except MemoryError as error:
-        raise CannotRun(_out_of_memory()) from error
-    except RuntimeError as error:
-        if "not enough memory" not in str(error):
-            raise
-        raise CannotRun(_out_of_memory()) from error
-    finally:
-        _running.release()
+    with _line.turn(waits):
+        try:
+            return _runs.made(view, lambda: _computed(view, watch))
+        except MemoryError as error:
+            raise CannotRun(_out_of_memory()) from error
+        except RuntimeError as error:
+            if "not enough memory" not in str(error):
+                raise
+            raise CannotRun(_out_of_memory()) from error
+
+
+def _computed(view: View, watch: Callable[[int], None] | None) -> Run:
+    with _seeded(view):
+        return Run(_trace(view, True, watch), _dims(view))
 
 
 def formulated(view: View, run: Run) -> Run | None:
@@ -272,8 +282,13 @@ def formulated(view: View, run: Run) -> Run | None:
 
 def with_formulas(view: View, run: Run) -> Run:
     """The view's run with formulas for its sizes; the first of a lesson takes about a second."""
-    trace = find_formulas(lesson(view.lesson), run.trace, dict(view.settings), view.training)
-    return _formulated.put((view, run.stands_in), replace(run, trace=trace))
+
+    def find() -> Run:
+        settings = dict(view.settings)
+        trace = find_formulas(lesson(view.lesson), run.trace, settings, view.training)
+        return Run(trace, run.dims, run.stands_in, run.timed, run.language)
+
+    return _formulated.made((view, run.stands_in), find)
 
 
 def tensor(view: View, note_id: int) -> Tensor:
@@ -285,7 +300,7 @@ def tensor(view: View, note_id: int) -> Tensor:
     kept = _tensors.get((view, note_id))
     if kept is not None:
         return kept
-    with _running, _seeded(view), torch.no_grad():
+    with _line.turn(), _seeded(view), torch.no_grad():
         model, args, kwargs = prepare(
             lesson(view.lesson), dict(view.settings), view.kind, view.seed, training=view.training
         )
@@ -300,22 +315,6 @@ def _out_of_memory() -> Said:
 
 
 # --- memory -----------------------------------------------------------------------------------
-
-
-def free_memory() -> int:
-    """Bytes that a run could take: of the machine, or of the container if that is less."""
-    free = 2 * 2**30
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        free = int(fields["MemAvailable"].split()[0]) * 1024
-    elif hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    group = Path("/sys/fs/cgroup")
-    limit, used = group / "memory.max", group / "memory.current"
-    if limit.exists() and used.exists() and limit.read_text().strip() != "max":
-        free = min(free, max(0, int(limit.read_text()) - int(used.read_text())))
-    return free
 
 
 def size_of(note: TensorNote) -> int:
@@ -481,21 +480,42 @@ def _end() -> None:
         each.wait(None)
 
 
-class Job(Background):
-    """A run with values, which can be watched."""
+def _always() -> bool:
+    return True
 
-    def __init__(self, view: View, total: int) -> None:
+
+class Job(Background):
+    """A run with values, which can be watched: `before` other runs come first, then `done` of
+    `total` steps.  It ends before its next operation when it is no longer `wanted`."""
+
+    def __init__(self, view: View, total: int, wanted: Callable[[], bool] = _always) -> None:
         self.view = view
         self.total = total
+        self.began = time.monotonic()
+        self.before = 0
         self.done = 0
         self.run: Run | None = None
+<<<<<<< HEAD
         self.problem: Said | None = None
+=======
+        self.problem: str | None = None
+        self._wanted = wanted
+>>>>>>> 563bb98 (Runs wait in a line that says their place and end when their reader is gone; what is kept is bounded by bytes, what many ask for at once is made once, memory counts control groups and ulimit; shapes come before their values, torch is loaded while a lesson is read)
         super().__init__()
 
     def _watch(self, done: int) -> None:
+        self.before, self.done = 0, done
+        self._go_on()
+
+    def _waits(self, before: int) -> None:
+        self.before = before
+        self._go_on()
+
+    def _go_on(self) -> None:
         from tracer import Cancelled
 
-        self.done = done
+        if not self._wanted():
+            self.cancel()
         if self.cancelled:
             raise Cancelled
 
@@ -503,7 +523,7 @@ class Job(Background):
         from tracer import Cancelled
 
         try:
-            self.run = values(self.view, self._watch)
+            self.run = values(self.view, self._watch, self._waits)
         except Cancelled:
             pass
         except CannotRun as error:
@@ -517,9 +537,10 @@ class Job(Background):
 class FormulaJob(Background):
     """Formulas for a run, found after it, so that the numbers are there first."""
 
-    def __init__(self, view: View, run: Run) -> None:
+    def __init__(self, view: View, run: Run, wanted: Callable[[], bool] = _always) -> None:
         self.view = view
         self.run = run
+        self._wanted = wanted
         super().__init__()
 
     @property
@@ -531,7 +552,7 @@ class FormulaJob(Background):
         if known_solution(lesson(view.lesson), dict(view.settings), view.training) is None:
             # Let the page with the numbers go out before this takes its share of the processor.
             self._cancelled.wait(HOLD_BACK)
-        if self.cancelled:
+        if self.cancelled or not self._wanted():
             return
         try:
             with_formulas(view, self.run)

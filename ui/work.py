@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import streamlit as st
 
 from tracer import Failure
@@ -12,11 +14,15 @@ from ui.run import FormulaJob, Job, Run
 from ui.text import code, prose
 from ui.view import View
 
-PATIENCE = 0.8
-"""Seconds that a page waits for a run before it shows how far it has come."""
-
 AT_ONCE = 0.15
-"""Seconds that a page waits for formulas that are known already."""
+"""Seconds that a page with new shapes waits for their values, and for formulas that are known
+already, so that it need not be drawn again."""
+
+PATIENCE = 0.8
+"""Seconds after which a reader is told how far a run has come..."""
+
+AGAIN = 0.4
+"""...and seconds until he is told again."""
 
 
 def shown(view: View) -> Run | None:
@@ -31,6 +37,7 @@ def shown(view: View) -> Run | None:
         run = runs.at_default(view)
         if run is not None:
             _stop_old(None)
+            loading.soon()
         else:
             loading.now()
             run = _run(view)
@@ -88,9 +95,9 @@ def _with_values(view: View, shapes: Run) -> Run | None:
         _stop_old(None)
         st.warning(runs.advice(view, forecast), icon=":material/memory:")
         return None
-    job = _stop_old(view) or Job(view, len(shapes.trace.steps))
+    job = _stop_old(view) or Job(view, len(shapes.trace.steps), push.reader())
     st.session_state["job"] = job
-    if not job.wait(PATIENCE):
+    if not job.wait(AT_ONCE):
         _progress(job)
         return None
     if job.problem is not None:
@@ -118,7 +125,7 @@ def _with_formulas(view: View, run: Run) -> Run:
     if job is None or (job.view, job.stands_in) != (view, run.stands_in):
         if job is not None:
             job.cancel()  # of a view that is no longer shown
-        job = st.session_state["formulas"] = FormulaJob(view, run)
+        job = st.session_state["formulas"] = FormulaJob(view, run, push.reader())
     if job.wait(AT_ONCE):
         return runs.formulated(view, run) or run
     push.when(lambda: job.wait(0))
@@ -129,10 +136,16 @@ def _with_formulas(view: View, run: Run) -> Run:
 def _progress(job: Job) -> None:
     if job.wait(0):
         st.rerun()
-    push.when(lambda: True)
+    now = time.monotonic()
+    then = max(now + AGAIN, job.began + PATIENCE)
+    push.when(lambda: job.wait(0) or time.monotonic() >= then)
+    if now < job.began + PATIENCE:
+        return
     with st.container(key="progress", horizontal=True, vertical_alignment="center"):
         done, total = job.done, max(job.total, job.done, 1)
         text = say("Computing the values: {done} of {total} steps", done=done, total=total)
+        if job.before:
+            text = say("Waiting for {count} other runs to end", count=job.before)
         st.progress(done / total, text=text)
         if st.button(say("Cancel"), key="cancel"):
             job.cancel()
