@@ -598,3 +598,11 @@ class Net(nn.Module):
     app.file_uploader(key="debug-data").set_value([("my cat.png", b"GIF", "image/png")]).run()
     press(app, "debug-run")
     assert "my_cat.png cannot be read: it is damaged, or no PNG file." in said(app)
+
+
+def test_a_run_without_an_answer_ends_with_a_sentence() -> None:
+    task = debug.Task(worker.Job("", "torch.nn.ReLU", sizes={"B": object()}))  # type: ignore[dict-item]
+    assert task.wait(600)
+    assert task.answer is not None
+    assert task.answer.problem is not None
+    assert "gave no answer" in task.answer.problem.sentence

@@ -191,7 +191,7 @@ class _Watch:
 # --- Linux --------------------------------------------------------------------------------------
 
 _PR_CAPBSET_DROP, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 24, 22, 38
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 
 
 def _libc() -> Any:
@@ -373,8 +373,9 @@ _CALLS: dict[str, tuple[int | None, int | None]] = {
     "kill": (62, 129),
     "tgkill": (234, 131),
     "prlimit64": (302, 261),
+    "prctl": (157, 167),
 }
-_CONDITIONAL = ("capset", "clone", "clone3", "kill", "tgkill", "prlimit64")
+_CONDITIONAL = ("capset", "clone", "clone3", "kill", "tgkill", "prlimit64", "prctl")
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _CLONE_THREAD = 0x10000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -425,6 +426,13 @@ def _program(pid: int) -> Iterator[tuple[int, int, int, int]]:
     yield _EQUAL, 0, 4, _number("clone", column)
     yield _LOAD, 0, 0, _FIRST
     yield _ANY_BIT, 1, 0, _CLONE_THREAD
+    yield _RETURN, 0, 0, refuse
+    yield _RETURN, 0, 0, _ALLOW
+    # It may neither outlive its supervisor nor hide its files from it.
+    yield _EQUAL, 0, 5, _number("prctl", column)
+    yield _LOAD, 0, 0, _FIRST
+    yield _EQUAL, 1, 0, _PR_SET_PDEATHSIG
+    yield _EQUAL, 0, 1, _PR_SET_DUMPABLE
     yield _RETURN, 0, 0, refuse
     yield _RETURN, 0, 0, _ALLOW
     for name in ("kill", "tgkill", "prlimit64"):

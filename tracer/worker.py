@@ -17,10 +17,11 @@ import json
 import math
 import os
 import re
+import secrets
 import select
-import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -52,6 +53,9 @@ _PATIENCE = 5.0  # seconds of waiting that it has for the same
 _LARGEST_REQUEST = 8_000_000
 _LARGEST_ANSWER = 64_000_000
 _MOST_FILES = 10_000
+_MOST_THREADS = 512
+_LONGEST_PATH = 4_000  # beyond, the kernel does not find what it names
+_LOOK = 0.2  # seconds between two looks at what a run takes
 
 
 @dataclass(frozen=True)
@@ -148,9 +152,9 @@ class Answer:
     notes: tuple[Said, ...] = ()
 
 
-def run(job: Job, limits: Limits | None = None) -> Answer:
-    """Run a job in a process of its own.  Never raises for anything that the code does; may be
-    called from several threads at once."""
+def run(job: Job, limits: Limits | None = None, wanted: Callable[[], bool] | None = None) -> Answer:
+    """Run a job in a process of its own, which is ended as soon as it is no longer `wanted`.  Never
+    raises for anything that the code does; may be called from several threads at once."""
     limits = limits or Limits()
     began = time.perf_counter()
     try:
@@ -161,7 +165,7 @@ def run(job: Job, limits: Limits | None = None) -> Answer:
     except outline.SourceError as error:
         unread = Problem("parse", error.sentence, error.line, error.column, error.text)
         return Answer(None, unread, "", time.perf_counter() - began)
-    answer = _asked(job, limits)
+    answer = _asked(job, limits, wanted or (lambda: True))
     return dataclasses.replace(answer, seconds=time.perf_counter() - began)
 
 
@@ -176,7 +180,7 @@ def unpacked(name: str, content: bytes) -> dict[str, str] | Problem:
         )
         return Problem("files", sentence)
     job = Job("", safe_name(name), data={safe_name(name): content})
-    report = _reported(job, Limits(), unpack=name)
+    report = _reported(job, Limits(), lambda: True, name)
     if isinstance(report, Problem):
         return report
     told, parts = report
@@ -204,7 +208,7 @@ def available() -> bool:
 def warm() -> None:
     """Start the fork server, so that the first run need not wait for torch to load."""
     if available():
-        with contextlib.suppress(_WorkerLost):
+        with contextlib.suppress(_WorkerLost, OSError):
             _server()
 
 
@@ -285,28 +289,28 @@ def _server() -> _Server:
     global _running
     with _guard:
         if _running is not None and _running.process.poll() is not None:
-            _running.close()
-            _running = None
+            gone, _running = _running, None
+            gone.close()
         if _running is None:
             _running = _Server()
         return _running
 
 
-def _asked(job: Job, limits: Limits) -> Answer:
+def _asked(job: Job, limits: Limits, wanted: Callable[[], bool]) -> Answer:
     if sum(map(len, job.data.values())) > LARGEST_DATA:
         sentence = said(
             "The files have more than {most} together: give smaller ones.",
             most=_bytes(LARGEST_DATA),
         )
         return Answer(None, Problem("files", sentence), "", 0.0)
-    report = _reported(job, limits)
+    report = _reported(job, limits, wanted)
     if isinstance(report, Problem):
         return Answer(None, report, "", 0.0)
     return _read(*report, job, limits)
 
 
 def _reported(
-    job: Job, limits: Limits, unpack: str = ""
+    job: Job, limits: Limits, wanted: Callable[[], bool], unpack: str = ""
 ) -> tuple[dict[str, Any], dict[bytes, bytes]] | Problem:
     """How a job's process ended, and the lines that it said by what they begin with; instead of
     running it, `unpack` lets it unpack its data, an archive of that name."""
@@ -317,13 +321,15 @@ def _reported(
         "unpack": unpack,
     }
     request = b"".join((json.dumps(head).encode(), b"\n", *job.data.values()))
-    reply = b""
     for _ in range(2):  # a server that died since the last run is started anew
         try:
-            reply = _exchange(_server(), request, limits)
-        except _WorkerLost:
+            server = _server()
+            reply = _exchange(server, request, limits, wanted)
+        except (_WorkerLost, OSError):  # the disk is full, or there are no descriptors left
             continue
-        if reply:
+        except _Left:
+            return Problem("worker", said("Nobody waits for this run any more."))
+        if reply or server.process.poll() is None:
             break
     else:
         return Problem("worker", said("The process that runs code could not be started."))
@@ -343,8 +349,12 @@ def _lost(sentence: Said, printed: str = "") -> Answer:
     return Answer(None, Problem("worker", sentence), printed, 0.0)
 
 
-def _exchange(server: _Server, request: bytes, limits: Limits) -> bytes:
-    """The supervisor's reply; empty when it ended without one."""
+class _Left(Exception):  # noqa: N818 - says what happened
+    """The caller does not want the answer any more."""
+
+
+def _exchange(server: _Server, request: bytes, limits: Limits, wanted: Callable[[], bool]) -> bytes:
+    """The supervisor's reply; empty when it ended without one.  Hanging up ends the run."""
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
@@ -355,12 +365,15 @@ def _exchange(server: _Server, request: bytes, limits: Limits) -> bytes:
             ours.settimeout(10)
             ours.sendall(request)
             ours.shutdown(socket.SHUT_WR)
+            ours.settimeout(_LOOK)
             while time.monotonic() < deadline:
-                ours.settimeout(max(0.01, deadline - time.monotonic()))
-                part = ours.recv(1 << 20)
-                if not part:
-                    return bytes(received)
-                received += part
+                if not wanted():
+                    raise _Left
+                with contextlib.suppress(TimeoutError):
+                    part = ours.recv(1 << 20)
+                    if not part:
+                        return bytes(received)
+                    received += part
         except OSError:
             pass
     return b""
@@ -449,10 +462,19 @@ def _verdict(ended: str, stage: Said | None, limits: Limits) -> Problem:
         return Problem(
             "files",
             said(
-                "The code wrote more than {bytes}, or {count} files, into its scratch "
-                "folder{where} and was stopped: write less.",
+                "The code wrote more than {bytes}, or {count} files, or folders within folders "
+                "without end, into its scratch folder{where} and was stopped: write less.",
                 bytes=_bytes(limits.files),
                 count=f"{_MOST_FILES:,}",
+                where=where,
+            ),
+        )
+    if ended == "threads":
+        return Problem(
+            "refused",
+            said(
+                "The code started more than {count} threads{where} and was stopped: start fewer.",
+                count=_MOST_THREADS,
                 where=where,
             ),
         )
@@ -663,9 +685,11 @@ def _watched(
         if time.monotonic() > deadline:
             return "clock", bytes(said), bytes(text)
         if time.monotonic() > look:
-            look = time.monotonic() + 0.2
-            if not _within(scratch, limits.files + given):
+            look = time.monotonic() + _LOOK
+            if not _within(scratch, limits.files + given - _deleted(child)):
                 return "files", bytes(said), bytes(text)
+            if _threads(child) > _MOST_THREADS:
+                return "threads", bytes(said), bytes(text)
 
 
 def _ended(child: int, limits: Limits) -> str | None:
@@ -692,10 +716,14 @@ def _rest(descriptor: int) -> bytes:
 
 
 def _within(folder: Path, limit: int) -> bool:
+    """Whether what lies in the folder, by its name, is no more than that."""
     count = total = 0
     pending = [str(folder)]
     while pending:
-        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+        path = pending.pop()
+        if len(os.fsencode(path)) >= _LONGEST_PATH:
+            return False
+        with contextlib.suppress(OSError), os.scandir(path) as entries:
             for entry in entries:
                 count += 1
                 with contextlib.suppress(OSError):
@@ -706,6 +734,25 @@ def _within(folder: Path, limit: int) -> bool:
                 if count > _MOST_FILES or total > limit:
                     return False
     return True
+
+
+def _deleted(pid: int) -> int:
+    """Bytes of the files that a process has open and that have no name any more; 0 where the system
+    does not say."""
+    total = 0
+    with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as descriptors:
+        for descriptor in descriptors:
+            with contextlib.suppress(OSError):
+                found = os.stat(descriptor.path)
+                if stat.S_ISREG(found.st_mode) and found.st_nlink == 0:
+                    total += found.st_size
+    return total
+
+
+def _threads(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        return len(os.listdir(f"/proc/{pid}/task"))
+    return 0
 
 
 def _end_all(child: int) -> None:
@@ -732,14 +779,32 @@ def _children() -> list[int]:
 
 
 def _removed(folder: Path) -> None:
-    def again(function: Callable[[str], Any], path: str, _: object) -> None:
-        with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(path), 0o700)
-            os.chmod(path, 0o700)
-            function(path)
+    """However deep it is: folders in folders are moved to the top, where each has a short name."""
+    with contextlib.suppress(OSError):
+        while entries := list(os.scandir(folder)):
+            left = len(entries)
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        _emptied(Path(entry.path), folder)
+                        os.rmdir(entry.path)
+                    else:
+                        os.unlink(entry.path)
+                    left -= 1
+            if left == len(entries):
+                return  # nothing of it can be removed
+        os.rmdir(folder)
 
-    if folder.exists():
-        shutil.rmtree(folder, onerror=again)
+
+def _emptied(folder: Path, top: Path) -> None:
+    os.chmod(folder, 0o700)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                os.chmod(entry.path, 0o700)
+                os.rename(entry.path, top / f"moved-{secrets.token_hex(8)}")
+            else:
+                os.unlink(entry.path)
 
 
 # --- the process of the code --------------------------------------------------------------------

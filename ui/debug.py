@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ from tracer import Failure, Step, Trace, inputs, installed, sandbox, worker
 from tracer import outline as outlines
 from tracer.document import Fix, Root
 from tracer.language import translator
-from tracer.sentences import render
+from tracer.sentences import render, said
 from tracer.views.graph import shape_text
 from tracer.worker import Answer, Job, Limits, Problem
 from ui import access, debug_form, editor, handed, opened, player, push
@@ -25,7 +26,8 @@ from ui.details import details
 from ui.examples import Example, examples, working
 from ui.held import held
 from ui.language import language, link, say
-from ui.run import Run, in_bytes
+from ui.run import BUDGET_SHARE, Run, in_bytes
+from ui.share import free_memory
 from ui.text import code, escaped, prose
 
 PAGES = Path(__file__).parents[1] / "docs" / "errors"
@@ -40,6 +42,13 @@ MATCHES = 8
 AT_ONCE = 2
 """Runs at the same time, for all sessions together."""
 
+
+def limits() -> Limits:
+    """Those of one run; all at once may take as much memory as one run of a lesson."""
+    share = int(free_memory() * BUDGET_SHARE / AT_ONCE)
+    return replace(LIMITS, memory=min(LIMITS.memory, share))
+
+
 _slots = threading.BoundedSemaphore(AT_ONCE)
 _warmed = threading.Lock()
 
@@ -52,14 +61,24 @@ class Task:
         self.answer: Answer | None = None
         self.began: float | None = None
         self.dropped = False  # nobody waits for it any more
+        self._reads = push.reader()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
     def _work(self) -> None:
         with _slots:
-            if not self.dropped:
+            if self._wanted():
                 self.began = time.monotonic()
-                self.answer = worker.run(self.job, LIMITS)
+                try:
+                    self.answer = worker.run(self.job, limits(), self._wanted)
+                except Exception:
+                    # Else the page would ask for an answer for ever.
+                    logging.getLogger(__name__).exception("No answer")
+                    lost = said("The process that runs code gave no answer.")
+                    self.answer = Answer(None, Problem("worker", lost), "", 0.0)
+
+    def _wanted(self) -> bool:
+        return not self.dropped and self._reads()
 
     def wait(self, seconds: float) -> bool:
         """Whether it has ended, after waiting for it at most so long."""
@@ -294,7 +313,7 @@ def _protections() -> None:
                 "all that it started.",
                 seconds=f"{LIMITS.seconds:g}",
                 clock=f"{LIMITS.clock:g}",
-                memory=in_bytes(LIMITS.memory),
+                memory=in_bytes(limits().memory),
             )
         )
         translate = translator(language())
@@ -376,7 +395,7 @@ def _progress(state: Desk) -> None:
             st.progress(min(1.0, passed / LIMITS.clock), text=text)
         if st.button(say("Cancel"), key="cancel"):
             task.dropped = True
-            state.task = None  # its process ends by itself, at its limit
+            state.task = None
             st.rerun()
 
 

@@ -28,11 +28,8 @@ from modules.lesson import run as run_lesson
 from modules.lesson import with_formulas as find_formulas
 from tracer import TensorNote, Trace
 from tracer.ops.table import shares_memory
-<<<<<<< HEAD
 from tracer.sentences import Said, ToldError, as_written, said
-=======
 from tracer.views import graph
->>>>>>> 563bb98 (Runs wait in a line that says their place and end when their reader is gone; what is kept is bounded by bytes, what many ask for at once is made once, memory counts control groups and ulimit; shapes come before their values, torch is loaded while a lesson is read)
 from tracer.views.changes import labels
 from tracer.views.graph import shape_text
 from tracer.views.player import payload
@@ -495,12 +492,8 @@ class Job(Background):
         self.before = 0
         self.done = 0
         self.run: Run | None = None
-<<<<<<< HEAD
         self.problem: Said | None = None
-=======
-        self.problem: str | None = None
         self._wanted = wanted
->>>>>>> 563bb98 (Runs wait in a line that says their place and end when their reader is gone; what is kept is bounded by bytes, what many ask for at once is made once, memory counts control groups and ulimit; shapes come before their values, torch is loaded while a lesson is read)
         super().__init__()
 
     def _watch(self, done: int) -> None:

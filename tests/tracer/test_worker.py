@@ -640,6 +640,65 @@ def test_large_files(body: str, words: str) -> None:
     problem(answered(net(body), limits=LONG), "files", words)
 
 
+DEEP = """
+    libc = ctypes.CDLL(None)
+    for _ in range(1500):
+        libc.mkdir(b"d" * 200, 0o700)
+        libc.chdir(b"d" * 200)
+"""
+
+
+@linux
+def test_folders_within_folders_without_end() -> None:
+    found = answered(net(DEEP + "    time.sleep(60)"), limits=LONG)
+    problem(found, "files", "folders within folders")
+    assert not list(worker._server().folder.iterdir())
+    assert answered(NET).trace is not None
+
+
+@linux
+def test_a_deep_folder_that_is_left_behind_is_removed() -> None:
+    found = answered(net(DEEP + "    os._exit(3)"), limits=LONG)
+    assert found.problem is not None
+    assert not list(worker._server().folder.iterdir())
+
+
+@linux
+def test_files_that_have_no_name_any_more_count() -> None:
+    body = """
+        kept = []
+        for i in range(200):
+            f = open(str(i), "wb")
+            os.unlink(str(i))
+            f.write(bytes(6 * 10**7))
+            f.flush()
+            kept.append(f)
+            time.sleep(0.05)
+    """
+    problem(answered(net(body), limits=LONG), "files", "more than 256 MB")
+
+
+@linux
+def test_threads_without_end() -> None:
+    body = """
+        threading.stack_size(32 * 1024)
+        for i in range(6000):
+            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        time.sleep(60)
+    """
+    problem(answered(net(body), limits=LONG), "refused", "more than 512 threads")
+
+
+@seccomp
+def test_a_run_can_neither_outlive_its_supervisor_nor_hide_its_files() -> None:
+    body = """
+        prctl = ctypes.CDLL(None).prctl
+        print(prctl(1, 0), prctl(4, 0), prctl(15, b"a name"))
+        return x
+    """
+    assert answered(net(body)).printed == "-1 -1 0\n"
+
+
 @linux
 def test_no_secret_in_the_environment() -> None:
     found = answered(
@@ -726,6 +785,25 @@ def test_a_server_that_dies_during_a_run() -> None:
     assert found.problem is not None
     assert found.problem.kind in ("worker", "time")
     assert answered(NET).trace is not None
+
+
+@linux
+def test_a_run_that_nobody_wants_any_more_is_ended() -> None:
+    there = threading.Event()
+    there.set()
+    server = worker._server().process.pid
+    before = set(descendants(server))
+    found: list[Answer] = []
+    job = Job(net("while True: pass"), "Net", inputs=("2,4",))
+    limits = Limits(600, 600)
+    caller = threading.Thread(target=lambda: found.append(run(job, limits, there.is_set)))
+    caller.start()
+    eventually(lambda: len(set(descendants(server)) - before) == 2)
+    pids = set(descendants(server)) - before
+    there.clear()
+    caller.join(600)
+    problem(found[0], "worker", "Nobody waits")
+    eventually(lambda: not any(alive(pid) for pid in pids))
 
 
 @linux
