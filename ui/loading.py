@@ -8,6 +8,7 @@ import threading
 
 import streamlit as st
 
+from ui import push
 from ui.language import say
 
 VARIABLE = "SHAPEWALK_LOAD"
@@ -30,7 +31,7 @@ def now() -> None:
 def soon() -> None:
     """Load it beside the page, which needs none of it: whoever reads a lesson is about to change
     something."""
-    if _begun.is_set() or not st.runtime.exists() or os.environ.get(VARIABLE) == "asked":
+    if _begun.is_set() or push.sessions() is None or os.environ.get(VARIABLE) == "asked":
         return
     _begun.set()
     threading.Thread(target=_load).start()

@@ -21,6 +21,7 @@ from streamlit.runtime import Runtime
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_run_context import ThreadState
+from streamlit.runtime.session_manager import SessionManager
 
 POLL = 0.1
 """Seconds between looks."""
@@ -43,17 +44,21 @@ def nothing() -> None:
         _waiting.pop(context.session_id, None)
 
 
+def sessions() -> SessionManager | None:
+    """Those of the server that draws the page; None where a test stands in for a server."""
+    if get_script_run_ctx() is None or not st.runtime.exists():
+        return None
+    return getattr(st.runtime.get_instance(), "_session_mgr", None)
+
+
 def reader() -> Callable[[], bool]:
     """Whether the browser that the page is drawn for is still connected: may be asked by any thread
     at any time.  One that comes back draws the page anew."""
-    context = get_script_run_ctx()
-    if context is None or not st.runtime.exists():
-        return lambda: True  # run by a test
-    sessions = getattr(st.runtime.get_instance(), "_session_mgr", None)
-    if sessions is None:
+    context, known = get_script_run_ctx(), sessions()
+    if context is None or known is None:
         return lambda: True
     session = context.session_id
-    return lambda: sessions.get_active_session_info(session) is not None
+    return lambda: known.get_active_session_info(session) is not None
 
 
 def when(ready: Callable[[], bool]) -> None:
