@@ -19,6 +19,7 @@ from tracer.record.callables import as_module
 from tracer.record.crash import Crash
 from tracer.record.isolation import moved
 from tracer.record.run import record
+from tracer.record.tensors import modules_in
 from tracer.source.edits import with_edited_lines
 
 
@@ -147,7 +148,7 @@ def _warned(found: Trace, model: nn.Module, args: tuple[Any, ...], kwargs: dict[
     def again(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
         meta = torch.device("meta")
         copied, args, kwargs = moved(model, args, kwargs, meta)
-        for module in copied.modules():
+        for module in modules_in(copied):
             # The author's hooks have seen the run; this one is ours.
             module._forward_hooks.clear()
             module._forward_pre_hooks.clear()

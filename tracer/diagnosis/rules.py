@@ -21,6 +21,7 @@ from tracer.document import Trace
 from tracer.ops.names import op_name
 from tracer.ops.refusal import THE_TENSOR, Report
 from tracer.record.crash import Crash, Running
+from tracer.record.tensors import settings_of
 from tracer.sentences import Said, ShapeOf, as_written, said
 from tracer.strict import tolerant
 
@@ -160,7 +161,7 @@ class Case:
         if layer is None:
             return ""
         shown: list[str] = []
-        for part in outer_parts(layer.extra_repr()):
+        for part in outer_parts(settings_of(layer)):
             name, equals, value = part.partition("=")
             if equals and shown and name != "out_features":
                 break

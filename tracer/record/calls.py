@@ -27,7 +27,7 @@ from tracer.record.functions import (
     writes_in_place,
     written_silently,
 )
-from tracer.record.tensors import ONE_TENSOR, operands_of
+from tracer.record.tensors import ONE_TENSOR, operands_of, settings_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +107,7 @@ def _layer_made(
 ) -> CallText:
     return CallText(
         f"nn.{type(layer).__name__}",
-        split_text(layer.extra_repr()),
+        split_text(settings_of(layer)),
         plain(bind_layer(layer, args, kwargs), operands, number),
     )
 

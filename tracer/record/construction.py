@@ -34,6 +34,7 @@ from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-def
 from tracer.record.crash import GONE, Construction, Frame
 from tracer.record.frames import HERE, TORCH
 from tracer.record.isolation import random_state
+from tracer.record.tensors import paths_of
 from tracer.source.built import parameters_of
 from tracer.source.sites import SourceReader
 from tracer.source.text import text_of
@@ -394,7 +395,7 @@ class Constructions(Mapping[str, Construction]):
         model = self._model
         if _known(model) is None and self._build is not None:
             model = _built_again(self._build, _is_large(model)) or model
-        return dict(model.named_modules(remove_duplicate=False))
+        return dict(paths_of(model))
 
     @cached_property
     def _paths(self) -> dict[int, str]:

@@ -36,7 +36,8 @@ def storage(tensor: Tensor) -> int:
         return id(tensor)
 
 
-_locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
+# By address, for a module need not be hashable: a lock is there while a trace holds its module.
+_locks: weakref.WeakValueDictionary[int, threading.RLock] = weakref.WeakValueDictionary()
 _locks_guard = threading.Lock()
 
 
@@ -46,7 +47,7 @@ def exclusive(model: nn.Module) -> Iterator[None]:
     other's hooks and buffers.  Locks are taken in one order everywhere: no deadlock."""
     with _locks_guard:
         locks = [
-            _locks.get(module) or _locks.setdefault(module, threading.RLock())
+            _locks.get(id(module)) or _locks.setdefault(id(module), threading.RLock())
             for module in sorted(modules_in(model), key=id)
         ]
     held = []
@@ -207,7 +208,7 @@ def moved(
     duplicating the original's memory first."""
     with exclusive(model):  # the hooks of another thread's trace are not to be copied
         memo: dict[int, Any] = {}
-        for module in model.modules():
+        for module in modules_in(model):
             for parameter in module._parameters.values():
                 if parameter is not None and not isinstance(parameter, UninitializedTensorMixin):
                     memo[id(parameter)] = nn.Parameter(

@@ -47,6 +47,8 @@ from tracer.record.tensors import (
     modules_in,
     named_by,
     operands_of,
+    paths_of,
+    settings_of,
     tensors_in,
 )
 from tracer.sentences import said
@@ -181,7 +183,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         else:
             draft.type = kind.__name__
             draft.parent = draft.call if self.calls else None
-            draft.settings = short_text(module.extra_repr())
+            draft.settings = short_text(settings_of(module))
             draft.start = len(self.steps)
             draft.parameters = count_parameters(module)
             draft.call = len(self.calls)
@@ -259,8 +261,13 @@ class Recorder(TensorNotes, TorchFunctionMode):
         ]
         if error is not None and draft.of is not None and not own:
             # It refused before it used its weights.
-            weights = [p for name, p in draft.of.named_parameters() if "weight" in name]
-            own = [self.note(weight) for weight in tensors_in(weights)[:2]]
+            weights = {
+                id(parameter): parameter
+                for path, module in paths_of(draft.of)
+                for name, parameter in module._parameters.items()
+                if "weight" in f"{path}.{name}" and parameter is not None
+            }
+            own = [self.note(weight) for weight in tensors_in([*weights.values()])[:2]]
             own = [noted for noted in own if noted.name in self.order]
         given = draft.inputs
         own.sort(key=lambda noted: self.order[noted.name])

@@ -19,6 +19,7 @@ from tracer.record.isolation import (
     unobserved,
     version,
 )
+from tracer.record.tensors import paths_of
 from tracer.sentences import Said, said
 from tracer.source.sites import Site
 
@@ -42,7 +43,7 @@ class TensorNotes:
         parameters: dict[int, tuple[str, str]] = {}
         buffers: dict[int, tuple[str, str]] = {}
         self.paths: dict[int, list[str]] = {}
-        for path, module in model.named_modules(remove_duplicate=False):
+        for path, module in paths_of(model):
             self.paths.setdefault(id(module), []).append(path)
             prefix = f"{path}." if path else ""
             for name, parameter in module._parameters.items():

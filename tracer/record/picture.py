@@ -56,6 +56,17 @@ def dense(tensor: Tensor) -> bool:
     return True
 
 
+def _stored(tensor: Tensor) -> tuple[Tensor, int]:
+    """The tensor without its repetitions, and how often each element is there: an expanded tensor
+    has one element in memory for many."""
+    times = 1
+    for axis, stride in enumerate(tensor.stride()):
+        if stride == 0 and tensor.shape[axis] > 1:
+            times *= tensor.shape[axis]
+            tensor = tensor.narrow(axis, 0, 1)
+    return tensor, times
+
+
 def stats(tensor: Tensor) -> Stats:
     """Figures of a tensor of any shape and dtype; complex ones by magnitude.
 
@@ -66,7 +77,8 @@ def stats(tensor: Tensor) -> Stats:
     count = tensor.numel()
     if count == 0:
         return Stats(None, None, None, None, 0.0, 0, 0, 0)
-    values = tensor.detach()
+    values, times = _stored(tensor.detach())
+    count = values.numel()
     if dense(values):
         # In the order of memory: a transposed tensor is read ten times slower.
         values = values.as_strided((count,), (1,))
@@ -80,10 +92,10 @@ def stats(tensor: Tensor) -> Stats:
         inf = count - nan - int(finite.sum())
         values = values[finite]
         if values.numel() == 0:
-            return Stats(None, None, None, None, zeros, nan, inf, count)
+            return Stats(None, None, None, None, zeros, nan * times, inf * times, count * times)
         found = _read(values)
     mean, std = _mean_std(values, found)
-    return Stats(found.low, found.high, mean, std, zeros, nan, inf, count)
+    return Stats(found.low, found.high, mean, std, zeros, nan * times, inf * times, count * times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,16 +208,24 @@ def heatmap(tensor: Tensor, side: int = SIDE) -> Heatmap | None:
         else:
             average.append(axis)
             words.append(f"dim {axis}: mean over {size}")
-    picture = _real(picture)
+    picture = _real(_stored(picture)[0])
     rows = shape[row_axis] if row_axis is not None else 1
     columns = shape[column_axis] if column_axis is not None else 1
     limit = (side, side) if row_axis is not None else (1, min(STRIP, 4 * side))
     cells = (min(rows, limit[0]), min(columns, limit[1]))
-    drawn = _array(_reduced(picture, average, (rows, columns), cells))
+    stored = tuple(1 if axis is None else picture.shape[axis] for axis in (row_axis, column_axis))
+    held = stored[0], stored[1]
+
+    def draw(values: Tensor) -> npt.NDArray[np.floating[Any]]:
+        inner = min(cells[0], held[0]), min(cells[1], held[1])
+        found = _array(_reduced(values, average, held, inner))
+        return found if inner == cells else np.broadcast_to(found.reshape(inner), cells).reshape(-1)
+
+    drawn = draw(picture)
     finite = np.isfinite(drawn)
     if not finite.all():
         # Either the tensor has NaN or Inf, or a float32 sum has overflowed: float64 tells.
-        drawn = _array(_reduced(picture.double(), average, (rows, columns), cells))
+        drawn = draw(picture.double())
         finite = np.isfinite(drawn)
     if drawn.dtype != np.float32:
         drawn = np.where(finite, np.clip(drawn, -_LIMIT, _LIMIT), drawn)

@@ -15,28 +15,51 @@ from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-def
 
 from tracer.source.sites import Pattern
 
+_DEPTH = 8
+_MOST = 100_000
+"""Tensors that are looked for in one value, and values that are looked at."""
 
-def flatten(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
-    """The tensors in a nested value, each with how one would write it behind the value's name."""
-    if isinstance(value, Tensor):
-        if not isinstance(value, UninitializedTensorMixin):
-            yield path, value
-    elif depth > 8:
-        return
-    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+
+def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The tensors in a nested value, each with how one would write it behind the value's name.
+    What is met again is not walked again: a list may hold itself."""
+    seen: dict[int, Any] = {}  # kept alive, for an address may be taken anew
+    pending = [(value, path, 0)]
+    while pending and len(seen) < _MOST:
+        value, path, depth = pending.pop()
+        if isinstance(value, Tensor):
+            if not isinstance(value, UninitializedTensorMixin):
+                yield path, value
+        elif depth <= _DEPTH and type(value) not in NO_TENSOR and id(value) not in seen:
+            seen[id(value)] = value
+            within = [
+                (item, f"{path}{way}", depth + 1)
+                for way, item in _parts(value)
+                if type(item) not in NO_TENSOR
+            ]
+            pending += reversed(within)
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """What a value holds, each with how it is written behind it."""
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
         for field in value._fields:
-            yield from flatten(getattr(value, field), f"{path}.{field}", depth + 1)
+            yield f".{field}", getattr(value, field)
     elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from flatten(item, f"{path}[{index}]", depth + 1)
+        if not plain_numbers(value):
+            for index, item in enumerate(value):
+                yield f"[{index}]", item
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from flatten(item, f"{path}[{key!r}]", depth + 1)
+            yield f"[{key!r}]", item
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for member in dataclasses.fields(value):
-            yield from flatten(
-                getattr(value, member.name, None), f"{path}.{member.name}", depth + 1
-            )
+            yield f".{member.name}", getattr(value, member.name, None)
+
+
+def plain_numbers(value: list[Any] | tuple[Any, ...]) -> bool:
+    """Whether a sequence holds nothing but what holds no tensor: told without a step for each."""
+    return NO_TENSOR.issuperset(map(type, value))
 
 
 # Most arguments are one of these; an exact type is told faster than by asking for each class.
@@ -66,21 +89,35 @@ def operands_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
     return found
 
 
-def _collect(value: Any, found: list[Tensor], depth: int) -> None:
-    """`flatten` without the paths."""
+def _collect(
+    value: Any, found: list[Tensor], depth: int, known: dict[int, tuple[Any, Any]] | None = None
+) -> None:
+    """`flatten` without the paths, and with all that is there twice.  `known` has what was found in
+    values that were met before: nothing yet in one that is still open."""
     kind = type(value)
     if kind in ONE_TENSOR:
         found.append(value)
-    elif kind is tuple or kind is list:
-        if depth <= 8:
-            for item in value:
-                _collect(item, found, depth + 1)
-    elif kind is dict:
-        if depth <= 8:
-            for item in value.values():
-                _collect(item, found, depth + 1)
-    elif kind not in NO_TENSOR:
-        found += [tensor for _, tensor in flatten(value, "", depth)]
+        return
+    if kind is not tuple and kind is not list and kind is not dict:
+        if kind not in NO_TENSOR and depth <= _DEPTH:
+            found += [tensor for _, tensor in flatten(value)]
+        return
+    if depth > _DEPTH:
+        return
+    for item in value.values() if kind is dict else value:
+        inner = type(item)
+        if inner in ONE_TENSOR:
+            found.append(item)
+        elif inner not in NO_TENSOR and len(found) < _MOST:
+            if known is None:
+                known = {}
+            known.setdefault(id(value), (value, ()))
+            if id(item) in known:
+                found += known[id(item)][1]
+                continue
+            start = len(found)
+            _collect(item, found, depth + 1, known)
+            known[id(item)] = item, found[start:]
 
 
 def named_by(pattern: Pattern, value: Any) -> Iterator[tuple[str, Tensor]]:
@@ -117,6 +154,32 @@ def modules_in(model: nn.Module) -> list[nn.Module]:
                 within = [each for each in module._modules.values() if each is not None]
                 pending += reversed(within)
     return list(found.values())
+
+
+def paths_of(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """As `model.named_modules(remove_duplicate=False)`, also of modules that cannot be hashed; one
+    that holds itself is not entered again."""
+    pending: list[tuple[str, nn.Module, tuple[int, ...]]] = [("", model, ())]
+    count = 0
+    while pending and count < _MOST:
+        count += 1
+        path, module, around = pending.pop()
+        yield path, module
+        around = (*around, id(module))
+        within = [
+            (f"{path}.{name}" if path else name, each, around)
+            for name, each in module._modules.items()
+            if each is not None and id(each) not in around
+        ]
+        pending += reversed(within)
+
+
+def settings_of(module: nn.Module) -> str:
+    """What a module says of its settings; nothing where its own code for that fails."""
+    try:
+        return str(module.extra_repr())
+    except Exception:  # noqa: BLE001 - the author's code, which the run does not need
+        return ""
 
 
 def count_parameters(module: nn.Module) -> int:

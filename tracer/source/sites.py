@@ -172,8 +172,9 @@ def _described(text: Text, code: CodeType, statement: ast.stmt, node: ast.AST) -
         statement=text.of(header),
         statement_span=text.span(header),
     )
-    patterns, returned, each = _assigned(statement, node)
-    written = sorted((extent_of(inner), chain) for inner, chain in _chains(statement))
+    known = _known(text, statement)
+    written = known.written
+    patterns, returned, each = _assigned(statement, node, known.walrus)
     used = dict.fromkeys(chain for at, chain in written if inside(at, extent))
     note = text.note_above(statement)
     return Site(
@@ -182,11 +183,40 @@ def _described(text: Text, code: CodeType, statement: ast.stmt, node: ast.AST) -
         returned=returned,
         each=each,
         note=note,
-        names=tuple(dict.fromkeys(chain for _, chain in written)),
+        names=known.names,
         used=tuple(used),
-        reads=_reads(statement, written),
+        reads=known.reads,
         asks=placeholders(note),
     )
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """What is the same for every expression of a statement: the chains that are `written` in it,
+    with their places, its `names`, what it `reads`, and its assignments within expressions."""
+
+    written: list[tuple[Extent, tuple[str, ...]]]
+    names: tuple[tuple[str, ...], ...]
+    reads: tuple[tuple[str, ...], ...]
+    walrus: tuple[ast.NamedExpr, ...]
+
+
+_statements: weakref.WeakKeyDictionary[Text, dict[ast.stmt, _Statement]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _known(text: Text, statement: ast.stmt) -> _Statement:
+    known = _statements.setdefault(text, {})
+    if statement not in known:
+        written = sorted((extent_of(inner), chain) for inner, chain in _chains(statement))
+        known[statement] = _Statement(
+            written,
+            tuple(dict.fromkeys(chain for _, chain in written)),
+            _reads(statement, written),
+            tuple(each for each in ast.walk(statement) if isinstance(each, ast.NamedExpr)),
+        )
+    return known[statement]
 
 
 def _reads(
@@ -237,10 +267,12 @@ def _pattern(target: ast.expr) -> Pattern:
     return ast.unparse(target)
 
 
-def _assigned(statement: ast.stmt, node: Any) -> tuple[tuple[Pattern, ...], bool, bool]:
+def _assigned(
+    statement: ast.stmt, node: Any, walrus: tuple[ast.NamedExpr, ...]
+) -> tuple[tuple[Pattern, ...], bool, bool]:
     """(targets, is the returned value, is looped over) of the expression `node`."""
-    for inner in ast.walk(statement) if node is not statement else ():
-        if isinstance(inner, ast.NamedExpr) and node in _values(inner.value):
+    for inner in walrus if node is not statement else ():
+        if node in _values(inner.value):
             return (_pattern(inner.target),), False, False
     if isinstance(statement, ast.Assign):
         for target in statement.targets:

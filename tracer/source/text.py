@@ -34,6 +34,7 @@ class Text:
         self.text = "".join(lines)
         self.tree = ast.parse(self.text)
         self._sources: dict[tuple[str, int], Source] = {}
+        self._places: dict[ast.stmt, dict[Extent, ast.expr]] = {}
 
     @cached_property
     def _walked(self) -> tuple[list[ast.AST], dict[ast.AST, ast.AST]]:
@@ -177,13 +178,11 @@ class Text:
         A call or attribute whose name is on a later line than its object is positioned from that
         name on: such a one is found by its end.
         """
+        places = self._expressions(statement)
+        if extent in places:
+            return places[extent]
         by_end: ast.AST | None = None
-        for node in ast.walk(statement):
-            if not isinstance(node, ast.expr):
-                continue
-            found = extent_of(node)
-            if found == extent:
-                return node
+        for found, node in places.items():
             if found[2:] == extent[2:] and found[:2] < extent[:2]:
                 attribute = node.func if isinstance(node, ast.Call) else node
                 if (
@@ -192,6 +191,17 @@ class Text:
                 ):
                     by_end = node
         return by_end or statement
+
+    def _expressions(self, statement: ast.stmt) -> dict[Extent, ast.expr]:
+        """Those within a statement by their places, the outer before the inner; of several at one
+        place the outermost."""
+        known = self._places.get(statement)
+        if known is None:
+            known = self._places[statement] = {}
+            for node in ast.walk(statement):
+                if isinstance(node, ast.expr):
+                    known.setdefault(extent_of(node), node)
+        return known
 
     def enclosing(self, statement: ast.stmt) -> tuple[int, int]:
         """First and last line of the outermost function around the statement, or of the
