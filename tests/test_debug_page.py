@@ -533,6 +533,23 @@ def test_a_served_address_runs_no_code_but_the_examples() -> None:
         streamlit.config.set_option("server.address", before)
 
 
+BROWSER = {
+    "Host": "localhost:8501",
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "User-Agent": "Mozilla/5.0",
+    "Accept-Encoding": "gzip, deflate, br, zstd",
+    "Accept-Language": "en-GB",
+    "Cache-Control": "no-cache",
+    "Pragma": "no-cache",
+    "Cookie": "_streamlit_xsrf=1",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "none",
+    "Sec-WebSocket-Protocol": "streamlit",
+    "Sec-WebSocket-Extensions": "permessage-deflate",
+}
+
+
 @pytest.mark.parametrize(
     ("address", "headers", "variable", "runs"),
     [
@@ -543,6 +560,22 @@ def test_a_served_address_runs_no_code_but_the_examples() -> None:
         ("127.0.0.1", {"Host": "shapes.example.org"}, "", False),
         ("127.0.0.1", {"Host": "localhost", "X-Forwarded-For": "203.0.113.4"}, "", False),
         ("127.0.0.1", {"Host": "localhost", "Forwarded": "for=203.0.113.4"}, "", False),
+        *(
+            ("127.0.0.1", {"Host": "localhost:8501", name: "203.0.113.4"}, "", False)
+            for name in (
+                *("X-Original-Forwarded-For", "X-Client-IP", "Fly-Client-IP", "Fastly-Client-IP"),
+                *("X-Envoy-External-Address", "X-Cluster-Client-Ip", "A-Header-Of-Tomorrow"),
+            )
+        ),
+        # A browser's own, and a proxy that adds none but passes on where the page is from.
+        ("127.0.0.1", BROWSER | {"Origin": "http://localhost:8501"}, "", True),
+        ("127.0.0.1", BROWSER | {"Origin": "https://shapes.example.org"}, "", False),
+        ("127.0.0.1", BROWSER | {"Origin": "null"}, "", False),
+        # A page of another server of this machine.
+        ("127.0.0.1", BROWSER | {"Origin": "http://localhost:9812"}, "", False),
+        ("127.0.0.1", BROWSER | {"Origin": "http://127.0.0.1:8501"}, "", False),
+        ("0.0.0.0", BROWSER | {"Origin": "http://localhost:9812"}, "1", False),
+        ("0.0.0.0", {"Host": "inner:80", "Origin": "https://shapes.example.org"}, "1", True),
         ("0.0.0.0", {"Host": "localhost:8501"}, "", False),
         ("192.168.1.4", {}, "", False),
         (None, {}, "", False),
@@ -562,6 +595,8 @@ def test_who_may_run_code(
     monkeypatch.setattr(streamlit, "get_option", {"server.address": address}.get)
     monkeypatch.setattr(streamlit, "context", SimpleNamespace(headers=headers))
     assert access.runs_code() is runs
+    monkeypatch.setenv(access.FRAMES, "https://school.example.org")
+    assert not access.runs_code()
 
 
 # --- pictures and weights ---------------------------------------------------------------------

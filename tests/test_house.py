@@ -24,7 +24,7 @@ def text(name: str) -> str:
 
 def sources() -> set[str]:
     """Every file of code, by its path from the top."""
-    found = {"app.py"}
+    found = {"app.py", "served.py"}
     for folder in FOLDERS:
         for ending in ("*.py", "*.js", "*.css"):
             found |= {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob(ending)}

@@ -3,7 +3,8 @@
 It does while nobody but this machine reaches it.  On a served address it does not, unless its
 operator says so by the environment variable `SHAPEWALK_RUN_CODE=1`; `0` forbids it everywhere.
 There readers may run the classes of the packages that `SHAPEWALK_PACKAGES=torch,timm` names, with
-plain values as arguments.
+plain values as arguments.  Where the pages of other sites may show the app in a frame
+(`SHAPEWALK_FRAMES`), no code is run.
 """
 
 from __future__ import annotations
@@ -16,20 +17,37 @@ import streamlit as st
 
 VARIABLE = "SHAPEWALK_RUN_CODE"
 PACKAGES = "SHAPEWALK_PACKAGES"
+FRAMES = "SHAPEWALK_FRAMES"
 
-# What a proxy adds when it passes on the request of somebody else.
-_PASSED_ON = (
-    *("Forwarded", "Via", "X-Real-Ip", "X-Forwarded-For", "X-Forwarded-Host"),
-    *("X-Forwarded-Proto", "X-Forwarded-Server", "Cf-Connecting-Ip", "True-Client-Ip"),
+# What a browser itself sends when it opens a page's connection; its `Sec-…` come besides.  Whatever
+# else there is, a proxy has added, which passes on the request of somebody else.
+_OF_BROWSERS = frozenset(
+    [
+        *("host", "connection", "upgrade", "origin", "user-agent", "cookie", "referer"),
+        *("accept", "accept-encoding", "accept-language", "cache-control", "pragma", "priority"),
+        *("content-length", "dnt", "te"),
+    ]
 )
 
 
 def runs_code() -> bool:
-    """Whether code that is pasted may be run."""
+    """Whether code that is pasted may be run: never for another page of this machine that a browser
+    shows, which may connect here as well."""
     asked = os.environ.get(VARIABLE, "").strip()
+    if _is_of_another_page() or frames():
+        return False
     if asked:
         return asked == "1"
     return _is_local(st.get_option("server.address") or "") and not _is_passed_on()
+
+
+def frames() -> tuple[str, ...]:
+    """The sites whose pages may show this app in a frame, besides its own."""
+    return tuple(
+        each
+        for each in os.environ.get(FRAMES, "").split()
+        if "," not in each and ";" not in each and each.isascii()
+    )
 
 
 def packages() -> tuple[str, ...]:
@@ -47,10 +65,29 @@ def _is_passed_on() -> bool:
     """Whether a proxy stands between, or the page was opened under another name than this
     machine's own: a tunnel, or a name on the network that leads here."""
     headers = st.context.headers
-    host = headers.get("Host")
-    return any(name in headers for name in _PASSED_ON) or (
-        host is not None and not _is_local(urlsplit(f"//{host}").hostname or "")
+    host, origin = headers.get("Host"), headers.get("Origin")
+    known = all(name.lower() in _OF_BROWSERS or name.lower().startswith("sec-") for name in headers)
+    return (
+        not known
+        or (host is not None and not _is_local(_host(f"//{host}")))
+        or (origin is not None and not _is_local(_host(origin)))
     )
+
+
+def _is_of_another_page() -> bool:
+    """Whether the connection was opened by a page of another server of this machine."""
+    headers = st.context.headers
+    host, origin = headers.get("Host"), headers.get("Origin")
+    if host is None or origin is None or not _is_local(_host(origin)):
+        return False
+    return urlsplit(origin).netloc != host
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _is_local(address: str) -> bool:

@@ -121,7 +121,7 @@ def _graph(run: Run) -> None:
         st.info(
             say(
                 "{module} still has more than {limit} nodes: choose a smaller module.",
-                module=name(level),
+                module=escaped(name(level)),
                 limit=graph.MAX_NODES,
             )
         )

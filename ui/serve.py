@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m ui.serve") -
     os.chdir(ROOT)
     if asked.edit:
         os.environ[EDIT] = "1"
-    command = ["-m", "streamlit", "run", "app.py"]
+    command = ["-m", "streamlit", "run", "served.py"]
     command += ["--server.address", ADDRESS, "--server.port", str(port)]
     os.execv(sys.executable, [sys.executable, *command])
 
