@@ -185,6 +185,28 @@ def _reduced(
     return F.adaptive_avg_pool2d(picture, cells)
 
 
+def _drawn(
+    picture: Tensor, average: list[int], held: tuple[int, int], cells: tuple[int, int]
+) -> npt.NDArray[np.floating[Any]]:
+    """The cells as float32, one after the other.  `held` are the rows and columns that are in
+    memory, of which an expanded tensor has one for many."""
+    inner = min(cells[0], held[0]), min(cells[1], held[1])
+
+    def draw(values: Tensor) -> npt.NDArray[np.floating[Any]]:
+        found = _array(_reduced(values, average, held, inner))
+        return found if inner == cells else np.broadcast_to(found.reshape(inner), cells).reshape(-1)
+
+    drawn = draw(picture)
+    finite = np.isfinite(drawn)
+    if not finite.all():
+        # Either the tensor has NaN or Inf, or a float32 sum has overflowed: float64 tells.
+        drawn = draw(picture.double())
+        finite = np.isfinite(drawn)
+    if drawn.dtype != np.float32:
+        drawn = np.where(finite, np.clip(drawn, -_LIMIT, _LIMIT), drawn)
+    return drawn.astype("<f4")
+
+
 def heatmap(tensor: Tensor, side: int = SIDE) -> Heatmap | None:
     """A picture of at most `side` × `side` cells (a vector: 1 × 256); None for an empty tensor.
 
@@ -213,23 +235,9 @@ def heatmap(tensor: Tensor, side: int = SIDE) -> Heatmap | None:
     columns = shape[column_axis] if column_axis is not None else 1
     limit = (side, side) if row_axis is not None else (1, min(STRIP, 4 * side))
     cells = (min(rows, limit[0]), min(columns, limit[1]))
-    stored = tuple(1 if axis is None else picture.shape[axis] for axis in (row_axis, column_axis))
-    held = stored[0], stored[1]
-
-    def draw(values: Tensor) -> npt.NDArray[np.floating[Any]]:
-        inner = min(cells[0], held[0]), min(cells[1], held[1])
-        found = _array(_reduced(values, average, held, inner))
-        return found if inner == cells else np.broadcast_to(found.reshape(inner), cells).reshape(-1)
-
-    drawn = draw(picture)
+    held = tuple(1 if axis is None else picture.shape[axis] for axis in (row_axis, column_axis))
+    drawn = _drawn(picture, average, (held[0], held[1]), cells)
     finite = np.isfinite(drawn)
-    if not finite.all():
-        # Either the tensor has NaN or Inf, or a float32 sum has overflowed: float64 tells.
-        drawn = draw(picture.double())
-        finite = np.isfinite(drawn)
-    if drawn.dtype != np.float32:
-        drawn = np.where(finite, np.clip(drawn, -_LIMIT, _LIMIT), drawn)
-    drawn = drawn.astype("<f4")
     axes = []
     if row_axis is not None:
         axes.append(f"rows: dim {row_axis} ({rows}{_plural(rows, cells[0])})")
