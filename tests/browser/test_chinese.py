@@ -122,7 +122,8 @@ def names(trace: Trace) -> set[str]:
     steps = [text for step in trace.walk() for text in (step.op, step.module, *step.arguments)]
     calls = [text for call in trace.calls for text in (call.module, call.type)]
     kinds = [note.dtype for note in trace.tensors().values()]
-    return set().union(*map(words, (trace.name, *notes, *steps, *calls, *kinds)))
+    found = set().union(*map(words, (trace.name, *notes, *steps, *calls, *kinds)))
+    return found | {word.strip("_") for word in found}
 
 
 def titles() -> set[str]:

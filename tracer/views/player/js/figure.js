@@ -247,8 +247,9 @@ class Figure {
 
   axis(part) {
     for (const [pattern, words] of AXES) {
-      const found = pattern.exec(part)?.groups;
-      if (found) {
+      const match = pattern.exec(part);
+      if (match) {
+        const found = match.groups ?? {};
         const dim = found.dim === undefined ? "" : this.named(Number(found.dim));
         return words({ ...found, dim });
       }

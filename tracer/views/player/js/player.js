@@ -74,7 +74,7 @@ class Player {
       turn: (face) => this.turn(face),
       graph: () => this.graph.turn(),
       help: () => this.help(),
-      say: (words) => (this.spoken.textContent = words),
+      say: (...words) => this.spoken.replaceChildren(...words),
     };
   }
 
@@ -386,11 +386,17 @@ class Player {
   speak({ model, item, face }) {
     const words = [this.walk.position];
     if (isCard(item)) words.push(clip(item.story.title, 120));
-    else words.push(clip(item.place.expression, 120), told(item, face)?.summary ?? "");
+    else {
+      const written = clip(item.place.expression, 120);
+      // Code is code to the ear too, whatever language the rest is in.
+      if (written) words.push(el("code", { translate: "no" }, written));
+      words.push(told(item, face)?.summary ?? "");
+    }
     for (const { reason } of warningsOf(model, item).slice(0, 3)) {
       words.push(say("Suspicious: {reason}", { reason: clip(reason) }));
     }
-    this.act.say(`${words.filter(Boolean).join(". ")}.`);
+    const said = words.filter(Boolean);
+    this.act.say(...said.flatMap((each, index) => [each, index < said.length - 1 ? ". " : "."]));
   }
 
   /** Tell the page around which step is on screen.  It knows steps alone: a folded call is its
