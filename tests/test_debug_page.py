@@ -342,7 +342,8 @@ def test_an_installed_class_is_found_by_a_part_of_its_name_and_walked() -> None:
     assert match.key == f"debug-match/{name}"
     press(app, match.key)
     app.run()
-    assert "MultiheadAttention runs in one step" in said(app).replace("**", "")
+    told = said(app).replace("**", "")
+    assert "MultiheadAttention runs: 1 step, and (10, 2, 64), (2, 10, 10) come out." in told
     fields = {str(field.key).rpartition("/")[2]: field.placeholder for field in app.text_input}
     assert (fields["embed_dim"], fields["num_heads"]) == ("64", "4")
     assert (fields["query"], fields["key"]) == ("L,B,C", "L,B,C")

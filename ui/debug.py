@@ -424,11 +424,11 @@ def _verdict(state: Desk, answer: Answer) -> None:
             "name": f"**{escaped(trace.name)}**",
             "shapes": escaped(made) if made else say("nothing"),
         }
-        count = len(trace.steps)
+        values["count"] = f"{len(trace.steps):,}"
         st.success(
-            say("{name} runs in one step, and {shapes} comes out.", **values)
-            if count == 1
-            else say("{name} runs: {count} steps, and {shapes} comes out.", count=count, **values),
+            say("{name} runs: {count} steps, and {shapes} come out.", **values)
+            if len(trace.outputs) > 1
+            else say("{name} runs: {count} steps, and {shapes} comes out.", **values),
             icon=":material/check_circle:",
         )
     if trace is not None:

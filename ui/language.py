@@ -18,7 +18,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from modules import chinese
 from tracer.language import extracted, read, translations, update
-from tracer.sentences import Said, render
+from tracer.sentences import Said, agreeing, render
 from ui.held import held
 
 LANGUAGES = {"en": "English", "zh": "中文"}
@@ -59,10 +59,11 @@ def _chosen() -> str:
 
 
 def say(text: str, /, **values: Any) -> str:
-    """A text of a page or of a lesson in the reader's language; `{name}` in it are filled in."""
+    """A text of a page or of a lesson in the reader's language; `{name}` in it are filled in, and
+    English nouns agree with the numbers before them."""
     if language() == "zh":
         text = _page_texts().get(text) or chinese.chinese(text) or text
-    return text.format(**values) if values else text
+    return agreeing(text, values).format(**values) if values else text
 
 
 def told(sentence: Said) -> str:
