@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.test_walkthrough import HIDDEN, SIZES
 from tests.test_debug_page import LINEAR
 
 Open = Callable[..., Page]
@@ -117,6 +118,21 @@ def test_from_the_gallery_to_a_walk_in_three_actions(open_page: Open, app: str) 
     letters = page.locator(".shapewalk .letter")
     page.keyboard.press("End")
     assert [each.strip() for each in letters.all_inner_texts()][:3] == ["L", "B", "C"]
+    # A call of many lines and operands leaves what is said of it in sight, on every screen.
+    player = page.locator(".shapewalk")
+    hidden = {}
+    for width, height in SIZES:
+        page.set_viewport_size({"width": width, "height": height})
+        player.evaluate("node => node.scrollIntoView()")
+        page.locator(".shapewalk .detail").focus()
+        page.keyboard.press("Home")
+        for step in range(int(page.locator(".shapewalk .slider").get_attribute("max") or 0) + 1):
+            page.keyboard.press("Enter")  # into what can be opened
+            found = [each for each in player.evaluate(HIDDEN) if not each.startswith("title")]
+            if found:
+                hidden[width, height, step + 1] = found
+            page.keyboard.press("ArrowRight")
+    assert hidden == {}
 
 
 def test_a_link_opens_in_another_browser_at_the_same_step(open_page: Open, app: str) -> None:

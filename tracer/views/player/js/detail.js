@@ -68,7 +68,7 @@ function standsInCode({ source, statement, place }) {
 function expression(item) {
   const text = clip(item.kind === "line" ? item.place.statement : item.place.expression, 600);
   const fallback = item.step?.op ?? item.callee?.module ?? "";
-  const lines = (text || fallback).split("\n").slice(0, 12);
+  const lines = flowing((text || fallback).split("\n"));
   const indents = lines.slice(1).map((line) => line.length - line.trimStart().length);
   const indent = Math.min(...indents, 40);
   const done = item.kind === "line" ? 0 : donePart(item);
@@ -84,6 +84,13 @@ function expression(item) {
     ];
   });
   return el("h2", { class: "expression" }, el("code", { translate: "no" }, nodes));
+}
+
+/** A call of many lines runs on, and is cut off: beside it stands the source as it is written. */
+function flowing(lines) {
+  if (lines.length <= LIMIT.callLines) return lines;
+  const text = lines.map((line) => line.trim()).filter((line) => !line.startsWith("#")).join(" ");
+  return [clip(text.replace(/([([{]) /g, "$1").replace(/,? ([)\]}])/g, "$1"), LIMIT.call)];
 }
 
 /** What is said of a step, in numbers or in formulas. */

@@ -27,27 +27,39 @@ export function entries({ model, item }, notes, labels, name) {
 
 /** What an operation takes beside what it gives. */
 export function flow(scene, inputs, outputs) {
+  const [taken, given] = [parted(inputs), parted(outputs)];
+  // What is said of a step stays in sight: beyond so many rows the rest is a click away.
+  const room = Math.max(LIMIT.rows - given.large.length, LIMIT.rows >> 1);
+  const rows = Math.min(taken.large.length, room);
+  const isFull = taken.large.length + taken.small.length + given.large.length > LIMIT.rows;
   return el("div", { class: "flow" }, [
-    chips(scene, inputs, "before", say("before"), say("no operands")),
-    chips(scene, outputs, "after", say("after"), say("no result")),
+    chips(scene, taken, { side: "before", room, isFull }, say("before"), say("no operands")),
+    chips(scene, given, { side: "after", room: LIMIT.rows - rows, isFull }, say("after"), say("no result")),
   ]);
 }
 
-function chips(scene, shown, side, spoken, absent) {
-  const others = shown.filter(({ note }) => !isOwned(note.kind));
-  // Weights stand together in small, unless they are all there is.
-  const large = others.length ? others : shown;
-  const small = others.length ? shown.filter(({ note }) => isOwned(note.kind)) : [];
-  const nodes = large.slice(0, LIMIT.tensors).map((entry) => chip(scene, entry));
-  const rest = large.length - nodes.length;
-  if (rest > 0) nodes.push(el("p", { class: "more" }, counted(rest, "and {n} more tensor", "and {n} more tensors")));
-  if (small.length) {
-    const owned = small.slice(0, LIMIT.owned).map((entry) => chip(scene, entry));
-    nodes.push(el("div", { class: "owned" }, owned));
-  }
-  if (!shown.length) nodes.push(el("p", { class: "more" }, absent));
-  const many = nodes.length > LIMIT.tall ? " many" : "";
+/** Weights stand together in small, unless they are all there is. */
+function parted(shown) {
+  const large = shown.filter(({ note }) => !isOwned(note.kind));
+  if (!large.length) return { large: shown, small: [] };
+  return { large, small: shown.filter(({ note }) => isOwned(note.kind)) };
+}
+
+function chips(scene, { large, small }, { side, room, isFull }, spoken, absent) {
+  const nodes = large.slice(0, room).map((entry) => chip(scene, entry));
+  const rest = large.slice(room);
+  if (rest.length) nodes.push(folded(scene, rest, counted(rest.length, "and {n} more tensor", "and {n} more tensors")));
+  if (small.length && isFull) nodes.push(folded(scene, small, counted(small.length, "and {n} weight", "and {n} weights")));
+  else if (small.length) nodes.push(el("div", { class: "owned" }, small.map((entry) => chip(scene, entry))));
+  if (!large.length) nodes.push(el("p", { class: "more" }, absent));
+  const many = isFull || nodes.length > LIMIT.tall ? " many" : "";
   return el("div", { class: `tensors ${side}${many}`, role: "group", "aria-label": spoken }, nodes);
+}
+
+/** Tensors that are shown when they are asked for. */
+function folded(scene, shown, words) {
+  const owned = shown.slice(0, LIMIT.owned).map((entry) => chip(scene, entry));
+  return el("details", { class: "more" }, el("summary", {}, words), el("div", { class: "owned" }, owned));
 }
 
 const ownedWords = () => ({ parameter: say("parameter"), buffer: say("buffer") });
