@@ -5,6 +5,7 @@ const REST_MILLISECONDS = 350;
 
 const cleanups = new WeakMap();
 let revealed = 0;
+let revealing = new AbortController();
 
 // Before anything here that asks for the current step: the player's own page script does the same,
 // but which of the two is loaded first is up to the browser.
@@ -45,25 +46,28 @@ const roles = {
     showPlayer();
   },
 
-  // An answer came: bring it into view, once; and again while the page around it is still being
-  // built, unless the reader has moved on.
+  // An answer came: bring it into view, and keep it there while the page around it is being built,
+  // however long that takes, until the reader moves on.
   reveal({ within, count }) {
     if (revealed === count) return;
     revealed = count;
+    revealing.abort();
     const reader = new AbortController();
-    for (const moves of ["wheel", "touchstart", "pointerdown", "keydown"]) {
+    revealing = reader;
+    for (const moves of ["wheel", "touchstart", "pointerdown", "keydown", "popstate"]) {
       window.addEventListener(moves, () => reader.abort(), { once: true, signal: reader.signal });
     }
     const bring = () => {
       const box = document.querySelector(`.st-key-${within}`);
-      if (!box || reader.signal.aborted) return;
+      if (!box) return;
       const { top } = box.getBoundingClientRect();
       // With the beginning of what stands below it.
       const shown = top >= 40 && top + 420 <= window.innerHeight;
       if (!shown) box.scrollIntoView({ block: "start" });
     };
-    for (const delay of [0, 200, 500, 1000]) setTimeout(bring, delay);
-    setTimeout(() => reader.abort(), 1100);
+    const building = new ResizeObserver(bring);
+    building.observe(document.querySelector("[data-testid=stMainBlockContainer]"));
+    reader.signal.addEventListener("abort", () => building.disconnect());
   },
 
   // The page's address says this too, in the entry of the history that it has.

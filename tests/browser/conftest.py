@@ -91,8 +91,9 @@ def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
 
 @pytest.fixture(scope="session")
 def readers(browser: Browser) -> Iterator[BrowserContext]:
-    """A browser that has been here before: the app's scripts come out of its cache."""
-    context = browser.new_context()
+    """A browser that has been here before: the app's scripts come out of its cache.  Its reader
+    wants nothing to move: drawing what Streamlit fades and spins costs as much as all the rest."""
+    context = browser.new_context(reduced_motion="reduce")
     context.set_default_timeout(PATIENCE)
     yield context
     context.close()
@@ -102,8 +103,8 @@ def readers(browser: Browser) -> Iterator[BrowserContext]:
 def open_page(
     readers: BrowserContext, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Page]]:
-    """Opens pages, `open_page(width=390, color_scheme="dark")`; one that `loses` its server may
-    complain of files that did not come.
+    """Opens pages, `open_page(width=390, color_scheme="dark")`; on one with `motion` things may
+    move, and one that `loses` its server may complain of files that did not come.
 
     At the end of the test no page may have asked another machine for anything or have reported an
     error; a failing test leaves a picture of each page in `failures/`.
@@ -126,12 +127,17 @@ def open_page(
             complaints.append(f"console: {message.text}")
 
     def open_one(
-        width: int = 1400, height: int = 850, *, loses: bool = False, **media: Any
+        width: int = 1400,
+        height: int = 850,
+        *,
+        motion: bool = False,
+        loses: bool = False,
+        **media: Any,
     ) -> Page:
         page = readers.new_page()
         pages.append(page)
         page.set_viewport_size({"width": width, "height": height})
-        page.emulate_media(**media)
+        page.emulate_media(**({"reduced_motion": "no-preference"} if motion else {}), **media)
         page.on("request", lambda asked: on_request(asked.url))
         page.on("websocket", lambda socket: on_request(socket.url))
         page.on("console", lambda message: on_console(message, loses))

@@ -46,7 +46,7 @@ ASKING = "{ onFix: index => asked.push(index) }"
 @pytest.fixture
 def show(open_page: Open) -> Callable[..., Page]:
     def show_one(run: Trace, options: str = "{}", **page_options: Any) -> Page:
-        page = open_page(**page_options)
+        page = open_page(motion=True, **page_options)
         page.set_content(
             HARNESS
             % {

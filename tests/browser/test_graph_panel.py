@@ -41,7 +41,8 @@ def scale(page: Page) -> float:
 
 
 def inside(page: Page, node: Locator) -> bool:
-    page.wait_for_timeout(300)  # it glides there
+    # It glides there.
+    page.wait_for_function("document.getAnimations().every(each => each.playState !== 'running')")
     box, frame = node.bounding_box(), graph(page).bounding_box()
     assert box is not None
     assert frame is not None

@@ -15,8 +15,13 @@ from tests.effort import TIMES
 Open = Callable[..., Page]
 
 # Early, among the controls, at the player and behind it; with more effort after every message.
-AFTER = range(3, 41) if TIMES > 1 else (3, 5, 9, 16, 21, 34)
-EARLY = range(1, 15) if TIMES > 1 else (1, 2, 5, 9)
+AFTER = range(3, 41) if TIMES > 1 else (3, 9, 16, 34)
+OTHERS = ("/", "/Open_a_trace", "/Your_module")
+EARLY = (
+    [(path, after) for path in OTHERS for after in range(1, 15)]
+    if TIMES > 1
+    else [*zip(OTHERS, (1, 2, 1), strict=True), *zip(OTHERS, (9, 5, 5), strict=True)]
+)
 """The shortest page is made of 15 messages."""
 
 
@@ -47,8 +52,7 @@ def test_a_lesson_with_its_own_settings(open_page: Open, app: str, after: int) -
         page.goto("about:blank")
 
 
-@pytest.mark.parametrize("after", EARLY)
-@pytest.mark.parametrize("path", ["/", "/Open_a_trace", "/Your_module"])
+@pytest.mark.parametrize(("path", "after"), EARLY)
 def test_the_other_pages(open_page: Open, app: str, path: str, after: int) -> None:
     page = open_page()
     with dropping(app, after) as address:

@@ -162,7 +162,7 @@ def show(open_page: Open, server: Server) -> Show:
             "shadow": "true" if shadow else "false",
             "options": options,
         }
-        page = open_page(**page_options)
+        page = open_page(motion="reduced_motion" not in page_options, **page_options)
         page.goto(server.put("player", text) + f"?{query}")
         expect(page.locator(".count")).not_to_be_empty()
         return page
@@ -1287,7 +1287,7 @@ def test_a_step_changes_few_nodes_however_many_steps_there_are(show: Show, kind:
         run = with_formulas(student(), {"B": 2, "C": 16, "H": 12, "W": 16, "r": 2}, sizes)
     else:
         model = forward_cell("x", LOOP) if kind == "loop" else straight(5_000)
-        run = trace(model, torch.rand(24, 24))
+        run = trace(model, torch.rand(24, 24), values=kind == "loop")
         assert len(run.steps) >= 5_000
     page = show(run, "step=2&dims=both")
     changes, nodes = page.evaluate(CHANGES)

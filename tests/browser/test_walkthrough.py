@@ -119,7 +119,10 @@ def test_a_step_asks_the_server_nothing(open_page: Open, app: str) -> None:
     page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
     go(page, app, SMALL)
     listen(page)
-    page.wait_for_timeout(500)
+    before = -1
+    while len(sent) > before:  # what the page itself has to say comes first
+        before = len(sent)
+        page.wait_for_timeout(500)
     sent.clear()
     for _ in range(10):
         page.keyboard.press("ArrowRight")
@@ -208,11 +211,10 @@ def test_a_fast_hand_on_a_size_is_not_overruled(open_page: Open, app: str) -> No
     expect(page.get_by_role("spinbutton", name="H", exact=True)).to_have_value("18")
 
 
+# What is said of other links, `tests/test_pages.py` asks without a browser.
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("lesson=nope", "There is no lesson “nope”"),
-        (f"{SMALL}&B=-3", "B=-3 is outside"),
         (f"{SMALL}&B=999999999", "B=999,999,999 is outside"),
         (f"{SMALL}&seed=<img src=x onerror=alert(1)>", "is not a whole number"),
     ],
@@ -226,7 +228,7 @@ def test_a_broken_link_says_what_is_wrong_and_shows_something(
     expect(page.get_by_test_id("stAlert")).to_contain_text(sentence)
 
 
-@pytest.mark.parametrize("step", ["banana", "-1", "999999", "2.7.1", "%3Cscript%3E"])
+@pytest.mark.parametrize("step", ["999999", "%3Cscript%3E"])
 def test_a_junk_step_shows_the_beginning(open_page: Open, app: str, step: str) -> None:
     page = open_page()
     go(page, app, f"{SMALL}&step={step}")
@@ -317,7 +319,7 @@ def test_a_module_s_level_of_the_graph(open_page: Open, app: str) -> None:
 
 
 def test_a_row_of_the_table_goes_to_its_step(open_page: Open, app: str) -> None:
-    page = open_page()
+    page = open_page(motion=True)  # the page glides back to the player
     go(page, app, SMALL)
     open_tab(page, "Table")
     table = page.get_by_test_id("stDataFrame")
@@ -454,29 +456,41 @@ def test_a_phone_has_one_column_and_the_transport_in_reach(open_page: Open, app:
 
 SIZES = [(390, 844), (768, 1024), (1024, 768), (1280, 720), (1400, 900), (1920, 1080)]
 
-HIDDEN = """player => {
+HIDDEN = """async (player, steps) => {
+  // Another size of the window is known with the next frame.
+  for (let frame = 0; frame < 2; frame += 1) await new Promise(requestAnimationFrame);
   const hidden = [];
   const header = document.querySelector('[data-testid=stHeader]');
   const opaque = getComputedStyle(header).backgroundColor !== 'rgba(0, 0, 0, 0)';
   const top = opaque ? header.getBoundingClientRect().bottom : 0;
-  const transport = player.querySelector('.transport').getBoundingClientRect();
   const look = (what, node, frame) => {
     const box = node.getBoundingClientRect();
     const inside = frame && frame.clientHeight;  // on a phone the page scrolls, not the panel
     const within = inside ? frame.getBoundingClientRect() : {top: 0, bottom: innerHeight};
+    const transport = player.querySelector('.transport').getBoundingClientRect();
     if (box.top < Math.max(top, within.top) - 1) hidden.push(`${what}: above`);
     if (box.bottom > Math.min(transport.top, within.bottom) + 1) hidden.push(`${what}: below`);
     if (box.left < -1 || box.right > innerWidth + 1) hidden.push(`${what}: beside`);
   };
-  look('title', document.querySelector('h1'), null);
-  const detail = player.querySelector('.detail');
-  for (const part of ['.expression', '.flow', '.summary']) {
-    const node = detail.querySelector(part);
-    if (node) look(part, node, detail);
+  const press = key => document.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));
+  const found = [];
+  press('Home');
+  press('ArrowRight');
+  for (let step = 1; step <= steps; step += 1) {
+    hidden.length = 0;
+    look('title', document.querySelector('h1'), null);
+    const detail = player.querySelector('.detail');
+    for (const part of ['.expression', '.flow', '.summary']) {
+      const node = detail.querySelector(part);
+      if (node) look(part, node, detail);
+    }
+    if (document.documentElement.scrollWidth > innerWidth) hidden.push('scrolls sidewards');
+    if (hidden.length) found.push([step, ...hidden]);
+    press('ArrowRight');
   }
-  if (document.documentElement.scrollWidth > innerWidth) hidden.push('scrolls sidewards');
-  return hidden;
+  return found;
 }"""
+"""What of each step is out of sight."""
 
 
 @pytest.mark.parametrize(
@@ -496,30 +510,32 @@ def test_a_step_is_on_screen_without_scrolling(
         page.set_viewport_size({"width": width, "height": height})
         page.evaluate("scrollTo(0, 0)")
         page.locator(".shapewalk .detail").focus()
-        page.keyboard.press("Home")
-        page.keyboard.press("ArrowRight")
-        for step in range(30):  # 50, of which 21 are the further rounds of a loop
-            found = page.locator(".shapewalk").evaluate(HIDDEN)
-            if found:
-                hidden[width, height, step + 1] = found
-            page.keyboard.press("ArrowRight")
+        # 50 steps, of which 21 are the further rounds of a loop.
+        found = page.locator(".shapewalk").evaluate(HIDDEN, 30)
+        if found:
+            hidden[width, height] = found
+        assert int(shown(page)) > 30
     assert hidden == {}
 
 
 def test_dark_and_light_follow_the_reader(open_page: Open, app: str) -> None:
-    def paper(page: Page) -> int:
-        colour = page.locator(".shapewalk").evaluate("e => getComputedStyle(e).backgroundColor")
-        return sum(int(part) for part in re.findall(r"\d+", colour)[:3])
+    def paper() -> int:
+        return sum(int(part) for part in re.findall(r"\d+", colour())[:3])
+
+    def colour() -> str:
+        return str(player.evaluate("e => getComputedStyle(e).backgroundColor"))
 
     page = open_page(color_scheme="dark")
     go(page, app, SMALL)
-    assert paper(page) < 3 * 60
+    player = page.locator(".shapewalk")
+    assert paper() < 3 * 60
+    dark = colour()
     page.emulate_media(color_scheme="light")
     page.wait_for_function(
         """() => getComputedStyle(document.querySelector('.stApp')).colorScheme === 'light'"""
     )
-    page.wait_for_timeout(300)
-    assert paper(page) > 3 * 200
+    expect(player).not_to_have_css("background-color", dark)
+    assert paper() > 3 * 200
 
 
 def test_two_tabs_do_not_disturb_each_other(open_page: Open, app: str) -> None:
@@ -549,7 +565,7 @@ def test_nothing_is_lost_by_a_look_at_another_page(open_page: Open, app: str) ->
 
 
 def test_the_language_follows_the_browser_and_stays_in_the_link(browser: Browser, app: str) -> None:
-    context = browser.new_context(locale="zh-CN")
+    context = browser.new_context(locale="zh-CN", reduced_motion="reduce")
     try:
         page = context.new_page()
         page.goto(f"{app}/Walkthrough?lesson=squeeze-excite&show=shapes&step=3")
