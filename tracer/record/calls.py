@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import repeat
+from types import CodeType
 from typing import Any
 
 import torch
@@ -31,15 +32,29 @@ from tracer.record.tensors import ONE_TENSOR, operands_of, settings_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Whole:
+    """A call of torch's own Python code that is one operation and does nothing else.
+
+    `own` are the names of a layer's own tensors that the operation takes, in its order; `places`
+    where in torch's files it is called, from without to within.
+    """
+
+    own: tuple[str, ...]
+    places: tuple[tuple[CodeType, int], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CallText:
     """`op`, `arguments` and `bound` as in `document.Step`; whether the call writes into its first
-    operand, as its name or an `out=` says, and whether it is known to write into none."""
+    operand, as its name or an `out=` says, and whether it is known to write into none.  `whole` is
+    what it was seen to be on operands of the same shapes and types."""
 
     op: str
     arguments: tuple[str, ...]
     bound: Bound
     in_place: bool = False
     only_reads: bool = False
+    whole: dict[Any, Whole] = field(default_factory=dict, repr=False)
     _moved: dict[Any, Bound] = field(default_factory=dict, repr=False)
 
     def moved(self, positions: tuple[int, ...], own: dict[str, int]) -> Bound:
@@ -160,6 +175,8 @@ _layers: weakref.WeakKeyDictionary[nn.Module, _Layer] = weakref.WeakKeyDictionar
 _known: dict[tuple[Any, ...], CallText] = {}
 _MOST = 20_000
 _MOST_OF_LAYER = 100
+MOST_OF_CALL = 100
+"""So many kinds of operands are kept of one call."""
 _DEEPEST = 4
 _LONGEST = 100
 

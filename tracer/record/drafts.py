@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import weakref
 from collections.abc import Iterator
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 from torch import Tensor, nn
 
 from tracer import document
-from tracer.record.calls import UNTOLD, CallText
+from tracer.record.calls import UNTOLD, CallText, Whole
 from tracer.source.sites import Site
 
 
@@ -43,6 +43,10 @@ class Draft:
     stop: int = 0
     parameters: int = 0
     # While it is open:
+    at: tuple[CodeType, int] | None = None  # an operation's instruction
+    whole: Whole | None = None  # what it is known to be, so that nobody looks inside
+    within: list[Draft] | None = None  # the one operation that it was, as it passed through torch
+    own: list[Noted] | None = None  # a layer's own tensors, where nobody looked inside
     began: float = 0.0
     first_note: int = 0
     indirect: bool = False  # run by torch's own Python code on behalf of what is written

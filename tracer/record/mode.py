@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 from torch.overrides import TorchFunctionMode
 
 from tracer import document
-from tracer.record.calls import UNTOLD, call_text, layer_text
+from tracer.record.calls import MOST_OF_CALL, UNTOLD, Whole, call_text, layer_text
 from tracer.record.drafts import NO_FILL, Draft, Noted, Operation, leaves, unique
 from tracer.record.frames import (
     HAND_OVER,
@@ -58,6 +59,28 @@ _OWNED = frozenset(["parameter", "buffer"])
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
+def _kinds(given: list[Noted]) -> tuple[Any, ...]:
+    """What of its operands may decide which way a call takes through torch's Python code."""
+    return tuple([(each.shape, each.dtype, each.device) for each in given])
+
+
+def _own_names(layer: nn.Module) -> dict[int, str]:
+    own = (*layer._parameters.items(), *layer._buffers.items())
+    return {id(tensor): name for name, tensor in own if tensor is not None}
+
+
+def _only_watched(layer: nn.Module) -> bool:
+    """Whether nothing runs in the call of a layer but its own forward: no hooks than ours."""
+    return not (
+        layer._modules
+        or len(layer._forward_hooks) > 1
+        or len(layer._forward_pre_hooks) > 1
+        or layer._backward_hooks
+        or layer._backward_pre_hooks
+        or _has_any_global_hook()  # type: ignore[no-untyped-call]
+    )
+
+
 class Recorder(TensorNotes, TorchFunctionMode):
     """Builds the drafts of one run.  Belongs to the thread that made it."""
 
@@ -88,6 +111,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         self.running: tuple[BaseException, list[Draft]] | None = None
         self.seconds = 0.0
         self._opened = Opened()
+        self._closed: Draft | None = None  # a layer that is known to be one operation
         self._boundary: FrameType | None = None
 
     # --- running ---
@@ -149,6 +173,8 @@ class Recorder(TensorNotes, TorchFunctionMode):
         draft.pending = sys.exc_info()[1]
         draft.given = (args, kwargs)
         self._open(draft)
+        if draft.whole is not None:
+            self._closed = draft
         draft.began = time.perf_counter()
 
     def begin_module(self, module: nn.Module, args: Any, kwargs: Any) -> Draft:
@@ -180,6 +206,8 @@ class Recorder(TensorNotes, TorchFunctionMode):
         if is_step:
             self.tick()
             self._siblings().append(draft)
+            if text.whole and not self.open_steps and _only_watched(module):
+                draft.whole = self._known_whole(draft)
         else:
             draft.type = kind.__name__
             draft.parent = draft.call if self.calls else None
@@ -205,12 +233,19 @@ class Recorder(TensorNotes, TorchFunctionMode):
             while self.stack[-1] is not draft:
                 self._close(self.stack[-1], error)
             if error is None:
-                draft.outputs = unique(
-                    [self._note_output(draft, tensor) for tensor in tensors_in(result)]
-                )
+                if draft.whole is not None:
+                    self._pass_over(draft, draft.whole)
+                    operands, index = operands_of(args, kwargs), self.current_step()
+                    noted = [self.result_of(draft, t, operands, index) for t in tensors_in(result)]
+                else:
+                    noted = [self._note_output(draft, tensor) for tensor in tensors_in(result)]
+                draft.outputs = unique(noted)
                 self._assign(draft, result, draft.caller)
                 self._made_by(draft)
+            self._closed = None
             self._close(draft, error)
+            if draft.within is not None and error is None and _only_watched(module):
+                self._learn(draft)
 
     def _note_output(self, draft: Draft, tensor: Tensor) -> Noted:
         """An output that no recorded operation made, such as a custom C++ function's."""
@@ -253,7 +288,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
             draft.stop = len(self.steps)
             return
         draft.raised = error
-        own = [
+        own = draft.own or [
             noted
             for leaf in (leaves(draft) if draft.children else ())
             for noted in leaf.inputs
@@ -274,8 +309,13 @@ class Recorder(TensorNotes, TorchFunctionMode):
         draft.inputs = unique(given + own)
         draft.bound = self._rebound(draft, given)
         # A module that is one operation says nothing more when opened.
+        within = []
         while len(draft.children) == 1:
-            draft.children = draft.children[0].children
+            child = draft.children[0]
+            within += [child, *(child.within or ())]
+            draft.children = child.children
+        if within and not draft.children:
+            draft.within = within
 
     def _rebound(self, draft: Draft, given: list[Noted]) -> document.Bound:
         """The arguments of a step whose operands `given` have become `draft.inputs`, a layer's own
@@ -292,6 +332,53 @@ class Recorder(TensorNotes, TorchFunctionMode):
                     own[name] = positions[named[path]]
         return draft.text.moved(tuple([positions[noted.id] for noted in given]), own)
 
+    # --- calls that are one operation ---
+
+    def _known_whole(self, draft: Draft) -> Whole | None:
+        """What the call that begins is known to be.  Nothing is known of what happens inside
+        torch's own steps, whose tensors have torch's names."""
+        whole = draft.text.whole.get(_kinds(draft.inputs))
+        if whole is not None:
+            for _ in whole.places:
+                self.tick()
+        return whole
+
+    def _learn(self, draft: Draft) -> None:
+        """Keep of a call that it was one operation which only read, and took note of nothing but
+        the layer's own tensors and what it returned: next time nobody needs to look inside."""
+        within, known = draft.within or [], draft.text.whole
+        last = within[-1]
+        if not last.text.only_reads or self.open_steps or len(known) >= MOST_OF_CALL:
+            return
+        own = sorted(
+            {n.id: n for each in within for n in each.inputs if n.kind in _OWNED}.items()
+            if draft.of is not None
+            else ()
+        )
+        names = _own_names(draft.of) if draft.of is not None else {}
+        new = [noted.id for noted in draft.outputs if noted.id >= draft.first_note]
+        if (
+            new != [noted.id for noted in last.outputs if noted.id >= draft.first_note]
+            or len(own) + len(new) != self.next_note - draft.first_note
+            or not all(number >= draft.first_note and id(n.of()) in names for number, n in own)
+        ):
+            return
+        given = [noted for noted in draft.inputs if id(noted.of()) not in names]
+        known[_kinds(given)] = Whole(
+            tuple([names[id(noted.of())] for _, noted in own]),
+            tuple([each.at for each in within if each.at is not None]),
+        )
+
+    def _pass_over(self, draft: Draft, whole: Whole) -> None:
+        """What is noted of a call when nobody looked inside, in the same order."""
+        for code, instruction in whole.places:
+            self.reader.site(code, instruction)
+        if draft.of is not None and whole.own:
+            owned = {**draft.of._parameters, **draft.of._buffers}
+            draft.own = [
+                self.note(tensor) for tensor in map(owned.get, whole.own) if tensor is not None
+            ]
+
     # --- operations ---
 
     def __torch_function__(
@@ -304,6 +391,11 @@ class Recorder(TensorNotes, TorchFunctionMode):
         kwargs = kwargs or {}
         if func in FACTS or self._boundary is None:
             return func(*args, **kwargs)
+        if self._closed is not None:
+            try:
+                return func(*args, **kwargs)
+            except Exception:  # noqa: BLE001 - it is raised again, and then from where one looks
+                self._closed.whole, self._closed = None, None
         frame, indirect = self._frame(bool(self.open_steps))
         if frame is None:
             return func(*args, **kwargs)
@@ -313,12 +405,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         draft.indirect = indirect
         draft.began = time.perf_counter()
         try:
-            if operation.twin is not None:
-                self._open(draft)
-                with self:
-                    result = operation.twin(*args, **kwargs)
-            else:
-                result = func(*args, **kwargs)
+            result = self._run(operation, func, args, kwargs)
         except BaseException as error:
             draft.seconds = time.perf_counter() - draft.began
             while draft in self.stack:
@@ -331,10 +418,25 @@ class Recorder(TensorNotes, TorchFunctionMode):
             raise
         draft.seconds = time.perf_counter() - draft.began
         with torch._C.DisableTorchFunction():
-            if operation.twin is not None:
+            if operation.twin is not None and draft.whole is None:
                 self._close(draft, None)
             self._end(operation, result, frame)
         return result
+
+    def _run(
+        self, operation: Operation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if operation.twin is None:
+            return func(*args, **kwargs)
+        draft = operation.draft
+        if draft.whole is not None:
+            try:
+                return func(*args, **kwargs)
+            except Exception:  # noqa: BLE001 - as above
+                draft.whole = None
+        self._open(draft)
+        with self:
+            return operation.twin(*args, **kwargs)
 
     def begin_operation(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType
@@ -360,17 +462,21 @@ class Recorder(TensorNotes, TorchFunctionMode):
             text,
             text.bound,
         )
-        draft.first_note = first_note
+        draft.first_note, draft.at = first_note, (frame.f_code, frame.f_lasti)
         siblings = self.open_steps[-1].children if self.open_steps else self.steps
         siblings.append(draft)
         self.tick()
+        twin = self._opened.twin(func) if type(func) is FunctionType else None
+        # A tensor that is new with the call may get its name inside.
+        if twin is not None and text.whole and not self.open_steps and first_note == self.next_note:
+            draft.whole = self._known_whole(draft)
         return Operation(
             draft,
             siblings,
             operands,
             () if text.only_reads else tuple(map(version, operands)),
             () if text.only_reads else written_silently(func, args),
-            self._opened.twin(func) if type(func) is FunctionType else None,
+            twin,
         )
 
     def _end(self, operation: Operation, result: Any, frame: FrameType) -> None:
@@ -389,9 +495,13 @@ class Recorder(TensorNotes, TorchFunctionMode):
             return
         if changed:
             draft.writes = any(out is tensor for out in outputs for tensor in changed)
+        if draft.whole is not None:
+            self._pass_over(draft, draft.whole)
         draft.outputs = unique([self.result_of(draft, out, operands, index) for out in outputs])
         self._assign(draft, result, frame)
         self._made_by(draft)
+        if draft.within is not None:
+            self._learn(draft)
 
     def _changed(self, operation: Operation) -> list[Tensor]:
         """The operands that the operation wrote to."""
