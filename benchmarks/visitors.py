@@ -119,7 +119,7 @@ class Visitor:
 
 
 @contextlib.asynccontextmanager
-async def visitor(address: str) -> Any:
+async def visitor(address: str, headers: dict[str, str] | None = None) -> Any:
     stream = address.replace("http", "ws", 1) + "/_stcore/stream"
     async with connect(
         stream,
@@ -127,6 +127,7 @@ async def visitor(address: str) -> Any:
         subprotocols=["streamlit"],  # type: ignore[list-item]
         max_size=None,
         open_timeout=LONGEST,
+        additional_headers=headers,
         ping_interval=None,
         close_timeout=1,
     ) as opened:

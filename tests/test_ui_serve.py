@@ -46,3 +46,13 @@ def test_a_free_port_is_taken_as_asked(taken: int) -> None:
         probe.bind((serve.ADDRESS, 0))
         free = probe.getsockname()[1]
     assert serve.choose_port(str(free)) == free
+
+
+@pytest.mark.parametrize("address", ["192.0.2.7", "no such name"])
+def test_what_is_no_address_of_this_machine(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert serve.main(["--address", address]) == 2
+    said = capsys.readouterr().err
+    assert f"{address} is no address of this machine" in said
+    assert said.count("\n") == 1

@@ -30,32 +30,40 @@ def main(arguments: list[str] | None = None, prog: str = "python -m ui.serve") -
         "--port", default="", help=f"on which the app listens; a free one from {PORT} on if empty"
     )
     parser.add_argument(
+        "--address",
+        default=ADDRESS,
+        help="on which it listens; 0.0.0.0 for all that reach this machine, where readers may then "
+        "run no code of theirs",
+    )
+    parser.add_argument(
         "--edit", action="store_true", help="with a key that reads lessons and pages anew"
     )
     asked = parser.parse_args(arguments)
     try:
-        port = choose_port(asked.port)
+        port = choose_port(asked.port, asked.address)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"\n  Shapewalk is at http://{ADDRESS}:{port} (end it with Ctrl-C)\n", flush=True)
+    print(f"\n  Shapewalk is at http://{asked.address}:{port} (end it with Ctrl-C)\n", flush=True)
     os.chdir(ROOT)
     if asked.edit:
         os.environ[EDIT] = "1"
     command = ["-m", "streamlit", "run", "served.py"]
-    command += ["--server.address", ADDRESS, "--server.port", str(port)]
+    command += ["--server.address", asked.address, "--server.port", str(port)]
     os.execv(sys.executable, [sys.executable, *command])
 
 
-def choose_port(asked: str) -> int:
+def choose_port(asked: str, address: str = ADDRESS) -> int:
     """The port that was asked for, or the first free one when none was.
 
     Raises:
-        ValueError: it is no port, or it is taken.
+        ValueError: it is no port, or it is taken, or the address is none of this machine.
     """
+    if not is_free(0, address):
+        raise ValueError(f"{address} is no address of this machine: use 127.0.0.1 or 0.0.0.0.")
     if not asked:
         for port in range(PORT, PORT + TRIED):
-            if is_free(port):
+            if is_free(port, address):
                 return port
         raise ValueError(
             f"The ports {PORT} to {PORT + TRIED - 1} are all taken: name a free one, "
@@ -63,7 +71,7 @@ def choose_port(asked: str) -> int:
         )
     if not asked.isdecimal() or not 1024 <= int(asked) <= 65535:
         raise ValueError(f"PORT={asked} is no port: use a number from 1024 to 65535.")
-    if not is_free(int(asked)):
+    if not is_free(int(asked), address):
         raise ValueError(
             f"Port {asked} is taken by another program: name another, or leave it out and a free "
             "one is found."
@@ -71,13 +79,13 @@ def choose_port(asked: str) -> int:
     return int(asked)
 
 
-def is_free(port: int) -> bool:
+def is_free(port: int, address: str = ADDRESS) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As the server itself does: a port that was just closed may be taken again at once.
         if os.name == "posix":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((ADDRESS, port))
+            probe.bind((address, port))
         except OSError:
             return False
     return True
