@@ -642,3 +642,24 @@ def test_a_run_without_an_answer_ends_with_a_sentence() -> None:
     assert task.answer is not None
     assert task.answer.problem is not None
     assert "gave no answer" in task.answer.problem.sentence
+
+
+# --- what lies under the player ---------------------------------------------------------------
+
+
+def test_tensors_and_source_of_a_failing_run_are_looked_into() -> None:
+    app = run(LINEAR, x="B,8")
+    app.session_state["open-tab"] = "Inspector"
+    app.run()
+    assert not app.exception
+    titles = app.selectbox(key="inspected").options
+    assert any(title.startswith("h (2, 16)") for title in titles)
+    app.selectbox(key="inspected").set_value(
+        app.session_state["desk"].run.trace.steps[1].outputs[0].id
+    )
+    app.run()
+    assert "16 ≠ 20" in said(app)
+    assert app.session_state["desk"].tensor[2].shape == (2, 16)
+    app.session_state["open-tab"] = "Source"
+    app.run()
+    assert not app.exception

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import atexit
+import base64
 import contextlib
 import dataclasses
 import functools
@@ -35,6 +36,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
+
 from tracer import inputs, outline
 from tracer.document import Trace, TraceFileError, said_from_json, said_to_json
 from tracer.outline import Argument, ModuleClass
@@ -52,6 +55,7 @@ _GRACE = 2.0  # seconds of computing that a run has, after its time, to say wher
 _PATIENCE = 5.0  # seconds of waiting that it has for the same
 _LARGEST_REQUEST = 8_000_000
 _LARGEST_ANSWER = 64_000_000
+_LARGEST_TENSOR = 10_000_000
 _MOST_FILES = 10_000
 _MOST_THREADS = 512
 _LONGEST_PATH = 4_000  # beyond, the kernel does not find what it names
@@ -85,7 +89,8 @@ class Job:
     each as Python text evaluated among the names of `source`, or of the file that the class is
     written in (`{"width": "64"}`); `literal` allows plain values alone.  `inputs` and `sizes` are
     as in `tracer.inputs.make`.  Arguments and inputs that are needed and not given are found by
-    trying (`tracer.fitting`).  With `formulas` the sizes of the inputs are symbols as well.
+    trying (`tracer.fitting`).  With `formulas` the sizes of the inputs are symbols as well; with
+    `tensor` the run is made again for the one that a trace of it notes under that number.
     `data` are files that the run is given, by names without spaces and signs: inputs speak of them
     (`@cat.png`), and `weights` is the name of the one that the module's weights are taken from.
     `file` is what the text is called, and `files` are the others of its program, by their paths
@@ -106,6 +111,7 @@ class Job:
     data: dict[str, bytes] = dataclasses.field(default_factory=dict, repr=False)
     weights: str = ""
     formulas: bool = False
+    tensor: int | None = None
     literal: bool = False
 
 
@@ -139,7 +145,8 @@ class Answer:
     in the way: a forward that fails is a trace with a failure.  `printed` is the beginning of what
     the code printed.
 
-    `notes` is what was done to the files that the run was given.
+    `notes` is what was done to the files that the run was given, `tensor` the one that was asked
+    for, as real numbers of 32 bits.
     `form` is what the module takes, and `used` the job with all arguments and inputs that were
     used, those that were found among them; both None when it did not come so far."""
 
@@ -150,6 +157,7 @@ class Answer:
     form: ModuleClass | None = None
     used: Job | None = None
     notes: tuple[Said, ...] = ()
+    tensor: np.ndarray | None = None
 
 
 def run(job: Job, limits: Limits | None = None, wanted: Callable[[], bool] | None = None) -> Answer:
@@ -384,6 +392,7 @@ def _read(report: dict[str, Any], parts: dict[bytes, bytes], job: Job, limits: L
     printed = str(report["printed"])
     problem = trace = form = used = None
     notes: tuple[Said, ...] = ()
+    tensor = None
     try:
         if b"answer" not in parts:
             problem = _verdict(report["ended"], stage, limits)
@@ -397,11 +406,14 @@ def _read(report: dict[str, Any], parts: dict[bytes, bytes], job: Job, limits: L
             used = _used_read(job, json.loads(parts[b"used"]))
         if b"notes" in parts:
             notes = tuple(map(said_from_json, json.loads(parts[b"notes"])))
+        if b"tensor" in parts:
+            shape, values = json.loads(parts[b"tensor"])
+            tensor = np.frombuffer(base64.b64decode(values), np.float32).reshape(shape).copy()
         if b"trace" in parts:
             trace = Trace.from_json(parts[b"trace"])
     except (ValueError, TypeError, LookupError, AttributeError, TraceFileError):
         return _lost(said("The code disturbed its own result."), printed)
-    return Answer(trace, problem, printed, 0.0, form, used, notes)
+    return Answer(trace, problem, printed, 0.0, form, used, notes, tensor)
 
 
 def _problem_read(told: dict[str, Any]) -> Problem:
@@ -876,6 +888,8 @@ def _run(job: Job, limits: Limits, unpack: str) -> None:
     try:
         if unpack:
             problem = _unpack(unpack, job.name)
+        elif job.tensor is not None:
+            problem = _computed(job, job.tensor, stage)
         else:
             trace, problem = _outcome(job, limits, stage)
     except BaseException as error:  # noqa: BLE001 - all that the code raises becomes a sentence
@@ -939,11 +953,64 @@ def _say(line: bytes) -> None:
         line = line[os.write(_ANSWERS, line) :]
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """A module with what it is called with; `build` makes it anew, `dims` names the inputs'
+    dimensions."""
+
+    model: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    build: Callable[[], Any] | None
+    dims: dict[str, str]
+
+
 def _traced(job: Job, stage: _Stage) -> Trace:
     import torch
 
-    from tracer import fitting, given
     from tracer.explaining import traced
+
+    ready = _ready(job, stage)
+    with torch.no_grad():
+        return traced(
+            ready.model,
+            ready.args,
+            ready.kwargs,
+            values=job.values,
+            build=ready.build,
+            dims=ready.dims if job.formulas else None,
+        )
+
+
+def _computed(job: Job, tensor: int, stage: _Stage) -> Problem | None:
+    """Say one tensor of the run, which is made again."""
+    import torch
+
+    from tracer.api import compute
+
+    try:
+        ready = _ready(job, stage)
+        with torch.no_grad():
+            found = compute(tensor, ready.model, *ready.args, **ready.kwargs)
+    except _Stopped as stopped:
+        return stopped.problem
+    if found.numel() > _LARGEST_TENSOR:
+        sentence = said(
+            "The tensor has {count} elements, more than the {most} that are looked into.",
+            count=f"{found.numel():,}",
+            most=f"{_LARGEST_TENSOR:,}",
+        )
+        return Problem("worker", sentence)
+    real = found.abs() if found.is_complex() else found
+    content = base64.b64encode(real.to(torch.float32).contiguous().numpy().tobytes()).decode()
+    _say(b"tensor " + json.dumps([list(found.shape), content]).encode())
+    return None
+
+
+def _ready(job: Job, stage: _Stage) -> _Ready:
+    import torch
+
+    from tracer import fitting, given
 
     stage.enter("import")
     torch.manual_seed(job.seed)
@@ -987,15 +1054,8 @@ def _traced(job: Job, stage: _Stage) -> Trace:
     _say(b"used " + json.dumps(used).encode())
     _takes(model, args, kwargs, job.name)
     stage.enter("forward")
-    with torch.no_grad():
-        return traced(
-            model,
-            args,
-            kwargs,
-            values=job.values,
-            build=build,
-            dims=inputs.dims(texts, [each.name for each in form.inputs]) if job.formulas else None,
-        )
+    dims = inputs.dims(texts, [each.name for each in form.inputs])
+    return _Ready(model, args, kwargs, build, dims)
 
 
 def _built(

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -29,6 +30,10 @@ from ui.language import language, link, say
 from ui.run import BUDGET_SHARE, Run, in_bytes
 from ui.share import free_memory
 from ui.text import code, escaped, prose
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
 
 PAGES = Path(__file__).parents[1] / "docs" / "errors"
 
@@ -80,7 +85,7 @@ class Task:
     def _wanted(self) -> bool:
         return not self.dropped and self._reads()
 
-    def wait(self, seconds: float) -> bool:
+    def wait(self, seconds: float | None) -> bool:
         """Whether it has ended, after waiting for it at most so long."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
@@ -89,7 +94,8 @@ class Task:
 @dataclass
 class Desk:
     """What a session has on its desk. `count` numbers the answers, `before` are the texts that
-    fixes have replaced, `formulas` finds those of the run that is shown."""
+    fixes have replaced, `formulas` finds those of the run that is shown.  `tensor` is the last that
+    was looked into: of which answer, which one, and its values."""
 
     task: Task | None = None
     formulas: Task | None = None
@@ -98,6 +104,7 @@ class Desk:
     run: Run | None = None
     count: int = 0
     before: list[Job] = field(default_factory=list)
+    tensor: tuple[int, int, np.ndarray] | None = None
 
     def start(self, job: Job) -> None:
         for old in (self.task, self.formulas):
@@ -365,11 +372,31 @@ def outcome() -> None:
         start = (path, state.count) if path is not None else None
         said = {name: value for name, value in address().items() if value}
         player.show(run, said | link(), start, _apply)
-        details(run, None)
+        details(run, None, functools.partial(_tensor, state))
         if state.formulas is not None:
             push.when(_ended(state.formulas))
     st.divider()
     gallery()
+
+
+def _tensor(state: Desk, number: int) -> Tensor:
+    """One tensor of the run that is shown, made again where the run was; the latest is kept.
+
+    Raises:
+        RuntimeError: it cannot be made again, with the reason.
+    """
+    import torch
+
+    assert state.job is not None
+    if state.tensor is None or state.tensor[:2] != (state.count, number):
+        task = Task(replace(state.job, tensor=number))
+        task.wait(None)
+        assert task.answer is not None
+        if task.answer.tensor is None:
+            problem = task.answer.problem
+            raise RuntimeError(render(problem.says, translator(language())) if problem else "")
+        state.tensor = (state.count, number, task.answer.tensor)
+    return torch.from_numpy(state.tensor[2])
 
 
 def _ended(task: Task) -> Callable[[], bool]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from html import escape as html_escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -20,10 +21,13 @@ from tracer.views import graph, html, text
 from ui import loading, player, shipped
 from ui.held import held
 from ui.language import language, say, told
-from ui.run import Run
-from ui.source import source_tab
+from ui.run import Run, tensor
+from ui.source import own_source, source_tab
 from ui.text import escaped, post_name
 from ui.view import View
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SIGNS = {
     "slip": ":red[:material/error:]",
@@ -33,14 +37,21 @@ SIGNS = {
 
 
 @st.fragment
-def details(run: Run, view: View | None) -> None:
-    """The tabs for a run; those of a lesson only with `view`.  Only the open one is computed."""
+def details(run: Run, view: View | None, compute: Callable[[int], Tensor] | None = None) -> None:
+    """The tabs for a run; claims and a paper only with the `view` of a lesson, and the inspector
+    only where tensors can be made again: of a lesson, or by `compute`.  Only the open one is
+    computed."""
     names = {"Graph": say("Graph"), "Table": say("Table")}
     if run.trace.costs or view is not None:
         # Always there for a lesson: a tab that came with the formulas would move the others.
         names["Cost"] = say("Cost")
     if view is not None:
-        names |= {"Inspector": say("Inspector"), "Claims": say("Claims"), "Source": say("Source")}
+        compute = functools.partial(tensor, view)
+    if compute is not None:
+        names["Inspector"] = say("Inspector")
+    if view is not None:
+        names["Claims"] = say("Claims")
+    names["Source"] = say("Source")
     name = _opened(names)
     if name == "Graph":
         _graph(run)
@@ -50,16 +61,18 @@ def details(run: Run, view: View | None) -> None:
         from ui.cost import cost_tab  # plotly takes its time to load
 
         cost_tab(run.trace)
-    elif view is not None and name == "Inspector":
+    elif compute is not None and name == "Inspector":
         loading.now()
         from ui.inspector import inspector
 
-        inspector(run, view)
+        inspector(run, compute)
     elif view is not None and name == "Claims":
         loading.now()
         _claims(shipped.lesson(view.lesson))
     elif view is not None:
         source_tab(run.trace, shipped.lesson(view.lesson), shipped.source(view.lesson))
+    else:
+        own_source(run.trace)
     downloads(run)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from ui import player
 from ui import run as runs
 from ui.language import language, say
 from ui.text import code, escaped
-from ui.view import View
 
 WINDOW = 1024
 """Cells to a side that are sent to the browser at once; a larger slice is shown by windows."""
@@ -25,8 +24,9 @@ WINDOW = 1024
 BINS = 80
 
 
-def inspector(run: runs.Run, view: View) -> None:
-    """What the player's current step made, and with it any other tensor of the run."""
+def inspector(run: runs.Run, compute: Callable[[int], Tensor]) -> None:
+    """What the player's current step made, and with it any other tensor of the run.  `compute`
+    gives the one of that id, made again, or raises what says why it cannot."""
     trace = run.trace
     if not trace.values:
         st.info(
@@ -58,7 +58,7 @@ def inspector(run: runs.Run, view: View) -> None:
     note = notes[chosen]
     try:
         with st.spinner(say("Computing the tensor again …")):
-            values = _real(runs.tensor(view, note.id))
+            values = _real(compute(note.id))
     except (LookupError, RuntimeError, MemoryError) as error:
         st.error(
             say(

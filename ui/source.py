@@ -67,6 +67,27 @@ def source_tab(trace: Trace, chosen: Description, written: Path) -> None:
     _source(data=data, key="source")
 
 
+def own_source(trace: Trace) -> None:
+    """The functions that a run of somebody's own went through, as the run has kept them: a file of
+    that name need not be here, or be another's."""
+    files = list(dict.fromkeys(source.file for source in trace.sources))
+    if not files:
+        st.info(say("This run has no source to show."))
+        return
+    file = files[0]
+    if len(files) > 1:
+        file = st.selectbox(say("File"), files, key="source-file", width=420)
+    functions = sorted(
+        {(source.first, source.text) for source in trace.sources if source.file == file}
+    )
+    data = {
+        "parts": [{"first": first, "text": text} for first, text in functions],
+        "steps": lines(trace, file),
+        "name": say("Source"),
+    }
+    _source(data=data, key="source")
+
+
 def parts(trace: Trace, file: str) -> list[dict[str, Any]]:
     """The classes and functions of the file that the run went through: `text` of each, and the
     number of its `first` line."""

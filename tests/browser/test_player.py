@@ -830,6 +830,55 @@ def test_the_address_keeps_the_step_and_a_copied_link_opens_it(show: Show, open_
     assert copied.locator(".detail").inner_text() == page.locator(".detail").inner_text()
 
 
+STACK = r"""
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm(4)
+        self.mix = nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 4))
+
+    def forward(self, x):
+        return x + self.mix(self.norm(x))
+
+class Stack(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.Sequential(*[Block() for _ in range(12)])
+
+    def forward(self, x):
+        return self.blocks(x)
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stack = Stack()
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(self.stack(x))
+"""
+
+
+def test_a_deep_model_opens_at_the_level_of_its_modules(show: Show) -> None:
+    page = show(trace(run_cell(STACK)["Net"](), torch.randn(2, 4)))
+    position = page.locator(".slider")
+    rows = [position.get_attribute("aria-valuetext")]
+    for _ in range(13):
+        press(page, "ArrowRight")
+        rows.append(position.get_attribute("aria-valuetext"))
+    # Twelve blocks and the head, at which it ends.
+    assert rows[:2] == ["operation 1–5 of 61", "operation 6–10 of 61"]
+    assert rows[11:] == ["operation 56–60 of 61", *["operation 61 of 61"] * 2]
+    press(page, "Home")
+    press(page, "Enter")
+    rows = [position.get_attribute("aria-valuetext")]
+    for _ in range(3):
+        press(page, "ArrowRight")
+        rows.append(position.get_attribute("aria-valuetext"))
+    # One level down: the normalisation, the mixture as a row, the sum, and the next block.
+    assert rows == [f"operation {each} of 61" for each in ("1", "2–4", "5", "6–10")]
+
+
 def test_a_folded_call_has_an_address_too(show: Show, open_page: Open) -> None:
     page = show(net(), "step=3")
     press(page, "Escape")

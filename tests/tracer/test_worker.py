@@ -161,6 +161,25 @@ def test_a_picture_fits_what_the_module_wants_and_weights_are_taken() -> None:
     problem(run(dataclasses.replace(job, data={"a": b"0" * 100_000_001})), "files", "100 MB")
 
 
+@pytest.mark.parametrize("inputs", [("2,4",), ()], ids=["given", "found"])
+def test_a_tensor_of_a_run_is_made_again(inputs: tuple[str, ...]) -> None:
+    source = NET.replace("self.fc(x)", "torch.dropout(self.fc(x), 0.5, True)")
+    assert source != NET
+    job = Job(source, "Net", inputs=inputs)
+    trace = run(job).trace
+    assert trace is not None
+    for note in trace.tensors().values():
+        again = run(dataclasses.replace(job, tensor=note.id))
+        assert again.trace is None
+        assert again.tensor is not None
+        assert again.tensor.shape == note.shape
+        assert note.stats is not None
+        assert note.stats.mean == pytest.approx(float(again.tensor.mean()), abs=1e-6)
+    missing = run(dataclasses.replace(job, tensor=10**6))
+    assert missing.tensor is None
+    assert missing.problem is not None
+
+
 def test_a_package_runs_from_its_archive_and_a_failure_is_mended_in_the_file_where_it_is() -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:

@@ -1,6 +1,7 @@
 /** Where the reader is: what is opened and folded, the list that follows, and the place in it. */
 
 import { spoken } from "./address.js";
+import { foldedAtFirst } from "./depth.js";
 import { byLine } from "./lines.js";
 import { holds } from "./rounds.js";
 import { ENDING, OPENING, cardName, isCard } from "./story.js";
@@ -66,7 +67,7 @@ export class Walk {
     this.item = null;
     if (isSameRoad) return;
     this.opened.clear();
-    this.closed.clear();
+    this.closed = new Set(foldedAtFirst(model).map(({ path }) => path));
     this.unrolled.clear();
   }
 
