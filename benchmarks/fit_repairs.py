@@ -1,11 +1,12 @@
 """Fits the weights by which repairs are ordered and ranked.
 
 
-    python -m benchmarks.fit_repairs collect DATA FOLDER...   # `corpus`: the models of tests/broken
-    python -m benchmarks.fit_repairs fit DATA [--write]
+    python -m benchmarks.fit_repairs collect DATA FOLDER...   # or `corpus`, `short`
+    python -m benchmarks.fit_repairs fit DATA... [--write]
 
 Collecting runs the grammar's edits on broken models whose right answer is known, and keeps for each
-repair that ran its features and whether it is right (one JSON object a line).  The weights are
+repair that ran its features and whether it is right (one JSON object a line); models that the data
+has already are left out.  The weights are
 `tracer/diagnosis/repair/weights.json`.  Fitting is logistic
 regression over pairs, a right repair against one that is not, of the same model; it is judged on
 models that were left out, a fifth after the other.
@@ -16,31 +17,36 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import contextlib
-import dataclasses
 import io
+import itertools
 import json
+import math
 import multiprocessing
 import random
 import re
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks import repairs
-from tracer.diagnosis import rules
-from tracer.diagnosis.budget import Budget
-from tracer.diagnosis.repair import rank, search
-from tracer.document import Fix, with_edits
+from tracer import diagnosis, recording_construction
+from tracer.diagnosis import fixes
+from tracer.diagnosis.budget import SEARCH, Budget, OutOfBudget
+from tracer.diagnosis.repair import answers, rank, search
+from tracer.diagnosis.repair.bench import agree
+from tracer.diagnosis.repair.draft import Draft
+from tracer.document import with_edits
 from tracer.record.run import record
-from tracer.sentences import said
 
 MOST = 900  # edits of one model that are run
-MOST_JUDGED = 60
-SECONDS = 60.0
+MOST_JUDGED = 30
+SECONDS = 12.0  # of computing
+WRONG = 0.01  # of the answers that are said to be the only one
 
 
 # --- collecting ---------------------------------------------------------------------------------
@@ -50,48 +56,57 @@ def examples(path: Path, runs: int) -> dict[str, Any]:
     """The repairs of one broken model that run: features, and whether each is right."""
     with tempfile.TemporaryDirectory(prefix="fit") as folder:
         judge = repairs.Judge(path, Path(folder))
-        model = repairs.built(judge.module.build)
+        with recording_construction():
+            model = repairs.built(judge.module.build)
         torch.manual_seed(2)
         crash = record(model, judge.args, {}, values=False, build=judge.module.build).crash
-        if crash is None:
+        if crash is None or crash.trace.failure is None:
             return {"name": path.stem, "rows": []}
-        from tracer import diagnosis
-        from tracer.diagnosis.roots import root
-
-        finding = rules.explain(crash)
-        failure = diagnosis._with_finding(crash.trace.failure, finding)
-        with contextlib.suppress(Exception):
-            failure = dataclasses.replace(failure, root=root(crash, finding, failure))
-        budget = Budget(1e12)
-        found = search.Search(crash, finding, failure, budget)
-        written = _written_by_the_author(judge)
-        began = time.perf_counter()
-        ran, tried, drafts = _ran(found, began, runs)
-        rows = []
-        for number, (draft, program, run) in enumerate(ran):
-            fix = Fix(said("it"), draft.edits, True, (), (), draft.inputs)
-            right = judge.right(fix)
-            if number >= MOST_JUDGED and not right:
-                continue
-            repair = search.Repair((draft,), program, run)
-            proven = found.judged(repair)
-            rows.append(
-                {
-                    "right": right,
-                    "kind": draft.kind,
-                    "text": str(draft.summary),
-                    "before": rank.before(found.world, draft),
-                    "after": rank.after(found.world, (draft,), run, proven.proof),
-                    "verified": proven.proof is not None and proven.proof.verified,
-                }
-            )
+        finding, failure = diagnosis.understood(crash, crash.trace.failure)
+        found = search.Search(crash, finding, failure, fixes.known, Budget(1e12))
+        ordered = found.ordered(found.world)
+        ran, further, tried = _ran(found, ordered[:runs])
+        rows = [_row(found, judge, each) for each in ran]
+        rows = [row for n, row in enumerate(rows) if n < MOST_JUDGED or row["right"]]
+        if not any(row["right"] for row in rows):
+            found.budget.left = found.budget.total = 2.0 * SEARCH
+            with contextlib.suppress(OutOfBudget):
+                found.several((), further)
+            rows += [_row(found, judge, each) for each in found.repairs]
         return {
             "name": path.stem,
             "tried": tried,
             "ran": len(ran),
             "rows": rows,
-            "drafts": _drafts(found, judge, written, drafts),
+            "drafts": _drafts(found, judge, [draft for _, draft in ordered]),
         }
+
+
+def _row(found: search.Search, judge: repairs.Judge, repair: search.Repair) -> dict[str, Any]:
+    found.budget.left = 1e12
+    fix = answers.fix_of(repair)
+    proven = found.judged(repair)
+    run = repair.run if proven.proof is None else proven.proof.run
+    return {
+        "right": judge.right(fix),
+        "tempted": judge.tempted(fix),
+        "kind": " + ".join(part.kind for part in repair.parts),
+        "text": fix.summary,
+        "key": key_of(repair.parts),
+        "before": rank.before(found.world, repair.parts[0]) if len(repair.parts) == 1 else {},
+        "after": rank.after(found.world, repair.parts, run, proven.proof),
+        "verified": proven.verified,
+        "print": run.print or [fix.summary],
+    }
+
+
+def key_of(parts: tuple[Draft, ...]) -> list[list[Any]]:
+    """What edits do, without the names of files."""
+    return [
+        [e.span.line, e.span.column, e.span.end_line, e.span.end_column, e.replacement]
+        for part in parts
+        for e in part.edits
+    ] + [list(pair) for part in parts for pair in part.inputs]
 
 
 def _written_by_the_author(judge: repairs.Judge) -> set[str]:
@@ -123,9 +138,10 @@ def _packed(text: str) -> str:
 
 
 def _drafts(
-    found: search.Search, judge: repairs.Judge, written: set[str], drafts: list[Any]
+    found: search.Search, judge: repairs.Judge, drafts: list[Draft]
 ) -> list[dict[str, Any]]:
     """The author's own edit among those that were drafted, and a sample of the others."""
+    written = _written_by_the_author(judge)
     exact, others = [], []
     for draft in drafts:
         text = ""
@@ -141,42 +157,43 @@ def _drafts(
     ]
 
 
-def _ran(found: search.Search, began: float, runs: int) -> tuple[list[Any], int, list[Any]]:
-    ordered = search._by_score(found.scored(found.world, search.grammar.drafts(found.world)))
-    run = found.bench.values if found.bench.plain.ran else found.bench.shapes
-    ran, tried = [], 0
-    for _, draft in ordered[:runs]:
-        if time.perf_counter() - began > SECONDS:
+def _ran(
+    found: search.Search, ordered: list[tuple[float, Draft]]
+) -> tuple[list[search.Repair], list[search.Repair], int]:
+    """The repairs that run, those that get further, and how many were tried."""
+    ran, further, tried = [], [], 0
+    began = time.thread_time()
+    for value, draft in ordered:
+        if time.thread_time() - began > SECONDS:
             break
         tried += 1
-        found.budget.left = found.budget.total = 2_500_000.0
-        outcome = found.attempt(run, draft, None)
-        if outcome is not None and outcome[1].ran:
-            ran.append((draft, *outcome))
-    found.budget.left = 1e12
-    found.budget._end = float("inf")
-    return ran, tried, [draft for _, draft in ordered]
+        found.budget.left = found.budget.total = SEARCH
+        outcome = found.attempt((draft,), None, value)
+        if outcome is not None and outcome.run.ran:
+            ran.append(outcome)
+        elif outcome is not None and found.farther(found.world, outcome, found.bench.plain):
+            further.append(outcome)
+    found.budget._computed = found.budget._clock = float("inf")
+    return ran, further, tried
 
 
 def _safely(path: Path, runs: int) -> dict[str, Any]:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             return examples(path, runs)
-    except Exception as error:  # noqa: BLE001 - one file is not to end the others
+    except (Exception, OutOfBudget) as error:  # noqa: BLE001 - one file is not to end the others
         return {"name": path.stem, "error": f"{type(error).__name__}: {error}", "rows": []}
 
 
 def collect(data: Path, folders: list[Path], only: str, runs: int) -> None:
-    paths: list[tuple[str, Path]] = []
-    for folder in folders:
-        if folder == Path("corpus"):
-            folder = Path(tempfile.mkdtemp(prefix="corpus"))
-            repairs.write_corpus(folder)
-            paths += [("corpus", path) for path in sorted(folder.glob("*.py"))]
-        else:
-            found = sorted(folder.glob("*.py")) if folder.is_dir() else [folder]
-            paths += [(folder.name, path) for path in found]
-    paths = [(f, p) for f, p in paths if p.stem not in ("check", "__init__") and only in p.stem]
+    lines = data.read_text(encoding="utf-8").splitlines() if data.exists() else []
+    known = {json.loads(line)["name"] for line in lines}
+    paths = [
+        (folder.name, path)
+        for folder in folders
+        for path in repairs.files_of(folder)
+        if only in path.stem and path.stem not in known
+    ]
     context = multiprocessing.get_context("spawn")
     with (
         concurrent.futures.ProcessPoolExecutor(2, context, repairs._prepare) as pool,
@@ -260,7 +277,7 @@ def rated(models: list[dict[str, Any]], weights: dict[str, float], table: str) -
             _rows(model, table),
             key=lambda row: (
                 row.get("verified", False) and table == "after",
-                sum(weights.get(n, 0.0) * v for n, v in row[table].items()),
+                _score(row, weights, table),
             ),
             reverse=True,
         )
@@ -269,9 +286,9 @@ def rated(models: list[dict[str, Any]], weights: dict[str, float], table: str) -
     return first, among
 
 
-def fit(data: Path, write: bool) -> None:
-    models = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
-    models = list({m["name"]: m for m in models}.values())
+def fit(data: list[Path], write: bool) -> None:
+    lines = [line for path in data for line in path.read_text(encoding="utf-8").splitlines()]
+    models = list({m["name"]: m for m in map(json.loads, lines)}.values())
     known = [m for m in models if any(row["right"] for row in _rows(m, "before"))]
     print(f"{len(models)} models, of {len(known)} a right repair was generated")
     for name in sorted(m["name"] for m in models if m not in known):
@@ -280,30 +297,62 @@ def fit(data: Path, write: bool) -> None:
     for table in ("before", "after"):
         made[table] = fitted(known, table)
         print(table, "on what it was fitted to:", rated(known, made[table], table))
-        families = sorted({_family(m) for m in known})
-        first = among = 0
-        for family in families:
-            rest = [m for m in known if _family(m) != family]
-            held = [m for m in known if _family(m) == family]
-            if rest:
-                a, b = rated(held, fitted(rest, table), table)
-                first, among = first + a, among + b
-        print(f"{table} on families left out: {first}, among four {among}, of {len(known)}")
+        left_out = dict(_left_out(known, table))
+        for name in sorted({m["family"] for m in known}):
+            pairs = [(m, left_out[m["name"]]) for m in known if m["family"] == name]
+            found = [rated([model], weights, table) for model, weights in pairs]
+            first, among = (sum(each) for each in zip(*found, strict=True))
+            print(f"{table} on parts left out: {name} {first}, among four {among}, of {len(pairs)}")
+    made["claim"] = _claim(models, dict(_left_out(known, "after")), made["after"])
     if write:
         text = json.dumps(made, indent=1, sort_keys=True) + "\n"
         rank.WEIGHTS.write_text(text, encoding="utf-8")
 
 
-def _family(model: dict[str, Any]) -> str:
+def _left_out(models: list[dict[str, Any]], table: str) -> Iterator[tuple[str, dict[str, float]]]:
+    """For each model the weights that were fitted to those of other parts."""
+    for part in sorted({_part(m) for m in models}):
+        weights = fitted([m for m in models if _part(m) != part], table)
+        yield from ((m["name"], weights) for m in models if _part(m) == part)
+
+
+def _claim(
+    models: list[dict[str, Any]], left_out: dict[str, Any], weights: dict[str, float]
+) -> dict[str, float]:
+    """From which score on, and with which lead, the best answer is right but for `WRONG` of the
+    models that have such a one; the limits that let most through."""
+    bests: list[tuple[float, float, bool]] = []
+    for model in models:
+        known = left_out.get(model["name"], weights)
+        passed = [(_score(row, known), row) for row in model["rows"] if row["verified"]]
+        if not passed:
+            continue
+        best, first = max(passed, key=lambda pair: pair[0])
+        others = [v for v, row in passed if not agree(row["print"], first["print"])]
+        bests.append((best, best - max(others, default=-math.inf), first["right"]))
+    choice, most = {"least": 99.0, "margin": 99.0}, 0
+    for least, margin in itertools.product([n / 2 for n in range(0, 13)], [1, 1.5, 2, 2.5, 3, 4]):
+        let = [right for best, lead, right in bests if best >= least and lead >= margin]
+        if len(let) > most and sum(let) >= (1 - WRONG) * len(let):
+            choice, most = {"least": least, "margin": float(margin)}, len(let)
+    print(f"of {len(bests)} answers {most} are said to be the one, by {choice}")
+    return choice
+
+
+def _part(model: dict[str, Any]) -> int:
     """A fifth of the models."""
-    return str(sum(map(ord, model["name"])) % 5)
+    return sum(map(ord, model["name"])) % 5
+
+
+def _score(row: dict[str, Any], weights: dict[str, float], table: str = "after") -> float:
+    return sum(weights.get(name, 0.0) * value for name, value in row[table].items())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("what", choices=("collect", "fit"))
     parser.add_argument("data", type=Path)
-    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("folders", nargs="*", type=Path, help="of models, or further data to fit")
     parser.add_argument("--only", default="")
     parser.add_argument("--runs", type=int, default=MOST, help="edits of one model that are run")
     parser.add_argument("--write", action="store_true")
@@ -311,7 +360,7 @@ def main() -> None:
     if asked.what == "collect":
         collect(asked.data, asked.folders, asked.only, asked.runs)
     else:
-        fit(asked.data, asked.write)
+        fit([asked.data, *asked.folders], asked.write)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
 import textwrap
 from collections.abc import Mapping
@@ -84,11 +85,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Program:
-    """A case's source, or a changed one, as code that can be run."""
+    """A case's source, or a changed one, as code that can be run; `given` are arguments of the
+    forward with expressions that stand in their places."""
 
     case: Case
     path: Path
     module: ModuleType
+    given: tuple[tuple[str, str], ...] = ()
 
     def build(self, seed: int = 0) -> nn.Module:
         torch.manual_seed(seed)
@@ -112,7 +115,10 @@ class Program:
     def outputs(self, model: nn.Module, batch: int | None = None) -> list[Tensor]:
         torch.manual_seed(2)
         with torch.no_grad():
-            return _tensors(model(*self.inputs(batch)))
+            bound = inspect.signature(model.forward).bind(*self.inputs(batch))
+            for name, text in self.given:
+                bound.arguments[name] = eval(text, vars(self.module) | bound.arguments)
+            return _tensors(model(*bound.args))
 
 
 def take_weights(model: nn.Module, weights: nn.Module) -> None:

@@ -14,7 +14,6 @@ from tracer.diagnosis import (  # noqa: F401 - the rules enter themselves
 from tracer.diagnosis.chain import chain
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.histories import histories
-from tracer.diagnosis.repair.answers import TRIED
 from tracer.diagnosis.roots import root
 from tracer.diagnosis.roots.places import Search
 from tracer.document import Failure, Operand, Violation
@@ -31,24 +30,29 @@ def diagnose(crash: Crash) -> Failure:
     failure = crash.trace.failure
     assert failure is not None
     with tolerant(), random_state(), paused():
-        with unobserved():
-            finding = rules.explain(crash)
-            failure = _with_finding(failure, finding)
-            with tolerant():
-                failure = dataclasses.replace(failure, root=root(crash, finding, failure))
-            with tolerant():
-                failure = dataclasses.replace(failure, histories=histories(crash, finding, failure))
-            with tolerant():
-                links = chain(Search(crash, finding, failure))
-                failure = dataclasses.replace(failure, chain=links)
+        finding, failure = understood(crash, failure)
         mended, untried = fixes.find(crash, finding, failure)
         mended = (*finding.fixes, *mended)
-        # What was found by trying takes no advice's place.
-        known = any(TRIED not in fix.notes for fix in mended)
-        check = None if known else finding.report.check
+        settled = any(fix.verified and not fix.caveat for fix in mended)
+        check = None if settled else finding.report.check
         more = [sentence for sentence in (check, *_in_formulas(failure), untried) if sentence]
         failure = dataclasses.replace(failure, fixes=mended, violation=_violation(finding, more))
     return failure
+
+
+def understood(crash: Crash, failure: Failure) -> tuple[Finding, Failure]:
+    """Which rule is broken, and the failure with all that can be said of it but what mends it."""
+    with unobserved():
+        finding = rules.explain(crash)
+        failure = _with_finding(failure, finding)
+        with tolerant():
+            failure = dataclasses.replace(failure, root=root(crash, finding, failure))
+        with tolerant():
+            failure = dataclasses.replace(failure, histories=histories(crash, finding, failure))
+        with tolerant():
+            links = chain(Search(crash, finding, failure))
+            failure = dataclasses.replace(failure, chain=links)
+    return finding, failure
 
 
 def _violation(finding: Finding, more: Sequence[Said] = ()) -> Violation:

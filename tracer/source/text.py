@@ -84,11 +84,20 @@ class Text:
         if span is None:
             return None
         found: ast.AST | None = None
-        for node in self.nodes:
-            if getattr(node, "lineno", None) == span.line and self.span(node) == span:
+        for node in self._starting.get(span.line, ()):
+            if self.span(node) == span:
                 if isinstance(node, ast.expr):
                     return node
                 found = found or node
+        return found
+
+    @cached_property
+    def _starting(self) -> dict[int, list[ast.AST]]:
+        """The nodes by the line in which they start."""
+        found: dict[int, list[ast.AST]] = {}
+        for node in self.nodes:
+            if hasattr(node, "lineno"):
+                found.setdefault(node.lineno, []).append(node)
         return found
 
     def around(self, node: ast.AST, kinds: Any) -> Any:

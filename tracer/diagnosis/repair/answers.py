@@ -2,62 +2,122 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from tracer.diagnosis.repair import rank
+from tracer.diagnosis.repair.bench import rounded
 from tracer.diagnosis.repair.edited import original
 from tracer.diagnosis.repair.proof import WEAK
 from tracer.diagnosis.repair.search import Found, Repair
-from tracer.document import Fix
+from tracer.document import Edit, Fix
 from tracer.sentences import Said, said
 from tracer.source.edits import between
 
-TRIED = said("It was found by trying edits: see whether it is what is meant.")
-"""The note of each."""
-
 
 def answers(found: Found) -> tuple[Fix, ...]:
-    """The repairs that were proven, the likeliest first: those that passed every check, else the
-    others, of which each says which check it did not pass."""
-    fixes: dict[object, Fix] = {}
+    """The repairs that ran, the likeliest first; those that passed every check come before the
+    others, of which each says which check it did not pass.  Of those that compute the same, and
+    change the source as the others do or the inputs, there is the likeliest."""
+    meanings: dict[object, list[Repair]] = {}
     for repair in found.repairs:
-        if repair.proof is not None and repair.proof.check("runs").passed:
-            fix = _fix(repair)
-            fixes.setdefault((fix.edits, fix.inputs), fix)
-    return tuple(fixes.values())
+        # Several changes that did not pass are no more than a guess.
+        shown = repair.passed or len(repair.parts) == 1
+        if shown and repair.proof is not None and repair.proof.check("runs").passed:
+            key = rounded(repair.print), any(part.inputs for part in repair.parts)
+            meanings.setdefault(key, []).append(repair)
+    return tuple(fix_of(_plainest(each)) for each in meanings.values())
+
+
+def _plainest(alike: list[Repair]) -> Repair:
+    """Of repairs that compute the same the likeliest that writes no number where a name serves."""
+    passed = [repair for repair in alike if repair.verified is alike[0].verified]
+    fine = (each for each in passed if each.proof and not each.proof.failed)
+    return next(fine, passed[0])
 
 
 def cut_off(found: Found) -> Said | None:
     """What of the search was cut off, in one sentence; None if nothing was."""
-    if not found.ended:
-        return None
-    return said(
-        "The search for changes has a limit of work: {ran} of about {found} were tried.",
-        ran=found.tried,
-        found=found.drafted,
-    )
-
-
-def _fix(repair: Repair) -> Fix:
-    proof = repair.proof
-    assert proof is not None
-    notes = [TRIED]
-    notes += [each.said for each in proof.failed if each.said and each.name not in WEAK]
-    batches = proof.check("batches")
-    if batches.passed is False and batches.said is None:
-        notes.append(said("It runs for these inputs, and not for every batch size."))
-    edits = repair.parts[0].edits
-    says = said("{what}.", what=repair.parts[0].summary)
-    if len(repair.parts) > 1:
-        edits = tuple(
-            edit
-            for file, new in repair.program.sources
-            for edit in between(file, original(file).text, new)
+    if found.ended and found.in_time:
+        return said(
+            "The search for changes has a limit of work: {ran} of about {found} were tried.",
+            ran=found.tried,
+            found=found.drafted,
         )
-        first, second = (part.summary for part in repair.parts)
-        says = said("{first}; and with it: {second}.", first=first, second=second)
+    if found.ended:
+        return said(
+            "The search for changes has a limit of time: {ran} of about {found} were tried.",
+            ran=found.tried,
+            found=found.drafted,
+        )
+    if found.costly:
+        return said(
+            "{given_up} of {ran} changes cost too much to be run to the end.",
+            given_up=found.costly,
+            ran=found.tried,
+        )
+    return None
+
+
+def fix_of(repair: Repair) -> Fix:
+    """A repair as a document keeps it."""
+    run = repair.run if repair.proof is None else repair.proof.run
     return Fix(
-        says=says,
-        edits=edits,
-        verified=proof.verified,
-        output_shapes=proof.run.shapes,
-        notes=tuple(dict.fromkeys(notes)),
+        says=_says(repair),
+        edits=_edits(repair),
+        verified=repair.verified,
+        output_shapes=run.shapes,
+        notes=tuple(dict.fromkeys(_notes(repair))),
         inputs=tuple(pair for part in repair.parts for pair in part.inputs),
     )
+
+
+def _says(repair: Repair) -> Said:
+    first, *others = (part.summary for part in repair.parts)
+    for other in others:
+        first = said("{first}; and with it: {second}", first=first, second=other)
+    return said("{what}.", what=first)
+
+
+def _edits(repair: Repair) -> tuple[Edit, ...]:
+    if len(repair.parts) == 1:
+        return repair.parts[0].edits
+    return tuple(
+        edit
+        for file, new in repair.program.sources
+        for edit in between(file, original(file).text, new)
+    )
+
+
+def _notes(repair: Repair) -> Iterator[Said]:
+    """What speaks against it, and what of it was not seen."""
+    for part in repair.parts:
+        yield from part.notes
+    proof = repair.proof
+    if proof is None:
+        return
+    if repair.rivals:
+        yield said(
+            "Another change that computes something else passes every check as well: choose by "
+            "what is meant."
+        )
+    elif repair.verified and not rank.is_likely(repair.score):
+        yield said("It passes every check, and is an unusual change: see whether it is meant.")
+    for each in proof.failed:
+        if each.said is not None and each.name not in WEAK:
+            yield each.said
+    batches = proof.check("batches")
+    if batches.passed is False and batches.said is None:
+        yield said("It runs for these inputs, and not for every batch size.")
+    if not proof.whole:
+        yield said("The search ended before all was tried that a repair has to show.")
+    if not proof.run.executed:
+        yield said(
+            "The edited constructor was not run, since its arguments are not known: the layer "
+            "was changed in a copy of the model instead."
+        )
+    apart = proof.check("independent").passed
+    if not proof.run.computed and apart is None and repair.program.batches:
+        yield said(
+            "Only shapes were run: whether each sample's result is independent of the others "
+            "was not checked."
+        )

@@ -56,6 +56,8 @@ Inputs = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict
 Given = tuple[tuple[Any, ...], dict[str, Any]]
 """Positional and keyword arguments of a call."""
 ShapeList = tuple[tuple[int, ...], ...]
+Print = tuple[Any, ...]
+"""Shapes of some tensors, with sums where they have values."""
 
 LARGE = 20_000_000  # elements of parameters
 SHARE = 1 / 4  # of the budget that one run may take
@@ -96,9 +98,10 @@ class Run:
     """One run of a program on the inputs that failed.
 
     `error` is what it raised, None when it ran; `steps` counts the calls of torch until then.
-    `shapes` are its outputs'.  `computed` is false when shapes alone were run, `executed` when an
-    edited constructor was not and the program's `change` stood in for it; `kept` says that every
-    parameter has the shape that it had, so that a checkpoint still loads.
+    `shapes` are its outputs', `print` is a print of them where they have values.  `computed` is
+    false when shapes alone were run, `executed` when an edited constructor was not and the
+    program's `change` stood in for it; `kept` says that every parameter has the shape that it had,
+    so that a checkpoint still loads.
     """
 
     error: Exception | None
@@ -107,6 +110,7 @@ class Run:
     computed: bool = True
     executed: bool = True
     kept: bool = True
+    print: Print = ()
 
     @property
     def ran(self) -> bool:
@@ -280,9 +284,11 @@ class Bench:
     def _run(self, program: Program, values: bool) -> Run:
         with self.open(program, values) as live:
             called = live.call(self.inputs(program, values))
-            shapes = tuple(tuple(map(int, t.shape)) for t in tensors_in(called.result))
+            found = tensors_in(called.result)
+            shapes = tuple(tuple(map(int, tensor.shape)) for tensor in found)
             error = called.error.with_traceback(None) if called.error is not None else None
-            return Run(error, called.steps, shapes, values, live.executed, live.kept)
+            print_ = print_of(found, values) if error is None and values else ()
+            return Run(error, called.steps, shapes, values, live.executed, live.kept, print_)
 
     def crash(self, program: Program) -> Crash | None:
         """The failure of a program, recorded as the first was; None when it runs."""
@@ -504,6 +510,40 @@ class Bench:
     def _parts(self) -> dict[str, functools.partial[nn.Module]]:
         """What can be built anew where nobody knows how to build the whole."""
         return recoverable(self.user)
+
+
+def print_of(tensors: Iterable[Tensor], values: bool) -> Print:
+    return tuple(_print(tensor, values) for tensor in tensors)
+
+
+def _print(tensor: Tensor, values: bool) -> Any:
+    shape = tuple(map(int, tensor.shape))
+    if not values or tensor.is_meta or not tensor.numel():
+        return shape
+    flat = tensor.detach().double().flatten()
+    places = torch.arange(flat.numel(), device=flat.device) % 1009
+    return shape, float((flat * (places + 1)).sum())  # moved entries give another sum
+
+
+def agree(before: Print, after: Print) -> bool:
+    """Whether two prints are the same but for the rounding of sums."""
+    if len(before) != len(after):
+        return False
+    for a, b in zip(before, after, strict=True):
+        if a == b:
+            continue
+        if not (a and b and isinstance(a[-1], float) and isinstance(b[-1], float)):
+            return False
+        if a[0] != b[0] or abs(a[1] - b[1]) > 1e-4 * max(abs(a[1]), 1e-6):
+            return False
+    return True
+
+
+def rounded(print_: Print) -> Print:
+    """The same for prints that differ but in the rounding of sums, nearly always."""
+    return tuple(
+        (a[0], f"{a[1]:.4g}") if len(a) == 2 and isinstance(a[1], float) else a for a in print_
+    )
 
 
 def _asks_for_values(error: Exception | None) -> bool:

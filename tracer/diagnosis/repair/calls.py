@@ -378,9 +378,19 @@ def layers(world: World, spot: Spot) -> Iterator[Draft]:
     yield Draft("insert_layer", what, (text.before(node, pooled),), spot, own, pooled + own)
 
 
+def _several(world: World, spot: Spot) -> Iterator[Draft]:
+    value = world.value(spot.text, spot.node)
+    if isinstance(value, list | tuple) and len(value) > 1:
+        yield behind(spot, "reverse", said("Put the items in reverse order"), "[::-1]")
+        yield behind(spot, "fewer", said("Leave an item out"), "[1:]")
+        yield behind(spot, "fewer", said("Leave an item out"), "[:-1]")
+
+
 def tuple_result(world: World, spot: Spot) -> Iterator[Draft]:
-    """The first of several results."""
+    """The first of several results; several in another order, or fewer."""
     node = spot.node
+    if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
+        yield from _several(world, spot)
     if not isinstance(node, ast.Call | ast.Name) or spot.constructs:
         return
     if isinstance(getattr(node, "ctx", None), ast.Store):
@@ -389,11 +399,6 @@ def tuple_result(world: World, spot: Spot) -> Iterator[Draft]:
     if isinstance(above, ast.Call) and above.func is node:
         return
     value = world.value(spot.text, node) if isinstance(node, ast.Name) else None
-    if isinstance(value, list | tuple) and len(value) > 1:
-        backwards = said("Put the items in reverse order")
-        yield behind(spot, "reverse", backwards, "[::-1]")
-        yield behind(spot, "fewer", said("Leave an item out"), "[1:]")
-        yield behind(spot, "fewer", said("Leave an item out"), "[:-1]")
     made = isinstance(node, ast.Call) and isinstance(
         world.value(spot.text, node.func), nn.RNNBase | nn.MultiheadAttention
     )

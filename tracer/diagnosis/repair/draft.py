@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,9 @@ from tracer.diagnosis.repair.world import walk
 from tracer.document import Edit
 from tracer.sentences import Said, said
 from tracer.source.text import Text
+
+_CALLS = re.compile(r"\.shape\b|[\w\])]\(|[\w\])]\[| [-+*/@%&|]+ ")
+"""What may be a call of torch: a size that is read, a call, an index, an operator."""
 
 InputChange = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 
@@ -27,7 +31,9 @@ class Draft:
     take the edited operand, None where that cannot be told.  `inputs` are pairs of an argument's
     name and the expression that stands in its place, `change` does that to a call's arguments.
     Of a `group` the first that runs is enough.  `stand_in` does to a model what edits of its
-    constructors do, see `Program.change`.
+    constructors do, see `Program.change`.  `recipe` is how sound those who know the kind of
+    program hold it, 0 best, None where they do not know it, see `Candidate.rank`; `source` is
+    which of them, `place` how many he holds for sounder; `notes` are what they say of it.
     """
 
     kind: str
@@ -43,6 +49,10 @@ class Draft:
     constructs: bool | None = None
     stand_in: Change | None = field(default=None, compare=False)
     group: str = ""
+    recipe: int | None = None
+    source: str = ""
+    place: int = 0
+    notes: tuple[Said, ...] = ()
 
     @property
     def rebuilds(self) -> bool:
@@ -53,7 +63,24 @@ class Draft:
         return self.edits[0].span.line if self.edits else 0
 
     @property
+    def lines(self) -> set[tuple[str, int]]:
+        """Of the text as it is, each with its file."""
+        return {
+            (edit.file, line)
+            for edit in self.edits
+            for line in range(edit.span.line, edit.span.end_line + 1)
+        }
+
+    @property
+    def calls(self) -> int:
+        """How many calls of torch it adds at most, each time that it runs."""
+        added = Counter(_CALLS.findall(self.new)) - Counter(_CALLS.findall(self.old))
+        return added.total() * max(1, len(self.edits))
+
+    @property
     def summary(self) -> Said:
+        if self.recipe is not None:
+            return self.what
         if not self.edits:
             names = tuple(f"{name} = {text}" for name, text in self.inputs)
             return said("{what}: call the model with `{new}`", what=self.what, new=", ".join(names))

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from types import CodeType, FrameType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from tracer.diagnosis.repair.bench import Bench, Called, Given, Program
+from tracer.diagnosis.repair.bench import Bench, Called, Given, Print, Program, print_of
 from tracer.diagnosis.repair.flow import Depends, Flow, depends
 from tracer.diagnosis.repair.samples import (
     Axes,
@@ -53,11 +52,13 @@ class Stopped:
 class Stop:
     """Where a run failed: the author's frames, outermost first, the tensors that the failing call
     was given, those of its layer among them, and what the tensors depend on that were still
-    needed: these, and those that the functions on the stack read afterwards."""
+    needed: these, and those that the functions on the stack read afterwards.  `paired` are the
+    lines on which a column had met a row."""
 
     frames: tuple[Stopped, ...]
     operands: tuple[Tensor, ...]
     needed: Depends
+    paired: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,6 @@ class Probe:
     sized: tuple[Given, Given]
     size: int
     other: int
-
-
-Print = tuple[Any, ...]
-"""Shapes of some tensors, with sums where they have values."""
 
 
 @dataclass(frozen=True)
@@ -114,19 +111,11 @@ class Calls:
         for tensor in found:
             was = depends(tensor)
             tensor._depends_on = Depends(was.grad, was.used | bit, was.numbers)  # type: ignore[attr-defined]
-        known.append(Ended(tuple(map(self._print, found)), bit))
+        known.append(Ended(print_of(found, self.values), bit))
 
     def _ours(self, code: CodeType) -> bool:
         file = code.co_filename.partition(" (edited ")[0]
         return code.co_qualname in self.names and file in self.files
-
-    def _print(self, tensor: Tensor) -> Any:
-        shape = tuple(map(int, tensor.shape))
-        if not self.values or tensor.is_meta or not tensor.numel():
-            return shape
-        flat = tensor.detach().double().flatten()
-        places = torch.arange(flat.numel(), device=flat.device) % 1009
-        return shape, float((flat * (places + 1)).sum())  # moved entries give another sum
 
 
 class Failing:
@@ -168,7 +157,7 @@ class Failing:
             found = depends(tensor)
             grad, used = grad | found.grad, used | found.used
         _let_go(called)
-        return Stop(frames, tuple(operands), Depends(grad, used))
+        return Stop(frames, tuple(operands), Depends(grad, used), frozenset(flow.paired))
 
     # --- the batch ---
 

@@ -3,6 +3,8 @@ whole numbers that are no quantities."""
 
 from __future__ import annotations
 
+import linecache
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -65,9 +67,11 @@ class Flow:
         self.labels = labels
         self.files = files
         self.parameters: set[str] = set()
+        self.inputs = 0
         self.sure = 0
         self.quantities: list[Quantity] = []
         self.halved = False  # a cast dropped the imaginary part of complex numbers
+        self.paired: set[str] = set()  # lines on which a column of the inputs met a row of them
 
     def bit(self, name: str) -> int:
         return 1 << self.bits.setdefault(name, len(self.bits))
@@ -80,6 +84,7 @@ class Flow:
             setattr(parameter, _NAME, Depends(grad, bit))
         for number, tensor in enumerate(input_tensors((args, kwargs))):
             bit = self.bit(f"input {number}")
+            self.inputs |= bit
             numbers = self.bit(f"numbers {number}") if number in self.labels else 0
             if self.labels.get(number):
                 self.sure |= numbers
@@ -100,6 +105,9 @@ class Flow:
         if raw == "__setitem__":
             setattr(args[0], _NAME, Depends(grad, used))
             return
+        met = name in _ENTRY_BY_ENTRY and len(given) == 2 and _crossed(*given)
+        if met and all(each.used & self.inputs for each in known):
+            self.paired.add(linecache.getline(*self._place(2)).strip())
         if name in _CASTS and given and given[0].is_complex():
             self.halved |= not any(tensor.is_complex() for tensor in _tensors((result,)))
         numbers = self._numbers(name, given, known)
@@ -128,6 +136,8 @@ class Flow:
             for tensor, each in zip(given, known, strict=True):
                 if not tensor.is_floating_point():
                     self.sure |= each.numbers
+        elif name in _TOTALS and not given[0].is_floating_point() and known[0].numbers:
+            self.quantities.append(Quantity(*self._place(), known[0].numbers, False))
         elif name in _RECKONS:
             for tensor, each in zip(given, known, strict=True):
                 others = [t for t, k in zip(given, known, strict=True) if not k.numbers]
@@ -137,8 +147,8 @@ class Flow:
                     self.quantities.append(Quantity(file, line, each.numbers, plainly))
         return every if name in _SAME_NUMBERS else 0
 
-    def _place(self) -> tuple[str, int]:
-        frame = sys._getframe(3)
+    def _place(self, depth: int = 3) -> tuple[str, int]:
+        frame = sys._getframe(depth)
         while frame.f_back is not None:
             file = frame.f_code.co_filename
             if file.partition(" (edited ")[0] in self.files:
@@ -156,6 +166,12 @@ def _spreads(tensor: Tensor, other: Tensor) -> bool:
     return same == tensor.dim() - 1 and any(a == 1 and b > 1 for a, b in axes)
 
 
+def _crossed(one: Tensor, other: Tensor) -> bool:
+    """Whether (B, 1) meets (B,), which makes (B, B): each sample meets every other."""
+    short, long = sorted((tuple(one.shape), tuple(other.shape)), key=len)
+    return len(short) > 0 and long == (*short, 1) and math.prod(short) > 1
+
+
 def _tensors(values: Any) -> Iterator[Tensor]:
     for value in values:
         if isinstance(value, Tensor):
@@ -166,7 +182,18 @@ def _tensors(values: Any) -> Iterator[Tensor]:
             yield from _tensors(value.values())
 
 
-_CASTS = frozenset(["to", "type", "type_as", "float", "double", "half", "bfloat16"])
+_CASTS = frozenset(
+    [
+        *("to", "type", "type_as", "float", "double", "half", "bfloat16"),
+        *("int", "long", "short", "char", "byte", "bool"),
+    ]
+)
+_ENTRY_BY_ENTRY = frozenset(
+    [
+        *("add", "sub", "rsub", "mul", "div", "eq", "ne", "lt", "le", "gt", "ge", "where"),
+        *("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "maximum", "minimum"),
+    ]
+)
 _CUTS = frozenset(["detach", "data", "one_hot", "bernoulli"])
 _PICKS = frozenset(
     [
@@ -180,6 +207,7 @@ _AS_INDEX = frozenset(
         *("index_select", "scatter", "scatter_add", "take_along_dim", "take"),
     ]
 )
+_TOTALS = frozenset(["sum", "mean", "cumsum", "prod", "var", "std"])
 _RECKONS = frozenset(
     [
         *("add", "sub", "rsub", "mul", "matmul", "mm", "bmm", "linear", "einsum", "addmm"),

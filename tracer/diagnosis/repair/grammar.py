@@ -65,12 +65,11 @@ def _all(world: World, places: list[Spot]) -> Iterator[Draft]:
 
 
 def _statements(world: World, places: list[Spot]) -> list[tuple[Spot, ast.stmt]]:
-    """The statements of the places that run in the forward, the nearest first; and those of the
-    functions that the error passed."""
+    """The statements of the places, the nearest first."""
     found: list[tuple[Spot, ast.stmt]] = []
     for spot in places:
         statement = spot.text.statement(spot.node)
-        if statement is not None and not spot.constructs:
+        if statement is not None:
             found.append((spot, statement))
     return found
 

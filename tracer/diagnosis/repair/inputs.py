@@ -36,7 +36,8 @@ def entry_edits(world: World, spot: Spot) -> Iterator[Draft]:
         for kind, what, suffix in ways:
             new = f"{name} = {name}{suffix}"
             edit = Edit(spot.text.file, start, f"{new}\n{indent}")
-            yield Draft(f"entry_{kind}", what, (edit,), spot, "", new)
+            own = suffix == ".unsqueeze(0)" and world.lacks_batch(spot.text, spot.node, name)
+            yield Draft(f"entry_{kind}", what, (edit,), spot, "", new, batches=not own)
 
 
 def padded_and_cropped(world: World, spot: Spot) -> Iterator[Draft]:
@@ -103,6 +104,7 @@ def input_changes(world: World, spot: Spot) -> Iterator[Draft]:
                 inputs=((name, text),),
                 change=_change(world, name, text),
                 group=f"{name} {kind}" if kind in ("pad", "crop") else "",
+                batches=not (text.endswith(".unsqueeze(0)") and len(world.given) == 1),
                 constructs=False,
             )
 

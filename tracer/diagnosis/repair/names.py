@@ -15,6 +15,7 @@ from tracer.diagnosis.repair.draft import Draft, bracketed, instead
 from tracer.diagnosis.repair.places import Spot, definitions
 from tracer.diagnosis.repair.world import World, blank, local_names, walk
 from tracer.document import Span
+from tracer.record.scripts import Lines
 from tracer.sentences import said
 from tracer.source.text import Text
 
@@ -223,7 +224,7 @@ def statement_edits(world: World, statements: list[tuple[Spot, ast.stmt]]) -> It
         for other in (place - 1, place + 1):
             if 0 <= other < len(block) and _simple(block[other]) and _simple(statement):
                 first, second = sorted((statement, block[other]), key=lambda s: s.lineno)
-                if text.of(first) == text.of(second):
+                if not _depend(first, second) or not _may_run(world, text, block[other]):
                     continue
                 edits = (text.replace(first, text.of(second)), text.replace(second, text.of(first)))
                 yield Draft(
@@ -231,7 +232,7 @@ def statement_edits(world: World, statements: list[tuple[Spot, ast.stmt]]) -> It
                     said("Put two statements the other way round"),
                     edits,
                     spot,
-                    text.of(first),
+                    f"{text.of(first)}; {text.of(second)}",
                     f"{text.of(second)}; {text.of(first)}",
                 )
         if _reassigns(statement) and len(block) > 1:
@@ -244,6 +245,26 @@ def statement_edits(world: World, statements: list[tuple[Spot, ast.stmt]]) -> It
                 written,
                 "",
             )
+
+
+def _depend(first: ast.stmt, second: ast.stmt) -> bool:
+    """Whether it matters which of two statements runs first: one gives a name that the other has,
+    or changes what both have."""
+    names = [{n.id for n in walk(each) if isinstance(n, ast.Name)} for each in (first, second)]
+    given = {
+        n.id
+        for each in (first, second)
+        for n in walk(each)
+        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    }
+    changes = isinstance(first, ast.Expr) or isinstance(second, ast.Expr)
+    return bool(names[0] & names[1] & (names[0] if changes else given))
+
+
+def _may_run(world: World, text: Text, statement: ast.stmt) -> bool:
+    """Whether a statement may be run once more: of a script only what led to its failure is known
+    to leave things as they are."""
+    return not isinstance(world.crash.model, Lines) or world.runs(text, statement)
 
 
 def _simple(statement: ast.stmt) -> bool:

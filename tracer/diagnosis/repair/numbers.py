@@ -51,6 +51,8 @@ def expressions(world: World, text: Text, node: ast.AST, value: int) -> list[str
     written = text.of(node)
     found = [name for name, known in table.items() if known == value and name != written]
     found.sort(key=_length)
+    if value < 2:  # nothing is worked out, nor read from a tensor or a layer, to come to one
+        return [name for name in found if name.count(".") < 2 and "[" not in name][:MOST_WAYS]
     if len(found) >= MOST_WAYS:
         return found[:MOST_WAYS]
     products: list[str] = []

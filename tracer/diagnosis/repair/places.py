@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tracer.diagnosis.repair.world import World, walk
 from tracer.diagnosis.roots import lineage
 from tracer.document import Step
-from tracer.source.built import assigned_to_self, constructor, default_of
+from tracer.source.built import assigned_to_self, constructor, default_of, of_user
 from tracer.source.text import Text, called, code_of, given, text_of
 
 MOST = 400  # places of one failure
@@ -48,7 +48,10 @@ class _Slice:
         self.seen: set[ast.AST] = set()
 
     def push(self, distance: float, text: Text, node: ast.AST | None, role: str) -> None:
-        if node is not None and node not in self.seen and distance <= FARTHEST:
+        """Enter a place, unless it stands in an installed package: that is nobody's to edit."""
+        if node is None or node in self.seen or not of_user(text.file):
+            return
+        if distance <= FARTHEST:
             heapq.heappush(self.heap, (distance, next(self.count), text, node, role))
 
     def walk(self) -> Iterator[Spot]:
@@ -189,13 +192,9 @@ class _Slice:
         above = text.parents.get(function)
         if isinstance(above, ast.ClassDef) and name == "__init__":
             name = above.name
-        for other in self.world.texts:
-            for node in walk(other.tree):
-                if isinstance(node, ast.Call) and self.world.runs(other, node):
-                    first = node.args[0] if node.args else None
-                    spread = called(node) in ("map", "partial") and isinstance(first, ast.Name)
-                    if called(node) == name or (spread and first.id == name):  # type: ignore[union-attr]
-                        yield other, node
+        for other, node in self.world.calls.get(name, ()):
+            if self.world.runs(other, node):
+                yield other, node
 
     def attribute(self, distance: float, text: Text, node: ast.Attribute, role: str) -> None:
         if isinstance(node.value, ast.Name) and node.value.id == "self":

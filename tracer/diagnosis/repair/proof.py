@@ -8,6 +8,7 @@ import functools
 import itertools
 import linecache
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -15,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from tracer.diagnosis.budget import OutOfBudget, TooCostly
-from tracer.diagnosis.repair.bench import Bench, Called, Given, Live, Program, Run
-from tracer.diagnosis.repair.failing import Calls, Print, Stopped, failing_of
+from tracer.diagnosis.repair.bench import Bench, Called, Given, Live, Program, Run, agree
+from tracer.diagnosis.repair.failing import Calls, Stopped, failing_of
 from tracer.diagnosis.repair.flow import Depends, Flow, depends
 from tracer.diagnosis.repair.samples import (
     Axes,
+    Reached,
     changed,
     follows,
     grown,
@@ -81,10 +83,14 @@ class Proof:
         return tuple(check for check in self.checks if check.passed is False)
 
     @property
+    def passed(self) -> bool:
+        """All checks that were made hold, and all were made."""
+        return self.run.ran and self.whole and all(check.name in WEAK for check in self.failed)
+
+    @property
     def verified(self) -> bool:
         """All hold, and what the edits changed was executed."""
-        holds = self.run.ran and all(check.name in WEAK for check in self.failed)
-        return holds and self.whole and self.run.executed
+        return self.passed and self.run.executed
 
     def check(self, name: str) -> Check:
         """Of this name; one that was not made has `passed` None."""
@@ -156,10 +162,20 @@ class _Prover:
             sizes = self._sizes(live, first)
             batches = self._batches(live, first)
         yield from (self._literals(), sizes)
+        if not self.program.batches and any(
+            t.dim() and len(t) != 1 for t in tensors_in(first.result)
+        ):
+            words = said(
+                "It runs for these inputs, and not for another batch size: its output has no batch."
+            )
+            yield Check("batches", False, words)
         likely = batches[0] if batches else None
         if likely is not None and likely.wrong and not self.failing.mixing(likely.axes):
             yield Check("batches", False, likely.wrong)
         yield from (self._gradients(used, flow), self._used(used, flow), self._kinds(flow))
+        if flow.paired - self.failing.stopped.paired:
+            words = said("It runs, but lays a column against a row: each entry meets every other.")
+            yield Check("independent", False, words)
         yield from self._of_samples(batches)
         yield self._instances()
 
@@ -169,6 +185,11 @@ class _Prover:
         given = all(tensor.numel() for tensor in self.failing.inputs)
         if given and any(0 in shape for shape in run.shapes):
             return said("It runs, but what it gives is empty.")
+        sums = [each[-1] for each in run.print if each and isinstance(each[-1], float)]
+        if any(map(math.isnan, sums)) and all(
+            bool(torch.isfinite(tensor).all()) for tensor in self.failing.inputs
+        ):
+            return said("It runs, but gives results that are no numbers (NaN).")
         return None
 
     def _run(self) -> Run:
@@ -248,13 +269,14 @@ class _Prover:
         return found | {max(1, math.prod(t.shape[1:-1])) for t in self.failing.stopped.operands}
 
     def _sizes(self, live: Live, first: Called) -> Check:
-        """Whether it holds where the inputs are larger.  A size that an edit writes down is its own
-        fault; others may be a layer's."""
+        """Whether it holds where the inputs are larger.  A size that an edit writes down or
+        reckons with is its own fault; others may be a layer's."""
         ran = False
         batch = next(iter(self.failing.batches), None)
         written = {number for each in self.changed for number in new_numbers(each)}
         sizes = {int(s) for tensor in self.failing.inputs for s in tensor.shape}
-        fault = bool(written & sizes)
+        lines = new_lines(self.program.sources)
+        fault = bool(written & sizes) or any(_SIZE.search(line) for line in lines)
         for kind, given in self.failing.larger(batch):
             other = live.call(self.bench.inputs(self.program, self.failing.values, given))
             if other.error is None:
@@ -278,7 +300,7 @@ class _Prover:
                 text, inside = linecache.getline(file, traceback.tb_lineno).strip(), False
             elif text and file.startswith(HERE):
                 break  # what counts the calls of torch
-            else:
+            elif "/nn/modules/" in file:
                 inside = True
             traceback = traceback.tb_next
         layer = any(isinstance(tensor, nn.Parameter) for tensor in tensors_in(called.last))
@@ -317,7 +339,13 @@ class _Prover:
                 live.call(self.bench.inputs(self.program, True, each), evaluated=True)
                 for each in (given, changed(given, axes), permuted(given, axes))
             )
+            reached = Reached(axes)
+            if all(dim is None for dim in dims):  # else each sample has its own result
+                inputs = self.bench.inputs(self.program, True, given)
+                live.call(inputs, evaluated=True, follow=reached, look=reached.look)
         mixed = same = None
+        if reached.left_out:
+            return [Check("independent", False, said("It runs, but leaves samples out."))]
         if base.error is None and other.error is None:
             mixed = mixes(base.result, other.result, dims, size)
         if base.error is None and back.error is None and not base.random:
@@ -435,7 +463,7 @@ class _Prover:
             live.call(self.bench.inputs(self.program, values), follow=flow)
         for name, number, print_ in known:
             after = calls.ended.get(name, [])
-            if number >= len(after) or not _agree(print_, after[number].print):
+            if number >= len(after) or not agree(print_, after[number].print):
                 return Check(
                     "instances",
                     False,
@@ -524,20 +552,8 @@ class _Prover:
         return Check("literals", True)
 
 
+_SIZE = re.compile(r"\.shape\b|\.size\(")
 _TABLES = frozenset(nn.Module().__dict__)
-
-
-def _agree(before: Print, after: Print) -> bool:
-    if len(before) != len(after):
-        return False
-    for a, b in zip(before, after, strict=True):
-        if a == b:
-            continue
-        if not (a and b and isinstance(a[-1], float) and isinstance(b[-1], float)):
-            return False
-        if a[0] != b[0] or abs(a[1] - b[1]) > 1e-4 * max(abs(a[1]), 1e-6):
-            return False
-    return True
 
 
 def _lost_batch(first: Called, other: Called, batch: Axes | None) -> Said | None:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 from tracer.diagnosis.repair.bench import Run
 from tracer.diagnosis.repair.draft import Draft, tokens
 from tracer.diagnosis.repair.proof import Proof
-from tracer.diagnosis.repair.world import World
+from tracer.diagnosis.repair.world import World, walk
 
 WEIGHTS = Path(__file__).with_name("weights.json")
 
@@ -22,9 +24,19 @@ Features = Mapping[str, float]
 
 @functools.cache
 def weights() -> dict[str, dict[str, float]]:
-    """`before`: of what is known before a repair has run; `after`: of all that is known."""
+    """`before`: of what is known before a repair has run; `after`: of all that is known; `claim`:
+    what score a repair has to have, and by what margin, to be the answer."""
     found: dict[str, dict[str, float]] = json.loads(WEIGHTS.read_text(encoding="utf-8"))
     return found
+
+
+def margin() -> float:
+    return weights()["claim"]["margin"]
+
+
+def is_likely(value: float) -> bool:
+    """Whether repairs of this score are nearly always right where no other comes near."""
+    return value >= weights()["claim"]["least"]
 
 
 def score(features: Features, table: str) -> float:
@@ -37,28 +49,36 @@ def before(world: World, draft: Draft) -> dict[str, float]:
     spot = draft.spot
     old, new = Counter(tokens(draft.old)), Counter(tokens(draft.new))
     added, removed = list((new - old).elements()), list((old - new).elements())
-    root = world.failure.root
-    lines = {edit.span.line for edit in draft.edits}
-    family = world.finding.kind
+    lines = draft.lines
     found: dict[str, float] = {
         f"kind {draft.kind}": 1.0,
         f"role {spot.role}": 1.0,
-        f"{family}: {draft.kind}": 1.0,
-        f"{family}: {spot.role}": 1.0,
-        f"{spot.role}: {draft.kind}": 1.0,
         "distance": min(spot.distance, 12.0) / 4,
         "near": 1.0 / (1.0 + spot.distance),
         "added": math.log1p(len(added)),
         "removed": math.log1p(len(removed)),
         "literals": float(sum(part.isdigit() and part not in ("0", "1") for part in added)),
+        "literal for a name": float(draft.new.strip().isdigit() and not _DIGIT.search(draft.old)),
         "names": float(sum(part.isidentifier() for part in added)),
+        "reckons": float(len(_ARITHMETIC.findall(draft.new)) > len(_ARITHMETIC.findall(draft.old))),
+        "of the batch": float(bool(_BATCH.search(draft.new)) - bool(_BATCH.search(draft.old))),
+        "order lost": float(_loses_order(draft.new) and not _loses_order(draft.old)),
         "places": float(len(draft.edits) - 1),
         "constructs": float(draft.rebuilds),
         "fits": float(draft.fits is True),
-        "at the root": float(root is not None and root.line in lines),
+        "unused": float(any(name in _unread(_function(draft)) for name in added)),
+        "unused layer": float(_unused_layer(world, draft)),
+        "becomes one": float(draft.kind.startswith("number") and draft.new.strip() == "1"),
+        "called alike": _called_alike(draft),
     }
-    if world.crash.op:
-        found[f"op {world.crash.op}: {draft.kind}"] = 1.0
+    for name, places in world.pointed.items():
+        found[name] = float(bool(lines & places))
+    if draft.recipe is not None:
+        found["recipe"] = 1.0
+        found["recipe rank"] = min(draft.recipe, 80) / 20
+        found[f"recipe {_soundness(draft.recipe)}"] = 1.0
+        found[f"knows {draft.source}"] = 1.0
+        found["held for less sound"] = min(draft.place, 4) / 2
     return {name: value for name, value in found.items() if value}
 
 
@@ -71,8 +91,89 @@ def after(
         for name, value in before(world, part).items():
             found[name] = found.get(name, 0.0) + value
     found["parts"] = float(len(parts) - 1)
+    found["parts alike"] = float(len(parts) > 1 and len({part.kind for part in parts}) == 1)
     found["kept"] = float(run.kept)
     for check in proof.checks if proof is not None else ():
         if check.passed is not None:
             found[f"{check.name} {'passed' if check.passed else 'failed'}"] = 1.0
     return found
+
+
+_ARITHMETIC = re.compile(r"[\w)\]] (?:[-+*%]|//|\*\*) [\w(]")
+_DIGIT = re.compile(r"\d")
+_OWN = re.compile(r"\bself\.(\w+)")
+_BATCH = re.compile(r"\.shape\[0\]|\.size\(0\)")
+
+
+def _loses_order(new: str) -> bool:
+    """Whether dimensions change places that others lie between: of a picture whose channels come
+    last, height and width too."""
+    for one, other in re.findall(r"\.transpose\((-?\d), (-?\d)\)", new):
+        if (int(one) < 0) == (int(other) < 0) and abs(int(one) - int(other)) > 1:
+            return True
+    return False
+
+
+def _soundness(recipe: int) -> str:
+    """What the rank of a `Candidate` stands for."""
+    limits = ((6, "asked for"), (10, "sound"), (30, "usual"), (60, "another"))
+    return next((name for limit, name in limits if recipe < limit), "doubtful")
+
+
+# --- where it is ----------------------------------------------------------------------------------
+
+
+def _function(draft: Draft) -> ast.AST | None:
+    found: ast.AST | None = draft.spot.text.function(draft.spot.node)
+    return found
+
+
+@functools.lru_cache(maxsize=200)
+def _unread(function: ast.AST | None) -> frozenset[str]:
+    """Local names that are given a value and never read."""
+    if function is None:
+        return frozenset()
+    names = [node for node in walk(function) if isinstance(node, ast.Name)]
+    read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    given = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    given |= {node.arg for node in walk(function) if isinstance(node, ast.arg)}
+    return frozenset(given - read)
+
+
+def _unused_layer(world: World, draft: Draft) -> bool:
+    """Whether it uses an attribute of the module that no text has read so far."""
+    own = set(_OWN.findall(draft.new)) - set(_OWN.findall(draft.old))
+    return any(name not in world.read for name in own)
+
+
+def _called_alike(draft: Draft) -> float:
+    """By how much better than before the names that it writes agree with what they are given for:
+    `embed_dim=dim` for `embed_dim=heads`."""
+    spot = draft.spot
+    above = spot.text.parents.get(spot.node)
+    if isinstance(above, ast.keyword):
+        wanted = above.arg or ""
+    elif isinstance(above, ast.Assign) and len(above.targets) == 1:
+        wanted = spot.text.of(above.targets[0])
+    elif isinstance(above, ast.arguments):
+        wanted = _argument_of(above, spot.node)
+    else:
+        return 0.0
+    words = _words(wanted)
+    return float(len(words & _words(draft.new)) - len(words & _words(draft.old)))
+
+
+def _argument_of(arguments: ast.arguments, default: ast.AST) -> str:
+    """The argument that has this default."""
+    plain = [*arguments.posonlyargs, *arguments.args]
+    pairs = [
+        *zip(reversed(plain), reversed(arguments.defaults), strict=False),
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]
+    return next((argument.arg for argument, value in pairs if value is default), "")
+
+
+def _words(text: str) -> set[str]:
+    """The parts of the names in a text: `n_heads` has `n` and `heads`."""
+    names = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text))
+    return {name.lower().rstrip("s") for name in names} - {"self", "config", "cfg", "args"}

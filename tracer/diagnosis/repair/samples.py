@@ -164,6 +164,44 @@ def input_tensors(given: Any) -> list[Tensor]:
     return [leaf for leaf in tree_flatten(given)[0] if isinstance(leaf, Tensor)]
 
 
+class Reached:
+    """Sees in one run whether a gradient comes back from some samples of an input and not from
+    others, which are `left_out`."""
+
+    def __init__(self, axes: Axes) -> None:
+        self.axes = axes
+        self.inputs: list[Tensor] = []
+        self.left_out = False
+
+    def begin(self, model: Any, args: Any, kwargs: Any) -> None:
+        self.inputs = input_tensors((args, kwargs))
+        for tensor in self.inputs:
+            if tensor.is_floating_point() and tensor.is_leaf:
+                tensor.requires_grad_(True)
+
+    def __call__(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        pass
+
+    def look(self, called: Any) -> None:
+        """Before the model is put back."""
+        results = [t for t in tensors_in(called.result) if t.requires_grad and t.numel()]
+        places = [(n, t) for n, t in enumerate(self.inputs) if t.requires_grad and t.numel()]
+        if called.error is not None or not results or not places:
+            return
+        total = torch.stack([_weighed(tensor) for tensor in results]).sum()
+        found = torch.autograd.grad(total, [t for _, t in places], allow_unused=True)
+        for (number, _), slope in zip(places, found, strict=True):
+            for dim in self.axes.of(number) if slope is not None else ():
+                rows = slope.movedim(dim, 0).reshape(slope.shape[dim], -1).abs().amax(1)
+                self.left_out |= bool((rows > 0).any()) and not bool((rows > 0).all())
+
+
+def _weighed(tensor: Tensor) -> Tensor:
+    """A sum in which each entry counts otherwise, so that none cancel."""
+    flat = tensor.flatten().double() if not tensor.is_complex() else tensor.abs().flatten().double()
+    return (flat * torch.linspace(0.5, 1.5, flat.numel(), dtype=torch.float64)).sum()
+
+
 # --- outputs -----------------------------------------------------------------------------------
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import FunctionType
 
 import torch
 from torch import nn
@@ -13,8 +16,17 @@ from torch import nn
 from tracer.diagnosis import rules
 from tracer.diagnosis.budget import Budget, OutOfBudget, TooCostly
 from tracer.diagnosis.finding import Finding
+from tracer.diagnosis.rebuild import recovered
 from tracer.diagnosis.repair import grammar, rank
-from tracer.diagnosis.repair.bench import Bench, CannotRunError, Program, Run
+from tracer.diagnosis.repair.bench import (
+    Bench,
+    CannotRunError,
+    Change,
+    Print,
+    Program,
+    Run,
+    rounded,
+)
 from tracer.diagnosis.repair.draft import Draft
 from tracer.diagnosis.repair.loops import LEAST, EndlessError, at_most
 from tracer.diagnosis.repair.proof import Proof, prove
@@ -23,49 +35,84 @@ from tracer.diagnosis.repair.world import World, files_of
 from tracer.document import Failure
 from tracer.record.crash import Crash
 from tracer.record.isolation import moved, quiet, random_state
+from tracer.strict import tolerant
 
 MOST_RUN = 420  # edits of one failure that are run on shapes
+EACH_KIND = 6  # edits of each kind that are run besides
 MOST_PROVEN = 14
-MOST_BEHIND = 3  # edits that got further, whose next failure is mended too
+MOST_BEHIND = 4  # edits that got further, whose next failure is mended too
 MOST_SECOND = 60  # edits of such a next failure that are run
+DEPTH = 3  # edits that are made together
 ENOUGH = 2  # repairs that passed all checks, after which much unlikelier edits are left
 UNLIKELIER = 2.5  # in the score
 BATCH = 30  # edits, after which it is asked whether this is enough
 FOR_PROOFS = 0.35  # of the budget
+LOOKED_AT = 400_000  # work: a further failure looked at, and its edits drafted
+
+Known = Callable[[World], list[Draft]]
 
 
 @dataclass(frozen=True)
 class Repair:
-    """A program that ran where the model had failed: one edit, or two made together."""
+    """A program that ran where the model had failed: one edit, or several made together.  `score`
+    says how likely it is what the author wants, as far as is known by now; `rivals` counts those
+    that are about as likely, passed the same checks and compute something else."""
 
     parts: tuple[Draft, ...]
     program: Program
     run: Run
     proof: Proof | None = None
     score: float = 0.0
+    rivals: int = 0
+
+    @property
+    def verified(self) -> bool:
+        return self.proof is not None and self.proof.verified
+
+    @property
+    def passed(self) -> bool:
+        """It passed every check, though perhaps by a layer that stands in for what was edited."""
+        return self.proof is not None and self.proof.passed
+
+    @property
+    def print(self) -> Print:
+        """What it computes on the inputs that failed; its parts where only shapes were run."""
+        run = self.run if self.proof is None else self.proof.run
+        return run.print or (tuple(part.edits or part.inputs for part in self.parts),)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a search came to: the repairs that ran, best first, and how much of it was done."""
+    """What a search came to: the repairs that ran, best first, and how much of it was done.
+    `costly` are those of `tried` that were not run to their end, `in_time` is false where the
+    search ended for its time."""
 
     repairs: tuple[Repair, ...]
     drafted: int
     tried: int
+    costly: int
     ended: bool
+    in_time: bool
 
 
 class Search:
-    """One search; `crash.build` makes the model anew, if anybody knows how."""
+    """One search.
+
+    Args:
+        known: further edits of a failure, from those who know a kind of program.
+    """
 
     def __init__(
         self,
         crash: Crash,
         finding: Finding,
         failure: Failure,
+        known: Known,
         budget: Budget | None = None,
     ) -> None:
+        crash = dataclasses.replace(crash, build=how_built(crash))
         self.crash = crash
+        self.known = known
         self.budget = budget or Budget()
         self.files = files_of(crash)
         self.bench = Bench(
@@ -77,14 +124,12 @@ class Search:
             "range(" in text.text or "while " in text.text for text in self.world.texts
         )
         self.repairs: list[Repair] = []
-        self.further: list[tuple[Draft, Program, Run]] = []
-        self.drafted = self.tried = 0
+        self.drafted = self.tried = self.costly = 0
         self.ended = False
 
     def looked_at(self, crash: Crash, finding: Finding, failure: Failure) -> World:
         """Everything that names stood for, in a run on copies."""
-        files = files_of(crash)
-        watched = Watched(files)
+        watched = Watched(files_of(crash))
         with quiet(), random_state(), torch.no_grad():
             if crash.build is not None and not self.built.ran:
                 with contextlib.suppress(Exception), torch.device("meta"):
@@ -96,27 +141,41 @@ class Search:
 
     def search(self) -> Found:
         try:
-            self.singles()
-            if not self.ended and not any(self.sound(repair) for repair in self.repairs):
-                self.pairs()
+            # Where it does not fail again nothing can be proven.
+            if self.bench.plain.error is not None:
+                self.several((), self.singles())
         except OutOfBudget:
             self.ended = True
         ranked = sorted(self.repairs, key=_order, reverse=True)
-        return Found(tuple(ranked), self.drafted, self.tried, self.ended)
+        return Found(
+            among_rivals(ranked),
+            self.drafted,
+            self.tried,
+            self.costly,
+            self.ended,
+            self.budget.in_time,
+        )
 
-    def sound(self, repair: Repair) -> bool:
-        return repair.proof is not None and repair.proof.verified
+    def ordered(self, world: World) -> list[tuple[float, Draft]]:
+        """All edits of a failure, the likeliest first, with their scores."""
+        # Where nothing was computed with, only those who know the kind of program know an edit.
+        drafts = grammar.drafts(world) if world.failure.operands else []
+        scored = [
+            (rank.score(rank.before(world, draft), "before"), draft)
+            for draft in merged(drafts, self.known(world))
+        ]
+        return sorted(scored, key=lambda pair: pair[0], reverse=True)
 
     # --- one edit ---
 
-    def singles(self) -> None:
+    def singles(self) -> list[Repair]:
+        """Try single edits; of those with which the run gets further what they are."""
         found = self.ordered(self.world)
         self.drafted += len(found)
-        plain = self.bench.plain
-        run = self.bench.values if plain.ran else self.bench.shapes
         ran: list[Repair] = []
+        further: list[Repair] = []
         groups: set[str] = set()
-        for number, (value, draft) in enumerate(found[:MOST_RUN]):
+        for number, (value, draft) in enumerate(_worth_running(found)):
             if self.budget.left < self.budget.total * FOR_PROOFS:
                 self.ended = True
                 break
@@ -124,17 +183,26 @@ class Search:
                 break
             if draft.group in groups:
                 continue
-            tried = self.attempt(run, draft, None)
+            tried = self.attempt((draft,), None, value)
             if tried is None:
                 continue
-            program, outcome = tried
-            if outcome.ran and draft.group:
-                groups.add(draft.group)
-            if outcome.ran:
-                ran.append(Repair((draft,), program, outcome, None, value))
-            elif outcome.steps > plain.steps:
-                self.further.append((draft, program, outcome))
+            if tried.run.ran:
+                groups |= {draft.group} - {""}
+                ran.append(tried)
+            elif self.farther(self.world, tried, self.bench.plain):
+                further.append(tried)
         self.prove(ran)
+        return further
+
+    def farther(self, world: World, tried: Repair, before: Run) -> bool:
+        """Whether a run got further than that before its last edit, by more than the edit itself
+        computes; a repair at the root may also change what an earlier layer sees, which then
+        fails."""
+        draft = tried.parts[-1]
+        if tried.run.steps > before.steps + draft.calls:
+            return True
+        elsewhere = str(tried.run.error) != str(before.error)
+        return elsewhere and not draft.rebuilds and bool(draft.lines & world.pointed["at the root"])
 
     def enough(self, ran: list[Repair], value: float) -> bool:
         """Whether an edit of this score can hardly come before those that passed."""
@@ -142,33 +210,30 @@ class Search:
         if not likely:
             return False
         self.prove(likely)
-        passed = [repair for repair in self.repairs if self.sound(repair)]
-        return len(passed) >= ENOUGH
-
-    def ordered(self, world: World) -> list[tuple[float, Draft]]:
-        return _by_score(self.scored(world, grammar.drafts(world)))
-
-    def scored(self, world: World, drafts: list[Draft]) -> list[tuple[float, Draft]]:
-        return [(rank.score(rank.before(world, draft), "before"), draft) for draft in drafts]
+        return sum(repair.verified for repair in self.repairs) >= ENOUGH
 
     def attempt(
-        self, run: Callable[[Program], Run], draft: Draft, after: Program | None
-    ) -> tuple[Program, Run] | None:
+        self, parts: tuple[Draft, ...], after: Program | None, value: float
+    ) -> Repair | None:
+        """Run the last of these edits on top of the others; None where that cannot be done."""
+        draft = parts[-1]
         self.tried += 1
-        constructs = draft.rebuilds or (after is not None and after.constructs)
         try:
             program = Program.of(
                 draft.edits,
                 after=after,
-                constructs=constructs,
-                change=draft.stand_in,
+                constructs=draft.rebuilds or (after is not None and after.constructs),
+                change=_all_of([part.stand_in for part in parts if part.stand_in is not None]),
                 inputs=draft.change,
-                batches=draft.batches,
+                batches=all(part.batches for part in parts),
             )
             with at_most(LEAST) if self.loops else contextlib.nullcontext():
-                return program, run(program)
-        except (CannotRunError, EndlessError, TooCostly):
-            return None
+                return Repair(parts, program, self.bench.shapes(program), None, value)
+        except (EndlessError, TooCostly):
+            self.costly += 1
+        except CannotRunError:
+            pass
+        return None
 
     def prove(self, repairs: list[Repair]) -> None:
         """Prove the likeliest that are not yet, and keep all."""
@@ -176,7 +241,7 @@ class Search:
         fresh = [repair for repair in repairs if id(repair.program) not in known]
         fresh.sort(key=lambda repair: repair.score, reverse=True)
         for repair in fresh:
-            proven = len([1 for each in self.repairs if each.proof is not None])
+            proven = sum(each.proof is not None for each in self.repairs)
             self.repairs.append(self.judged(repair) if proven < MOST_PROVEN else repair)
 
     def judged(self, repair: Repair) -> Repair:
@@ -187,60 +252,118 @@ class Search:
         except OutOfBudget:
             self.ended = True
             return repair
+        self.ended = self.ended or not proof.whole
         features = rank.after(self.world, repair.parts, proof.run, proof)
         return dataclasses.replace(repair, proof=proof, score=rank.score(features, "after"))
 
-    # --- two edits ---
+    # --- several edits ---
 
-    def pairs(self) -> None:
-        """What fails behind an edit that got further is mended together with it, by an edit of the
-        same kind: a mistake that was made at several places."""
-        plain = self.bench.plain
-        score = {
-            id(draft): rank.score(rank.before(self.world, draft), "before")
-            for draft, _, _ in self.further
-        }
-        self.further.sort(
-            key=lambda item: score[id(item[0])] + (item[2].steps > plain.steps + 2), reverse=True
-        )
-        made: list[Repair] = []
-        for draft, program, _ in self.further[:MOST_BEHIND]:
-            try:
-                crash = self.bench.crash(program)
-            except (CannotRunError, TooCostly):
+    def several(self, before: tuple[Draft, ...], further: list[Repair]) -> None:
+        """What fails behind an edit that got further is mended together with it."""
+        proofs = [each.proof for each in self.repairs if each.proof is not None]
+        if len(before) + 1 >= DEPTH or any(proof.passed for proof in proofs):
+            return
+        likeliest = sorted(further, key=lambda each: each.score, reverse=True)
+        for each in likeliest[:MOST_BEHIND]:
+            world = self.behind(each.program)
+            if world is None:
                 continue
-            if crash is None:
-                continue
-            crash = dataclasses.replace(crash, build=self.crash.build)
-            finding = rules.explain(crash)
-            failure = crash.trace.failure
-            if failure is None:
-                continue
-            world = self.looked_at(crash, finding, failure)
-            second = [item for item in self.ordered(world) if item[1].kind == draft.kind]
+            second = [pair for pair in self.ordered(world) if _belong((*each.parts, pair[1]))]
             second = second[:MOST_SECOND]
             self.drafted += len(second)
-            for value, other in second:
-                tried = self.attempt(self.bench.shapes, other, program)
-                if tried is not None and tried[1].ran:
-                    both = (draft, other)
-                    total = value + score[id(draft)]
-                    made.append(Repair(both, tried[0], tried[1], None, total))
-        self.prove(made)
+            ran, more = [], []
+            for value, draft in second:
+                parts = (*each.parts, draft)
+                tried = self.attempt(parts, each.program, value + each.score)
+                if tried is not None and tried.run.ran:
+                    ran.append(tried)
+                elif tried is not None and self.farther(world, tried, each.run):
+                    more.append(tried)
+            self.prove(ran)
+            self.several(each.parts, more)
+
+    def behind(self, program: Program) -> World | None:
+        """The failure of an edited model, as the first was seen."""
+        self.budget.spend(LOOKED_AT)
+        try:
+            crash = self.bench.crash(program)
+        except (CannotRunError, TooCostly):
+            return None
+        failure = crash.trace.failure if crash is not None else None
+        if crash is None or failure is None:
+            return None
+        crash = dataclasses.replace(crash, build=self.crash.build)
+        return self.looked_at(crash, rules.explain(crash), failure)
+
+
+def how_built(crash: Crash) -> Callable[[], nn.Module] | None:
+    """What makes the model anew: as it was noted, else as far as the model shows it."""
+    if isinstance(crash.build, FunctionType | type | functools.partial):
+        return crash.build
+    noted = crash.constructions.get("")
+    if noted is not None and noted.exact:
+        return noted.call
+    with tolerant(), quiet():
+        return recovered(crash.model)
+    return None
+
+
+def merged(drafts: list[Draft], known: list[Draft]) -> list[Draft]:
+    """All edits once: one that both came to has the rank and the words of those who know."""
+    found = {(frozenset(draft.edits), draft.inputs): draft for draft in drafts}
+    for draft in known:
+        key = (frozenset(draft.edits), draft.inputs)
+        if key in found:
+            draft = dataclasses.replace(draft, kind=found[key].kind, spot=found[key].spot)
+        found[key] = draft
+    return list(found.values())
+
+
+def _worth_running(found: list[tuple[float, Draft]]) -> Iterator[tuple[float, Draft]]:
+    """The likeliest edits, and the likeliest of each kind: what is rare is seldom the answer, and
+    nothing else is where it is."""
+    kinds: Counter[str] = Counter()
+    for number, (value, draft) in enumerate(found):
+        kinds[draft.kind] += 1
+        if number < MOST_RUN or kinds[draft.kind] <= EACH_KIND:
+            yield value, draft
+
+
+def _belong(parts: tuple[Draft, ...]) -> bool:
+    """Whether edits may be one repair: the same in several places, or each a known one.  Of others
+    nearly any two lead through somehow."""
+    kinds = {part.kind.partition("_")[0] for part in parts}
+    return len(kinds) == 1 or all(part.recipe is not None for part in parts)
+
+
+def _all_of(changes: list[Change]) -> Change | None:
+    def change(model: nn.Module) -> None:
+        for each in changes:
+            each(model)
+
+    return change if changes else None
+
+
+def among_rivals(ranked: list[Repair]) -> tuple[Repair, ...]:
+    """The repairs, best first, those at the head with how many they are among."""
+    passed = [repair for repair in ranked if repair.verified]
+    head = [each for each in passed if each.score >= passed[0].score - rank.margin()]
+    meanings = {rounded(each.print) for each in head}
+    found = [dataclasses.replace(each, rivals=len(meanings) - 1) for each in head]
+    return (*found, *ranked[len(head) :])
 
 
 DISCARDS = frozenset(("crop", "input_crop"))
-"""What throws pixels away comes after what keeps them."""
+"""What throws pixels away comes after what keeps them, as does what loses the numbers' meaning."""
 
 
-def _order(repair: Repair) -> tuple[bool, bool, bool, float]:
-    proof = repair.proof
-    keeps = not any(part.kind in DISCARDS for part in repair.parts)
-    return (proof is not None and proof.verified, keeps, proof is not None, repair.score)
-
-
-def _by_score(found: list[tuple[float, Draft]]) -> list[tuple[float, Draft]]:
-    return sorted(found, key=lambda pair: pair[0], reverse=True)
+def _order(repair: Repair) -> tuple[bool, bool, bool, bool, int, float]:
+    lost = repair.proof is not None and repair.proof.check("kinds").passed is False
+    keeps = not lost and not any(part.kind in DISCARDS for part in repair.parts)
+    # Of what did not pass the plainest is the likeliest.
+    several = 0 if repair.passed else len(repair.parts)
+    proven = repair.proof is not None
+    return repair.verified, repair.passed, keeps, proven, -several, repair.score
 
 
 def _on_meta(crash: Crash) -> Callable[[], object]:

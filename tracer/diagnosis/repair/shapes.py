@@ -186,6 +186,9 @@ _PLAIN = (int, float, str, bool, type(None), torch.dtype, torch.device, torch.la
 _ATOMS = frozenset([*_PLAIN, torch.memory_format, type(...), complex])
 
 
+_LONG = 60  # items of a list that is given to an operation, from which on it is made anew
+
+
 def _key(func: Any, args: Any, kwargs: Any) -> Any:
     """What the outcome of a call depends on; None where that is more than shapes."""
     try:
@@ -207,6 +210,8 @@ def _part(value: Any) -> Any:
             raise _Unkeyed
         return (value.shape, value.stride(), value.dtype)
     if kind is tuple or kind is list or kind is torch.Size:
+        if len(value) > _LONG:
+            raise _Unkeyed
         return (kind, *map(_part, value))
     if kind is dict:
         return (kind, *[(name, _part(item)) for name, item in value.items()])

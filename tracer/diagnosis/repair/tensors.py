@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -45,7 +46,8 @@ def value_edits(world: World, spot: Spot) -> Iterator[Draft]:
         fits = check(suffix)
         if fits is False or (fits is None and kind == "add_axes"):
             continue
-        yield behind(spot, kind, what, suffix, fits=fits)
+        own = suffix == ".unsqueeze(0)" and world.lacks_batch(spot.text, node, spot.text.of(node))
+        yield behind(spot, kind, what, suffix, fits=fits, batches=not own)
     for kind, what, new in (*wrappings(world, spot, tensor), *indices(world, spot, tensor)):
         yield instead(spot, kind, what, new)
     if isinstance(node, ast.Call):
@@ -87,7 +89,7 @@ def turns(shape: tuple[int, ...]) -> Iterator[Suffixed]:
         if shape[i] != shape[j]:
             yield "turn", said("Swap two dimensions"), f".transpose({i}, {j})"
     orders = set()
-    for start in (0, 1):
+    for start in (0, 1, 2):
         if rank - start >= 3:
             inner = list(range(start, rank))
             orders.add((*range(start), *inner[1:], inner[0]))
@@ -168,11 +170,18 @@ def cuts(world: World, spot: Spot, shape: tuple[int, ...]) -> Iterator[Suffixed]
         front = ":, " * axis
         for want in swaps.get(size, ()):
             if want < size:
-                for name in _written(world, spot, want)[:2]:
+                names = _written(world, spot, want)
+                for name in [name for name in names if not _of_another(name, axis)][:2]:
                     yield "cut", what, f"[{front}:{name}]"
         if size > 1:
             yield "cut_one", said("Cut one entry off a dimension"), f"[{front}:-1]"
             yield "cut_one", said("Cut one entry off a dimension"), f"[{front}1:]"
+
+
+def _of_another(name: str, axis: int) -> bool:
+    """Whether it is the size of another dimension, which is as large by chance."""
+    found = re.search(r"\.shape\[(\d)\]$", name)
+    return found is not None and int(found[1]) != axis
 
 
 def spread(world: World, spot: Spot, shape: tuple[int, ...]) -> Iterator[Suffixed]:
@@ -205,8 +214,7 @@ def spread(world: World, spot: Spot, shape: tuple[int, ...]) -> Iterator[Suffixe
 
 def casts(tensor: Tensor) -> Iterator[Suffixed]:
     what = said("Give it another type")
-    if tensor.dtype.is_floating_point:
-        yield "cast", what, ".long()"
+    if tensor.dtype.is_floating_point:  # whether its values are whole those see who know casts
         if tensor.dtype != torch.float32:
             yield "cast", what, ".float()"
     else:

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.fixes_scene import evaluate
 from tracer.diagnosis.repair.watched import Scope, Watched
-from tracer.document import Failure, Step, TensorNote
+from tracer.document import Failure, Place, Step, TensorNote, Term
 from tracer.record.crash import Crash, Frame
+from tracer.record.tensors import tensors_in
 from tracer.source.built import of_user
-from tracer.source.text import Text, code_of, text_of
+from tracer.source.text import Text, called, code_of, text_of
 
 _LOST = (LookupError, ArithmeticError, TypeError, ValueError, AttributeError, RuntimeError)
 
@@ -130,6 +131,18 @@ class World:
             return None
         return value if isinstance(value, Tensor) else None
 
+    @functools.cached_property
+    def given(self) -> list[Tensor]:
+        """The tensors that the model was called with."""
+        return tensors_in((self.crash.args, self.crash.kwargs))
+
+    def lacks_batch(self, text: Text, node: ast.AST, name: str) -> bool:
+        """Whether a name is the one tensor that the model was called with: a dimension in front of
+        it is the batch that it lacked."""
+        frame = self.frame_of(text, node)
+        value = frame.scope.get(name) if frame is not None else None
+        return len(self.given) == 1 and value is self.given[0]
+
     def _named(self, text: Text, node: ast.expr) -> TensorNote | None:
         """Of a name or attribute that a recorded statement reads."""
         if not isinstance(node, ast.Name | ast.Attribute):
@@ -148,6 +161,30 @@ class World:
             if span is not None:
                 found.setdefault((step.file, span.line), []).append(step)
         return found
+
+    @functools.cached_property
+    def calls(self) -> dict[str, list[tuple[Text, ast.Call]]]:
+        """The calls in the texts, by the name of what is called, `map(f, …)` with those of f."""
+        found: dict[str, list[tuple[Text, ast.Call]]] = {}
+        for text in self.texts:
+            for node in walk(text.tree):
+                if isinstance(node, ast.Call):
+                    name = called(node)
+                    first = node.args[0] if node.args else None
+                    if name in ("map", "partial") and isinstance(first, ast.Name):
+                        name = first.id
+                    found.setdefault(name, []).append((text, node))
+        return found
+
+    @functools.cached_property
+    def read(self) -> frozenset[str]:
+        """The attributes that the texts read somewhere."""
+        nodes = [node for text in self.texts for node in walk(text.tree)]
+        return frozenset(
+            node.attr
+            for node in nodes
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+        )
 
     # --- frames and functions ---
 
@@ -205,6 +242,19 @@ class World:
         for where, failing, _ in self.frames:
             found.add(where.function(failing))
         return (found | _functions_on(self.run.ran)) - _functions_on(self.built.ran) - {None}
+
+    @functools.cached_property
+    def pointed(self) -> dict[str, frozenset[tuple[str, int]]]:
+        """The lines, by file and number, that other parts of the diagnosis point at."""
+        failure = self.failure
+        partings = [each.parting for each in failure.histories]
+        terms = [term for each in failure.histories for term in _terms(each.term)]
+        return {
+            "at the root": _lines([failure.root.place] if failure.root is not None else []),
+            "in the chain": _lines([link.place for link in failure.chain]),
+            "at the parting": _lines([term.place for term in partings if term is not None]),
+            "in the histories": _lines([term.place for term in terms]),
+        }
 
     # --- numbers ---
 
@@ -283,6 +333,20 @@ def _facts(finding: Finding) -> Iterator[tuple[int, int]]:
             yield parts, count
         yield size, -(-size // parts) * parts
         yield size, size // parts * parts
+
+
+def _lines(places: list[Place]) -> frozenset[tuple[str, int]]:
+    found = {(place.file, place.line) for place in places}
+    for place in places:
+        if place.span is not None:
+            found |= {(place.file, n) for n in range(place.span.line, place.span.end_line + 1)}
+    return frozenset(found)
+
+
+def _terms(term: Term) -> Iterator[Term]:
+    yield term
+    for part in term.parts:
+        yield from _terms(part)
 
 
 def _functions_on(lines: set[tuple[str, int]]) -> set[ast.AST]:

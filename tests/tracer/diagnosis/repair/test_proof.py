@@ -111,6 +111,38 @@ KINDS = {
         "x.softmax(1)",
         "x.softmax(0)",
     ),
+    "a column against a row": Kind(
+        "independent",
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fc = nn.Linear(6, 1)
+
+            def forward(self, x, wanted):
+                return (self.fc(x).view(5, 5) - wanted).square().mean()
+        """,
+        "torch.randn(4, 6), torch.randn(4)",
+        "self.fc(x).view(5, 5)",
+        "self.fc(x).squeeze(1)",
+        "self.fc(x)",
+    ),
+    "samples that are left out of a sum": Kind(
+        "independent",
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fc = nn.Linear(6, 5)
+
+            def forward(self, x, action):
+                return self.fc(x).gather(1, action).mean()
+        """,
+        "torch.randn(4, 6), torch.tensor([0, 3, 2, 4])",
+        "gather(1, action)",
+        "gather(1, action.unsqueeze(1))",
+        "gather(1, action.unsqueeze(0))",
+    ),
     "samples that are numbered": Kind(
         "permuted",
         NO_FIVES,
@@ -177,6 +209,19 @@ KINDS = {
         "probs * F.one_hot(target, probs.size(1)).permute(0, 3, 1, 2)",
         "probs * target.unsqueeze(1)",
     ),
+    "class numbers added up": Kind(
+        "kinds",
+        """
+        class Net(nn.Module):
+            def forward(self, logits, target):
+                probs = logits.softmax(1)
+                return (probs * target).sum((1, 2, 3))
+        """,
+        "torch.randn(2, 3, 8, 8), torch.arange(128).view(2, 8, 8) % 3",
+        "probs * target",
+        "probs * F.one_hot(target, probs.size(1)).permute(0, 3, 1, 2)",
+        "probs * target.sum(1, keepdim=True).unsqueeze(1)",
+    ),
     "a number where a name serves": Kind(
         "literals",
         """
@@ -225,6 +270,13 @@ def test_what_does_not_run_is_told_in_its_words() -> None:
     assert [check.name for check in proof.checks] == ["runs"]
     assert not proof.verified
     assert "is invalid for input" in str(proof.failed[0].said)
+
+
+def test_results_that_are_no_numbers_are_none() -> None:
+    model = run_cell(KINDS["samples thrown away"].source)["Net"]()
+    proof = proven(model, (torch.randn(4, 6),), "x.view(5, 5)", "(x - x) / (x - x)")
+    assert failed(proof) == ["runs"]
+    assert "NaN" in str(proof.failed[0].said)
 
 
 def test_a_proof_that_the_budget_ends_is_not_verified() -> None:
