@@ -131,11 +131,12 @@ def test_a_number_a_shape_a_note_and_a_formula_that_differ_are_named() -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """What the app consists of, to be changed."""
+    """What the app consists of, to be changed; what is compiled of it goes along."""
     for name in ("app.py", "modules", "pages", "tracer", "ui"):
         source = shipped.ROOT / name
         if source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+            half_written = shutil.ignore_patterns("*.pyc.*")
+            shutil.copytree(source, tmp_path / name, ignore=half_written)
         else:
             shutil.copy(source, tmp_path)
     return tmp_path

@@ -42,8 +42,17 @@ def write(page: Page, text: str) -> None:
 
 
 def is_seen(place: Locator) -> None:
-    """It is in view, and stays there."""
+    """It is in view, and stays there when the page grows above it."""
+    expect(place).to_be_in_viewport(ratio=0.5)
     place.page.wait_for_timeout(1300)
+    place.page.evaluate(
+        """() => {
+            const late = document.createElement('div');
+            late.style.height = '1500px';
+            document.querySelector('[data-testid=stMainBlockContainer]').prepend(late);
+        }"""
+    )
+    place.page.wait_for_timeout(300)
     expect(place).to_be_in_viewport(ratio=0.5)
 
 
