@@ -19,7 +19,7 @@ from tracer.record.callables import as_module
 from tracer.record.crash import Crash
 from tracer.record.isolation import moved
 from tracer.record.run import record
-from tracer.record.tensors import modules_in
+from tracer.record.tensors import modules_in, signature_of
 from tracer.source.edits import with_edited_lines
 
 
@@ -77,7 +77,7 @@ def _parameters(model: Callable[..., Any]) -> set[str]:
     """The names that the model's forward itself has for its parameters."""
     called = model.forward if isinstance(model, nn.Module) else model
     try:
-        parameters = inspect.signature(called).parameters.values()
+        parameters = signature_of(called).parameters.values()
     except (TypeError, ValueError):
         return set()
     stars = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

@@ -196,8 +196,12 @@ def count_parameters(module: nn.Module) -> int:
 _signatures: weakref.WeakKeyDictionary[Any, inspect.Signature] = weakref.WeakKeyDictionary()
 
 
-def _signature(forward: Any) -> inspect.Signature:
-    """Of a method it is that of its function, which many modules share."""
+def signature_of(forward: Any) -> inspect.Signature:
+    """Found once: of a method it is that of its function, which many modules share.
+
+    Raises:
+        TypeError, ValueError: it has none.
+    """
     function = getattr(forward, "__func__", None)
     if not isinstance(function, FunctionType):
         return inspect.signature(forward)
@@ -212,7 +216,7 @@ def flatten_arguments(
 ) -> list[tuple[str, Tensor]]:
     """The input tensors, named as the forward's signature names them."""
     try:
-        bound = _signature(model.forward).bind(*args, **kwargs)
+        bound = signature_of(model.forward).bind(*args, **kwargs)
     except (TypeError, ValueError):
         return [*flatten(args, "args"), *flatten(kwargs, "kwargs")]
     found: list[tuple[str, Tensor]] = []
