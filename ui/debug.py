@@ -243,7 +243,8 @@ def _editor(state: Desk) -> None:
     trace = state.run.trace if shown and state.run is not None else None
     text = str(debug_form.written(debug_form.CODE))
     write = functools.partial(debug_form.write, debug_form.CODE)
-    editor.show(text, write, trace, debug_form.shown(), state.count)
+    alone = not debug_form.others()
+    editor.show(text, write, trace, debug_form.shown(), state.count, alone)
 
 
 def _start(state: Desk, job: Job) -> None:

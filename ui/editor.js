@@ -5,6 +5,26 @@ const PAUSE = 400;
 const editors = new WeakMap();
 let loading = null;
 
+/** What is typed is kept in this tab of the browser, should the page be loaded anew before it was run
+ * or with more than an address holds. */
+const KEPT = "shapewalk:code";
+
+function keep(text) {
+  try {
+    sessionStorage.setItem(KEPT, text);
+  } catch {
+    // The reader's browser keeps nothing, or this is too much for it.
+  }
+}
+
+function kept() {
+  try {
+    return sessionStorage.getItem(KEPT) ?? "";
+  } catch {
+    return "";
+  }
+}
+
 /** Ace, once for all pages: a plain script that leaves its one name in the window. */
 function loaded(path) {
   loading ??= new Promise((resolve, reject) => {
@@ -160,6 +180,7 @@ export default function ({ parentElement, data, setStateValue }) {
     entry.send = (text) => {
       if (text === entry.sent) return;
       entry.sent = text;
+      if (entry.data.alone) keep(text);
       entry.set("text", text);
     };
   }
@@ -175,8 +196,10 @@ export default function ({ parentElement, data, setStateValue }) {
         shapes(entry.editor, entry.told);
         // The page's tests, and whoever opens the console, read the text here.
         place.text = () => entry.editor.getValue();
+        if (latest.fresh && !latest.text) entry.editor.setValue(kept(), -1);
       } else if (entry.count !== latest.count) {
         entry.sent = latest.text;
+        if (latest.alone) keep(latest.text);
         entry.editor.setValue(latest.text, -1);
       }
       entry.count = latest.count;

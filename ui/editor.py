@@ -31,10 +31,16 @@ _editor = st.components.v2.component(
 
 
 def show(
-    text: str, change: Callable[[str], None], trace: Trace | None, file: str, run: int
+    text: str,
+    change: Callable[[str], None],
+    trace: Trace | None,
+    file: str,
+    run: int,
+    alone: bool,
 ) -> None:
     """Draw the editor with this text; `change` is called with what the reader makes of it.
-    `trace` is the run of this very text, which is that of this `file`; `run` is its number."""
+    `trace` is the run of this very text, which is that of this `file`; `run` is its number, 0
+    before the first.  The browser keeps a text that is `alone`, one of no others."""
     state = st.session_state.setdefault("editor", {"text": text, "count": 0})
     if state["text"] != text:
         state["text"], state["count"] = text, state["count"] + 1
@@ -51,6 +57,8 @@ def show(
         "count": state["count"],
         "label": say("Code"),
         "placeholder": say("Paste a file with your nn.Module here, imports included."),
+        "alone": alone,
+        "fresh": state["count"] == 0 and run == 0,
         "run": run,
         "messages": _messages(),
         "marks": marks(trace.failure, file) if trace is not None and trace.failure else [],

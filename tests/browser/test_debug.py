@@ -103,6 +103,10 @@ def test_the_editor_marks_the_way_of_a_size_and_lets_the_keyboard_out(
     has_text(page, f"# mine\n{LINEAR}")
     page.keyboard.press("Control+z")
     has_text(page, LINEAR)
+    page.wait_for_timeout(600)  # until it has rested
+    page.goto(f"{app}/Your_module")
+    has_text(page, LINEAR)
+    editor(page).focus()
     page.keyboard.press("Control+f")
     expect(page.get_by_placeholder("Search for")).to_be_focused()
     page.keyboard.press("Escape")
