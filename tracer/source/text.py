@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
+import os
 import re
 import sysconfig
+import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -165,7 +167,30 @@ class Text:
 
     def contains(self, code: CodeType) -> bool:
         """False when the file has changed since the code was compiled."""
-        return (code.co_firstlineno, code.co_name) in self._definitions
+        key = code.co_firstlineno, code.co_name
+        if key not in self._definitions:
+            return False
+        return not self._is_new or any(_same(code, each) for each in self._compiled.get(key, ()))
+
+    @cached_property
+    def _is_new(self) -> bool:
+        """Whether the file was written after this process began, and so perhaps after the code was
+        read from it.  Of others it is not asked, for what reads them in may change their code."""
+        try:
+            return os.stat(self.file).st_mtime > _BEGAN
+        except (OSError, ValueError):
+            return False
+
+    @cached_property
+    def _compiled(self) -> dict[tuple[int, str], list[CodeType]]:
+        """The code of the text as it is now, by first line and name."""
+        found: dict[tuple[int, str], list[CodeType]] = {}
+        pending = [compile(self.text, self.file, "exec", dont_inherit=True)]
+        while pending:
+            code = pending.pop()
+            found.setdefault((code.co_firstlineno, code.co_name), []).append(code)
+            pending += [each for each in code.co_consts if isinstance(each, CodeType)]
+        return found
 
     def statement_on(self, line: int) -> ast.stmt | None:
         found = self._by_line.get(line)
@@ -344,6 +369,23 @@ class Text:
 _TORCH = str(Path(sysconfig.get_path("platlib"), "torch")) + "/"
 _texts: dict[str, tuple[list[str], Text | None]] = {}
 _MOST_TEXTS = 1000
+_BEGAN = time.time()
+
+
+def _same(code: CodeType, other: CodeType) -> bool:
+    """Whether two codes do the same, but for what is defined within them."""
+    if any(name.startswith("@py") for name in code.co_names):
+        return True  # pytest has written its assertions anew
+
+    def told(each: CodeType) -> tuple[Any, ...]:
+        constants = [
+            sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)
+            for value in each.co_consts
+            if not isinstance(value, CodeType)
+        ]
+        return each.co_code, each.co_names, each.co_varnames, each.co_freevars, constants
+
+    return told(code) == told(other)
 
 
 def text_of(file: str) -> Text | None:

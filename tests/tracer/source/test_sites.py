@@ -54,6 +54,18 @@ def test_two_files_with_the_same_text_are_two_places(tmp_path: Path) -> None:
     assert [source.file for source in found.sources[-2:]] == [str(path) for path in paths]
 
 
+def test_a_file_that_was_edited_since_it_was_read_in_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "edited.py"
+    path.write_text(NET.format(factor=2))
+    net = module_of(path).Net()
+    assert written(run(net)) == [(str(path), "x * 2"), (str(path), "y.sum()")]
+    path.write_text(NET.format(factor=3))  # the same lines, and the same names
+    found = run(net)
+    assert written(found) == [(str(path), ""), (str(path), "")]
+    assert [step.place.line for step in found.steps] == [5, 6]
+    assert written(run(module_of(path).Net()))[0] == (str(path), "x * 3")
+
+
 def test_a_second_trace_says_what_the_first_said(tmp_path: Path) -> None:
     path = tmp_path / "net.py"
     path.write_text(NET.format(factor=2))
