@@ -78,6 +78,16 @@ def test_no_other_page_connects(port: int, origin: str) -> None:
     assert not connects(port, origin)
 
 
+def test_an_operator_reads_figures(port: int) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=600) as answer:
+        lines = answer.read().decode().splitlines()
+    told = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert told['shapewalk_runs_total{kind="values"}'] == "0"
+    assert told["shapewalk_runs_waiting"] == "0"
+    assert float(told["shapewalk_free_bytes"]) > 0
+    assert len([line for line in lines if line.startswith("# TYPE")]) == 8
+
+
 def test_pages_are_framed_by_who_is_named_alone(port: int) -> None:
     for path in ("", "Walkthrough", "_stcore/health"):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=600) as answer:

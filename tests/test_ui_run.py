@@ -16,6 +16,7 @@ from modules import LESSONS, lesson
 from tests.models import small_settings
 from tracer import Cancelled, trace
 from tracer.ops.table import shares_memory
+from ui import metrics
 from ui import run as runs
 from ui.run import CannotRun, FormulaJob, Job, forecast
 from ui.view import View, default_view, preset_view
@@ -247,6 +248,23 @@ def test_a_job_that_nobody_wants_any_more_ends_where_it_is() -> None:
     assert len(steps) == 4
     assert runs._runs.get(view) is None
     assert runs._line.empty
+
+
+def test_runs_are_counted_for_the_operator() -> None:
+    def counted(name: str, kind: str) -> float:
+        return metrics.figures()[name][kind]
+
+    names = ("shapewalk_runs_total", "shapewalk_runs_failed_total")
+    done, failed = (counted(name, "values") for name in names)
+    kept = counted("shapewalk_kept_bytes", "values")
+    view = small(H=22)
+    for _ in range(2):  # the second is kept
+        runs.values(view)
+    with pytest.raises(Cancelled):
+        runs.values(small(H=23), lambda _: (_ for _ in ()).throw(Cancelled))
+    assert [counted(name, "values") for name in names] == [done + 1, failed + 1]
+    assert counted("shapewalk_kept_bytes", "values") == kept + runs.weight(runs.values(view))
+    assert counted("shapewalk_runs_waiting", "") == 0
 
 
 def test_a_job_that_waits_knows_how_many_come_first_and_ends_when_it_is_left() -> None:

@@ -33,7 +33,7 @@ from tracer.views import graph
 from tracer.views.changes import labels
 from tracer.views.graph import shape_text
 from tracer.views.player import payload
-from ui import shipped
+from ui import metrics, shipped
 from ui.language import say
 from ui.share import Kept, Line, free_memory
 from ui.view import View, default_view, option_text
@@ -146,16 +146,17 @@ def _trace(
     diagnose: bool = True,
 ) -> Trace:
     try:
-        return run_lesson(
-            lesson(view.lesson),
-            dict(view.settings),
-            view.kind,
-            view.seed,
-            values=values,
-            training=view.training,
-            diagnose=diagnose,
-            watch=watch,
-        )
+        with metrics.timed("values" if values else "shapes"):
+            return run_lesson(
+                lesson(view.lesson),
+                dict(view.settings),
+                view.kind,
+                view.seed,
+                values=values,
+                training=view.training,
+                diagnose=diagnose,
+                watch=watch,
+            )
     except ToldError as error:
         raise _refused(view, error.sentence) from error
 
@@ -282,7 +283,8 @@ def with_formulas(view: View, run: Run) -> Run:
 
     def find() -> Run:
         settings = dict(view.settings)
-        trace = find_formulas(lesson(view.lesson), run.trace, settings, view.training)
+        with metrics.timed("formulas"):
+            trace = find_formulas(lesson(view.lesson), run.trace, settings, view.training)
         return Run(trace, run.dims, run.stands_in, run.timed, run.language)
 
     return _formulated.made((view, run.stands_in), find)
@@ -302,6 +304,22 @@ def tensor(view: View, note_id: int) -> Tensor:
             lesson(view.lesson), dict(view.settings), view.kind, view.seed, training=view.training
         )
         return _tensors.put((view, note_id), compute(note_id, model, *args, **kwargs))
+
+
+def waiting() -> int:
+    """How many runs with values wait or are computed now."""
+    return len(_line)
+
+
+def kept_bytes() -> dict[str, float]:
+    """Bytes that are kept, by what they are of."""
+    return {
+        "shipped": _shipped.taken,
+        "shapes": _outlines.taken,
+        "values": _runs.taken,
+        "formulas": _formulated.taken,
+        "tensors": _tensors.taken,
+    }
 
 
 def _out_of_memory() -> Said:

@@ -78,7 +78,10 @@ class Line:
 
     @property
     def empty(self) -> bool:
-        return not self._waiting
+        return len(self) == 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
 
     @contextlib.contextmanager
     def turn(self, watch: Callable[[int], None] | None = None) -> Iterator[None]:

@@ -7,7 +7,7 @@ import time
 import streamlit as st
 
 from tracer import Failure
-from ui import loading, push
+from ui import loading, metrics, push
 from ui import run as runs
 from ui.language import language, say, told
 from ui.run import FormulaJob, Job, Run
@@ -93,6 +93,7 @@ def _with_values(view: View, shapes: Run) -> Run | None:
     forecast = runs.forecast(shapes.trace)
     if not forecast.fits:
         _stop_old(None)
+        metrics.count("shapewalk_runs_refused_total", "values")
         st.warning(runs.advice(view, forecast), icon=":material/memory:")
         return None
     job = _stop_old(view) or Job(view, len(shapes.trace.steps), push.reader())
