@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tracer.document import Trace
 from tracer.record.callables import as_module
 from tracer.record.crash import Crash
-from tracer.record.isolation import moved
+from tracer.record.isolation import is_lazy, moved, with_sizes
 from tracer.record.run import record
 from tracer.record.tensors import modules_in, signature_of
 from tracer.source.edits import with_edited_lines
@@ -101,6 +101,10 @@ def traced(
 ) -> Trace:
     """`trace`, with the model's arguments apart from the options."""
     model, called, args, kwargs = as_module(model, args, kwargs)
+    if is_lazy(model):
+        if device is not None:
+            model, args, kwargs = moved(model, args, kwargs, torch.device(device))
+        model = with_sizes(model, args, kwargs)
     recording = record(
         model,
         args,
@@ -167,6 +171,7 @@ def compute(note_id: int, model: Callable[..., Any], *args: Any, **kwargs: Any) 
         LookupError: the run has no such tensor.
     """
     module, _, args, kwargs = as_module(model, args, kwargs)
+    module = with_sizes(module, args, kwargs) if is_lazy(module) else module
     captured = record(module, args, kwargs, capture=note_id).captured
     if captured is None:
         raise LookupError(f"This run has no tensor with the id {note_id}.")

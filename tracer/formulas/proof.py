@@ -25,6 +25,7 @@ from torch.utils._pytree import tree_map_only
 
 from tracer import document
 from tracer.formulas import writing
+from tracer.formulas.bounds import bounded, holds
 from tracer.formulas.run import (
     NOT_AUTHORS,
     Build,
@@ -48,6 +49,9 @@ MOST_RUNS = 32
 
 MOST_STEPS = 8_000
 """...and the steps in them after which a large model gets no more."""
+
+EDGE_RUNS = 12
+"""Runs for each size beside these, at the edge of what it may be."""
 
 POOL = 160
 """Settings from which the runs are chosen."""
@@ -79,7 +83,7 @@ class Solution:
         return tuple(
             writing.demanded(condition, self.order)[1]
             for condition, _ in self.constraints
-            if not _holds(condition, sizes)
+            if not holds(condition, sizes)
         )
 
 
@@ -134,11 +138,12 @@ def solve(
         demand.condition: demand.step
         for demand in first.demands
         if writing.readable(demand.condition)
-        and any(not _holds(demand.condition, each) for each in pool)
+        and any(not holds(demand.condition, each) for each in pool)
     }
     search.settle(conditions, pool)
     constraints = search.constraints(conditions, names)
     shapes, flops, wrong, others = search.repaired(first)
+    constraints = search.bounded(constraints, first)
     divisions = writing.divisions(condition for condition, _ in constraints)
 
     def simple(expression: Expr | None) -> Expr | None:
@@ -167,16 +172,12 @@ def solve(
         parameters=simple(first.parameters),
         constraints=constraints,
         aliases=aliases,
-        remarks=(*dict.fromkeys(_remark(first, id) for id in wrong), *search.shortened()),
+        remarks=(
+            *dict.fromkeys(_remark(first, id) for id in wrong),
+            *search.shortened(),
+            *search.unexplained(constraints),
+        ),
     )
-
-
-def _holds(condition: Condition, sizes: Mapping[str, Any]) -> bool:
-    """Whether it is met; what cannot be said at these sizes (a division by zero) is not."""
-    try:
-        return bool(writing.evaluate(condition, sizes))
-    except ValueError:
-        return False
 
 
 def _matched(like: document.Trace, other: document.Trace) -> dict[int, int] | None:
@@ -406,7 +407,7 @@ class _Search:
     def settle(self, conditions: Mapping[Condition, int | None], pool: Sequence[Sizes]) -> None:
         """Run where conditions are not met, until of each it is known whether that is possible;
         and at a few sizes that meet them all."""
-        broken = [frozenset(c for c in conditions if not _holds(c, sizes)) for sizes in pool]
+        broken = [frozenset(c for c in conditions if not holds(c, sizes)) for sizes in pool]
         order = sorted(range(len(pool)), key=lambda i: len(broken[i]))
         varied = sorted(order[:40], key=lambda i: -self.changes(pool[i]))
         for i in varied[:3]:
@@ -445,12 +446,12 @@ class _Search:
             for run in self.runs.values()
             if run.error is None
             for condition in conditions
-            if not _holds(condition, run.sizes)
+            if not holds(condition, run.sizes)
         }
         failed = [run.sizes for run in self.runs.values() if run.error is not None]
         suspects: dict[Condition, int | None] = {}
         for condition, step in conditions.items():
-            if condition not in harmless and not all(_holds(condition, at) for at in failed):
+            if condition not in harmless and not all(holds(condition, at) for at in failed):
                 stated = writing.demand(writing.simplified(condition))
                 suspects.setdefault(stated, step)
 
@@ -460,18 +461,53 @@ class _Search:
 
         found: list[Condition] = []
         for at in failed:
-            explaining = [suspect for suspect in suspects if not _holds(suspect, at)]
-            if explaining and all(_holds(condition, at) for condition in found):
+            explaining = [suspect for suspect in suspects if not holds(suspect, at)]
+            if explaining and all(holds(condition, at) for condition in found):
                 found.append(min(explaining, key=simplicity))
         # A simple one may be implied by a later one: ⌊H/4⌋ ≥ 1 says that H ≥ 2.
         for condition in list(found):
             rest = [other for other in found if other != condition]
             if all(
-                _holds(condition, at) or not all(_holds(other, at) for other in rest)
-                for at in failed
+                holds(condition, at) or not all(holds(other, at) for other in rest) for at in failed
             ):
                 found = rest
         return tuple((condition, suspects[condition]) for condition in found)
+
+    def bounded(
+        self, constraints: tuple[tuple[Condition, int | None], ...], like: Symbolic
+    ) -> tuple[tuple[Condition, int | None], ...]:
+        """The constraints, with bounds that were run at their values and one below."""
+        most = len(self.runs) + EDGE_RUNS * len(self.sizes)
+
+        def works(sizes: Mapping[str, int]) -> bool | None:
+            if tuple(sizes.values()) not in self.runs and (
+                len(self.runs) >= most or self.steps >= 2 * MOST_STEPS
+            ):
+                return None
+            return self.run(dict(sizes)).error is None
+
+        def step_of(sizes: Mapping[str, int]) -> int | None:
+            measured = self.run(dict(sizes)).measured
+            if measured is None or not measured.trace.steps:
+                return None
+            index = len(measured.trace.steps) - 1
+            mine, theirs = like.trace.steps[index : index + 1], measured.trace.steps[index]
+            same = mine and (mine[0].op, mine[0].expression) == (theirs.op, theirs.expression)
+            return index if same else None
+
+        def legal(name: str) -> Sequence[int]:
+            return self.ranges.get(name) or range(1, self.sizes[name] + 1)
+
+        return tuple(bounded(dict(constraints), self.sizes, legal, works, step_of).items())
+
+    def unexplained(self, constraints: Sequence[tuple[Condition, int | None]]) -> tuple[Said, ...]:
+        """What failed though it meets all that is said to be demanded, as a remark."""
+        failed = (run.sizes for run in self.runs.values() if run.error is not None)
+        at = next((a for a in failed if all(holds(c, a) for c, _ in constraints)), None)
+        if at is None:
+            return ()
+        sizes = ", ".join(f"{name} = {size}" for name, size in at.items())
+        return (said("The run fails at {sizes} too, which meets all these demands.", sizes=sizes),)
 
     # --- formulas that hold at every run ---
 
@@ -589,7 +625,7 @@ def allowed(
     return [
         value
         for value in values
-        if all(_holds(condition, {**sizes, name: value}) for condition in about)
+        if all(holds(condition, {**sizes, name: value}) for condition in about)
     ]
 
 
@@ -796,10 +832,10 @@ def attached(
     constraints = []
     for condition, step in solution.constraints:
         formula, rule = writing.demanded(condition, order)
-        holds = _holds(condition, number)
+        met = holds(condition, number)
         if step is not None and step >= len(trace.steps):
             step = None  # the run stopped before it
-        constraints.append(document.Constraint(formula, rule, step, holds))
+        constraints.append(document.Constraint(formula, rule, step, met))
     return dataclasses.replace(
         trace,
         symbols=tuple(document.Symbol(name, value) for name, value in number.items()),

@@ -29,7 +29,7 @@ from tracer.ops.table import bind, flops
 from tracer.record.bind import number
 from tracer.record.drafts import Operation
 from tracer.record.freezing import frozen
-from tracer.record.isolation import storage
+from tracer.record.isolation import storage, unmade
 from tracer.record.live import live_call
 from tracer.record.mode import Recorder
 from tracer.source.sites import SourceReader
@@ -139,7 +139,9 @@ def run_with_symbols(
         with recorder.hooks():
             recorder.run(args, kwargs)
         trace = frozen(recorder, type(model).__name__)
-        parameters = sum((_expression(p.numel()) for p in model.parameters()), sympy.Integer(0))
+        parameters = sum(
+            (_expression(p.numel()) for p in model.parameters() if not unmade(p)), sympy.Integer(0)
+        )
 
     @functools.cache
     def named(expression: sympy.Basic) -> sympy.Basic:

@@ -155,10 +155,10 @@ class State:
         self.parameters: dict[int, Tensor] = {}
         for module in self.modules:
             for buffer in module._buffers.values():
-                if buffer is not None:
+                if buffer is not None and not unmade(buffer):
                     self._keep(buffer)
             for parameter in module._parameters.values():
-                if parameter is not None and not parameter.is_meta:
+                if parameter is not None and not parameter.is_meta and not unmade(parameter):
                     self.parameters[storage(parameter)] = parameter
 
     def _keep(self, tensor: Tensor) -> None:
@@ -208,18 +208,75 @@ def moved(
     duplicating the original's memory first."""
     with exclusive(model):  # the hooks of another thread's trace are not to be copied
         memo: dict[int, Any] = {}
-        for module in modules_in(model):
-            for parameter in module._parameters.values():
-                if parameter is not None and not isinstance(parameter, UninitializedTensorMixin):
-                    memo[id(parameter)] = nn.Parameter(
-                        parameter.detach().to(device, copy=True), parameter.requires_grad
-                    )
-            plain = (value for value in vars(module).values() if isinstance(value, Tensor))
-            for tensor in (*module._buffers.values(), *plain):
-                if tensor is not None and not isinstance(tensor, UninitializedTensorMixin):
-                    memo[id(tensor)] = tensor.detach().to(device, copy=True)
+        for tensor in _own_tensors(model):
+            if unmade(tensor):
+                memo[id(tensor)] = _unmade_like(tensor, device)
+            elif isinstance(tensor, nn.Parameter):
+                memo[id(tensor)] = nn.Parameter(
+                    tensor.detach().to(device, copy=True), tensor.requires_grad
+                )
+            else:
+                memo[id(tensor)] = tensor.detach().to(device, copy=True)
         copied = copy.deepcopy(model, memo)
     return copied, tensors_on(device, args), tensors_on(device, kwargs)
+
+
+# --- modules that take their sizes from their first inputs --------------------------------------
+
+
+def unmade(tensor: Tensor) -> bool:
+    """Whether it has no size yet: that of a lazy module."""
+    return isinstance(tensor, UninitializedTensorMixin)
+
+
+def is_lazy(model: nn.Module) -> bool:
+    """Whether some layer takes its sizes from its first inputs, and has had none."""
+    return any(
+        unmade(tensor)
+        for module in modules_in(model)
+        for tensor in (*module._parameters.values(), *module._buffers.values())
+        if tensor is not None
+    )
+
+
+def with_sizes(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> nn.Module:
+    """A copy of a lazy module after its first call, in which its layers have taken their sizes and
+    drawn their weights; it shares with the model all tensors that had theirs.  The random state is
+    left as it was.  Where that call fails, what has a size by then has it."""
+    with exclusive(model):
+        memo = {id(each): each for each in _own_tensors(model) if not unmade(each)}
+        memo |= {
+            id(each): _unmade_like(each, each.device)
+            for each in _own_tensors(model)
+            if unmade(each)
+        }
+        copied = copy.deepcopy(model, memo)
+    with exclusive(copied), random_state(), quiet(), torch.no_grad():
+        before = State(copied)
+        with contextlib.suppress(Exception):
+            copied(*args, **kwargs)
+        for tensor, content in before.tensors.values():
+            tensor.data.copy_(content)
+    return copied
+
+
+def _own_tensors(model: nn.Module) -> Iterator[Tensor]:
+    """Parameters, buffers and tensors that are plain attributes."""
+    for module in modules_in(model):
+        for tensor in (
+            *module._parameters.values(),
+            *module._buffers.values(),
+            *vars(module).values(),
+        ):
+            if isinstance(tensor, Tensor):
+                yield tensor
+
+
+def _unmade_like(tensor: Any, device: torch.device) -> Any:
+    kind: Any = type(tensor)
+    if isinstance(tensor, nn.Parameter):
+        return kind(tensor.requires_grad, device=device, dtype=tensor.dtype)
+    return kind(device=device, dtype=tensor.dtype)
 
 
 def tensors_on(device: torch.device, values: Any) -> Any:
