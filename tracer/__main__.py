@@ -434,6 +434,12 @@ def _find(target: str) -> Any:
 def _imported(path: Path) -> Any:
     if path.suffix != ".py":
         raise UsageError(f"{path} is not a Python file.")
+    package = _package(path.resolve().parent)
+    if package:
+        # A file of a package imports its neighbours by their relative names.
+        sys.path.insert(0, str(path.resolve().parents[len(package)]))
+        name = path.stem if path.stem != "__init__" else ""
+        return importlib.import_module(".".join([*package, name]).rstrip("."))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} cannot be imported.")
@@ -442,6 +448,15 @@ def _imported(path: Path) -> Any:
     sys.path.insert(0, str(path.parent.resolve()))
     spec.loader.exec_module(module)
     return module
+
+
+def _package(folder: Path) -> list[str]:
+    """The names of the packages that a folder is in, itself included, outermost first."""
+    names: list[str] = []
+    while (folder / "__init__.py").is_file() and folder.name.isidentifier():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    return names
 
 
 def _first_line(error: BaseException) -> str:

@@ -181,6 +181,25 @@ def test_a_file_that_cannot_be_imported(tmp_path, capsys):
         assert (status, words in err) == (2, True)
 
 
+@pytest.mark.parametrize("folder", ["", "inner"])
+def test_a_file_of_a_package_has_its_neighbours(tmp_path, capsys, monkeypatch, folder):
+    package = tmp_path / "mine_apart"
+    place = package / folder
+    place.mkdir(parents=True)
+    for each in {package, place}:
+        (each / "__init__.py").write_text("")
+    (package / "layers.py").write_text("from torch import nn\nLayer = nn.Linear\n")
+    dots = "..layers" if folder else ".layers"
+    text = f"from {dots} import Layer\ndef make():\n    return Layer(3, 2)\n"
+    (place / "net.py").write_text(text)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    names = [n for n in sys.modules if n.startswith("mine_apart")]
+    for name in names:
+        monkeypatch.delitem(sys.modules, name)
+    assert command.main([f"{place / 'net.py'}:make", "--input", "4,3"]) == 0
+    assert "output (4, 2) float32" in capsys.readouterr().out
+
+
 def test_a_module_that_fails_while_it_is_built_or_imported(tmp_path, capsys):
     head = "import torch\nfrom torch import nn\n"
     call = "nn.Sequential(nn.Linear(3, 4), nn.Linear(5, 6))(torch.ones(2, 3))"
