@@ -16,6 +16,7 @@ from tests.browser.test_player import show as show
 from tests.browser.test_story import told
 from tracer import Trace
 from tracer.views import html
+from ui import shipped
 
 WIDE = {"width": 1600, "height": 900}
 
@@ -97,6 +98,25 @@ def test_edges_carry_shapes_in_the_colours_of_their_dimensions(show: Show) -> No
     assert len(colours) == 4
     assert len(set(colours)) == 4
     assert page.locator(".graph .edge.current").count() >= 2
+
+
+def test_shapes_are_formulas_where_sizes_are(show: Show) -> None:
+    trace = shipped.default("eca-image")
+    assert trace is not None
+    page = show(trace, "step=2", **WIDE)
+    shapes = page.locator(".graph .shape-of text")
+    assert shapes.first.inner_html() == "(2, 64, 14, 14)"
+    press(page, "f")
+    assert shapes.first.inner_html() == "(B, C, H, W)"
+    # Each has the room that the drawing was laid out with.
+    boxes = page.locator(".graph .shape-of .ground").evaluate_all(
+        """all => all.map(each => each.getBBox())
+          .map(({ x, y, width, height }) => [x, y, width, height])"""
+    )
+    for (x, y, width, height), (left, top, _, _) in itertools.permutations(boxes, 2):
+        assert not (x <= left < x + width and y <= top < y + height)
+    press(page, "ArrowRight")
+    assert shapes.first.inner_html() == "(B, C, H, W)"
 
 
 def test_chapters_are_frames(show: Show) -> None:

@@ -15,7 +15,9 @@ from modules.lesson import run
 from tracer.language import read, translations, update
 from tracer.source.notes import placeholders
 
-MODULES = sorted({"posts", *(each.build.__module__.rpartition(".")[2] for each in LESSONS)})
+MODULES = sorted(
+    {"posts", "lesson", *(each.build.__module__.rpartition(".")[2] for each in LESSONS)}
+)
 FORMULA = re.compile(r"\$\$.+?\$\$|\$.+?\$", re.DOTALL)
 CODE = re.compile(r"`[^`]+`")
 

@@ -224,7 +224,7 @@ def _bins(before: Shape, after: Shape, names: Sequence[Said]) -> Said:
     """Over what each value was taken."""
     sides = list(zip(names, before, after, strict=True))
     if all(b == 1 for b in after):
-        return said("of each channel as a whole")
+        return said("over each whole channel")
     whole = tuple(name for name, a, b in sides if b == 1 and a != 1)
     if not whole:
         return said("in {bins} bins", bins=times_text(after))

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from tracer.document import Trace
+from tracer.document import TensorNote, Trace
+from tracer.sentences import shape_text
 from tracer.views import graph
 
 LETTER = 6.0
@@ -26,6 +27,8 @@ _GAP, _BETWEEN, _TITLE = 18.0, 26.0, 30.0
 
 _SWEEPS = 12
 _MOST_SHAPES = 3
+_MOST_LETTERS = 36
+"""Of a shape in formulas; the player leaves a longer one in numbers."""
 
 
 @dataclass
@@ -62,9 +65,16 @@ def layout(trace: Trace) -> dict[str, Any] | None:
     drawing = graph.readable(trace)
     if drawing is None:
         return None
-    sizes = {note.id: 2 + len(graph.shape_text(note)) for note in trace.tensors().values()}
+    sizes = {note.id: 2 + _letters(note) for note in trace.tensors().values()}
     plan = _Plan(drawing, [chapter.start for chapter in trace.chapters], sizes)
     return plan.drawn([chapter.title for chapter in trace.chapters])
+
+
+def _letters(note: TensorNote) -> int:
+    """Of its shape, in numbers or in formulas, whichever is longer."""
+    numbers = graph.shape_text(note)
+    formulas = shape_text([each.text for each in note.dims]) if note.dims else ""
+    return len(max(numbers, formulas if len(formulas) <= _MOST_LETTERS else "", key=len))
 
 
 class _Plan:

@@ -33,7 +33,7 @@ class Pooled(nn.Module):
         (
             (28, 20),
             (1, 1),
-            "Height 28 → 1, width 20 → 1: the values averaged of each channel as a whole",
+            "Height 28 → 1, width 20 → 1: the values averaged over each whole channel",
         ),
     ],
 )

@@ -9,6 +9,8 @@ import { say } from "./words.js";
 
 // Of the letters in a drawing, as it was laid out with them: see tracer/views/layout.py.
 const LETTER = 6;
+/** The letters of a shape in formulas for which there is room; a longer one stays in numbers. */
+const MOST_LETTERS = 36;
 const FARTHEST = 0.08;
 const CLOSEST = 4;
 /** How large a drawing is shown that does not fit in whole: its letters can still be read. */
@@ -34,6 +36,8 @@ export class GraphPanel {
   /** It asks by `act.goto` for the step of a node; what is lit is `light`'s. */
   constructor(light, act, signal) {
     Object.assign(this, { light, act, model: null, plan: null, nodes: [], edges: [] });
+    this.face = "numbers";
+    this.shapes = drawn("g");
     this.view = { scale: 1, x: 0, y: 0 };
     this.isFit = true;
     // "auto" is beside the rest where there is room; "shown" and "hidden" are the reader's wish.
@@ -113,9 +117,20 @@ export class GraphPanel {
     ]);
     this.edges = graph.edges.map((edge) => ({ ...edge, node: this.edge(edge) }));
     this.nodes = graph.nodes.map((each, index) => ({ ...each, node: this.box(each, index) }));
-    const shapes = graph.shapes.map((shape) => this.shape(shape));
+    this.writeShapes();
     const parts = [...this.edges, ...this.nodes].map(({ node }) => node);
-    this.place.replaceChildren(...frames.flat(), ...parts, ...shapes);
+    this.place.replaceChildren(...frames.flat(), ...parts, this.shapes);
+  }
+
+  /** Write the shapes as numbers, or as formulas. */
+  turnTo(face) {
+    if (face === this.face) return;
+    this.face = face;
+    if (this.plan) this.writeShapes();
+  }
+
+  writeShapes() {
+    this.shapes.replaceChildren(...this.plan.shapes.map((shape) => this.shape(shape)));
   }
 
   box({ x, y, width, height, lines, kind, start }, index) {
@@ -164,14 +179,23 @@ export class GraphPanel {
     this.light.apply(node);
   }
 
+  /** The sizes of a tensor, and its shape. */
+  written({ shape, dims }) {
+    const shown = shape.slice(0, LIMIT.rank);
+    const more = shape.length > shown.length ? ", …" : "";
+    const whole = (sizes) => `(${sizes.join(", ")}${sizes.length === 1 ? "," : ""}${more})`;
+    const formulas = shown.map((size, axis) => dims?.[axis]?.text ?? String(size));
+    const isFormulas = this.face === "formulas" && whole(formulas).length <= MOST_LETTERS;
+    const sizes = isFormulas ? formulas : shown.map((size) => clip(size, 12));
+    return [sizes, whole(sizes)];
+  }
+
   /** `(2, 64, 14800)` under the node that gives it, each size over its dimension's colour. */
   shape({ note: id, x, y }) {
     const note = this.model.notes.get(id);
     if (!note) return drawn("g");
     const labels = this.model.labels.get(id) ?? [];
-    const sizes = note.shape.slice(0, LIMIT.rank).map((size) => clip(size, 12));
-    const more = note.shape.length > sizes.length ? ", …" : "";
-    const text = `(${sizes.join(", ")}${sizes.length === 1 ? "," : ""}${more})`;
+    const [sizes, text] = this.written(note);
     let left = x - (text.length * LETTER) / 2 + LETTER;
     const bars = sizes.map((size, axis) => {
       const bar = drawn("g", { class: "bar-of" });
@@ -195,7 +219,8 @@ export class GraphPanel {
 
   // --- The current step ---
 
-  draw({ item }) {
+  draw({ item, face }) {
+    this.turnTo(face);
     let top = item;
     while (top.parent) top = top.parent;
     this.here = new Set(stepsOf(top));

@@ -335,6 +335,7 @@ class Player {
     const { scrollTop } = this.detail;
     this.drawDetail(this.scene);
     this.source.draw(this.scene);
+    this.graph.turnTo(face);
     this.detail.scrollTop = scrollTop;
     this.source.reveal();
     this.act.say(
