@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import itertools
+import math
 import re
 import sys
 import types
@@ -34,6 +35,9 @@ from tracer.record.run import Recording, record
 
 MOST_RUNS = 60
 """Runs of one forward."""
+
+LARGEST_INPUT = 16_000_000
+"""Elements of an input: what asks for more was not meant so."""
 
 MOST_OPTIONAL = 6
 """Parameters with a default of which it is tried whether they are needed after all."""
@@ -224,7 +228,35 @@ def _argument(
         name = kind.__name__
         if inner is not None and _names_beside(made).get(name) is kind:
             return f"{name}({', '.join(f'{each}={text}' for each, text in inner.items())})"
-    return None
+    return _usual(made, parameter.name)
+
+
+def _usual(made: Callable[..., Any], name: str) -> str | None:
+    """What a parameter of that name is by default elsewhere in the file of `made`, where that can
+    be written there; the commonest."""
+    beside = _names_beside(made)
+    counted: Counter[str] = Counter()
+    for other in beside.values():
+        if not callable(other) or getattr(other, "__module__", "") != made.__module__:
+            continue
+        for parameter in _parameters(other):
+            text = _written(parameter.default, beside) if parameter.name == name else None
+            if text is not None:
+                counted[text] += 1
+    return next((text for text, _ in counted.most_common(1)), None)
+
+
+def _written(value: object, names: Mapping[str, Any]) -> str | None:
+    """A plain value, or a class of torch.nn or of these names, as Python; None of all else."""
+    if value is inspect.Parameter.empty:
+        return None
+    if isinstance(value, type):
+        name: str = value.__name__
+        if names.get(name) is value:
+            return name
+        return f"nn.{name}" if names.get("nn") is nn and vars(nn).get(name) is value else None
+    plain = isinstance(value, int | float | str | tuple)
+    return repr(value) if plain else None
 
 
 def _one_of(kind: Any) -> Any:
@@ -400,7 +432,9 @@ def _starts(
                 for high, wide in _SPACE if "H" in form else _SPACE[:1]:
                     for width in widths if "C" in form else widths[:1]:
                         start = _SIZES | {"C": width, "H": high, "W": wide} | sizes
-                        yield _Guess(given, found, values, tuple(start.items()), frozenset(sizes))
+                        guess = _Guess(given, found, values, tuple(start.items()), frozenset(sizes))
+                        if _elements(guess) <= LARGEST_INPUT:
+                            yield guess
 
 
 def _widths(model: nn.Module) -> list[int]:
@@ -559,10 +593,16 @@ def _demanded(guess: _Guess, found: Recording) -> list[_Guess]:
     letter = guess.inputs[place].letters[dim]
     alone = _sized(_with_own_letter(guess, place, dim), place, dim, wanted)
     shared = sum(letter in each.letters for each in guess.inputs) > 1
-    if is_fixed:
-        return [alone]
     together = _sized(guess, place, dim, wanted)
-    return [alone, together] if shared else [together]
+    mended = [alone] if is_fixed else [alone, together] if shared else [together]
+    return [each for each in mended if _elements(each) <= LARGEST_INPUT]
+
+
+def _elements(guess: _Guess) -> int:
+    """Of the largest input."""
+    sizes = dict(guess.sizes)
+    counts = (math.prod(sizes[letter] for letter in each.letters) for each in guess.inputs)
+    return max(counts, default=0)
 
 
 def _of_other_type(guess: _Guess, place: int) -> _Guess:

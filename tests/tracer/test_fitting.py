@@ -226,3 +226,52 @@ def test_what_a_class_takes_is_told_as_a_text_tells_it() -> None:
         ("layer_idx", "int", None),
     ]
     assert [each.name for each in form.forward] == ["x"]
+
+
+class Acting(nn.Module):
+    def __init__(self, width: int, act_layer: type[nn.Module], sides: str | bytes) -> None:
+        super().__init__()
+        self.body = nn.Linear(width, width)
+        self.act = act_layer()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.act(self.body(x))
+        return y
+
+
+class Usually(nn.Module):
+    def __init__(self, act_layer: type[nn.Module] = nn.GELU, sides: str = "both") -> None:
+        super().__init__()
+
+
+def test_what_cannot_be_guessed_is_what_it_is_by_default_elsewhere_in_the_file() -> None:
+    assert next(fitting.arguments(Acting)) == {
+        "width": "64",
+        "act_layer": "nn.GELU",
+        "sides": "'both'",
+    }
+    assert isinstance(built(Acting).act, nn.GELU)
+
+
+class Endless(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.ones(1).expand(3 * 10**9)
+
+
+class Flat(nn.Module):
+    """Its weights lie in one long row, which is no width of an input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(3, 64 * 64 * 16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.conv2d(x, self.weight[0].view(64, 64, 4, 4))
+
+
+@pytest.mark.parametrize("made", [Endless, Flat])
+def test_a_size_that_nobody_means_is_not_asked_for(made: type[nn.Module]) -> None:
+    found = fitting.fitted(made())
+    assert found is not None
+    assert found.runs == (made is Flat)
+    assert max(found.sizes.values()) < 1000
