@@ -134,6 +134,12 @@ function shapes(editor, told) {
   });
 }
 
+/** Ace has other signs for the dark. */
+function isDark(place) {
+  const [red, green, blue] = getComputedStyle(place).color.match(/[\d.]+/g).map(Number);
+  return red + green + blue > 382;
+}
+
 /** Mark what the latest run told of this text; nothing once the text is another. */
 function mark(ace, entry, data) {
   const { editor, told } = entry;
@@ -155,6 +161,7 @@ function mark(ace, entry, data) {
       type: types[each.kind],
     })),
   );
+  editor.container.classList.toggle("ace_dark", isDark(editor.container));
   editor.renderer.updateFull();
   const first = data.marks.find((each) => each.kind === "failed") ?? data.marks[0];
   if (first && entry.shown !== data.run) editor.scrollToLine(first.line - 1, true, false);
