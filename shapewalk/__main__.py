@@ -1,16 +1,19 @@
-"""The command `shapewalk`: what `python -m tracer` does, `shapewalk app` for the app, and
-`shapewalk mcp` for agents."""
+"""The command `shapewalk`: what `python -m tracer` does, `shapewalk app` for the app,
+`shapewalk mcp` for agents and `shapewalk lsp` for editors."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 MORE = (
     "`shapewalk app` starts the app; --port chooses its port. `shapewalk mcp` serves agents over "
-    "the Model Context Protocol, on standard input and output."
+    "the Model Context Protocol and `shapewalk lsp` editors over the Language Server Protocol, on "
+    "standard input and output."
 )
 
 
@@ -18,7 +21,9 @@ def main() -> int:
     if sys.argv[1:2] == ["app"]:
         return app(sys.argv[2:])
     if sys.argv[1:2] == ["mcp"]:
-        return mcp()
+        return served("mcp", "agents", "mcp", lambda found: found.run())
+    if sys.argv[1:2] == ["lsp"]:
+        return served("lsp", "editor", "pygls", lambda found: found.start_io())
     from tracer.__main__ import main as trace
 
     return trace(prog="shapewalk", more=MORE)
@@ -37,12 +42,12 @@ def app(arguments: list[str]) -> int:
     return started
 
 
-def mcp() -> int:
-    """Serve agents until they hang up."""
-    if importlib.util.find_spec("mcp") is None:
-        print("Serving agents needs mcp: pip install 'shapewalk[mcp]'.", file=sys.stderr)
+def served(extra: str, module: str, needs: str, start: Callable[[Any], None]) -> int:
+    """Serve agents or an editor on standard input and output until they hang up."""
+    if importlib.util.find_spec(needs) is None:
+        print(f"This needs {needs}: pip install 'shapewalk[{extra}]'.", file=sys.stderr)
         return 2
-    importlib.import_module("shapewalk.agents").server().run()
+    start(importlib.import_module(f"shapewalk.{module}").server())
     return 0
 
 

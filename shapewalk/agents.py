@@ -8,26 +8,21 @@ does not reach the protocol.  Nothing is written.  https://modelcontextprotocol.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 from mcp.server.mcpserver import MCPServer
 from mcp.types import ToolAnnotations
 
 import tracer
-from tracer import worker
-from tracer.document import Place, Trace
+from shapewalk.apart import run
+from tracer.document import Place
 from tracer.ops.names import shape_text
-from tracer.source import files
 from tracer.views import answer
 
 LARGEST_ANSWER = 4_000
 """Bytes of one answer as JSON."""
-
-_APART = frozenset(("__pycache__", "node_modules", "site-packages", "build", "dist"))
 
 INSTRUCTIONS = """\
 Shapes of PyTorch models, from real runs.
@@ -129,7 +124,7 @@ def explain_failure(
     """Why a PyTorch module or script fails on these inputs: the failing expression, its operands
     with their shapes, the broken rule, where the wrong size was born, and diffs that were run.
     `arguments` are those of the constructor, as Python text."""
-    found, problem = _run(target, inputs, arguments, sizes, train, formulas=False)
+    found, problem = run(target, inputs, arguments, sizes, train, formulas=False)
     if found is None:
         return Explanation(False, problem)
     told = answer.answer(found)
@@ -183,7 +178,7 @@ def shapes(
     """The shape of every intermediate tensor of a run, line by line, in pages. `symbols` gives
     formulas of the inputs' sizes (inputs with letters, such as "B,C,H,W"); `module` keeps to what
     ran inside the module of this path, such as layers.0."""
-    found, problem = _run(target, inputs, arguments, sizes, False, formulas=symbols)
+    found, problem = run(target, inputs, arguments, sizes, False, formulas=symbols)
     if found is None:
         return Shapes(problem)
     steps = [
@@ -218,7 +213,7 @@ def demands(
 ) -> Demands:
     """What a model demands of the sizes of its inputs (such as "H is a multiple of 32"), each
     found by runs, with the step that demands it."""
-    found, problem = _run(target, inputs, arguments, sizes, False, formulas=True)
+    found, problem = run(target, inputs, arguments, sizes, False, formulas=True)
     if found is None:
         return Demands(problem)
     if found.failure is not None:
@@ -236,76 +231,6 @@ def demands(
         ),
         ("demands",),
     )
-
-
-# --- runs ---------------------------------------------------------------------------------------
-
-
-def _run(
-    target: str,
-    inputs: Sequence[str] | None,
-    arguments: dict[str, str] | None,
-    sizes: dict[str, int] | None,
-    train: bool,
-    formulas: bool,
-) -> tuple[Trace | None, str]:
-    """The trace of a target, and what came in the way, in one sentence, or nothing."""
-    try:
-        source, file, name, others = _read(target)
-    except files.FilesError as error:
-        return None, str(error)
-    except (OSError, ValueError) as error:
-        return None, f"{target} cannot be read: {error}."
-    found = worker.run(
-        worker.Job(
-            source=source,
-            name=name,
-            arguments=dict(arguments or {}),
-            inputs=tuple(inputs or ()),
-            sizes=dict(sizes or {}),
-            training=train,
-            values=False,
-            file=file,
-            files=others,
-            formulas=formulas,
-        )
-    )
-    problem = found.problem
-    if problem is None:
-        return found.trace, "" if found.trace is not None else "Nothing ran."
-    line = f"{file}:{problem.line}: " if problem.line is not None else ""
-    return found.trace, f"{line}{problem.sentence}"
-
-
-def _read(target: str) -> tuple[str, str, str, dict[str, str]]:
-    """Source, path and name of a target, and the other files of its folder."""
-    place, colon, name = target.partition(".py:")
-    if not colon and not target.endswith(".py"):
-        return "", "model.py", target, {}
-    path = Path(f"{place}.py" if colon else target)
-    if not path.resolve().is_relative_to(Path.cwd()):
-        raise ValueError("it lies outside the folder in which the server was started")
-    file = os.path.relpath(path)
-    texts = files.taken(Path.cwd().name, _beside(), whole=True)
-    text = path.read_text(encoding="utf-8")
-    texts.pop(file, None)
-    return text, file, name, texts
-
-
-def _beside() -> Iterator[tuple[str, bytes]]:
-    """The program's files in the folder of the server, as those of an archive."""
-    for folder, names, here in os.walk("."):
-        names[:] = sorted(
-            name
-            for name in names
-            if name not in _APART
-            and not name.startswith(".")
-            and not Path(folder, name, "pyvenv.cfg").exists()
-        )
-        for name in sorted(here):
-            if name.endswith(".py"):
-                path = Path(folder, name)
-                yield os.path.relpath(path), path.read_bytes()
 
 
 # --- words --------------------------------------------------------------------------------------

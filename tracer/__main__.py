@@ -20,6 +20,7 @@ import contextlib
 import importlib
 import importlib.util
 import inspect
+import io
 import json
 import os
 import shlex
@@ -219,14 +220,27 @@ def _entries(options: argparse.Namespace) -> list[str]:
 
 
 def _entry(text: str) -> Trace:
-    """The run of an entry, which is written as arguments of the command line."""
+    """The run of an entry."""
     try:
-        options = _parser("", None).parse_args(shlex.split(text))
-        return _traced_target(options)
-    except SystemExit as ended:
-        raise ProjectError("These are no arguments of the command line.") from ended
-    except (UsageError, ValueError) as error:
+        return _traced_target(parsed(text))
+    except UsageError as error:
         raise ProjectError(str(error)) from error
+
+
+def parsed(entry: str) -> argparse.Namespace:
+    """An entry, which is written as arguments of the command line, with a value for each of them.
+
+    Raises:
+        ProjectError: it is none.
+    """
+    try:
+        with contextlib.redirect_stderr(io.StringIO()) as told:
+            return _parser("", None).parse_args(shlex.split(entry))
+    except SystemExit as ended:
+        why = told.getvalue().strip().removeprefix(":").partition(" (--help")[0].strip()
+        raise ProjectError(f"These are no arguments of the command line: {why}.") from ended
+    except ValueError as error:
+        raise ProjectError(f"{error}.") from error
 
 
 class _Parser(argparse.ArgumentParser):

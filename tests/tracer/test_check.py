@@ -116,7 +116,10 @@ def test_text_that_looks_like_a_comment_ignores_nothing(folder, capsys):
         ("gone.py:Net --input 2", "There is no file gone.py."),
         ("net.py:Nott --input 2", "net.py has no Nott; its modules are: Net, Pair."),
         ("net.py:Net", "Give the size of each input"),
-        ("net.py:Net --inputs 2 --odd", "These are no arguments of the command line."),
+        (
+            "net.py:Net --inputs 2 --odd",
+            "no arguments of the command line: unrecognized arguments: --inputs",
+        ),
         ("net.py:Net '", "No closing quotation"),
     ],
 )
