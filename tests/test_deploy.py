@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from benchmarks.visitors import visitor
 from deploy import lock
@@ -212,3 +214,15 @@ def test_the_container_installs_what_is_tested() -> None:
         assert name == "torch" or pins[name] == pin
     assert f"torch=={asked['torch']}" in (ROOT / "deploy" / "Dockerfile").read_text()
     assert version("hatchling") in (ROOT / "deploy" / "build.lock").read_text()
+
+
+def test_the_package_names_all_that_the_app_needs() -> None:
+    """What `requirements.txt` pins, the package asks for within a range that the pin is in."""
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*table["dependencies"], *table["optional-dependencies"]["app"]]
+    ranges = {each.name: each.specifier for each in map(Requirement, asked)}
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    pins = [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
+    for pin in pins:
+        assert pin.name in ranges, f"{pin.name} is missing in pyproject.toml"
+        assert str(pin.specifier).removeprefix("==") in ranges[pin.name]
