@@ -235,7 +235,7 @@ def statement_edits(world: World, statements: list[tuple[Spot, ast.stmt]]) -> It
                     f"{text.of(first)}; {text.of(second)}",
                     f"{text.of(second)}; {text.of(first)}",
                 )
-        if _reassigns(statement) and len(block) > 1:
+        if _reassigns(statement) and len(block) > 1 and not spot.constructs:
             written = text.of(statement)
             yield Draft(
                 "drop_statement",

@@ -244,6 +244,8 @@ class Twins:
         with contextlib.ExitStack() as undo:
             undo.callback(self._edited.clear)
             undo.callback(self._replaced.clear)
+            for value in (value for names in self._names.values() for value in names.values()):
+                _held(value, _DEPTH, undo)
             for file, text in sources:
                 if file not in self.files:
                     raise NeedsNewTwinsError(file)
@@ -448,6 +450,33 @@ def _apart(value: Any) -> Any:
         return copy.deepcopy(value)
     except Exception:  # noqa: BLE001 - then it is no plain value
         return value
+
+
+def _held(value: Any, depth: int, undo: contextlib.ExitStack) -> None:
+    """Let a list or dict, a config for example, hold again what it holds now: it is the user's own,
+    and an edit may leave out what copied it before it was changed."""
+    if type(value) not in (dict, list) or not depth or len(value) > _MOST:
+        return
+    kept = value.copy()
+    for inside in kept.values() if type(kept) is dict else kept:
+        _held(inside, depth - 1, undo)
+
+    def again() -> None:
+        if _alike(value, kept):
+            return
+        value.clear()
+        value.update(kept) if type(value) is dict else value.extend(kept)
+
+    undo.callback(again)
+
+
+def _alike(value: Any, kept: Any) -> bool:
+    """Whether two lists, or two dicts, hold the very same."""
+    if len(value) != len(kept):
+        return False
+    if type(value) is dict:
+        return all(name in value and value[name] is kept[name] for name in kept)
+    return all(a is b for a, b in zip(value, kept, strict=True))
 
 
 def _costly(value: Any) -> bool:

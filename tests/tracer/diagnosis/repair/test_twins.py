@@ -530,3 +530,29 @@ def test_what_does_not_parse_cannot_be_run(new: str) -> None:
         return
     with pytest.raises(CannotRunError):
         bench.shapes(program(model, "x.view(7, -1)", new))
+
+
+def test_a_config_holds_what_it_held_where_an_edit_leaves_out_its_copy() -> None:
+    source = """
+        CONFIG = {"kind": "Net", "head": {"kind": "Head", "width": 5}}
+
+        class Net(nn.Module):
+            def __init__(self, head):
+                super().__init__()
+                head = dict(head)
+                head.pop("kind")
+                self.fc = nn.Linear(6, head.pop("width"))
+
+            def forward(self, x):
+                return self.fc(x) + x
+
+        def build():
+            return Net(CONFIG["head"])
+    """
+    cell = run_cell(source)
+    model = cell["build"]()
+    bench = bench_of(model, (torch.randn(2, 6),), build=cell["build"])
+    for _ in range(2):
+        run = bench.shapes(program(model, "dict(head)", "head", constructs=True))
+        assert "must match" in str(run.error)
+        assert cell["CONFIG"] == {"kind": "Net", "head": {"kind": "Head", "width": 5}}
