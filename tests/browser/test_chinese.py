@@ -90,6 +90,8 @@ STREAMLITS = {
 }
 """What Streamlit says by itself, and where: it has no other language, and no option takes these."""
 
+MOST_LOOKS = 100
+
 _OVER = re.compile(r"Fullscreen: (.*)|Help for (.*)|(.*) • JSON")
 """Streamlit's words around words of the page."""
 
@@ -105,15 +107,27 @@ class Reader:
 
     def read(self, page: Page, where: str, known: Iterable[str] = ()) -> None:
         allowed = NAMES | TERMS | set(known)
+        found = self._english(page, allowed)
+        for _ in range(MOST_LOOKS):
+            if not found:
+                return
+            # What Streamlit shows while a page comes is gone when it is there.
+            page.wait_for_timeout(100)
+            found = self._english(page, allowed)
+        for text in found:
+            self.found.setdefault(text, where)
+
+    def _english(self, page: Page, allowed: frozenset[str] | set[str]) -> list[str]:
+        found = []
         for text in page.evaluate(COLLECT):
             over = _OVER.fullmatch(text)
             told = next(filter(None, over.groups()), "") if over else text
             if told in STREAMLITS:
                 continue
             told = _LINK.sub("", told)
-            left = [each for each in _WORD.findall(told) if len(each) > 1 and each not in allowed]
-            if left:
-                self.found.setdefault(text, where)
+            if any(len(each) > 1 and each not in allowed for each in _WORD.findall(told)):
+                found.append(text)
+        return found
 
 
 def names(trace: Trace) -> set[str]:
