@@ -177,7 +177,7 @@ def _slice(note: TensorNote, values: Tensor, scale: float, names: Sequence[str])
 def _tools() -> dict[str, Any]:
     """The figure's tools, in the reader's language: plotly knows its own words alone."""
     words = {
-        "Download plot as a png": say("Download plot as a png"),
+        "Download plot as a PNG": say("Download plot as a PNG"),
         "Zoom": say("Zoom"),
         "Pan": say("Pan"),
         "Zoom in": say("Zoom in"),

@@ -27,6 +27,7 @@ from modules.lesson import Size, known_solution, prepare
 from modules.lesson import run as run_lesson
 from modules.lesson import with_formulas as find_formulas
 from tracer import TensorNote, Trace
+from tracer.language import translator
 from tracer.ops.table import shares_memory
 from tracer.sentences import Said, ToldError, as_written, said
 from tracer.views import graph
@@ -98,7 +99,7 @@ class Run:
     def dot(self, level: int | None) -> str:
         """The graph of all steps, or of one call, in Graphviz's language."""
         if level not in self._graphs:
-            self._graphs[level] = graph.dot(self.trace, level)
+            self._graphs[level] = graph.dot(self.trace, level, translate=translator(self.language))
         return self._graphs[level]
 
     @cached_property

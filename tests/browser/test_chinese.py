@@ -26,7 +26,7 @@ COLLECT = """() => {
   const quoted = `code, pre, kbd, samp, var, math, textarea, script, style, [translate=no],
     [lang=en], .shapewalk .text, .katex, [data-testid=stIconMaterial]`;
   const spoken = ["aria-label", "aria-description", "aria-valuetext", "title", "alt",
-                  "placeholder", "data-title", "data-attr"];
+                  "placeholder", "data-title"];
   const found = [];
   const walk = (node, isDrawn) => {
     if (node.nodeType === Node.TEXT_NODE) {
@@ -165,6 +165,10 @@ def tabs(page: Page, reader: Reader, where: str, known: set[str]) -> None:
         expect(choices.nth(number)).to_be_checked()
         expect(page.locator(".st-key-downloads button")).to_have_count(4)
         ready(page)
+        plot = page.locator(".js-plotly-plot")
+        if plot.count():
+            plot.first.hover()  # its tools show
+            expect(page.locator(".modebar-btn").first).to_be_visible()
         reader.read(page, f"{where}, {choices.nth(number).inner_text()}", known)
 
 

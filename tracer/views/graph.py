@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tracer.document import Call, Step, TensorNote, Trace
 from tracer.ops.names import op_name
+from tracer.sentences import Translate, render, said
 
 if TYPE_CHECKING:
     import graphviz
@@ -52,18 +53,21 @@ class Drawing:
     edges: tuple[Edge, ...]
 
 
-def dot(trace: Trace, call: int | None = None, symbols: bool = False) -> str:
+def dot(
+    trace: Trace, call: int | None = None, symbols: bool = False, translate: Translate = str
+) -> str:
     """The DOT source of the whole run, or of the inside of one module call.
 
     Args:
         call: index in `trace.calls`.  The calls inside it are drawn as one node each.  None draws
             every step, with a frame around each module's.
         symbols: write the shapes as formulas where the trace has them.
+        translate: gives what is said in another language (`tracer.language.translator`).
 
     Raises:
         IndexError: there is no such call.
     """
-    return _Drawing(trace, call, symbols).source()
+    return _Drawing(trace, call, symbols, translate).source()
 
 
 def drawing(trace: Trace, call: int | None = None) -> Drawing:
@@ -108,8 +112,11 @@ def shape_text(note: TensorNote, symbols: bool = False) -> str:
 class _Drawing:
     """Collects nodes and edges while it walks the steps in the order in which they ran."""
 
-    def __init__(self, trace: Trace, call: int | None, symbols: bool) -> None:
+    def __init__(
+        self, trace: Trace, call: int | None, symbols: bool, translate: Translate = str
+    ) -> None:
         self.trace = trace
+        self.translate = translate
         self.symbols = symbols
         self.level = call
         self.start, self.stop = 0, len(trace.steps)
@@ -209,7 +216,8 @@ class _Drawing:
         if tail is None:
             return
         key = f"result-{position}"
-        label = f"output {position}" if len(self._results()) > 1 else "output"
+        word = render(said("output"), self.translate)
+        label = f"{word} {position}" if len(self._results()) > 1 else word
         self._node(key, Node((label,), "result"), shape="ellipse")
         self.edges.setdefault((tail, key, self._shape(note)), note.id)
 
