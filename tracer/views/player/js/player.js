@@ -1,14 +1,10 @@
 /**
- * The player of a trace: source, shapes, notes, heatmaps and transport, drawn by the browser alone.
+ * The player of a trace: source, shapes, notes, heatmaps and transport, drawn by the browser alone,
+ * in the walkthrough page, in exported HTML and in notebooks.  A trace may come from anyone: its
+ * text enters the document as text nodes only, and every number of it is clamped before it is used.
  *
- * One page's worth of modules without dependencies, joined into one where they are mounted: in the
- * walkthrough page, in the exported HTML file and in notebooks.  A trace may come from anyone, so
- * its text enters the document as text nodes only, and every number of it is clamped before it is
- * used.
- *
- * Data flow one way.  State is the model of a trace (trace.js), the walk through it (walk.js), what
- * is lit (light.js) and the face of the sizes.  What the reader does calls one of `act`, which
- * changes the state and draws; drawing reads a `scene` and changes nothing but the document.
+ * Data flow one way.  State is the model of a trace, the walk through it, what is lit and the face
+ * of the sizes; `act` changes it and draws; drawing reads a `scene` and changes the document alone.
  */
 
 import { Address } from "./address.js";
