@@ -13,15 +13,10 @@ which a busy machine changes little.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
-import socket
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +25,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.serving import server
 from tests.browser import chromium
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,47 +77,6 @@ class Checkout:
         return max(len(list(folder.glob("*.png"))) for folder in folders)
 
 
-@dataclass(frozen=True)
-class Server:
-    """One that was started just now, at `began` in seconds since 1970, and listens."""
-
-    address: str
-    began: float
-    process: int
-
-    def computed(self) -> float:
-        """Milliseconds that it has computed so far."""
-        stat = Path(f"/proc/{self.process}/stat")
-        if not stat.exists():
-            return 0.0
-        fields = stat.read_text().rpartition(")")[2].split()
-        return 1000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@contextlib.contextmanager
-def server(checkout: Checkout) -> Iterator[Server]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    began = time.time()
-    with subprocess.Popen(
-        command,
-        cwd=checkout.path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    ) as process:
-        try:
-            while process.poll() is None:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                    break
-                time.sleep(0.01)
-            yield Server(f"http://127.0.0.1:{port}", began, process.pid)
-        finally:
-            process.terminate()
-
-
 def opened(browser: Browser, address: str, wanted: str, pictures: int) -> dict[str, float]:
     """When each thing was first seen by a browser that was never here, until `wanted` was; with
     `asked`, when it began to ask."""
@@ -138,30 +93,30 @@ def opened(browser: Browser, address: str, wanted: str, pictures: int) -> dict[s
 
 def measure(browser: Browser, checkout: Checkout) -> None:
     count = checkout.lessons
-    with server(checkout) as app:
+    with server(checkout.path, OMP_NUM_THREADS="1") as app:
         seen = opened(browser, app.address, "pictures", count)
         checkout.note("server start → every card of home", seen["cards"] - 1000 * app.began)
         checkout.note("server start → all pictures", seen["pictures"] - 1000 * app.began)
-        checkout.note("server start → all pictures, computed", app.computed())
+        checkout.note("server start → all pictures, computed", 1000 * app.computed())
         time.sleep(4)  # what a server does after its first page is not the next one's
         seen = opened(browser, app.address, "pictures", count)
         checkout.note("home, warm → every card", seen["cards"] - seen["asked"])
         checkout.note("home, warm: first paint → all pictures", seen["pictures"] - seen["paint"])
         checkout.note("home, warm: first card → all pictures", seen["pictures"] - seen["card"])
-    with server(checkout) as app:
+    with server(checkout.path, OMP_NUM_THREADS="1") as app:
         lesson = f"{app.address}/Walkthrough?lesson="
         seen = opened(browser, lesson + LESSONS[0], "formulas", count)
         for name in ("player", "values", "formulas"):
             checkout.note(f"server start → lesson, {name}", seen[name] - 1000 * app.began)
-        checkout.note("server start → lesson, computed", app.computed())
+        checkout.note("server start → lesson, computed", 1000 * app.computed())
         time.sleep(4)
         for words in ("the first time", "again"):
             for key in LESSONS[1:]:
-                before = app.computed()
+                before = 1000 * app.computed()
                 seen = opened(browser, lesson + key, "formulas", count)
                 for name in ("player", "values", "formulas"):
                     checkout.note(f"lesson, warm, {words} → {name}", seen[name] - seen["asked"])
-                checkout.note(f"lesson, warm, {words}, computed", app.computed() - before)
+                checkout.note(f"lesson, warm, {words}, computed", 1000 * app.computed() - before)
 
 
 def table(checkouts: list[Checkout]) -> str:

@@ -17,16 +17,13 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import random
 import shutil
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +36,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.serving import Server, server
 from ui import shipped
 from ui.view import View, default_view, to_query
 
@@ -132,52 +130,6 @@ async def visitor(address: str, headers: dict[str, str] | None = None) -> Any:
         close_timeout=1,
     ) as opened:
         yield Visitor(address, opened)
-
-
-# --- a server ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Server:
-    address: str
-    began: float
-    process: int
-
-    def computed(self) -> float:
-        """Seconds that it has computed so far, with all that it started and has ended."""
-        stat = Path(f"/proc/{self.process}/stat")
-        if not stat.exists():
-            return 0.0
-        fields = stat.read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def memory(self, field: str) -> float:
-        """MB: `VmRSS` now, `VmHWM` at most."""
-        status = Path(f"/proc/{self.process}/status")
-        if not status.exists():
-            return 0.0
-        found = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return int(found[field].split()[0]) / 1000
-
-
-@contextlib.contextmanager
-def server(folder: Path) -> Iterator[Server]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    began = time.perf_counter()
-    with subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            while process.poll() is None:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                    break
-                time.sleep(0.01)
-            yield Server(f"http://127.0.0.1:{port}", began, process.pid)
-        finally:
-            process.terminate()
 
 
 # --- what visitors do -------------------------------------------------------------------------
@@ -276,7 +228,7 @@ class Found:
 
 def attempt(scene: Scene, app: Server, found: Found) -> None:
     before = 0.0 if scene.fresh else app.computed()
-    late = time.perf_counter() - app.began if scene.fresh else 0.0
+    late = time.time() - app.began if scene.fresh else 0.0
     try:
         waits = asyncio.run(scene.run(app.address))
     except (OSError, AssertionError, TimeoutError) as error:

@@ -17,7 +17,7 @@ from mcp.types import ToolAnnotations
 
 import tracer
 from shapewalk.apart import run
-from tracer.document import Place
+from tracer.document import Place, TensorNote
 from tracer.ops.names import shape_text
 from tracer.views import answer
 
@@ -240,13 +240,8 @@ def _tensor(note: dict[str, Any]) -> str:
     return f"{note['name']} {shape_text(note['shape'])} {note['dtype']}"
 
 
-def _shapes(notes: Sequence[Any], symbols: bool) -> str:
-    return ", ".join(
-        f"({', '.join(dim.text for dim in note.dims)})"
-        if symbols and note.dims
-        else shape_text(note.shape)
-        for note in notes
-    )
+def _shapes(notes: Sequence[TensorNote], symbols: bool) -> str:
+    return ", ".join(answer.sizes(note) if symbols else shape_text(note.shape) for note in notes)
 
 
 def _where(place: Place) -> str:

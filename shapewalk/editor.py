@@ -23,9 +23,10 @@ import tracer
 from shapewalk.apart import run
 from tracer.__main__ import parsed
 from tracer.check import ProjectError, project
-from tracer.document import Call, Fix, Place, Span, Step, TensorNote, Trace
+from tracer.document import Fix, Place, Span, Step, Trace
 from tracer.ops.names import shape_text
-from tracer.views.answer import Finding, findings, source
+from tracer.views.answer import Finding, findings, sizes, source
+from tracer.views.beside import beside
 
 SOURCE = "shapewalk"
 _LEVELS = {"error": lsp.DiagnosticSeverity.Error, "warning": lsp.DiagnosticSeverity.Warning}
@@ -225,14 +226,14 @@ def ran(entry: str) -> Ran:
     except ProjectError as error:
         return Ran(entry, None, str(error))
     arguments = dict(each.partition("=")[::2] for each in options.arg)
-    sizes = dict(each.partition("=")[::2] for each in options.size)
+    letters = dict(each.partition("=")[::2] for each in options.size)
     trace, problem = run(
         options.target,
         options.input,
         arguments,
-        {name: int(size) for name, size in sizes.items() if size.isdecimal()},
+        {name: int(size) for name, size in letters.items() if size.isdecimal()},
         options.train,
-        formulas=bool(sizes) or options.symbols,
+        formulas=bool(letters) or options.symbols,
         values=not options.shapes_only,
     )
     return Ran(entry, trace, problem)
@@ -270,41 +271,13 @@ def line_place(file: str, line: int) -> Place:
 
 def hints(runs: Iterable[Ran], file: str) -> dict[int, str]:
     """What stands behind the lines of a file, by the line on which a statement ends: the shapes
-    that it made last; `…` where another round or another entry made others."""
+    that it made; `…` where another round or another entry made others."""
     found: dict[int, list[str]] = {}
     for each in runs:
-        last: dict[tuple[int, int], str] = {}
-        for caller, made in _made(each.trace) if each.trace is not None else ():
-            span = made.place.statement_span
-            if made.place.file == file and span is not None and made.outputs:
-                last[caller, span.end_line] = shapes(made.outputs)
-        for (_, line), text in last.items():
-            if text not in found.setdefault(line, []):
-                found[line].append(text)
-    return {line: texts[0] + " …" * (len(texts) > 1) for line, texts in found.items()}
-
-
-def _made(trace: Trace) -> Iterator[tuple[int, Step | Call]]:
-    """The steps and calls in the order in which they ended, each with the call it is written in."""
-    found: list[tuple[tuple[int, int, int], int, Step | Call]] = []
-    for step in trace.steps:
-        found.append(((step.index, 0, 0), step.call, step))
-    for call in trace.calls:
-        if call.parent is not None:
-            found.append(((call.stop - 1, 1, -call.start), call.parent, call))
-    for _, caller, made in sorted(found, key=lambda each: each[0]):
-        yield caller, made
-
-
-def shapes(notes: Sequence[TensorNote]) -> str:
-    return ", ".join(map(formulated, notes))
-
-
-def formulated(note: TensorNote) -> str:
-    if not note.dims:
-        return shape_text(note.shape)
-    inner = ", ".join(dim.text for dim in note.dims)
-    return f"({inner},)" if len(note.dims) == 1 else f"({inner})"
+        told = beside(each.trace, file, sizes) if each.trace is not None else {}
+        for line, texts in told.items():
+            found.setdefault(line, []).extend(texts)
+    return {line: texts[0] + " …" * (len(set(texts)) > 1) for line, texts in found.items()}
 
 
 def innermost(runs: Iterable[Ran], file: str, line: int, column: int) -> Step | None:
@@ -327,7 +300,7 @@ def described(step: Step) -> str:
     rows = [f"```python\n{step.expression}\n```"]
     for head, notes in (("from", step.inputs), ("gives", step.outputs)):
         for note in notes:
-            formula = f" = `{formulated(note)}`" if note.dims else ""
+            formula = f" = `{sizes(note)}`" if note.dims else ""
             name = f"`{note.name}` " if note.name else ""
             rows.append(f"{head} {name}`{shape_text(note.shape)}`{formula} {note.dtype}")
             stats = note.stats

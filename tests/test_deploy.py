@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -27,16 +26,11 @@ from packaging.requirements import Requirement
 
 from benchmarks.visitors import visitor
 from deploy import lock
+from tests.browser.conftest import free_port
 from ui.view import View, default_view
 
 ROOT = Path(__file__).parents[1]
 LONGEST = 180.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def answers(url: str) -> bool:

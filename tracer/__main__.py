@@ -44,6 +44,7 @@ from tracer.document import Fix, Trace
 from tracer.explaining import explain, explained, note, traced
 from tracer.language import LANGUAGES, translator
 from tracer.record.construction import recording_construction
+from tracer.source import files
 from tracer.views import github, snapshot
 from tracer.views.answer import Finding, answer, at, diff, findings, shown_path, source
 from tracer.views.text import annotated
@@ -448,12 +449,11 @@ def _find(target: str) -> Any:
 def _imported(path: Path) -> Any:
     if path.suffix != ".py":
         raise UsageError(f"{path} is not a Python file.")
-    package = _package(path.resolve().parent)
-    if package:
+    top, dotted = files.dotted(path.resolve().as_posix(), _is_package)
+    if "." in dotted or path.stem == "__init__":
         # A file of a package imports its neighbours by their relative names.
-        sys.path.insert(0, str(path.resolve().parents[len(package)]))
-        name = path.stem if path.stem != "__init__" else ""
-        return importlib.import_module(".".join([*package, name]).rstrip("."))
+        sys.path.insert(0, top)
+        return importlib.import_module(dotted)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} cannot be imported.")
@@ -464,13 +464,8 @@ def _imported(path: Path) -> Any:
     return module
 
 
-def _package(folder: Path) -> list[str]:
-    """The names of the packages that a folder is in, itself included, outermost first."""
-    names: list[str] = []
-    while (folder / "__init__.py").is_file() and folder.name.isidentifier():
-        names.insert(0, folder.name)
-        folder = folder.parent
-    return names
+def _is_package(folder: str) -> bool:
+    return Path(folder).name.isidentifier() and Path(folder, "__init__.py").is_file()
 
 
 def _first_line(error: BaseException) -> str:

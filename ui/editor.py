@@ -15,6 +15,7 @@ from tracer import Failure, Trace
 from tracer.document import Place
 from tracer.language import translator
 from tracer.views import colours
+from tracer.views.beside import beside
 from tracer.views.graph import shape_text
 from ui.language import language, say
 
@@ -147,16 +148,8 @@ def marks(failure: Failure, file: str) -> list[dict[str, Any]]:
 
 
 def shapes(trace: Trace, file: str) -> dict[str, str]:
-    """What the statements of a file made, by the line in which they end: the shape that comes out
-    of each, in each call of its module."""
-    made: dict[int, dict[int, str]] = {}
-    for step in trace.steps:
-        if step.file == file and step.outputs:
-            span = step.place.statement_span or step.place.span
-            line = span.end_line if span is not None else step.line
-            made.setdefault(line, {})[step.call] = ", ".join(map(shape_text, step.outputs))
-    found = {}
-    for line, by_call in made.items():
-        several = list(dict.fromkeys(by_call.values()))
-        found[str(line)] = " · ".join(several[:2]) + (" …" if len(several) > 2 else "")
-    return found
+    """What the statements of a file made, by the line in which they end."""
+    return {
+        str(line): " · ".join(texts[:2]) + (" …" if len(texts) > 2 else "")
+        for line, texts in beside(trace, file, shape_text).items()
+    }

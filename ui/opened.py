@@ -10,6 +10,7 @@ import streamlit as st
 from tracer import outline as outlines
 from tracer import worker
 from tracer.document import Fix
+from tracer.given import ARRAYS, PICTURES, STATES
 from tracer.language import translator
 from tracer.sentences import Said, render
 from tracer.source import files as several
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 
 LARGEST = 25
 """Megabytes of a file that is opened here."""
-
-
-PICTURES = (".png", ".jpg", ".jpeg")
-ARRAYS = (".npy", ".npz")
-STATES = (".safetensors", ".pt", ".pth")
 
 
 class Saved(Exception):  # noqa: N818 - says what it is

@@ -52,28 +52,26 @@ def test_known():
 
 
 def report(tmp_path: Path, *arguments: str) -> str:
-    (tmp_path / "test_net.py").write_text(TESTS)
+    found = ran(tmp_path, "test_net.py", TESTS, *arguments)
+    assert "4 failed, 1 passed, 1 xfailed, 1 error" in found
+    return found
+
+
+def ran(tmp_path: Path, name: str, text: str, *arguments: str) -> str:
+    """What pytest prints of a file with these tests."""
+    (tmp_path / name).write_text(text)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rN"]
     found = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-p",
-            "no:cacheprovider",
-            "-q",
-            "-rN",
-            *arguments,
-            "test_net.py",
-        ],
+        [*command, *arguments, name],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         encoding="utf-8",
         timeout=600,
         check=False,
     )
-    assert "4 failed, 1 passed, 1 xfailed, 1 error" in found.stdout, found.stdout + found.stderr
     return found.stdout
 
 
@@ -106,17 +104,7 @@ def test_shapes(shapes):
 
 
 def test_the_fixture_prints_its_traces_where_the_test_fails(tmp_path: Path) -> None:
-    (tmp_path / "test_shapes.py").write_text(SHAPES)
-    found = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "tracer.pytest_plugin", "test_shapes.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=600,
-        check=False,
-    )
-    assert "(2, 36) == (2, 35)" in found.stdout
-    assert "Shapes of Sequential" in found.stdout
-    assert "(2, 4, 3, 3)" in found.stdout.split("Shapes of Sequential")[1]
+    found = ran(tmp_path, "test_shapes.py", SHAPES, "-p", "tracer.pytest_plugin")
+    assert "(2, 36) == (2, 35)" in found
+    assert "Shapes of Sequential" in found
+    assert "(2, 4, 3, 3)" in found.split("Shapes of Sequential")[1]

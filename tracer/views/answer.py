@@ -11,6 +11,7 @@ from typing import Any
 
 from tracer.document import Failure, Fix, History, Place, Root, TensorNote, Trace
 from tracer.language import translator
+from tracer.ops.names import shape_text
 from tracer.sentences import Translate, render
 from tracer.views.histories import heading, lines
 
@@ -60,6 +61,13 @@ def findings(trace: Trace, translate: Translate = str) -> list[Finding]:
         message = rule or f"{failure.type}: {failure.message}"
         found.append(Finding("error", failure.place, code, message, reason))
     return found
+
+
+def sizes(note: TensorNote) -> str:
+    """A tensor's shape as formulas, `(B, H·W)`, where it has them, else in numbers."""
+    if not note.dims:
+        return shape_text(note.shape)
+    return f"({', '.join(dim.text for dim in note.dims)}{',' * (len(note.dims) == 1)})"
 
 
 def at(place: Place) -> str:
