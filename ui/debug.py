@@ -213,6 +213,7 @@ def workbench() -> None:
                 training = debug_form.mode()
             with left:
                 job = debug_form.class_job(name, training, told)
+            editor.ace()  # the browser may still be fetching it
         else:
             with left:
                 try:

@@ -53,7 +53,7 @@ def show(
             change(state["text"])
 
     data = {
-        "ace": _ace(),
+        "ace": ace(),
         "text": text,
         "count": state["count"],
         "label": say("Code"),
@@ -113,8 +113,10 @@ def _script() -> bytes:
     return b"\n;".join((folder / part).read_bytes() for part in _PARTS)
 
 
-def _ace() -> str:
-    """The path at which this server has Ace: by its content, so that a browser keeps it."""
+def ace() -> str:
+    """The path at which this server has Ace: by its content, so that a browser keeps it.  Streamlit
+    has a file for as long as each run of a session asks for it, and a browser may be fetching it
+    while the editor is out of sight."""
     if not st.runtime.exists():
         return ""  # run by a test
     files = st.runtime.get_instance().media_file_mgr
