@@ -311,7 +311,9 @@ class Bench:
         if program.inputs is None:
             return given
         try:
-            with torch.no_grad(), OnZeros(self.watch(False)):
+            with torch.no_grad(), contextlib.ExitStack() as stack:
+                if not values:
+                    stack.enter_context(OnZeros(self.watch(False)))
                 return program.inputs(*_cloned(given))
         except Exception as error:
             raise CannotRunError(f"the inputs cannot be changed so: {error}") from error

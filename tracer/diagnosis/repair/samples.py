@@ -188,7 +188,8 @@ class Reached:
         places = [(n, t) for n, t in enumerate(self.inputs) if t.requires_grad and t.numel()]
         if called.error is not None or not results or not places:
             return
-        total = torch.stack([_weighed(tensor) for tensor in results]).sum()
+        with torch.enable_grad():  # whatever the caller's mode is
+            total = torch.stack([_weighed(tensor) for tensor in results]).sum()
         found = torch.autograd.grad(total, [t for _, t in places], allow_unused=True)
         for (number, _), slope in zip(places, found, strict=True):
             for dim in self.axes.of(number) if slope is not None else ():

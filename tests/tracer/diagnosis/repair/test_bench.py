@@ -152,3 +152,20 @@ def test_a_layer_that_is_built_anew_has_the_same_weights_whenever_it_is() -> Non
         with bench.open(made, True) as live:
             weights.append(live.model.get_parameter("fc.weight").detach().clone())
     assert torch.equal(*weights)
+
+
+def test_changed_inputs_have_values_where_values_are_run() -> None:
+    """Else a table is read wherever memory happens to point."""
+    model = run_cell("""
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.table = nn.Embedding(4, 3)
+
+            def forward(self, x):
+                return self.table(x)
+    """)["Net"]()
+    bench = bench_of(model, (torch.tensor([4, 7]),))
+    for change, error in ((1, IndexError), (4, type(None))):
+        made = Program(inputs=lambda args, kwargs, by=change: ((args[0] - by,), kwargs))
+        assert type(bench.values(made).error) is error

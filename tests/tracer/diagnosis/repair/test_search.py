@@ -198,3 +198,23 @@ def test_a_model_that_was_given_one_sample_gets_the_batch_that_it_lacked() -> No
     )
     texts = [dict(fix.inputs).get("cloud", "") + fix.apply(text) for fix in fixes if fix.verified]
     assert any("cloud.unsqueeze(0)" in text for text in texts)
+
+
+def test_the_answer_is_the_same_where_the_caller_wants_no_gradients() -> None:
+    source = """
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(12, 5)
+
+        def forward(self, x):
+            return self.fc(x).square().mean()
+    """
+    x = torch.randn(4, 3, 4)
+    told = []
+    for wanted in (True, False):
+        with torch.set_grad_enabled(wanted):
+            text, fixes = fixes_of(source, x)
+        told.append([(fix.summary, fix.verified, fix.caveat, fix.apply(text)) for fix in fixes])
+    assert told[0]
+    assert told[1] == told[0]
