@@ -1,6 +1,7 @@
 # make run   starts the app           (PORT=9000 for a port of your own)
 # make edit  starts it for work on lessons: the key L reads them anew
 # make test  checks and tests everything
+# make audit looks for known holes in what is pinned
 # make test-deep  the same with many times as many examples; takes hours
 #
 # All make .venv first; only Python 3.11 or newer is needed for that.
@@ -14,10 +15,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run edit test test-deep clean
+.PHONY: help run edit test test-deep audit clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -7
 
 run: $(VENV)/installed
 	@exec $(BIN)/python -m ui.serve --port "$(PORT)"
@@ -32,6 +33,13 @@ test: $(VENV)/installed-dev
 test-deep: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.browser.chromium
 	$(BIN)/python -m tests.run --deep
+
+# pip-audit asks the Python packages' own index; it lives apart, as it is none of what it looks at.
+audit: $(VENV)/installed
+	@test -x $(VENV)/audit/bin/pip-audit || { $(BIN)/python -m venv $(VENV)/audit && \
+		$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.9.0; }
+	$(VENV)/audit/bin/pip-audit --requirement requirements.txt
+	$(VENV)/audit/bin/pip-audit --requirement deploy/requirements.lock --require-hashes
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

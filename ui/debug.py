@@ -332,15 +332,20 @@ def _protections() -> None:
 
 def _closed(state: Desk) -> None:
     """Here code comes from this program alone: the examples and what fixes made of them."""
-    st.info(
-        say(
+    if access.would_run_code():
+        why = say(
+            "Code runs here for who comes with this server's token: open the address that it "
+            "printed when it started, which ends in {token}. The examples below work without.",
+            token="`?token=…`",
+        )
+    else:
+        why = say(
             "This server can be reached from elsewhere, so it runs nobody's code. Trace your model "
             "where it lives and open the file here, which executes nothing. The examples below "
             "work. The operator can allow code with {setting}.",
             setting=f"`{access.VARIABLE}=1`",
-        ),
-        icon=":material/lock:",
-    )
+        )
+    st.info(why, icon=":material/lock:")
     st.code("python -m tracer model.py:Net --input 2,3,224,224 --save trace.json", language="bash")
     st.page_link("pages/2_Open_a_trace.py", label=say("Open a trace"), icon=":material/file_open:")
     if state.job is not None and state.job.source:

@@ -1,9 +1,10 @@
 """Start the app: `python -m ui.serve [--port 8501] [--edit]`, or `shapewalk app` of an installed
 copy.
 
-It listens to this machine alone.  Started otherwise on an address that others reach, or behind a
-proxy, its page Debug runs no code but its own examples; the environment variable
-SHAPEWALK_RUN_CODE=1 lets it run what its readers paste, 0 forbids it everywhere.
+It listens to this machine alone, and runs code for who opens the address that it prints, which
+holds a token of this start.  Started otherwise on an address that others reach, or behind a proxy,
+it runs no code but its own examples; the environment variable SHAPEWALK_RUN_CODE=1 lets it run what
+readers with the token paste, 0 forbids it everywhere.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import os
 import socket
 import sys
 from pathlib import Path
+
+from ui import token
 
 ADDRESS = "127.0.0.1"
 PORT = 8501
@@ -44,7 +47,8 @@ def main(arguments: list[str] | None = None, prog: str = "python -m ui.serve") -
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"\n  Shapewalk is at http://{asked.address}:{port} (end it with Ctrl-C)\n", flush=True)
+    address = f"http://{asked.address}:{port}/?token={token.made()}"
+    print(f"\n  Shapewalk is at {address} (end it with Ctrl-C)\n", flush=True)
     os.chdir(ROOT)
     if asked.edit:
         os.environ[EDIT] = "1"

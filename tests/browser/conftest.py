@@ -18,9 +18,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser import chromium
+from ui import token
 from ui.loading import VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
+TOKEN = "of these tests"
 FAILURES = Path(__file__).parent / "failures"
 PATIENCE = 120_000
 """Milliseconds that a test waits for something to appear, on a slow and busy machine."""
@@ -40,10 +42,11 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the running app."""
+def app(readers: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the running app, for which the browser has the token."""
     port = free_port()
     with serving(port, tmp_path_factory.mktemp("app") / "log.txt"):
+        readers.request.get(f"http://127.0.0.1:{port}/", params={"token": TOKEN})
         yield f"http://127.0.0.1:{port}"
 
 
@@ -59,7 +62,7 @@ def serving(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The app in a process of its own, which may not report an error; started by `command`, if
     that is given."""
-    here = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    here = [sys.executable, "-m", "streamlit", "run", "served.py", "--server.port", str(port)]
     here += ["--server.fileWatcherType", "none"]
     with log.open("w") as output:
         server = subprocess.Popen(
@@ -67,7 +70,7 @@ def serving(
             cwd=folder,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", VARIABLE: "asked"},
+            env=os.environ | {"OMP_NUM_THREADS": "1", VARIABLE: "asked", token.VARIABLE: TOKEN},
         )
     try:
         _wait_for(f"http://127.0.0.1:{port}/_stcore/health", server, log)
