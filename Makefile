@@ -34,12 +34,12 @@ test-deep: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.browser.chromium
 	$(BIN)/python -m tests.run --deep
 
-# pip-audit asks the Python packages' own index; it lives apart, as it is none of what it looks at.
+# pip-audit asks the Python packages' own index; and lives apart: it is none of what it looks at.
 audit: $(VENV)/installed
 	@test -x $(VENV)/audit/bin/pip-audit || { $(BIN)/python -m venv $(VENV)/audit && \
-		$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.9.0; }
-	$(VENV)/audit/bin/pip-audit --requirement requirements.txt
-	$(VENV)/audit/bin/pip-audit --requirement deploy/requirements.lock --require-hashes
+		$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1; }
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements.txt
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r deploy/requirements.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

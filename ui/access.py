@@ -4,8 +4,8 @@ It does for a reader who came by the address that the server printed when it sta
 token of this start, while nobody but this machine reaches it.  On a served address it does not,
 unless its operator says so by the environment variable `SHAPEWALK_RUN_CODE=1`; `0` forbids it
 everywhere.  `SHAPEWALK_TOKEN` gives a token that stays, as several servers of one site need it.
-Readers without it may run the classes of the packages that `SHAPEWALK_PACKAGES=torch,timm` names, with
-plain values as arguments.  Where the pages of other sites may show the app in a frame
+Without it readers may run the classes of the packages that `SHAPEWALK_PACKAGES=torch,timm` names,
+with plain values as arguments.  Where the pages of other sites may show the app in a frame
 (`SHAPEWALK_FRAMES`), no code is run.
 """
 
