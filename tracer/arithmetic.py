@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
+from tracer.syntax import parsed
+
 _LONGEST = 2000
 _DEEPEST = 60
 _LARGEST_POWER = 12
@@ -78,6 +80,6 @@ def _tree(formula: str) -> ast.Expression:
         raise ValueError("The formula is too long to be read.")
     text = "".join(_AS_PYTHON.get(letter, letter) for letter in formula).replace(" mod ", " % ")
     try:
-        return ast.parse(text, mode="eval")
+        return parsed(text, "eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"{formula} is no formula of sizes.") from error

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tracer import syntax
 from tracer.explaining import note, traced
 from tracer.ops.names import shape_text
 
@@ -122,7 +123,7 @@ def _compare(
 
 def _tree(dim: str) -> ast.expr:
     try:
-        return ast.parse(dim, mode="eval").body
+        return syntax.parsed(dim, "eval").body
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"{dim!r} is no dimension: write a number, a name, or H//2.") from error
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tracer.ops.names import BY_RANK
 from tracer.sentences import ToldError, said
+from tracer.syntax import parsed
 
 _BRACKETS = {"[": "]", "(": ")"}
 _LARGEST = 2**62
@@ -148,7 +149,7 @@ def _one(
         raise _no_sizes(text)
     if literal:
         try:
-            return name, ast.literal_eval(rest.strip())
+            return name, ast.literal_eval(parsed(rest.strip(), "eval"))
         except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
             raise InputError(
                 said("{text} is no Python value such as 3 or (7, 7).", text=repr(rest.strip()))
@@ -213,7 +214,7 @@ def _of_file(
 
 def _size(item: str, text: str, sizes: Mapping[str, int]) -> int:
     try:
-        size = _value(ast.parse(item.strip(), mode="eval").body, sizes)
+        size = _value(parsed(item.strip(), "eval").body, sizes)
     except InputError:
         raise
     except (SyntaxError, ValueError, ZeroDivisionError, RecursionError, MemoryError):

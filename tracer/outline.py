@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tracer.sentences import Said, ToldError, said
+from tracer.syntax import parsed
 
 _LONGEST = 1_000_000
 
@@ -112,7 +113,7 @@ def parse(source: str, file: str = "the code") -> ast.Module:
     try:
         # Compiled too (not run): `return` outside a function parses and is no Python.
         compile(source, file, "exec", dont_inherit=True)
-        return ast.parse(source)
+        return parsed(source)
     except SyntaxError as error:
         lines = source.splitlines()
         inside = error.lineno is not None and 0 < error.lineno <= len(lines)
@@ -172,7 +173,7 @@ def main(texts: Mapping[str, str]) -> str:
             modules[path] = 0
             continue
         modules[path] = len(found.classes) + len(found.instances) + found.runs
-        needs.setdefault(stems[path], set()).update(_imported(ast.parse(text)))
+        needs.setdefault(stems[path], set()).update(_imported(parsed(text)))
     only_hands_on = {stem for path, stem in stems.items() if path.endswith("__init__.py")}
     imported = {
         name for stem, names in needs.items() if stem not in only_hands_on for name in names

@@ -16,6 +16,7 @@ from tracer import outline as outlines
 from tracer.given import STATES
 from tracer.language import translator
 from tracer.outline import Argument, ModuleClass, Outline, SourceError
+from tracer.syntax import parsed
 from tracer.worker import Answer, Job
 from ui.held import held
 from ui.language import language, say
@@ -438,7 +439,7 @@ def mode() -> bool:
 
 def _guesses(source: str) -> list[str]:
     """Inputs that the text itself makes outside its classes: `torch.randn(2, 3, 32, 32)`."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     body = [
         node
         for node in tree.body

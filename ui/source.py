@@ -12,6 +12,7 @@ import streamlit as st
 from modules.lesson import Description
 from modules.posts import POSTS
 from tracer import Trace
+from tracer.syntax import parsed
 from tracer.views.player import script, style
 from ui.language import say
 from ui.player import FONTS
@@ -96,7 +97,7 @@ def parts(trace: Trace, file: str) -> list[dict[str, Any]]:
     run = {line for line in lines(trace, file) if line is not None}
     run |= {call.place.line for call in trace.calls if call.place.file == file}
     found = []
-    for node in ast.parse(text).body:
+    for node in parsed(text).body:
         if not isinstance(node, ast.ClassDef | ast.FunctionDef):
             continue
         first = min([node.lineno, *(each.lineno for each in node.decorator_list)])

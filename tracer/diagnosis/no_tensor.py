@@ -17,6 +17,7 @@ from tracer.diagnosis.rules import (
 )
 from tracer.ops.names import shape_text
 from tracer.sentences import Said, said
+from tracer.syntax import parsed
 
 
 @any_rule
@@ -314,7 +315,7 @@ def _element(case: Case, call: ast.Call, scope: Mapping[str, Any], position: int
 
 def statement_of(text: str) -> ast.stmt | None:
     try:
-        body = ast.parse(text.strip()).body
+        body = parsed(text.strip()).body
     except (SyntaxError, ValueError):
         return None
     return body[0] if body else None

@@ -28,6 +28,7 @@ from tracer.ops.table import bound_step
 from tracer.ops.texts import bound_of, index_of
 from tracer.sentences import Count, Said, ShapeOf, said
 from tracer.strict import tolerant
+from tracer.syntax import parsed
 
 
 def _words(text: str) -> frozenset[str]:
@@ -561,7 +562,7 @@ def _factors(node: ast.expr) -> Iterator[ast.expr]:
 @functools.lru_cache(maxsize=1024)
 def _parsed(text: str) -> ast.expr | None:
     try:
-        return ast.parse(text.strip(), mode="eval").body
+        return parsed(text.strip(), "eval").body
     except (SyntaxError, ValueError):
         return None
 
@@ -601,7 +602,7 @@ def _assigned(text: str, name: str) -> ast.expr | None:
     """What a function's text assigns to `name`: the value, or the name itself where that cannot be
     told (an argument, several assignments, a tuple).  None if it is no local name."""
     try:
-        tree = ast.parse(textwrap.dedent(text))
+        tree = parsed(textwrap.dedent(text))
     except (SyntaxError, ValueError):
         return ast.Name(name)
     found: list[ast.expr] = []

@@ -14,6 +14,7 @@ from typing import Any
 
 from tracer.document import Bound, Slice, Step, TensorAt, Value
 from tracer.ops.names import is_reflected, op_name
+from tracer.syntax import parsed
 
 _TABLE = """
 @input ?other: (any)
@@ -285,7 +286,7 @@ def _value(text: str) -> Value:
     if len(text) > _LONGEST or "\\" in text:
         return text
     try:
-        return _plain(ast.literal_eval(text))
+        return _plain(ast.literal_eval(parsed(text.strip(), "eval")))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text.removeprefix("torch.")
 
@@ -317,7 +318,7 @@ def _indexing(step: Step) -> Iterator[tuple[str, Value]]:
 
 def _index(text: str, count: int) -> tuple[Value, ...] | None:
     try:
-        tree = ast.parse(f"_{text[:_LONGEST]}", mode="eval").body
+        tree = parsed(f"_{text[:_LONGEST]}", "eval").body
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
     if not isinstance(tree, ast.Subscript):

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from tracer.sentences import Said, ToldError, said
+from tracer.syntax import parsed
 
 MOST_FILES = 1_000
 MOST_ENTRIES = 20_000
@@ -189,7 +190,7 @@ def _climbs(files: Mapping[str, str]) -> bool:
 def levels(text: str) -> int:
     """How many folders up the relative imports of a file go: 1 for `from .layers import Block`."""
     try:
-        tree = ast.parse(text)
+        tree = parsed(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return 0
     found = [node.level for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]

@@ -16,6 +16,7 @@ from types import CodeType
 from typing import Any
 
 from tracer.document import Comment, Edit, Place, Source, Span
+from tracer.syntax import parsed
 
 Extent = tuple[int, int, int, int]
 """Line, column, end line, end column as ast and co_positions have them: columns in UTF-8 bytes."""
@@ -34,7 +35,7 @@ class Text:
         self.file = file
         self.lines = lines
         self.text = "".join(lines)
-        self.tree = ast.parse(self.text)
+        self.tree = parsed(self.text)
         self._sources: dict[tuple[str, int], Source] = {}
         self._places: dict[ast.stmt, dict[Extent, ast.expr]] = {}
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tracer.document import Place, Source, Span, Step, Trace
+from tracer.syntax import parsed
 
 FEWEST = 3
 """Rounds from which on a loop is worth folding: two would only hide one."""
@@ -58,7 +59,7 @@ def rounds(trace: Trace) -> tuple[Rounds, ...]:
 def _loops(source: Source) -> list[tuple[Span, int, int]]:
     """Of each loop in the text: its head, the first line and the last that run in each round."""
     try:
-        tree = ast.parse(textwrap.dedent(source.text))
+        tree = parsed(textwrap.dedent(source.text))
     except (SyntaxError, ValueError, RecursionError):
         return []
     indent = min(

@@ -9,6 +9,7 @@ import linecache
 from collections.abc import Iterator
 from types import CodeType
 
+from tracer import syntax
 from tracer.document import Edit, with_edits
 from tracer.source.edits import between
 from tracer.source.slices import Slice
@@ -174,7 +175,7 @@ def parsed(text: str) -> ast.Module:
         CannotRunError: the text does not parse.
     """
     try:
-        return ast.parse(text)
+        return syntax.parsed(text)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise CannotRunError(f"the edited text does not parse: {error}") from error
 

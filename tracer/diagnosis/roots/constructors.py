@@ -11,6 +11,7 @@ from torch import nn
 from tracer.document import Place, Span
 from tracer.source.built import constructor, parameters_of
 from tracer.source.text import Text, called, code_of, extent_of, text_of
+from tracer.syntax import parsed
 
 
 @dataclass(frozen=True)
@@ -293,7 +294,7 @@ def handed_on(
     if above is None:
         return None
     try:
-        tree = ast.parse(value.expression, mode="eval")
+        tree = parsed(value.expression, "eval")
     except SyntaxError:
         return None
     for node in ast.walk(tree):
