@@ -6,6 +6,7 @@ const REST_MILLISECONDS = 350;
 const cleanups = new WeakMap();
 let revealed = 0;
 let revealing = new AbortController();
+let focused = 0;
 
 // Before anything here that asks for the current step: the player's own page script does the same,
 // but which of the two is loaded first is up to the browser.
@@ -68,6 +69,22 @@ const roles = {
     const building = new ResizeObserver(bring);
     building.observe(document.querySelector("[data-testid=stMainBlockContainer]"));
     reader.signal.addEventListener("abort", () => building.disconnect());
+  },
+
+  // Who came for this field can write in it at once, unless he is at something else by now.
+  focus({ within, count }) {
+    if (focused === count) return;
+    const find = () => {
+      const field = document.querySelector(`.st-key-${within} input`);
+      if (!field) return;
+      building.disconnect();
+      focused = count;
+      if (!document.activeElement?.matches("input, textarea, select")) field.focus();
+    };
+    const building = new MutationObserver(find);
+    building.observe(document.body, { childList: true, subtree: true });
+    find();
+    return () => building.disconnect();
   },
 
   // The page's address says this too, in the entry of the history that it has.

@@ -153,6 +153,9 @@ def warm() -> None:
 
 def arrive(query: Mapping[str, str]) -> None:
     """Take over what the address hands on.  Nothing of it is run before the reader asks for it."""
+    if query.get("class") == "":
+        st.session_state["debug-from"] = "class"
+        st.session_state["debug-searches"] = st.session_state.get("debug-searches", 0) + 1
     try:
         job = handed.from_query(query)
         if job is not None:
@@ -287,6 +290,8 @@ def _class(state: Desk) -> str:
         live=True,
         **control,
     )
+    if st.session_state.get("debug-searches"):
+        player.focus("debug-text", st.session_state["debug-searches"])
     name = (name or "").strip()
     packages = access.packages()
     if name and (state.job is None or state.job.name != name):

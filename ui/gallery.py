@@ -25,11 +25,18 @@ def gallery() -> None:
                 "and the values."
             )
         )
-        st.page_link(
-            "pages/3_Your_module.py",
-            label=say("Walk your own module"),
-            icon=":material/deployed_code:",
-        )
+        with st.container(key="own", horizontal=True, gap="small"):
+            st.page_link(
+                "pages/3_Your_module.py",
+                label=say("Walk your own module"),
+                icon=":material/deployed_code:",
+            )
+            st.page_link(
+                "pages/3_Your_module.py",
+                label=say("or a class of an installed package"),
+                icon=":material/search:",
+                query_params={"class": "", **language.link()},
+            )
     with st.container(key="search", horizontal=True, vertical_alignment="center"):
         words = st.text_input(
             say("Search"),

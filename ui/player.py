@@ -73,6 +73,11 @@ def reveal(container: str, count: int) -> None:
     _bridge(data={"role": "reveal", "within": container, "count": count}, key="reveal")
 
 
+def focus(container: str, count: int) -> None:
+    """Put the cursor into the field of the container of that key. `count` as in `go_to`."""
+    _bridge(data={"role": "focus", "within": container, "count": count}, key="focus")
+
+
 def followed_step() -> str | None:
     """The path of the step on screen: the page, or the fragment around, is drawn again when the
     reader comes to rest at another.  None before the browser has said which it is."""

@@ -56,6 +56,61 @@ def is_seen(place: Locator) -> None:
     expect(place).to_be_in_viewport(ratio=0.5)
 
 
+ACTIONS = """() => {
+    window.actions = [];
+    const own = ["Control", "Shift", "Alt", "Meta"];
+    const add = (what) => what === window.actions.at(-1) || window.actions.push(what);
+    addEventListener("pointerdown", ({ target }) => add(`click ${target.textContent}`), true);
+    addEventListener("keydown", (event) => {
+        if (own.includes(event.key)) return;
+        add(event.key.length === 1 && !event.ctrlKey ? "type" : `key ${event.key}`);
+    }, true);
+}"""
+"""Counts what a reader does: each click, each key that is more than text, each text that is typed
+in one go."""
+
+
+def actions(page: Page) -> list[str]:
+    found: list[str] = page.evaluate("window.actions")
+    return found
+
+
+def pasted(open_page: Open, app: str, text: str) -> Page:
+    """From the gallery to a run of what is in the clipboard, as a reader does it."""
+    page = open_page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(app)
+    page.evaluate("text => navigator.clipboard.writeText(text)", text)
+    page.evaluate(ACTIONS)
+    page.get_by_role("link", name="Walk your own module").click()  # 1
+    expect(page.locator(".st-key-debug-run button")).to_be_visible()
+    editor(page)
+    page.locator(".shapewalk-editor .ace_scroller").click()  # 2
+    page.keyboard.press("Control+v")  # 3
+    has_text(page, text)
+    page.keyboard.press("Control+Enter")  # 4
+    return page
+
+
+def test_from_the_gallery_to_a_walk_of_what_is_pasted_in_four_actions(
+    open_page: Open, app: str
+) -> None:
+    page = pasted(open_page, app, LINEAR.replace("nn.Linear(20", "nn.Linear(16"))
+    expect(page.locator(".st-key-verdict")).to_contain_text("Net runs: 4 steps")
+    expect(page.locator(".shapewalk .transport")).to_be_visible()
+    assert len(actions(page)) == 4, actions(page)
+
+
+def test_from_the_gallery_to_the_first_fix_of_a_broken_paste_in_four_actions(
+    open_page: Open, app: str
+) -> None:
+    page = pasted(open_page, app, LINEAR)
+    fix = page.locator(".st-key-fix-0")
+    expect(fix).to_contain_text("+ self.head = nn.Linear(16, classes)")
+    expect(fix.get_by_role("button", name="Apply and run again")).to_be_enabled()
+    assert len(actions(page)) == 4, actions(page)
+
+
 def test_from_a_paste_to_a_fix_by_keyboard(open_page: Open, app: str) -> None:
     page = open_page()
     go(page, app)
@@ -120,12 +175,16 @@ def test_the_editor_marks_the_way_of_a_size_and_lets_the_keyboard_out(
 def test_from_the_gallery_to_a_walk_in_three_actions(open_page: Open, app: str) -> None:
     page = open_page()
     page.goto(app)
-    page.get_by_role("link", name="Walk your own module").click()  # 1
-    page.get_by_text("An installed class").click()  # 2
-    page.get_by_label("Class").fill("nn.TransformerEncoderLayer")
-    page.locator(".st-key-debug-matches button").first.click()  # 3
+    page.evaluate(ACTIONS)
+    page.get_by_role("link", name="or a class of an installed package").click()  # 1
+    expect(page.get_by_label("Class")).to_be_focused()
+    page.keyboard.type("nn.TransformerEncoderLayer")  # 2
+    match = page.locator(".st-key-debug-matches button").first
+    expect(match).to_contain_text("TransformerEncoderLayer")
+    match.click()  # 3
     verdict = page.locator(".st-key-verdict")
     expect(verdict).to_contain_text("TransformerEncoderLayer runs")
+    assert len(actions(page)) == 3, actions(page)
     expect(page.locator(".shapewalk .transport")).to_be_visible()
     # The letters are those of the input that was found: this layer takes the batch second.
     letters = page.locator(".shapewalk .letter")
