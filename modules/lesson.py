@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     from tracer.formulas.proof import Solution
 
+    Own = Callable[
+        [nn.Module, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]
+    ]
+
 Settings = Mapping[str, Any]
 """One flat mapping of all that a reader can set: the sizes and the options, by name."""
 
@@ -241,8 +245,10 @@ def prepare(
     *,
     values: bool = True,
     training: bool = False,
+    own: Own | None = None,
 ) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
-    """The module and its arguments; without `values` both are on the meta device.
+    """The module and its arguments; without `values` both are on the meta device, with them `own`
+    puts something else in their place.
 
     Raises:
         ToldError: the settings have a problem (`Lesson.problems`).
@@ -255,6 +261,8 @@ def prepare(
     if values:
         model = lesson.build(settings)
         args, kwargs = lesson.inputs(settings, kind, seed)
+        if own is not None:
+            args, kwargs = own(model, args, kwargs)
     else:
         with torch.device("meta"):
             model = lesson.build(settings)
@@ -272,6 +280,7 @@ def run(
     training: bool = False,
     diagnose: bool = True,
     watch: Callable[[int], None] | None = None,
+    own: Own | None = None,
 ) -> Trace:
     """One traced forward of the lesson, with its story.
 
@@ -281,11 +290,12 @@ def run(
         values: False computes the shapes alone, of any size, in milliseconds.
         training: the module's mode.
         diagnose, watch: see `tracer.trace`.
+        own: what a reader brings along (`prepare`).
 
     Raises:
         ToldError: the settings have a problem (`Lesson.problems`).
     """
-    how = {"values": values, "training": training, "diagnose": diagnose}
+    how: dict[str, Any] = {"values": values, "training": training, "diagnose": diagnose, "own": own}
     found = _run(lesson, settings, kind, seed, **how, watch=watch)
     return with_story(lesson, found, _slip(lesson), _leads(lesson))
 
@@ -300,12 +310,14 @@ def _run(
     training: bool,
     diagnose: bool = True,
     watch: Callable[[int], None] | None = None,
+    own: Own | None = None,
 ) -> Trace:
     import torch
 
     from tracer import trace
 
-    model, args, kwargs = prepare(lesson, settings, kind, seed, values=values, training=training)
+    how: dict[str, Any] = {"values": values, "training": training, "own": own}
+    model, args, kwargs = prepare(lesson, settings, kind, seed, **how)
     # Without a graph for gradients each tensor is freed as soon as it is no longer needed.
     with torch.no_grad():
         return trace(

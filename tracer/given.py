@@ -17,11 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tracer.endings import ARRAYS, PICTURES, STATES, is_picture, is_state
 from tracer.sentences import Count, Filling, Said, ToldError, said
-
-PICTURES = (".png", ".jpg", ".jpeg")
-ARRAYS = (".npy", ".npz")
-STATES = (".safetensors", ".pt", ".pth")
 
 MOST_PIXELS = 50_000_000
 """Of a picture, before it is decoded."""
@@ -47,10 +44,6 @@ def _damaged(name: str) -> GivenError:
 
 def _kind(name: str) -> str:
     return Path(name).suffix.removeprefix(".").upper().replace("JPEG", "JPG") or "?"
-
-
-def is_picture(name: str) -> bool:
-    return name.casefold().endswith(PICTURES)
 
 
 # --- inputs -------------------------------------------------------------------------------------
@@ -240,20 +233,29 @@ def picture(path: Path, shape: Sequence[int]) -> tuple[Tensor, Said]:
     Raises:
         GivenError: the file is damaged or too large, or the shape is none of a picture.
     """
-    from PIL import Image, ImageOps
-
-    name = path.name
     if not 2 <= len(shape) <= 4 or 0 in shape:
         raise GivenError(
             said(
                 "{name} is a picture, and the input has the shape {shape}, not (B, C, H, W): give "
                 "sizes such as 1,3,224,224@{name}.",
-                name=name,
+                name=path.name,
                 shape=str(tuple(shape)),
             )
         )
+    return lifted(path.name, *pixels(path, shape[-2], shape[-1]), shape)
+
+
+def pixels(path: Path, height: int, width: int) -> tuple[Tensor, tuple[int, int]]:
+    """A picture resized to `(height, width, 3)`, whole numbers of 8 bits, and the width and height
+    that it had.
+
+    Raises:
+        GivenError: the file is damaged or too large.
+    """
+    from PIL import Image, ImageOps
+
+    name = path.name
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours
-    height, width = shape[-2:]
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as opened:
             was = opened.size
@@ -278,13 +280,20 @@ def picture(path: Path, shape: Sequence[int]) -> tuple[Tensor, Said]:
     ) as error:
         raise _damaged(name) from error
     resized = turned.resize((width, height), Image.Resampling.BILINEAR)
-    values = torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1).to(torch.float32) / 255
+    return torch.from_numpy(np.asarray(resized).copy()), was
+
+
+def lifted(
+    name: str, found: Tensor, was: tuple[int, int], shape: Sequence[int]
+) -> tuple[Tensor, Said]:
+    """Pixels of the height and width that the shape has, in that shape, as `picture` says."""
+    values = found.permute(2, 0, 1).to(torch.float32) / 255
     channels = shape[-3] if len(shape) > 2 else 1
     repeated = values[torch.arange(channels) % 3]
     values = values.mean(0, keepdim=True) if channels == 1 else repeated
     values = values if len(shape) > 2 else values[0]
     batch = shape[0] if len(shape) == 4 else 1
-    told = _told(name, was, (width, height), channels, batch)
+    told = _told(name, was, (shape[-1], shape[-2]), channels, batch)
     return values.expand(tuple(shape)).contiguous(), told
 
 
@@ -345,14 +354,21 @@ def _loaded(path: Path) -> Any:
 
 
 def load_weights(model: nn.Module, path: Path) -> Said:
-    """Put the tensors of a state dict into the module, as far as their names and shapes are its
-    own; what fitted and what did not.
+    """Put the tensors of a file's state dict into the module, as `put` does.
 
     Raises:
-        GivenError: none does, or the file is damaged or hostile.
+        GivenError: none fits, or the file is damaged or hostile.
     """
-    name = path.name
-    state = _state(name, path)
+    return put(model, path.name, state(path))
+
+
+def put(model: nn.Module, name: str, state: dict[str, Tensor]) -> Said:
+    """Put the tensors of a state dict, which is called `name`, into the module, as far as their
+    names and shapes are its own; what fitted and what did not.
+
+    Raises:
+        GivenError: none fits.
+    """
     own = {key: value for key, value in model.state_dict().items() if isinstance(value, Tensor)}
     if state.keys().isdisjoint(own):
         shorter = {key.removeprefix("module."): value for key, value in state.items()}
@@ -379,8 +395,14 @@ def load_weights(model: nn.Module, path: Path) -> Said:
     )
 
 
-def _state(name: str, path: Path) -> dict[str, Tensor]:
-    if path.suffix.casefold() not in STATES:
+def state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a state dict, which may stand in a checkpoint.
+
+    Raises:
+        GivenError: there is none, or the file is damaged or hostile.
+    """
+    name = path.name
+    if not is_state(name):
         raise GivenError(
             said(
                 "{name} is no state dict: weights are read from {kinds}.",
@@ -394,10 +416,10 @@ def _state(name: str, path: Path) -> dict[str, Tensor]:
             found = found[key]
     if not isinstance(found, Mapping):
         raise GivenError(said("{name} has a single value and no state dict.", name=name))
-    state = {str(key): each for key, each in found.items() if isinstance(each, Tensor)}
-    if not state:
+    tensors = {str(key): each for key, each in found.items() if isinstance(each, Tensor)}
+    if not tensors:
         raise GivenError(said("{name} has no tensor.", name=name))
-    return state
+    return tensors
 
 
 def _shapes(names: list[str], state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:

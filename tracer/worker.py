@@ -34,20 +34,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tracer import inputs, outline
 from tracer.document import Trace, TraceFileError, said_from_json, said_to_json
+from tracer.endings import LARGEST, safe_name
 from tracer.outline import Argument, ModuleClass
 from tracer.sentences import Count, Filling, Said, as_written, said
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 SCRIPT = "__main__"
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
-LARGEST_DATA = 100_000_000
-"""Bytes of all files that a run is given."""
-
 LARGEST_ARCHIVE = 20_000_000
 """Bytes of an archive of files."""
 
@@ -188,7 +189,7 @@ def unpacked(name: str, content: bytes) -> dict[str, str] | Problem:
         )
         return Problem("files", sentence)
     job = Job("", safe_name(name), data={safe_name(name): content})
-    report = _reported(job, Limits(), lambda: True, name)
+    report = _reported(job, Limits(), lambda: True, ("unpack", name))
     if isinstance(report, Problem):
         return report
     told, parts = report
@@ -203,9 +204,29 @@ def unpacked(name: str, content: bytes) -> dict[str, str] | Problem:
     return _verdict(told["ended"], _STAGES["import"], Limits())
 
 
-def safe_name(name: str) -> str:
-    """What a file is called in `Job.data`."""
-    return re.sub(r"[^\w.-]", "_", Path(name).name).lstrip(".")[-80:] or "file"
+def tensors(
+    name: str, content: bytes, picture: tuple[int, int] | None = None, weights: bool = False
+) -> dict[str, Tensor] | Problem:
+    """What a file of tensors holds (`tracer.given`), read in a process of its own: of a `picture`,
+    which gets this height and width, its `pixels` and the `size` that it had; of `weights` all by
+    their names; of another its `array`."""
+    if len(content) > LARGEST:
+        return _too_much()
+    job = Job("", data={name: content}, weights=name if weights else "")
+    report = _reported(job, Limits(), lambda: True, ("tensors", picture))
+    if isinstance(report, Problem):
+        return report
+    told, parts = report
+    try:
+        if b"tensors" in parts:
+            from safetensors.torch import load
+
+            return load(base64.b64decode(parts[b"tensors"]))
+        if b"answer" in parts:
+            return _problem_read(json.loads(parts[b"answer"]))
+    except Exception:  # noqa: BLE001 - where a file has taken over its reader it may say anything
+        return Problem("worker", said("The code disturbed its own result."))
+    return _verdict(told["ended"], _STAGES["inputs"], Limits())
 
 
 def available() -> bool:
@@ -305,28 +326,35 @@ def _server() -> _Server:
 
 
 def _asked(job: Job, limits: Limits, wanted: Callable[[], bool]) -> Answer:
-    if sum(map(len, job.data.values())) > LARGEST_DATA:
-        sentence = said(
-            "The files have more than {most} together: give smaller ones.",
-            most=_bytes(LARGEST_DATA),
-        )
-        return Answer(None, Problem("files", sentence), "", 0.0)
+    if sum(map(len, job.data.values())) > LARGEST:
+        return Answer(None, _too_much(), "", 0.0)
     report = _reported(job, limits, wanted)
     if isinstance(report, Problem):
         return Answer(None, report, "", 0.0)
     return _read(*report, job, limits)
 
 
+def _too_much() -> Problem:
+    sentence = said(
+        "The files have more than {most} together: give smaller ones.", most=_bytes(LARGEST)
+    )
+    return Problem("files", sentence)
+
+
 def _reported(
-    job: Job, limits: Limits, wanted: Callable[[], bool], unpack: str = ""
+    job: Job,
+    limits: Limits,
+    wanted: Callable[[], bool],
+    errand: tuple[str, Any] = ("run", None),
 ) -> tuple[dict[str, Any], dict[bytes, bytes]] | Problem:
-    """How a job's process ended, and the lines that it said by what they begin with; instead of
-    running it, `unpack` lets it unpack its data, an archive of that name."""
+    """How a job's process ended, and the lines that it said by what they begin with.  Instead of
+    to `run` it, the errand may be to `unpack` its data, an archive of that name, or to read its
+    `tensors`, a picture of that height and width."""
     head = {
         "job": dataclasses.asdict(dataclasses.replace(job, data={})),
         "limits": dataclasses.asdict(limits),
         "data": [[name, len(content)] for name, content in job.data.items()],
-        "unpack": unpack,
+        "errand": errand,
     }
     request = b"".join((json.dumps(head).encode(), b"\n", *job.data.values()))
     for _ in range(2):  # a server that died since the last run is started anew
@@ -611,7 +639,7 @@ def _supervise(caller: socket.socket, folder: str) -> None:
     request = bytearray()
     while part := caller.recv(1 << 20):
         request += part
-        if len(request) > _LARGEST_REQUEST + LARGEST_DATA:
+        if len(request) > _LARGEST_REQUEST + LARGEST:
             return
     told, _, contents = bytes(request).partition(b"\n")
     asked = json.loads(told)
@@ -626,7 +654,7 @@ def _supervise(caller: socket.socket, folder: str) -> None:
         if child == 0:
             try:
                 _shut_in(scratch, result_end, printed_end, limits)
-                _run(job, limits, asked["unpack"])
+                _run(job, limits, *asked["errand"])
             except BaseException:  # noqa: BLE001 - a fork must never return into the supervisor
                 traceback.print_exc()
             finally:
@@ -872,9 +900,8 @@ class _Stopped(Exception):  # noqa: N818 - says what happened
         self.problem = problem
 
 
-def _run(job: Job, limits: Limits, unpack: str) -> None:
-    """Do the job, or unpack the archive that is called `unpack`, write the answer, end this
-    process."""
+def _run(job: Job, limits: Limits, errand: str, of: Any) -> None:
+    """Do the job, or the errand (`_reported`), write the answer, end this process."""
 
     def time_up(number: int, _frame: FrameType | None) -> None:
         raise _TimeUp("computing" if number == signal.SIGPROF else "clock")
@@ -886,8 +913,10 @@ def _run(job: Job, limits: Limits, unpack: str) -> None:
     stage = _Stage()
     trace = problem = None
     try:
-        if unpack:
-            problem = _unpack(unpack, job.name)
+        if errand == "unpack":
+            problem = _unpack(of, job.name)
+        elif errand == "tensors":
+            problem = _read_in(job, of)
         elif job.tensor is not None:
             problem = _computed(job, job.tensor, stage)
         else:
@@ -916,6 +945,35 @@ def _unpack(name: str, given: str) -> Problem | None:
     except files.FilesError as error:
         return Problem("files", error.sentence)
     _say(b"texts " + json.dumps(texts).encode())
+    return None
+
+
+def _read_in(job: Job, picture: list[int] | None) -> Problem | None:
+    """Say the tensors of the one file that there is."""
+    import torch
+    from safetensors.torch import save
+
+    from tracer import given
+
+    (path,) = Path(_GIVEN).iterdir()
+    try:
+        if picture is not None:
+            pixels, size = given.pixels(path, *picture)
+            found = {"pixels": pixels, "size": torch.tensor(size)}
+        else:
+            found = given.state(path) if job.weights else {"array": given.array(path)}
+    except given.GivenError as error:
+        return Problem("inputs", error.sentence)
+    plain = {name: each.contiguous().clone() for name, each in found.items()}
+    packed = base64.b64encode(save(plain))
+    if len(packed) > _LARGEST_ANSWER - 1_000:
+        sentence = said(
+            "{name} holds more than {most} of tensors: give those alone that are needed.",
+            name=path.name,
+            most=_bytes(_LARGEST_ANSWER * 3 / 4),
+        )
+        return Problem("inputs", sentence)
+    _say(b"tensors " + packed)
     return None
 
 

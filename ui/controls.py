@@ -11,7 +11,7 @@ import streamlit as st
 from modules.lesson import InputKind, Option, Size, known_solution
 from tracer.language import translator
 from tracer.sentences import render
-from ui import shipped
+from ui import own, shipped
 from ui.held import held
 from ui.language import language, say
 from ui.shipped import LESSONS, lesson
@@ -89,6 +89,7 @@ def sidebar(view: View) -> None:
         st.divider()
         kinds = {kind: _kinds()[kind] for kind in chosen.kinds}
         _segments(say("Input"), "kind", view.kind, kinds, help=_kinds_help())
+        given = own.given(view)
         _segments(say("Mode"), "training", view.training, {False: "eval", True: "train"})
         _segments(
             say("Compute"),
@@ -99,6 +100,9 @@ def sidebar(view: View) -> None:
         )
         help = say("Another seed draws another input.")
         _number(say("Seed"), "seed", view.seed, 0, MAX_SEED, help)
+    if given != view.own:
+        st.session_state["view"] = replace(view, own=given)
+        st.rerun()
 
 
 def _violations(view: View, solution: Solution) -> None:

@@ -13,7 +13,7 @@ import streamlit as st
 
 from tracer import inputs
 from tracer import outline as outlines
-from tracer.given import STATES
+from tracer.endings import is_state
 from tracer.language import translator
 from tracer.outline import Argument, ModuleClass, Outline, SourceError
 from tracer.syntax import parsed
@@ -141,7 +141,7 @@ def weigh(name: str) -> None:
 def give(found: dict[str, bytes]) -> None:
     """Take these pictures, arrays and weights in the place of those that are there."""
     write(_DATA, found)
-    states = [name for name in found if name.casefold().endswith(STATES)]
+    states = [name for name in found if is_state(name)]
     weigh(states[0] if states else "")
 
 

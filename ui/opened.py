@@ -10,12 +10,12 @@ import streamlit as st
 from tracer import outline as outlines
 from tracer import worker
 from tracer.document import Fix
-from tracer.given import ARRAYS, PICTURES, STATES
+from tracer.endings import is_state, safe_name
 from tracer.language import translator
 from tracer.sentences import Said, render
 from tracer.source import files as several
 from tracer.worker import Job
-from ui import debug_form, handed
+from ui import debug_form, handed, own
 from ui.held import held
 from ui.language import language, say
 from ui.text import code, escaped, prose
@@ -116,19 +116,13 @@ def tensors(answer_notes: tuple[Said, ...]) -> None:
     with st.popover(
         say("Your picture, array or weights"), icon=":material/image:", width="stretch"
     ):
-        uploaded = st.file_uploader(
-            say("A picture or an array as input, a state dict as weights"),
-            type=[ending.removeprefix(".") for ending in (*PICTURES, *ARRAYS, *STATES)],
-            accept_multiple_files=True,
-            max_upload_size=worker.LARGEST_DATA // 1_000_000,
-            key="debug-data",
-        )
+        uploaded = own.uploaded("debug-data")
     ids = [each.file_id for each in uploaded]
     if ids != st.session_state.get("debug-data-opened", []):
         st.session_state["debug-data-opened"] = ids
-        debug_form.give({worker.safe_name(each.name): each.getvalue() for each in uploaded})
+        debug_form.give({safe_name(each.name): each.getvalue() for each in uploaded})
         st.rerun()  # an input has its name
-    states = [name for name in data if name.casefold().endswith(STATES)]
+    states = [name for name in data if is_state(name)]
     if states:
         st.selectbox(
             say("Weights from"),
@@ -140,8 +134,7 @@ def tensors(answer_notes: tuple[Said, ...]) -> None:
     for name in data:
         if name != weights:
             st.caption(say("As an input: {name}", name=code(f"@{name}")))
-    for note in answer_notes:
-        st.caption(f":material/info: {prose(render(note, translator(language())))}")
+    own.told(answer_notes)
 
 
 def _refused(sentence: str) -> None:

@@ -36,6 +36,7 @@ from tracer.views.graph import shape_text
 from tracer.views.player import payload
 from ui import metrics, shipped
 from ui.language import say
+from ui.own import Taken
 from ui.share import Kept, Line, free_memory
 from ui.view import View, default_view, option_text
 
@@ -67,13 +68,15 @@ class CannotRun(ToldError):  # noqa: N818 - says what happened, as Cancelled doe
 class Run:
     """A trace, ready to be shown. `dims` names the dimensions of the inputs; `stands_in` is true
     of an outline, which shows what a run on the CPU would be like, and `timed` unless its times are
-    another machine's. `language` is what the notes and the sentences of a failure are told in."""
+    another machine's. `language` is what the notes and the sentences of a failure are told in.
+    `own` says what was done to files of the reader's."""
 
     trace: Trace
     dims: tuple[tuple[str, str], ...] = ()
     stands_in: bool = False
     timed: bool = True
     language: str = "en"
+    own: tuple[Said, ...] = ()
     _once: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
     _made: list[bytes] = field(default_factory=list, compare=False, repr=False)
     _graphs: dict[int | None, str] = field(default_factory=dict, compare=False, repr=False)
@@ -113,7 +116,8 @@ class Run:
 
     @cached_property
     def _chinese(self) -> Run:
-        return Run(in_chinese(self.trace), self.dims, self.stands_in, self.timed, "zh")
+        chinese = in_chinese(self.trace)
+        return Run(chinese, self.dims, self.stands_in, self.timed, "zh", self.own)
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,7 @@ def _trace(
     values: bool,
     watch: Callable[[int], None] | None = None,
     diagnose: bool = True,
+    own: Taken | None = None,
 ) -> Trace:
     try:
         with metrics.timed("values" if values else "shapes"):
@@ -157,9 +162,18 @@ def _trace(
                 training=view.training,
                 diagnose=diagnose,
                 watch=watch,
+                own=own,
             )
     except ToldError as error:
+        if _is_of_a_file(error):
+            raise CannotRun(error.sentence) from error
         raise _refused(view, error.sentence) from error
+
+
+def _is_of_a_file(error: ToldError) -> bool:
+    from tracer.given import GivenError
+
+    return isinstance(error, GivenError)
 
 
 def _refused(view: View, problem: Said) -> CannotRun:
@@ -270,8 +284,9 @@ def values(
 
 
 def _computed(view: View, watch: Callable[[int], None] | None) -> Run:
+    own = Taken(view)
     with _seeded(view):
-        return Run(_trace(view, True, watch), _dims(view))
+        return Run(_trace(view, True, watch, own=own), _dims(view), own=tuple(own.notes))
 
 
 def formulated(view: View, run: Run) -> Run | None:
@@ -286,7 +301,7 @@ def with_formulas(view: View, run: Run) -> Run:
         settings = dict(view.settings)
         with metrics.timed("formulas"):
             trace = find_formulas(lesson(view.lesson), run.trace, settings, view.training)
-        return Run(trace, run.dims, run.stands_in, run.timed, run.language)
+        return Run(trace, run.dims, run.stands_in, run.timed, run.language, run.own)
 
     return _formulated.made((view, run.stands_in), find)
 
@@ -302,7 +317,12 @@ def tensor(view: View, note_id: int) -> Tensor:
         return kept
     with _line.turn(), _seeded(view), torch.no_grad():
         model, args, kwargs = prepare(
-            lesson(view.lesson), dict(view.settings), view.kind, view.seed, training=view.training
+            lesson(view.lesson),
+            dict(view.settings),
+            view.kind,
+            view.seed,
+            training=view.training,
+            own=Taken(view),
         )
         return _tensors.put((view, note_id), compute(note_id, model, *args, **kwargs))
 

@@ -14,9 +14,20 @@ MAX_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True)
+class Own:
+    """A file of the reader's, known by its content's `digest`; `role` is the input that it is
+    given as, empty for weights."""
+
+    name: str
+    digest: str
+    role: str = ""
+
+
+@dataclass(frozen=True)
 class View:
     """A lesson with everything that decides what its run looks like. `settings` are the lesson's
-    sizes and options in their declared order; the whole is hashable, so it keys the caches."""
+    sizes and options in their declared order; the whole is hashable, so it keys the caches.  What
+    is the reader's `own` is in no address."""
 
     lesson: str
     settings: tuple[tuple[str, Any], ...]
@@ -24,6 +35,7 @@ class View:
     seed: int
     training: bool
     values: bool
+    own: tuple[Own, ...] = ()
 
     def with_settings(self, changes: Mapping[str, Any]) -> View:
         return replace(self, settings=tuple((k, changes.get(k, v)) for k, v in self.settings))

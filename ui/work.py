@@ -7,7 +7,7 @@ import time
 import streamlit as st
 
 from tracer import Failure
-from ui import loading, metrics, push
+from ui import loading, metrics, own, push
 from ui import run as runs
 from ui.language import language, say, told
 from ui.run import FormulaJob, Job, Run
@@ -45,6 +45,7 @@ def shown(view: View) -> Run | None:
             return None
         if run.trace.failure is not None:
             st.error(stopped(run.trace.failure), icon=":material/report:")
+        own.told(run.own)
         return run.told_in(language())
 
 

@@ -22,7 +22,7 @@ ROOMS = {
     "ops": ["ops"],
     "source": ["source"],
     "sandbox": ["sandbox", "outline", "installed"],
-    "document": ["document", "arithmetic", "sentences", "language", "strict", "syntax"],
+    "document": ["document", "arithmetic", "endings", "sentences", "language", "strict", "syntax"],
 }
 FLOOR = {name: floor for floor, names in enumerate(ROOMS.values()) for name in names}
 
