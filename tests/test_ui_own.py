@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -43,8 +42,9 @@ def opened(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
 def settled(app: AppTest) -> AppTest:
     """Until the values are there, or it is known that there are none."""
     for _ in range(6_000):
-        state = app.session_state
-        job = state["job"] if "job" in state else None
+        if "job" not in app.session_state:
+            return app
+        job = app.session_state["job"]
         if job is None or job.wait(0.1):
             return app.run()
     raise AssertionError("the values do not come")
