@@ -1,5 +1,4 @@
-"""What a module can be called with, found by running its shapes: the arguments that its constructor
-needs, and the inputs that its forward takes.
+"""What the forward of a module can be called with, found by running its shapes.
 
 The names and annotations of parameters give a first guess.  A run on the meta device then succeeds,
 or breaks a rule that says which size was wanted of which dimension, and that dimension is followed
@@ -13,8 +12,6 @@ import inspect
 import itertools
 import math
 import re
-import sys
-import types
 import typing
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,65 +20,34 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-from tracer import inputs
+from tracer import arguments, inputs
 from tracer.diagnosis import rules
 from tracer.diagnosis.roots.lineage import birth
 from tracer.document import TensorNote, Trace
 from tracer.ops.names import op_name
-from tracer.outline import Argument, ModuleClass
 from tracer.record.isolation import moved, tensors_on
 from tracer.record.run import Recording, record
 
 MOST_RUNS = 60
 """Runs of one forward."""
 
+FEW_RUNS = 15
+"""Those of a module that is itself a guess."""
+
 LARGEST_INPUT = 16_000_000
 """Elements of an input: what asks for more was not meant so."""
+
+MOST_PAIRS = 4
+"""Of an argument and a letter, of which it is tried whether they go together."""
 
 MOST_OPTIONAL = 6
 """Parameters with a default of which it is tried whether they are needed after all."""
 
-WIDTHS = (64, 32, 16, 96, 256)
-"""What is tried for channels and features that a constructor needs, in turn."""
-
-MOST_CONFIGURATIONS = 3
-DEPTH = 3
-"""Objects within objects that are made for an argument."""
-
-_NUMBERS: tuple[tuple[str, int], ...] = (
-    (r"heads?$|groups", 4),
-    (r"kernel|window|patch", 4),
-    (r"idx|index|padding|offset|start", 0),
-    (
-        r"depth|layers|blocks|repeat|times|scale|stride|factor|ratio|expan|upscale|levels|n_stages",
-        2,
-    ),
-    (r"class|outputs", 10),
-    (r"vocab|num_embeddings|tokens|length|max_", 100),
-    (r"size|resolution", 16),
-)
-"""What a whole number is probably meant to be, by the name of its parameter; else a width."""
-
-_SMALL = {
-    **dict.fromkeys(("hidden_size", "d_model", "n_embd", "dim", "embed_dim"), 64),
-    **dict.fromkeys(("intermediate_size", "d_ff", "ffn_dim", "hidden_dim"), 128),
-    **dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), 128),
-    **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads"), 4),
-    **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 4),
-    **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers"), 2),
-    **dict.fromkeys(("encoder_layers", "decoder_layers"), 2),
-    **dict.fromkeys(("head_dim", "d_kv"), 16),
-    "num_key_value_heads": 2,
-    "moe_intermediate_size": 32,
-    "vocab_size": 100,
-    "image_size": 32,
-    "patch_size": 8,
-}
-"""What large models' configurations are made small by, where they have such a parameter."""
-
 _SIZES = {"B": 2, "N": 10, "L": 10, "T": 4}
 _CHANNELS = 8
+_LONG = 1024
 _SPACE = ((32, 48), (32, 32), (64, 64), (224, 224))
 """Heights and widths that are tried."""
 
@@ -92,223 +58,22 @@ _SPARE = "DEFGKMPQRSUVXYZ"
 _IDS = re.compile(r"(^|_)(ids?|tokens?|idx|indices|index|labels?)$")
 _MOMENT = re.compile(r"^(t|time|times|timestep|timesteps|sigma|noise_level)$")
 _IS_MISSING = re.compile(r"None|\b(specify|provide|either|required)\b")
+_NUMBER = re.compile(r"(?<![\w.])\d{1,5}(?![\w.]*\w)")
+_MOST_NUMBERS = 4
 _SPATIAL = re.compile(r"([123])d$")
 _META = torch.device("meta")
-
-
-# --- what it takes ------------------------------------------------------------------------------
-
-
-def form_of(made: Callable[..., Any], forward: Callable[..., Any]) -> ModuleClass:
-    """What the constructor and the forward of a live class take, in the form in which
-    `tracer.outline` tells it of a text."""
-    return ModuleClass(
-        name=getattr(made, "__name__", ""),
-        line=0,
-        constructor=tuple(_told(each) for each in _parameters(made)),
-        forward=tuple(_told(each) for each in _parameters(forward)),
-        used=False,
-    )
-
-
-def _told(parameter: inspect.Parameter) -> Argument:
-    kinds: dict[Any, str] = {
-        parameter.VAR_POSITIONAL: "*",
-        parameter.VAR_KEYWORD: "**",
-        parameter.KEYWORD_ONLY: "=",
-    }
-    annotation, default = parameter.annotation, parameter.default
-    return Argument(
-        name=parameter.name,
-        annotation="" if annotation is parameter.empty else _annotation_text(annotation),
-        default=None if default is parameter.empty else _default_text(default),
-        kind=kinds.get(parameter.kind, ""),
-    )
-
-
-def _annotation_text(annotation: Any) -> str:
-    plain = isinstance(annotation, type) and not typing.get_args(annotation)
-    return str(annotation.__name__) if plain else inspect.formatannotation(annotation)
-
-
-def _default_text(default: object) -> str:
-    text = getattr(default, "__name__", None) or repr(default)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-# --- constructors -------------------------------------------------------------------------------
-
-
-def arguments(
-    made: Callable[..., Any], given: Mapping[str, str] = {}, small: bool = False
-) -> Iterator[dict[str, str]]:
-    """What `made` may be called with, as Python text by name, the likeliest first: what is `given`,
-    and something for each parameter without a default.  Nothing where a parameter is of a kind of
-    which nothing is known.
-
-    The texts use the names of the module in which `made` is written.  Configurations of large
-    models are made `small`.
-    """
-    seen = []
-    for choice in range(MOST_CONFIGURATIONS):
-        for width in WIDTHS:
-            for shrinks in (True, False) if small else (False,):
-                found = _arguments(made, given, _Taste(width, shrinks, choice), 0)
-                if found is None:
-                    return
-                if found not in seen:
-                    seen.append(found)
-                    yield found
-
-
-@dataclass(frozen=True)
-class _Taste:
-    """What is chosen where there is a choice: for a width, of configurations whether they are
-    made small, and the which-most likely class of them."""
-
-    width: int
-    shrinks: bool
-    choice: int
-
-
-def _arguments(
-    made: Callable[..., Any], given: Mapping[str, str], taste: _Taste, depth: int
-) -> dict[str, str] | None:
-    found = dict(given)
-    for parameter in _parameters(made):
-        if parameter.name in found or not _is_required(parameter):
-            continue
-        value = _argument(made, parameter, taste, depth)
-        if value is None:
-            return None
-        found[parameter.name] = value
-    return found
-
-
-def _parameters(made: Callable[..., Any]) -> list[inspect.Parameter]:
-    """With the annotations that can be resolved; of what is overloaded those of the first form."""
-    function: Any = getattr(made, "__init__", made) if isinstance(made, type) else made
-    forms = typing.get_overloads(function) if inspect.isfunction(function) else []
-    try:
-        found = list(inspect.signature(forms[0] if forms else made).parameters.values())
-    except (ValueError, TypeError):
-        return []
-    if forms and found and found[0].name == "self":
-        del found[0]
-    try:
-        hints = typing.get_type_hints(function)
-    except Exception:  # noqa: BLE001 - names of other people's annotations may not exist
-        hints = {}
-    return [each.replace(annotation=hints.get(each.name, each.annotation)) for each in found]
-
-
-def _is_required(parameter: inspect.Parameter) -> bool:
-    plain = parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    return plain and parameter.default is parameter.empty
-
-
-def _argument(
-    made: Callable[..., Any], parameter: inspect.Parameter, taste: _Taste, depth: int
-) -> str | None:
-    kind: Any = _one_of(parameter.annotation)
-    if kind is parameter.empty and parameter.name in ("config", "cfg"):
-        known = _configurations(made)
-        kind = known[min(taste.choice, len(known) - 1)] if known else int
-    if kind is bool:
-        return "False"
-    if kind is float:
-        return "0.5"
-    if kind in (int, parameter.empty):
-        return str(_number(parameter.name, taste.width))
-    if typing.get_origin(kind) in (tuple, list):
-        number = str(_number(parameter.name, taste.width))
-        return f"({number}, {number})" if typing.get_origin(kind) is tuple else f"[{number}] * 4"
-    if isinstance(kind, type) and kind.__module__ != "builtins" and depth < DEPTH:
-        inner = _arguments(kind, _shrunk(kind) if taste.shrinks else {}, taste, depth + 1)
-        name = kind.__name__
-        if inner is not None and _names_beside(made).get(name) is kind:
-            return f"{name}({', '.join(f'{each}={text}' for each, text in inner.items())})"
-    return _usual(made, parameter.name)
-
-
-def _usual(made: Callable[..., Any], name: str) -> str | None:
-    """What a parameter of that name is by default elsewhere in the file of `made`, where that can
-    be written there; the commonest."""
-    beside = _names_beside(made)
-    counted: Counter[str] = Counter()
-    for other in beside.values():
-        if not callable(other) or getattr(other, "__module__", "") != made.__module__:
-            continue
-        for parameter in _parameters(other):
-            text = _written(parameter.default, beside) if parameter.name == name else None
-            if text is not None:
-                counted[text] += 1
-    return next((text for text, _ in counted.most_common(1)), None)
-
-
-def _written(value: object, names: Mapping[str, Any]) -> str | None:
-    """A plain value, or a class of torch.nn or of these names, as Python; None of all else."""
-    if value is inspect.Parameter.empty:
-        return None
-    if isinstance(value, type):
-        name: str = value.__name__
-        if names.get(name) is value:
-            return name
-        return f"nn.{name}" if names.get("nn") is nn and vars(nn).get(name) is value else None
-    plain = isinstance(value, int | float | str | tuple)
-    return repr(value) if plain else None
-
-
-def _one_of(kind: Any) -> Any:
-    """`int` of `int | None`; of other unions the tensor, or what stands first."""
-    options = [each for each in typing.get_args(kind) if each is not type(None)]
-    if not options or typing.get_origin(kind) not in (typing.Union, types.UnionType):
-        return kind
-    return torch.Tensor if torch.Tensor in options else _one_of(options[0])
-
-
-def _number(name: str, width: int) -> int:
-    return next((number for words, number in _NUMBERS if re.search(words, name)), width)
-
-
-def _names_beside(made: Callable[..., Any]) -> dict[str, Any]:
-    module = sys.modules.get(getattr(made, "__module__", ""))
-    return vars(module) if module is not None else {}
-
-
-def _configurations(made: Callable[..., Any]) -> list[type]:
-    """The classes of configurations beside `made`, those first that are called most like it."""
-    known = [
-        value
-        for name, value in _names_beside(made).items()
-        if isinstance(value, type) and name.endswith(("Config", "Configuration"))
-    ]
-    name = getattr(made, "__name__", "")
-    return sorted(known, key=lambda each: -_alike(each.__name__, name))
-
-
-def _alike(one: str, other: str) -> int:
-    """With how many letters both begin."""
-    pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
-    return sum(1 for _ in pairs)
-
-
-def _shrunk(kind: type) -> dict[str, str]:
-    names = {each.name for each in _parameters(kind)}
-    return {name: str(size) for name, size in _SMALL.items() if name in names}
-
-
-# --- inputs -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Fitted:
     """Inputs as `tracer.inputs.make` takes them, and what their letters stand for; `runs` says
-    whether the forward ran with them, else they are what brought it furthest."""
+    whether the forward ran with them, else they are what brought it furthest, to two sizes at
+    `odds` or something else."""
 
     texts: tuple[str, ...]
     sizes: dict[str, int]
     runs: bool
+    odds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -351,11 +116,14 @@ class _Guess:
 
 
 def fitted(
-    model: nn.Module, given: tuple[str, ...] = (), sizes: Mapping[str, int] | None = None
+    model: nn.Module,
+    given: tuple[str, ...] = (),
+    sizes: Mapping[str, int] | None = None,
+    most: int = MOST_RUNS,
 ) -> Fitted | None:
     """Inputs with which the forward runs, those `given` among them (texts as for
     `tracer.inputs.make`, with the `sizes` of their letters); None when no more are needed.  The
-    letters of what is found stand for sizes of their own.
+    letters of what is found stand for sizes of their own.  The forward runs at most so often.
 
     Raises:
         tracer.inputs.InputError: what is given describes no input.
@@ -368,10 +136,10 @@ def fitted(
         inspect.signature(model.forward).bind_partial(*args, **kwargs)
     except (TypeError, ValueError):
         return None  # what is given is too much, or has a wrong name
-    required, optional = _missing(_parameters(model.forward)[len(args) :], kwargs)
+    required, optional = _missing(arguments.parameters(model.forward)[len(args) :], kwargs)
     if given and not required:
         return None
-    search = _Search(model)
+    search = _Search(model, min(most, MOST_RUNS))
     if not required and search.run(_Guess((), (), (), ())).runs:
         return None
     best: _Tried | None = None
@@ -385,7 +153,9 @@ def fitted(
                 break
         if best is not None and (best.runs or (required and not best.needs_more)):
             break
-    return None if best is None else Fitted(best.guess.texts, best.guess.used(), best.runs)
+    if best is None:
+        return None
+    return Fitted(best.guess.texts, best.guess.used(), best.runs, best.odds)
 
 
 def _choices(
@@ -405,7 +175,7 @@ def _missing(
 ) -> tuple[list[inspect.Parameter], list[inspect.Parameter]]:
     """Those parameters that are not given: what is needed, and tensors that may be given."""
     rest = [each for each in parameters if each.name not in kwargs]
-    required = [each for each in rest if _is_required(each)]
+    required = [each for each in rest if arguments.is_required(each)]
     optional = [each for each in rest if each.default is None and "Tensor" in str(each.annotation)]
     return required, optional[:MOST_OPTIONAL]
 
@@ -435,12 +205,33 @@ def _starts(
                         guess = _Guess(given, found, values, tuple(start.items()), frozenset(sizes))
                         if _elements(guess) <= LARGEST_INPUT:
                             yield guess
+    yield from _rare(missing, given, sizes, widths[0])
+
+
+def _rare(
+    missing: list[inspect.Parameter], given: tuple[str, ...], sizes: dict[str, int], width: int
+) -> Iterator[_Guess]:
+    """What few modules take: a long row, and numbers of classes beside scores."""
+    start = _SIZES | {"L": _LONG, "C": width} | sizes
+    if not missing:
+        return
+    first, *rest = missing
+    long = [_guessed(each, tuple(_FORMS[1].split())) for each in missing]
+    classes = [
+        _guessed(first, ("B", "C")),
+        *(_Input(each.name, ("B",), below=2) for each in rest),
+    ]
+    for made in (long, classes) if rest else (long,):
+        values = tuple(each for each in made if isinstance(each, str))
+        tensors = tuple(each for each in made if isinstance(each, _Input))
+        yield _Guess(given, tensors, values, tuple(start.items()), frozenset(sizes))
 
 
 def _widths(model: nn.Module) -> list[int]:
     """Channels that are tried: the sizes that most of the parameters' dimensions have, and the
     three of a picture."""
-    counted = Counter(size for each in model.parameters() for size in each.shape if size > 1)
+    made = [each for each in model.parameters() if not is_lazy(each)]
+    counted = Counter(size for each in made for size in each.shape if size > 1)
     common = [size for size, _ in counted.most_common(2)]
     return list(dict.fromkeys([*(common or [_CHANNELS]), 3]))
 
@@ -458,10 +249,10 @@ def _forms(model: nn.Module) -> list[str]:
 
 
 def _guessed(parameter: inspect.Parameter, letters: tuple[str, ...]) -> _Input | str:
-    kind, name = _one_of(parameter.annotation), parameter.name
+    kind, name = arguments.one_of(parameter.annotation), parameter.name
     if kind in (int, float, bool, str):
         value = {bool: "False", float: "0.5", str: "''"}.get(kind)
-        return f"{name}:={value or _number(name, _SIZES['N'])}"
+        return f"{name}:={value or arguments.number(name, _SIZES['N'])}"
     if _IDS.search(name) or "LongTensor" in str(kind):
         return _Input(name, ("B", "N"), below=2)
     if _MOMENT.match(name):
@@ -484,15 +275,16 @@ class _Tried:
     steps: int
     guess: _Guess
     needs_more: bool = False
+    odds: tuple[int, ...] = ()
 
 
 class _Search:
     """Runs of one module's shapes, at most `MOST_RUNS`."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, most: int) -> None:
         self.model = model
         self.on_meta: nn.Module | None = None
-        self.left = MOST_RUNS
+        self.left = most
         try:
             self.on_meta, _, _ = moved(model, (), {}, _META)
         except Exception:  # noqa: BLE001 - it cannot be copied: it is run as it is
@@ -520,9 +312,9 @@ class _Search:
                 return _Tried(runs, count, guess)
             needs_more = best.needs_more or _IS_MISSING.search(str(found.error)) is not None
             if count > best.steps:
-                best = _Tried(False, count, guess)
+                best = _Tried(False, count, guess, odds=_odds(found))
             best = dataclasses.replace(best, needs_more=needs_more)
-            guesses += _demanded(guess, found)
+            guesses += _told(guess, found.error) + _demanded(guess, found)
         return best
 
     def _confirmed(self, guess: _Guess) -> bool:
@@ -564,6 +356,45 @@ def _is_unbatched(trace: Trace) -> bool:
         if found and step.inputs and len(step.inputs[0].shape) == int(found[1]) + 1:
             return True
     return False
+
+
+def _odds(found: Recording) -> tuple[int, ...]:
+    """The two sizes that a failed run found at odds."""
+    failure = found.trace.failure
+    if found.crash is None or failure is None:
+        return ()
+    for mark in rules.explain(found.crash).marks:
+        if mark.wanted is not None and mark.operand < len(failure.operands):
+            shape = failure.operands[mark.operand].note.shape
+            if -len(shape) <= mark.dim < len(shape):
+                return shape[mark.dim], mark.wanted
+    return ()
+
+
+def _told(guess: _Guess, error: BaseException) -> list[_Guess]:
+    """What a module's own check may mean: the numbers that it names as sizes, and none of an input
+    of which it has asked what no tensor has; the likeliest last."""
+    found = []
+    if isinstance(error, AttributeError | TypeError):
+        found += [_without(guess, place) for place in range(1, len(guess.inputs))]
+    if isinstance(error, ValueError | AssertionError):
+        sizes = dict(guess.sizes)
+        numbers = [int(each) for each in _NUMBER.findall(str(error))]
+        own = {0, *(sizes[letter] for each in guess.inputs for letter in each.letters)}
+        named = [each for each in dict.fromkeys(numbers) if each not in own][:_MOST_NUMBERS]
+        for number in reversed(named):
+            for letter in guess.inputs[0].letters if guess.inputs else ():
+                if letter not in guess.fixed | {"B"}:
+                    changed = tuple((sizes | {letter: number}).items())
+                    fixed = guess.fixed | {letter}
+                    found.append(dataclasses.replace(guess, sizes=changed, fixed=fixed))
+    return [each for each in found if _elements(each) <= LARGEST_INPUT]
+
+
+def _without(guess: _Guess, place: int) -> _Guess:
+    name = guess.inputs[place].name
+    rest = (*guess.inputs[:place], *guess.inputs[place + 1 :])
+    return dataclasses.replace(guess, inputs=rest, values=(*guess.values, f"{name}:=None"))
 
 
 def _demanded(guess: _Guess, found: Recording) -> list[_Guess]:
@@ -664,3 +495,42 @@ def _rows(operands: Iterable[TensorNote]) -> int:
     """Rows of the table among the operands of an embedding."""
     tables = [each.shape[0] for each in operands if each.kind == "parameter" and each.shape]
     return min(tables, default=0)
+
+
+# --- letters that arguments and inputs share ----------------------------------------------------
+
+
+def shared(
+    build: Callable[[Mapping[str, str]], nn.Module],
+    texts: Mapping[str, str],
+    given: Mapping[str, str],
+    found: Fitted,
+) -> dict[str, str]:
+    """The constructor's arguments (`texts`) with the letter of an input in the place of a number
+    that was found, where they go together: with twice the number and the size the module runs, and
+    with twice the size alone it does not."""
+    shown = dict(texts)
+    pairs = (
+        (name, letter)
+        for name, text in texts.items()
+        for letter, size in found.sizes.items()
+        if name not in given and text == str(size)
+    )
+    own = build(texts)
+    for name, letter in itertools.islice(pairs, MOST_PAIRS):
+        size = found.sizes[letter]
+        sizes = found.sizes | {letter: 2 * size}
+        try:
+            other = build({**texts, name: str(2 * size)})
+        except Exception:  # noqa: BLE001 - another number is no argument
+            continue
+        if shown[name] == str(size) and _runs(other, found, sizes) and not _runs(own, found, sizes):
+            shown[name] = letter
+    return shown
+
+
+def _runs(model: nn.Module, found: Fitted, sizes: Mapping[str, int]) -> bool:
+    search = _Search(model, 1)
+    guess = _Guess(found.texts, (), (), tuple(sizes.items()))
+    tried = search._recorded(guess)
+    return tried is not None and tried.error is None

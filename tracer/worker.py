@@ -30,7 +30,7 @@ import threading
 import time
 import traceback
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -46,6 +46,8 @@ from tracer.sentences import Count, Filling, Said, as_written, said
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from tracer.fitting import Fitted
 
 SCRIPT = "__main__"
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
@@ -88,10 +90,11 @@ class Job:
     text as a script, whose first failing module is what is traced.  Without a source it is the
     dotted name of an installed class (`torch.nn.LSTM`).  `arguments` are those of its constructor,
     each as Python text evaluated among the names of `source`, or of the file that the class is
-    written in (`{"width": "64"}`); `literal` allows plain values alone.  `inputs` and `sizes` are
-    as in `tracer.inputs.make`.  Arguments and inputs that are needed and not given are found by
-    trying (`tracer.fitting`).  With `formulas` the sizes of the inputs are symbols as well; with
-    `tensor` the run is made again for the one that a trace of it notes under that number.
+    written in (`{"width": "64"}`), or a letter of `sizes`; `literal` allows plain values alone.
+    `inputs` and `sizes` are as in `tracer.inputs.make`.  Arguments and inputs that are needed and
+    not given are found by trying (`tracer.arguments`, `tracer.fitting`).  With `formulas` the sizes
+    of the inputs are symbols as well; with `tensor` the run is made again for the one that a trace
+    of it notes under that number.
     `data` are files that the run is given, by names without spaces and signs: inputs speak of them
     (`@cat.png`), and `weights` is the name of the one that the module's weights are taken from.
     `file` is what the text is called, and `files` are the others of its program, by their paths
@@ -1068,7 +1071,7 @@ def _computed(job: Job, tensor: int, stage: _Stage) -> Problem | None:
 def _ready(job: Job, stage: _Stage) -> _Ready:
     import torch
 
-    from tracer import fitting, given
+    from tracer import arguments, fitting, given
 
     stage.enter("import")
     torch.manual_seed(job.seed)
@@ -1089,8 +1092,8 @@ def _ready(job: Job, stage: _Stage) -> _Ready:
         found = _installed(job.name)
         names = dict(vars(sys.modules[found.__module__]))
     stage.enter("build")
-    model, build, arguments = _built(job, found, names)
-    form = fitting.form_of(found if build else type(found), model.forward)
+    model, build, texts_of = _built(job, found, names)
+    form = arguments.form_of(found if build else type(found), model.forward)
     _say(b"form " + json.dumps(_form_told(form)).encode())
     stage.enter("inputs")
     files = given.Files(Path(_GIVEN))
@@ -1098,32 +1101,62 @@ def _ready(job: Job, stage: _Stage) -> _Ready:
         dtype = inputs.dtype_of(job.dtype)
         if dtype.is_floating_point:
             model = model.to(dtype)
-        if job.weights:
-            files.notes.append(given.load_weights(model, files.path(job.weights)))
         plain, taken = files.apart(job.inputs, [each.name for each in form.inputs])
         fitted = fitting.fitted(model, plain, job.sizes)
+        if build is not None and fitted is not None and not fitted.runs:
+            model, fitted, texts_of = _otherwise(job, found, build, plain, model, fitted, texts_of)
+        shown = texts_of
+        if build is not None and fitted is not None and fitted.runs:
+            shown = fitting.shared(build, texts_of, job.arguments, fitted)
+        if job.weights:
+            files.notes.append(given.load_weights(model, files.path(job.weights)))
         texts = given.joined(fitted.texts if fitted is not None else plain, taken)
         sizes = (fitted.sizes if fitted is not None else {}) | job.sizes
         args, kwargs = inputs.make(texts, sizes, dtype, job.seed, files.tensor)
     except (inputs.InputError, given.GivenError) as error:
         raise _Stopped(Problem("inputs", error.sentence)) from error
     _say(b"notes " + json.dumps([said_to_json(each) for each in files.notes]).encode())
-    used = {"arguments": arguments, "inputs": texts, "sizes": sizes}
+    used = {"arguments": shown, "inputs": texts, "sizes": sizes}
     _say(b"used " + json.dumps(used).encode())
     _takes(model, args, kwargs, job.name)
     stage.enter("forward")
     dims = inputs.dims(texts, [each.name for each in form.inputs])
-    return _Ready(model, args, kwargs, build, dims)
+    again = None if build is None else functools.partial(build, texts_of)
+    return _Ready(model, args, kwargs, again, dims)
+
+
+def _otherwise(
+    job: Job,
+    found: Any,
+    build: Callable[[Mapping[str, str]], Any],
+    plain: tuple[str, ...],
+    model: Any,
+    fitted: Fitted,
+    texts_of: dict[str, str],
+) -> tuple[Any, Fitted, dict[str, str]]:
+    """The module with other arguments than those that were found, where its forward runs with
+    them; else as it was."""
+    from tracer import arguments, fitting
+
+    for texts in arguments.others(found, texts_of, job.arguments, fitted.odds):
+        try:
+            other = build(texts)
+            again = fitting.fitted(other, plain, job.sizes, fitting.FEW_RUNS)
+        except Exception:  # noqa: BLE001 - it was a guess
+            continue
+        if again is not None and again.runs:
+            return other, again, texts
+    return model, fitted, texts_of
 
 
 def _built(
     job: Job, found: Any, names: dict[str, Any]
-) -> tuple[Any, Callable[[], Any] | None, dict[str, str]]:
-    """The module, what makes it anew, and the arguments that it is made with."""
+) -> tuple[Any, Callable[[Mapping[str, str]], Any] | None, dict[str, str]]:
+    """The module, what makes it of other arguments, and those that it is made with."""
     import torch
     from torch import nn
 
-    from tracer import fitting
+    from tracer import arguments
 
     if isinstance(found, nn.Module):
         if job.arguments:
@@ -1134,7 +1167,10 @@ def _built(
                 )
             )
         return found.train(job.training), None, {}
-    given = {key: _setting(key, text, names, job.literal) for key, text in job.arguments.items()}
+    given = {
+        key: job.sizes[text] if text in job.sizes else _setting(key, text, names, job.literal)
+        for key, text in job.arguments.items()
+    }
 
     def built(settings: dict[str, Any]) -> Any:
         torch.manual_seed(job.seed)
@@ -1152,21 +1188,14 @@ def _built(
             )
         return made.train(job.training)
 
-    first: Exception | None = None
-    for texts in fitting.arguments(found, job.arguments, small=not job.source):
+    def build(texts: Mapping[str, str]) -> Any:
         more = {key: text for key, text in texts.items() if key not in given}
         settings = given | {key: _setting(key, text, names) for key, text in more.items()}
         _may_be_called(found, settings, job.name)
-        try:
-            return built(settings), functools.partial(built, settings), texts
-        except Exception as error:
-            if not more:
-                raise
-            first = first or error
-    if first is not None:
-        raise first
-    _may_be_called(found, given, job.name)
-    return built(given), functools.partial(built, given), job.arguments
+        return built(settings)
+
+    model, texts = arguments.built(found, job.arguments, build, small=not job.source)
+    return model, build, texts
 
 
 def _form_told(form: ModuleClass) -> dict[str, Any]:

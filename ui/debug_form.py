@@ -276,7 +276,12 @@ def _filled(
 ) -> Job:
     arguments = _arguments(name, chosen, known) if chosen is not None else {}
     texts = _inputs(name, chosen, guesses, known)
-    sizes = _letters(texts) | _found_letters(name, texts, known)
+    changed = _found_letters(name, texts, known)
+    sizes = _letters(texts) | changed
+    # An argument that is the size of an input goes along with it.
+    for each, letter in known.arguments.items():
+        if letter in changed:
+            arguments.setdefault(each, letter)
     return _with_data(Job(source, name, arguments, texts, sizes))
 
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tracer import fitting, inputs
+from tracer import arguments, fitting, inputs
 
 
 def built(made: Any, given: dict[str, str] | None = None, small: bool = False) -> nn.Module:
-    for texts in fitting.arguments(made, given or {}, small):
+    for texts in arguments.guessed(made, given or {}, small):
         names = dict(vars(sys.modules[made.__module__]))
         try:
             module = made(**{name: eval(text, names) for name, text in texts.items()})
@@ -183,11 +183,11 @@ class Untold(Block):
 
 
 def test_a_configuration_is_made_by_its_class() -> None:
-    (first, *_) = fitting.arguments(Block)
+    (first, *_) = arguments.guessed(Block)
     assert first == {"config": "BlockConfig()", "layer_idx": "0"}
-    (first, *_) = fitting.arguments(Block, small=True)
+    (first, *_) = arguments.guessed(Block, small=True)
     assert first["config"] == "BlockConfig(hidden_size=64, num_heads=4)"
-    (first, *_) = fitting.arguments(Untold)
+    (first, *_) = arguments.guessed(Untold)
     assert first == {"config": "BlockConfig()"}
     assert shapes(built(Block, small=True)) == {"x": (2, 10, 64)}
 
@@ -198,8 +198,8 @@ class Secret(nn.Module):
 
 
 def test_nothing_is_made_up_for_what_is_not_known() -> None:
-    assert list(fitting.arguments(Secret)) == []
-    assert list(fitting.arguments(Secret, {"key": "b'1'"})) == [{"key": "b'1'"}]
+    assert list(arguments.guessed(Secret)) == []
+    assert list(arguments.guessed(Secret, {"key": "b'1'"})) == [{"key": "b'1'"}]
 
 
 class Lost(nn.Module):
@@ -220,7 +220,7 @@ def test_the_search_ends_and_gives_what_came_furthest(monkeypatch: pytest.Monkey
 
 
 def test_what_a_class_takes_is_told_as_a_text_tells_it() -> None:
-    form = fitting.form_of(Block, Block(BlockConfig(), 0).forward)
+    form = arguments.form_of(Block, Block(BlockConfig(), 0).forward)
     assert [(each.name, each.annotation, each.default) for each in form.constructor] == [
         ("config", "BlockConfig", None),
         ("layer_idx", "int", None),
@@ -245,7 +245,7 @@ class Usually(nn.Module):
 
 
 def test_what_cannot_be_guessed_is_what_it_is_by_default_elsewhere_in_the_file() -> None:
-    assert next(fitting.arguments(Acting)) == {
+    assert next(arguments.guessed(Acting)) == {
         "width": "64",
         "act_layer": "nn.GELU",
         "sides": "'both'",

@@ -1,0 +1,424 @@
+"""What a module can be constructed with, found by constructing it.
+
+The names and annotations of parameters give a first guess, the next ones change one argument at a
+time: for as long as the constructor comes further, and after that for as long as a forward is left
+with sizes at odds.  All is counted in attempts.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import re
+import sys
+import traceback
+import types
+import typing
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from tracer.outline import Argument, ModuleClass
+
+WIDTHS = (64, 32, 16, 96, 256)
+"""What is tried for channels and features that a constructor needs, in turn."""
+
+MOST_CONFIGURATIONS = 3
+MOST_WIDTH = 4096
+
+MOST_ATTEMPTS = 60
+"""Calls of a constructor that fails."""
+
+MOST_OTHERS = 12
+"""Other arguments for a forward that fails."""
+
+LARGEST_MODEL = 60_000_000
+"""Elements of the parameters of a module that is made without its sizes being given."""
+
+DEPTH = 3
+"""Objects within objects that are made for an argument."""
+
+_NUMBERS: tuple[tuple[str, int], ...] = (
+    (r"heads?$|groups", 4),
+    (r"kernel|window|patch", 4),
+    (r"idx|index|padding|offset|start", 0),
+    (
+        r"depth|layers|blocks|repeat|times|scale|stride|factor|ratio|expan|upscale|levels|n_stages",
+        2,
+    ),
+    (r"class|outputs", 10),
+    (r"vocab|num_embeddings|tokens|length|max_", 100),
+    (r"size|resolution", 16),
+)
+"""What a whole number is probably meant to be, by the name of its parameter; else a width."""
+
+_LAYERS = re.compile(r"layer|depth|block")
+
+_SMALL = {
+    **dict.fromkeys(("hidden_size", "d_model", "n_embd", "dim", "embed_dim"), 64),
+    **dict.fromkeys(("intermediate_size", "d_ff", "ffn_dim", "hidden_dim"), 128),
+    **dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), 128),
+    **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads"), 4),
+    **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 4),
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers"), 2),
+    **dict.fromkeys(("encoder_layers", "decoder_layers"), 2),
+    **dict.fromkeys(("head_dim", "d_kv"), 16),
+    "num_key_value_heads": 2,
+    "moe_intermediate_size": 32,
+    "vocab_size": 100,
+    "image_size": 32,
+    "patch_size": 8,
+}
+"""What large models' configurations are made small by, where they have such a parameter."""
+
+
+# --- what it takes ------------------------------------------------------------------------------
+
+
+def form_of(made: Callable[..., Any], forward: Callable[..., Any]) -> ModuleClass:
+    """What the constructor and the forward of a live class take, in the form in which
+    `tracer.outline` tells it of a text."""
+    return ModuleClass(
+        name=getattr(made, "__name__", ""),
+        line=0,
+        constructor=tuple(_told(each) for each in parameters(made)),
+        forward=tuple(_told(each) for each in parameters(forward)),
+        used=False,
+    )
+
+
+def _told(parameter: inspect.Parameter) -> Argument:
+    kinds: dict[Any, str] = {
+        parameter.VAR_POSITIONAL: "*",
+        parameter.VAR_KEYWORD: "**",
+        parameter.KEYWORD_ONLY: "=",
+    }
+    annotation, default = parameter.annotation, parameter.default
+    return Argument(
+        name=parameter.name,
+        annotation="" if annotation is parameter.empty else _annotation_text(annotation),
+        default=None if default is parameter.empty else _default_text(default),
+        kind=kinds.get(parameter.kind, ""),
+    )
+
+
+def _annotation_text(annotation: Any) -> str:
+    plain = isinstance(annotation, type) and not typing.get_args(annotation)
+    return str(annotation.__name__) if plain else inspect.formatannotation(annotation)
+
+
+def _default_text(default: object) -> str:
+    text = getattr(default, "__name__", None) or repr(default)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+# --- what can be constructed --------------------------------------------------------------------
+
+Build = Callable[[Mapping[str, str]], nn.Module]
+
+
+def built(
+    made: Callable[..., Any], given: Mapping[str, str], build: Build, small: bool = False
+) -> tuple[nn.Module, dict[str, str]]:
+    """The first module that `build` makes of arguments for `made`, and these: what is `given`, and
+    what is found for the rest.
+
+    Raises:
+        Exception: the first that `build` has raised, if nothing can be built.
+    """
+    first: Exception | None = None
+    furthest: tuple[int, dict[str, str]] = (-1, dict(given))
+    attempts = 0
+    for texts in guessed(made, given, small):
+        try:
+            return _of_a_size(made, texts, build, small)
+        except Exception as error:
+            if texts == dict(given) and not (small and _needs_more(error)):
+                raise
+            furthest = max(furthest, (_line(made, error), texts), key=lambda each: each[0])
+            first = first or _emptied(error)
+            attempts += 1
+    improves = first is not None
+    while improves and attempts < MOST_ATTEMPTS:
+        improves = False
+        for texts in _changed(made, furthest[1], given):
+            attempts += 1
+            try:
+                return _of_a_size(made, texts, build, small)
+            except Exception as error:  # noqa: BLE001 - the next may do
+                line = _line(made, _emptied(error))
+            if line > furthest[0]:
+                furthest, improves = (line, texts), True
+                break
+            if attempts >= MOST_ATTEMPTS:
+                break
+    if first is not None:
+        raise first
+    return build(given), dict(given)
+
+
+def _needs_more(error: Exception) -> bool:
+    """Whether a constructor to which nothing was left to find may want what has a default."""
+    return isinstance(error, TypeError | AttributeError) and "None" in str(error)
+
+
+def _emptied(error: Exception) -> Exception:
+    """The error; where memory ran out without what its frames hold, half a large module."""
+    if isinstance(error, MemoryError) or "memory" in str(error):
+        traceback.clear_frames(error.__traceback__)
+    return error
+
+
+def _line(made: Callable[..., Any], error: Exception) -> int:
+    """The line of the constructor that it has reached, 0 before the first."""
+    function: Any = getattr(made, "__init__", made) if isinstance(made, type) else made
+    own = getattr(function, "__code__", None)
+    lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code is own]
+    return max(lines, default=0)
+
+
+def _changed(
+    made: Callable[..., Any], texts: Mapping[str, str], given: Mapping[str, str]
+) -> Iterator[dict[str, str]]:
+    """The arguments with one of those that are not given changed, those found before those that
+    have a default of None."""
+    unset = [
+        each.name for each in parameters(made) if each.default is None and each.name not in texts
+    ]
+    for literal in ("[{0}] * 4", "({0}, {0})", "None", "1", "3", "nn.Identity()", "nn.ReLU"):
+        for name, text in texts.items():
+            if name not in given:
+                yield {**texts, name: literal.format(text)}
+    for literal in ("2", str(WIDTHS[0]), "nn.ReLU"):
+        for name in unset:
+            if name not in given:
+                yield {**texts, name: literal}
+
+
+def others(
+    made: Callable[..., Any],
+    texts: Mapping[str, str],
+    given: Mapping[str, str],
+    odds: Sequence[int] = (),
+) -> Iterator[dict[str, str]]:
+    """Other arguments than those found (`texts`), for a forward that fails, at most `MOST_OTHERS`:
+    each of the whole numbers in the ratio of the two sizes at `odds`, then small ones, then what
+    has a default of None."""
+    numbers = {
+        name: int(text) for name, text in texts.items() if name not in given and text.isdecimal()
+    }
+    unset = [
+        each.name for each in parameters(made) if each.default is None and each.name not in texts
+    ]
+    found: dict[tuple[str, str], None] = {}
+    if len(odds) == 2 and min(odds) > 0:
+        for name, number in numbers.items():
+            for above, below in (odds, tuple(reversed(odds))):
+                whole, rest = divmod(number * above, below)
+                if not rest and 0 < whole <= MOST_WIDTH:
+                    found[name, str(whole)] = None
+    for small in ("3", "1"):
+        found |= dict.fromkeys((name, small) for name, number in numbers.items() if number < 32)
+    found |= dict.fromkeys((name, "2") for name in unset)
+    for name, text in itertools.islice(found, MOST_OTHERS):
+        if texts.get(name) != text:
+            yield {**texts, name: text}
+
+
+def _of_a_size(
+    made: Callable[..., Any], texts: dict[str, str], build: Build, small: bool
+) -> tuple[nn.Module, dict[str, str]]:
+    """The module of these arguments; where it may be made `small` and is large, with fewer of its
+    layers, heads or channels than the usual."""
+    if not small or _elements(build, texts) <= LARGEST_MODEL:
+        return build(texts), texts
+    counts = [
+        each.name
+        for each in parameters(made)
+        if type(each.default) is int and each.default > 2 and each.name not in texts
+    ]
+    counts.sort(key=lambda name: not _LAYERS.search(name))
+    for name in counts[:MOST_OTHERS]:
+        fewer = {**texts, name: "2"}
+        before, after = _elements(build, texts), _elements(build, fewer)
+        if 0 < after < before * 0.6:
+            texts = fewer
+        if _elements(build, texts) <= LARGEST_MODEL:
+            break
+    return build(texts), texts
+
+
+def _elements(build: Build, texts: Mapping[str, str]) -> int:
+    """Of the parameters; 0 where that is not known without making them."""
+    try:
+        with torch.device("meta"):
+            return sum(each.numel() for each in build(texts).parameters())
+    except Exception:  # noqa: BLE001 - it may need values, or refuse
+        return 0
+
+
+# --- constructors -------------------------------------------------------------------------------
+
+
+def guessed(
+    made: Callable[..., Any], given: Mapping[str, str] = {}, small: bool = False
+) -> Iterator[dict[str, str]]:
+    """What `made` may be called with, as Python text by name, the likeliest first: what is `given`,
+    and something for each parameter without a default.  Nothing where a parameter is of a kind of
+    which nothing is known.
+
+    The texts use the names of the module in which `made` is written.  Configurations of large
+    models are made `small`.
+    """
+    seen = []
+    for choice in range(MOST_CONFIGURATIONS):
+        for width in WIDTHS:
+            for shrinks in (True, False) if small else (False,):
+                found = _arguments(made, given, _Taste(width, shrinks, choice), 0)
+                if found is None:
+                    return
+                if found not in seen:
+                    seen.append(found)
+                    yield found
+
+
+@dataclass(frozen=True)
+class _Taste:
+    """What is chosen where there is a choice: for a width, of configurations whether they are
+    made small, and the which-most likely class of them."""
+
+    width: int
+    shrinks: bool
+    choice: int
+
+
+def _arguments(
+    made: Callable[..., Any], given: Mapping[str, str], taste: _Taste, depth: int
+) -> dict[str, str] | None:
+    found = dict(given)
+    for parameter in parameters(made):
+        if parameter.name in found or not is_required(parameter):
+            continue
+        value = _argument(made, parameter, taste, depth)
+        if value is None:
+            return None
+        found[parameter.name] = value
+    return found
+
+
+def parameters(made: Callable[..., Any]) -> list[inspect.Parameter]:
+    """With the annotations that can be resolved; of what is overloaded those of the first form."""
+    function: Any = getattr(made, "__init__", made) if isinstance(made, type) else made
+    forms = typing.get_overloads(function) if inspect.isfunction(function) else []
+    try:
+        found = list(inspect.signature(forms[0] if forms else made).parameters.values())
+    except (ValueError, TypeError):
+        return []
+    if forms and found and found[0].name == "self":
+        del found[0]
+    try:
+        hints = typing.get_type_hints(function)
+    except Exception:  # noqa: BLE001 - names of other people's annotations may not exist
+        hints = {}
+    return [each.replace(annotation=hints.get(each.name, each.annotation)) for each in found]
+
+
+def is_required(parameter: inspect.Parameter) -> bool:
+    plain = parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    return plain and parameter.default is parameter.empty
+
+
+def _argument(
+    made: Callable[..., Any], parameter: inspect.Parameter, taste: _Taste, depth: int
+) -> str | None:
+    kind: Any = one_of(parameter.annotation)
+    if kind is parameter.empty and parameter.name in ("config", "cfg"):
+        known = _configurations(made)
+        kind = known[min(taste.choice, len(known) - 1)] if known else int
+    if kind is bool:
+        return "False"
+    if kind is float:
+        return "0.5"
+    if kind in (int, parameter.empty):
+        return str(number(parameter.name, taste.width))
+    if typing.get_origin(kind) in (tuple, list):
+        text = str(number(parameter.name, taste.width))
+        return f"({text}, {text})" if typing.get_origin(kind) is tuple else f"[{text}] * 4"
+    if isinstance(kind, type) and kind.__module__ != "builtins" and depth < DEPTH:
+        inner = _arguments(kind, _shrunk(kind) if taste.shrinks else {}, taste, depth + 1)
+        name = kind.__name__
+        if inner is not None and _names_beside(made).get(name) is kind:
+            return f"{name}({', '.join(f'{each}={text}' for each, text in inner.items())})"
+    return _usual(made, parameter.name)
+
+
+def _usual(made: Callable[..., Any], name: str) -> str | None:
+    """What a parameter of that name is by default elsewhere in the file of `made`, where that can
+    be written there; the commonest."""
+    beside = _names_beside(made)
+    counted: Counter[str] = Counter()
+    for other in beside.values():
+        if not callable(other) or getattr(other, "__module__", "") != made.__module__:
+            continue
+        for parameter in parameters(other):
+            text = _written(parameter.default, beside) if parameter.name == name else None
+            if text is not None:
+                counted[text] += 1
+    return next((text for text, _ in counted.most_common(1)), None)
+
+
+def _written(value: object, names: Mapping[str, Any]) -> str | None:
+    """A plain value, or a class of torch.nn or of these names, as Python; None of all else."""
+    if value is inspect.Parameter.empty:
+        return None
+    if isinstance(value, type):
+        name: str = value.__name__
+        if names.get(name) is value:
+            return name
+        return f"nn.{name}" if names.get("nn") is nn and vars(nn).get(name) is value else None
+    plain = isinstance(value, int | float | str | tuple)
+    return repr(value) if plain else None
+
+
+def one_of(kind: Any) -> Any:
+    """`int` of `int | None`; of other unions the tensor, or what stands first."""
+    options = [each for each in typing.get_args(kind) if each is not type(None)]
+    if not options or typing.get_origin(kind) not in (typing.Union, types.UnionType):
+        return kind
+    return torch.Tensor if torch.Tensor in options else one_of(options[0])
+
+
+def number(name: str, width: int) -> int:
+    return next((number for words, number in _NUMBERS if re.search(words, name)), width)
+
+
+def _names_beside(made: Callable[..., Any]) -> dict[str, Any]:
+    module = sys.modules.get(getattr(made, "__module__", ""))
+    return vars(module) if module is not None else {}
+
+
+def _configurations(made: Callable[..., Any]) -> list[type]:
+    """The classes of configurations beside `made`, those first that are called most like it."""
+    known = [
+        value
+        for name, value in _names_beside(made).items()
+        if isinstance(value, type) and name.endswith(("Config", "Configuration"))
+    ]
+    name = getattr(made, "__name__", "")
+    return sorted(known, key=lambda each: -_alike(each.__name__, name))
+
+
+def _alike(one: str, other: str) -> int:
+    """With how many letters both begin."""
+    pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    return sum(1 for _ in pairs)
+
+
+def _shrunk(kind: type) -> dict[str, str]:
+    """What makes a configuration small, where it has whole numbers of these names."""
+    names = {each.name for each in parameters(kind) if one_of(each.annotation) in (int, each.empty)}
+    return {name: str(size) for name, size in _SMALL.items() if name in names}
