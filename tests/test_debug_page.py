@@ -313,9 +313,15 @@ def test_what_is_missing_is_found_or_said() -> None:
     press(app, "debug-run")
     assert "Net runs" in said(app).replace("**", "")
     fields = {field.label: field.placeholder for field in app.text_input}
-    assert (fields["width"], fields["x"]) == ("64", "B,N,C")
+    assert (fields["width"], fields["x"]) == ("C", "B,N,C")
     sizes = {field.label: field.value for field in app.number_input}
     assert sizes == {"B": 2, "N": 10, "C": 64}
+    # The argument goes along with the size of the input.
+    (size,) = [field for field in app.number_input if field.label == "C"]
+    size.set_value(24).run()
+    press(app, "debug-run")
+    assert app.session_state["desk"].run.trace.inputs[0].shape == (2, 10, 24)
+    assert "Net runs" in said(app).replace("**", "")
     app.text_input(key="debug/argument/Net/width").set_value("8").run()
     press(app, "debug-run")
     assert app.session_state["desk"].run.trace.inputs[0].shape == (2, 10, 8)
@@ -345,7 +351,7 @@ def test_an_installed_class_is_found_by_a_part_of_its_name_and_walked() -> None:
     told = said(app).replace("**", "")
     assert "MultiheadAttention runs: 1 step, and (10, 2, 64), (2, 10, 10) come out." in told
     fields = {str(field.key).rpartition("/")[2]: field.placeholder for field in app.text_input}
-    assert (fields["embed_dim"], fields["num_heads"]) == ("64", "4")
+    assert (fields["embed_dim"], fields["num_heads"]) == ("C", "4")
     assert (fields["query"], fields["key"]) == ("L,B,C", "L,B,C")
     assert handed.to_query(app.session_state["desk"].job) == {"class": name}
     app.text_input(key=f"debug/argument/{name}/batch_first").set_value("True").run()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -275,3 +277,132 @@ def test_a_size_that_nobody_means_is_not_asked_for(made: type[nn.Module]) -> Non
     assert found is not None
     assert found.runs == (made is Flat)
     assert max(found.sizes.values()) < 1000
+
+
+class Narrowing(nn.Module):
+    """Two widths that only go together in one ratio."""
+
+    def __init__(self, inplanes: int, planes: int, kernel: int) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(inplanes, planes * 4, kernel, padding=kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+def otherwise(made: Any) -> tuple[dict[str, str], fitting.Fitted]:
+    """The arguments with which the forward runs, and its inputs."""
+    build = functools.partial(called, made)
+    model, texts = arguments.built(made, {}, build)
+    found = fitting.fitted(model)
+    assert found is not None
+    assert not found.runs
+    for other in arguments.others(made, texts, {}, found.odds):
+        again = fitting.fitted(build(other), most=fitting.FEW_RUNS)
+        if again is not None and again.runs:
+            return other, again
+    raise AssertionError("nothing runs")
+
+
+def called(made: Any, texts: Mapping[str, str]) -> nn.Module:
+    names = dict(vars(sys.modules[made.__module__]))
+    module = made(**{name: eval(text, names) for name, text in texts.items()})
+    assert isinstance(module, nn.Module)
+    return module.eval()
+
+
+class Odd(Narrowing):
+    def __init__(self, inplanes: int, planes: int) -> None:
+        super().__init__(inplanes, planes, 3)
+
+
+class Even(nn.Module):
+    def __init__(self, width: int, kernel_size: int) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(width, width, kernel_size, padding=kernel_size // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+def test_arguments_are_corrected_by_the_sizes_that_a_forward_finds_at_odds() -> None:
+    texts, found = otherwise(Odd)
+    assert texts in ({"inplanes": "256", "planes": "64"}, {"inplanes": "64", "planes": "16"})
+    assert found.runs
+    texts, _ = otherwise(Even)
+    assert texts["kernel_size"] == "3"
+
+
+class Stages(nn.Module):
+    """Lists where nothing says so."""
+
+    def __init__(self, depths, widths) -> None:  # type: ignore[no-untyped-def]
+        super().__init__()
+        count = len(depths)
+        self.layers = nn.ModuleList(nn.Linear(widths[0], widths[0]) for _ in range(count))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def test_an_argument_is_changed_for_as_long_as_the_constructor_comes_further() -> None:
+    model, texts = arguments.built(Stages, {}, functools.partial(called, Stages))
+    assert texts == {"depths": "[2] * 4", "widths": "[64] * 4"}
+    assert shapes(model) == {"x": (2, 10, 64)}
+    with pytest.raises(TypeError, match="no len"):
+        arguments.built(Stages, {"depths": "2"}, functools.partial(called, Stages))
+
+
+class Huge(nn.Module):
+    def __init__(self, width: int = 4096, num_layers: int = 48) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(num_layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers[0](x)
+
+
+def test_a_model_whose_usual_size_is_too_much_has_fewer_layers() -> None:
+    build = functools.partial(called, Huge)
+    model, texts = arguments.built(Huge, {}, build, small=True)
+    assert texts == {"num_layers": "2"}
+    assert sum(each.numel() for each in model.parameters()) < arguments.LARGEST_MODEL
+
+
+class Told(nn.Module):
+    """Knows one length, and says it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv1d(64, 64, 3)
+
+    def forward(self, mel: Tensor, more: dict[str, Tensor]) -> Tensor:
+        if mel.shape[-1] != 300:
+            raise ValueError(f"Expects a length of 300, but found {mel.shape[-1]}.")
+        more = more.copy() if more is not None else {}
+        return self.body(mel)
+
+
+def test_a_size_that_a_check_names_and_an_input_that_is_no_tensor() -> None:
+    found = fitting.fitted(Told())
+    assert found is not None
+    assert found.runs
+    assert found.sizes["L"] == 300
+    assert "more:=None" in found.texts
+
+
+def test_an_argument_has_the_letter_of_the_size_that_it_goes_with() -> None:
+    build = functools.partial(called, Mixed)
+    model, texts = arguments.built(Mixed, {}, build)
+    found = fitting.fitted(model)
+    assert found is not None
+    assert fitting.shared(build, texts, {}, found) == {"dim": "C"}
+    # What is given stays, and what happens to be as large is something else.
+    assert fitting.shared(build, texts, texts, found) == texts
+    build = functools.partial(called, nn.Linear)
+    model, texts = arguments.built(nn.Linear, {}, build)
+    found = fitting.fitted(model)
+    assert found is not None
+    assert fitting.shared(build, texts, {}, found) == {"in_features": "C", "out_features": "64"}

@@ -269,10 +269,11 @@ def test_an_installed_class_is_run_by_its_name() -> None:
     assert found.trace is not None
     assert found.used is not None
     assert found.used.arguments == {
-        "in1_features": "64",
+        "in1_features": "D",  # the last size of its input, and changed along with it
         "in2_features": "5",
         "out_features": "64",
     }
+    assert found.used.sizes["D"] == 64
     shapes = {note.name: note.shape for note in found.trace.inputs}
     assert shapes == {"input1": (2, 10, 64), "input2": (2, 10, 5)}
     assert [each.text for each in found.trace.outputs[0].dims] == ["B", "N", "64"]
