@@ -441,8 +441,9 @@ def check_claims(lesson: Lesson) -> tuple[CheckedClaim, ...]:
 
 
 def _shapes(lesson: Lesson, preset: str) -> Trace:
-    training = lesson.preset(preset).training
-    return _run(lesson, lesson.settings(preset), values=False, training=training)
+    """What claims are held against: where a run fails, and not how that is mended."""
+    how = {"values": False, "training": lesson.preset(preset).training, "diagnose": False}
+    return _run(lesson, lesson.settings(preset), **how)
 
 
 _slips: dict[str, Claim | None] = {}

@@ -17,6 +17,7 @@ from modules.fbkd import (
     channel_mask,
     spatial_mask,
 )
+from modules.lesson import _shapes as shapes_of_preset
 from modules.lesson import run, tensor
 from tests.effort import TIMES
 
@@ -490,3 +491,12 @@ def test_a_bad_argument_gets_a_sentence(
 
 def test_the_configuration_of_the_original_is_accepted() -> None:
     FBKDStudentConnector(8, 2, {"type": "Conv2d"}, {"type": "BN"}, "dot_product", False, 2, True)
+
+
+def test_claims_are_held_against_where_a_run_fails_and_not_how_that_is_mended() -> None:
+    """Else whoever opens the lesson first waits for a search of repairs."""
+    each = lesson("fbkd-loss")
+    preset = next(c.preset for c in each.claims if c.verdict == "slip")
+    failure = shapes_of_preset(each, preset).failure
+    assert failure is not None
+    assert not failure.fixes
