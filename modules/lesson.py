@@ -279,6 +279,7 @@ def run(
     values: bool = True,
     training: bool = False,
     diagnose: bool = True,
+    mend: bool = True,
     watch: Callable[[int], None] | None = None,
     own: Own | None = None,
 ) -> Trace:
@@ -289,13 +290,21 @@ def run(
         kind, seed: which input, and which of its variants.
         values: False computes the shapes alone, of any size, in milliseconds.
         training: the module's mode.
+<<<<<<< HEAD
         diagnose, watch: see `tracer.trace`.
         own: what a reader brings along (`prepare`).
+=======
+        diagnose, mend, watch: see `tracer.trace`.
+>>>>>>> bd2aa0b (Formulas and repairs of lessons are looked for in processes of their own: whoever opened a page waited for the search of repairs of another's lesson)
 
     Raises:
         ToldError: the settings have a problem (`Lesson.problems`).
     """
+<<<<<<< HEAD
     how: dict[str, Any] = {"values": values, "training": training, "diagnose": diagnose, "own": own}
+=======
+    how = {"values": values, "training": training, "diagnose": diagnose, "mend": mend}
+>>>>>>> bd2aa0b (Formulas and repairs of lessons are looked for in processes of their own: whoever opened a page waited for the search of repairs of another's lesson)
     found = _run(lesson, settings, kind, seed, **how, watch=watch)
     return with_story(lesson, found, _slip(lesson), _leads(lesson))
 
@@ -309,6 +318,7 @@ def _run(
     values: bool,
     training: bool,
     diagnose: bool = True,
+    mend: bool = True,
     watch: Callable[[int], None] | None = None,
     own: Own | None = None,
 ) -> Trace:
@@ -327,6 +337,7 @@ def _run(
             name=lesson.title,
             device=None if values else "meta",
             diagnose=diagnose,
+            mend=mend,
             watch=watch,
             **kwargs,
         )
@@ -349,7 +360,7 @@ def symbol_choices(lesson: Description, settings: Settings) -> dict[str, Sequenc
 
 
 _solutions: dict[tuple[Any, ...], list[Solution]] = {}
-_solving = threading.Lock()
+_solving: dict[tuple[Any, ...], threading.Lock] = {}
 
 
 def _key(lesson: Description, settings: Settings, training: bool) -> tuple[Any, ...]:
@@ -368,18 +379,27 @@ def known_solution(
 
 
 def with_formulas(
-    lesson: Lesson, trace: Trace, settings: Settings, training: bool = False
+    lesson: Lesson,
+    trace: Trace,
+    settings: Settings,
+    training: bool = False,
+    solve: Callable[[Lesson, Settings, bool], Solution] | None = None,
 ) -> Trace:
     """The trace of a run at these settings, with formulas, constraints and costs.
 
-    They are found at the first call for these options, which takes about a second, and kept.
+    They are found at the first call for these options, which takes about a second, and kept;
+    `solve` finds them elsewhere, as `solution` does here.
+
+    Raises:
+        OSError: `solve` could not look for them.
     """
     # sympy takes its time to load, and a first page does not need it.
     from tracer.formulas.proof import attached
     from tracer.formulas.run import measure
 
     sizes = {name: settings[name] for name in symbol_choices(lesson, settings)}
-    known = _solutions.setdefault(_key(lesson, settings, training), [])
+    key = _key(lesson, settings, training)
+    known = _solutions.setdefault(key, [])
 
     def count() -> tuple[int, ...]:
         def inputs(at: Settings) -> Any:
@@ -387,15 +407,17 @@ def with_formulas(
 
         return measure(lesson.build, inputs, settings, training=training).flops
 
-    with _solving:
-        for solution in known:
-            found = attached(trace, solution, sizes, count)
+    with _solving.setdefault(key, threading.Lock()):
+        for each in known:
+            found = attached(trace, each, sizes, count)
             if found is not None:
                 return found
         # First at the defaults: what a formula is called must not depend on who came before.
         for at in (settings,) if known else (_at_defaults(lesson, settings), settings):
             try:
-                known.append(_solution(lesson, at, training))
+                known.append((solve or solution)(lesson, at, training))
+            except OSError:
+                raise
             except Exception:  # noqa: BLE001 - at these sizes it does not run: try others
                 continue
             found = attached(trace, known[-1], sizes, count)
@@ -411,7 +433,12 @@ def _at_defaults(lesson: Description, settings: Settings) -> Settings:
     return {**settings, **{name: known[name] for name in symbols if type(known[name]) is int}}
 
 
-def _solution(lesson: Lesson, settings: Settings, training: bool) -> Solution:
+def solution(lesson: Lesson, settings: Settings, training: bool) -> Solution:
+    """The formulas at these settings, and at all others at which the same steps are taken.
+
+    Raises:
+        Exception: the lesson does not run there.
+    """
     from tracer.formulas.proof import solve
 
     choices = symbol_choices(lesson, settings)
@@ -442,8 +469,9 @@ def check_claims(lesson: Lesson) -> tuple[CheckedClaim, ...]:
 
 def _shapes(lesson: Lesson, preset: str) -> Trace:
     """What claims are held against: where a run fails, and not how that is mended."""
-    how = {"values": False, "training": lesson.preset(preset).training, "diagnose": False}
-    return _run(lesson, lesson.settings(preset), **how)
+    training = lesson.preset(preset).training
+    settings = lesson.settings(preset)
+    return _run(lesson, settings, values=False, training=training, diagnose=False)
 
 
 _slips: dict[str, Claim | None] = {}

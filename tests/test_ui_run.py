@@ -16,7 +16,7 @@ from modules import LESSONS, lesson
 from tests.models import small_settings
 from tracer import Cancelled, trace
 from tracer.ops.table import shares_memory
-from ui import metrics
+from ui import apart, metrics
 from ui import run as runs
 from ui.run import CannotRun, FormulaJob, Job, forecast
 from ui.view import View, default_view, preset_view
@@ -339,9 +339,10 @@ def test_formulas_come_after_the_numbers_and_are_kept(monkeypatch: pytest.Monkey
     assert found.stands_in
     assert {symbol.name: symbol.value for symbol in found.trace.symbols}["C"] == 48
     assert "said" in json.loads(found.payload)
-    # At other sizes they need no search, and the page is not spared.
+    # At other sizes they need no search, and no process to find them.
     other = view.with_settings({"C": 32})
-    monkeypatch.setattr(runs, "HOLD_BACK", 1e9)
+    assert runs.comes_at_once(other, runs.outline(other))
+    monkeypatch.setattr(apart, "ask", None)
     job = FormulaJob(other, runs.outline(other))
     assert job.wait(600)
     assert runs.formulated(other, runs.outline(other)) is not None

@@ -48,6 +48,7 @@ def trace(model: Callable[..., Any], /, *args: Any, **keywords: Any) -> Trace:
         diagnose: say of a failure which rule is broken, where the wrong size was born and what
             mends it, and of a run that succeeds which steps are suspicious; False keeps to what
             happened.
+        mend: False says of a failure all but what mends it, which takes the longest.
         dims: names the sizes of the inputs, as `{"x": "B C H W"}`: every shape then has a formula
             in these names, and the trace says what is demanded of them.
 
@@ -97,6 +98,7 @@ def traced(
     watch: Callable[[int], None] | None = None,
     build: Callable[[], nn.Module] | None = None,
     diagnose: bool = True,
+    mend: bool = True,
     dims: Mapping[str, str] | None = None,
 ) -> Trace:
     """`trace`, with the model's arguments apart from the options."""
@@ -122,7 +124,7 @@ def traced(
 
         found = named(found, model, args, kwargs, dims)
     if diagnose and recording.crash is not None:
-        found = diagnosed(dataclasses.replace(recording.crash, trace=found))
+        found = diagnosed(dataclasses.replace(recording.crash, trace=found), mend)
     elif diagnose and error is None:
         found = _warned(found, model, args, kwargs)
     if reraise and error is not None:
@@ -138,11 +140,11 @@ OPTIONS = frozenset(inspect.signature(traced).parameters) - {"model", "args", "k
 """What `trace` takes besides the model's arguments."""
 
 
-def diagnosed(crash: Crash) -> Trace:
-    """The trace of a crash with its failure explained."""
+def diagnosed(crash: Crash, mend: bool = True) -> Trace:
+    """The trace of a crash with its failure explained, and what mends it if `mend`."""
     from tracer import diagnosis
 
-    failure = diagnosis.diagnose(crash)
+    failure = diagnosis.diagnose(crash, mend)
     return with_edited_lines(dataclasses.replace(crash.trace, failure=failure))
 
 

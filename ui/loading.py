@@ -8,7 +8,7 @@ import threading
 
 import streamlit as st
 
-from ui import push
+from ui import apart, push
 from ui.language import say
 
 VARIABLE = "SHAPEWALK_LOAD"
@@ -34,7 +34,12 @@ def soon() -> None:
     if _begun.is_set() or push.sessions() is None or os.environ.get(VARIABLE) == "asked":
         return
     _begun.set()
-    threading.Thread(target=_load).start()
+
+    def load() -> None:
+        _load()
+        apart.ask(apart.ready)
+
+    threading.Thread(target=load).start()
 
 
 def _load() -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-KINDS = ("shapes", "values", "formulas")
+KINDS = ("shapes", "values", "formulas", "repairs")
 MEANINGS = {
     "shapewalk_runs_total": "Runs that were computed, by what they gave.",
     "shapewalk_run_seconds_total": "Seconds that these took by the clock.",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from ui import apart
 from ui.language import say
 from ui.serve import EDIT
 
@@ -30,6 +31,7 @@ def button() -> None:
 def _forget() -> None:
     """Forget the code of lessons and pages, with all that was made of it: what the page shows is
     read from its address again, as for a reader who arrives."""
+    apart.stop()
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if file is not None and any(Path(file).is_relative_to(each) for each in _OWN):

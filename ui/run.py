@@ -16,7 +16,7 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ from tracer.views import graph
 from tracer.views.changes import labels
 from tracer.views.graph import shape_text
 from tracer.views.player import payload
-from ui import metrics, shipped
+from ui import apart, metrics, shipped
 from ui.language import say
 from ui.own import Taken
 from ui.share import Kept, Line, free_memory
@@ -43,13 +43,14 @@ from ui.view import View, default_view, option_text
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from modules.lesson import Lesson
+    from tracer.formulas.proof import Solution
+
 BUDGET_SHARE = 0.4
 """The share of the free memory that one run may take."""
 
 ADVICE_TRIES = 60
 """Smaller settings of which the shapes are traced to give advice; a reader waits for it."""
-
-HOLD_BACK = 0.5
 
 KEPT_BYTES = 96 * 2**20
 """Of all runs that are kept for the next who asks, of each kind."""
@@ -161,6 +162,7 @@ def _trace(
                 values=values,
                 training=view.training,
                 diagnose=diagnose,
+                mend=False,
                 watch=watch,
                 own=own,
             )
@@ -289,21 +291,58 @@ def _computed(view: View, watch: Callable[[int], None] | None) -> Run:
         return Run(_trace(view, True, watch, own=own), _dims(view), own=tuple(own.notes))
 
 
+def comes_at_once(view: View, run: Run) -> bool:
+    """Whether `with_formulas` needs no other process: somebody has asked for them before."""
+    known = known_solution(lesson(view.lesson), dict(view.settings), view.training)
+    return known is not None and run.trace.failure is None
+
+
 def formulated(view: View, run: Run) -> Run | None:
     """The view's run with formulas, if they have been found."""
     return _formulated.get((view, run.stands_in))
 
 
-def with_formulas(view: View, run: Run) -> Run:
-    """The view's run with formulas for its sizes; the first of a lesson takes about a second."""
+def with_formulas(view: View, run: Run, watch: Callable[[], None] = lambda: None) -> Run:
+    """The view's run with formulas for its sizes, and of one that fails with what mends it; the
+    first of a lesson takes seconds of another process, once `watch` lets it.
+
+    Raises:
+        Cancelled: `watch` raised it.
+        OSError: the process was killed.
+    """
+
+    def solve(of: Lesson, settings: Mapping[str, Any], training: bool) -> Solution:
+        found: Solution = apart.ask(apart.solved, of.key, dict(settings), training, watch=watch)
+        return found
 
     def find() -> Run:
         settings = dict(view.settings)
+        trace = run.trace if run.trace.failure is None else _mended(view, run, watch)
         with metrics.timed("formulas"):
+<<<<<<< HEAD
             trace = find_formulas(lesson(view.lesson), run.trace, settings, view.training)
         return Run(trace, run.dims, run.stands_in, run.timed, run.language, run.own)
+=======
+            trace = find_formulas(lesson(view.lesson), trace, settings, view.training, solve)
+        return Run(trace, run.dims, run.stands_in, run.timed, run.language)
+>>>>>>> bd2aa0b (Formulas and repairs of lessons are looked for in processes of their own: whoever opened a page waited for the search of repairs of another's lesson)
 
     return _formulated.made((view, run.stands_in), find)
+
+
+def _mended(view: View, run: Run, watch: Callable[[], None]) -> Trace:
+    with metrics.timed("repairs"):
+        found: Trace = apart.ask(
+            apart.mended,
+            view.lesson,
+            dict(view.settings),
+            view.kind,
+            view.seed,
+            view.training,
+            not run.stands_in,
+            watch=watch,
+        )
+    return found
 
 
 def tensor(view: View, note_id: int) -> Tensor:
@@ -512,6 +551,7 @@ def _end() -> None:
     running = list(_threads)
     for each in running:
         each.cancel()
+    apart.stop()
     for each in running:
         each.wait(None)
 
@@ -579,15 +619,20 @@ class FormulaJob(Background):
     def stands_in(self) -> bool:
         return self.run.stands_in
 
-    def _work(self) -> None:
-        view = self.view
-        if known_solution(lesson(view.lesson), dict(view.settings), view.training) is None:
-            # Let the page with the numbers go out before this takes its share of the processor.
-            self._cancelled.wait(HOLD_BACK)
+    def _go_on(self) -> None:
+        from tracer import Cancelled
+
         if self.cancelled or not self._wanted():
-            return
+            raise Cancelled
+
+    def _work(self) -> None:
+        from tracer import Cancelled
+
         try:
-            with_formulas(view, self.run)
+            self._go_on()
+            with_formulas(self.view, self.run, self._go_on)
+        except Cancelled:
+            pass
         except Exception:
             # The numbers stand; what is missing are formulas.
             logging.getLogger(__name__).exception("No formulas for %s", self.view.lesson)

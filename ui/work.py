@@ -128,7 +128,7 @@ def _with_formulas(view: View, run: Run) -> Run:
         if job is not None:
             job.cancel()  # of a view that is no longer shown
         job = st.session_state["formulas"] = FormulaJob(view, run, push.reader())
-    if job.wait(AT_ONCE):
+    if job.wait(AT_ONCE if runs.comes_at_once(view, run) else 0):
         return runs.formulated(view, run) or run
     push.when(lambda: job.wait(0))
     return run

@@ -24,13 +24,16 @@ from tracer.sentences import Said, said
 from tracer.strict import tolerant
 
 
-def diagnose(crash: Crash) -> Failure:
-    """The failure of `crash.trace` with all that can be said of it.  Never raises: where a part
-    of the diagnosis cannot be had, the failure goes without it."""
+def diagnose(crash: Crash, mend: bool = True) -> Failure:
+    """The failure of `crash.trace` with all that can be said of it, without a search of what mends
+    it unless `mend`.  Never raises: where a part of the diagnosis cannot be had, the failure goes
+    without it."""
     failure = crash.trace.failure
     assert failure is not None
     with tolerant(), random_state(), paused():
         finding, failure = understood(crash, failure)
+        if not mend:
+            return failure
         mended, untried = fixes.find(crash, finding, failure)
         mended = (*finding.fixes, *mended)
         settled = any(fix.verified and not fix.caveat for fix in mended)

@@ -165,7 +165,7 @@ def solve(
                     aliases.setdefault(known, called)
     return Solution(
         order=names,
-        like=first.trace,
+        like=_steps(first.trace),
         shapes={id: tuple(map(simple, shape)) for id, shape in shapes.items()},
         fresh=first.fresh,
         flops=tuple(map(simple, flops)),
@@ -178,6 +178,12 @@ def solve(
             *search.unexplained(constraints),
         ),
     )
+
+
+def _steps(trace: document.Trace) -> document.Trace:
+    """The run without what its calls count, which are symbols and hold on to all that it was."""
+    calls = tuple(dataclasses.replace(call, parameters=0) for call in trace.calls)
+    return dataclasses.replace(trace, calls=calls, parameters=0)
 
 
 def _matched(like: document.Trace, other: document.Trace) -> dict[int, int] | None:
@@ -744,7 +750,7 @@ def _up_to_failure(build: Build, inputs: Inputs, sizes: Sizes, training: bool) -
     found = run_with_symbols(build, inputs, sizes, training=training)
     return Solution(
         order=tuple(sizes),
-        like=found.trace,
+        like=_steps(found.trace),
         shapes={
             id: tuple(map(writing.simplified, found.shapes[id])) for id in found.trace.tensors()
         },
