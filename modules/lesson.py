@@ -290,22 +290,15 @@ def run(
         kind, seed: which input, and which of its variants.
         values: False computes the shapes alone, of any size, in milliseconds.
         training: the module's mode.
-<<<<<<< HEAD
-        diagnose, watch: see `tracer.trace`.
-        own: what a reader brings along (`prepare`).
-=======
         diagnose, mend, watch: see `tracer.trace`.
->>>>>>> bd2aa0b (Formulas and repairs of lessons are looked for in processes of their own: whoever opened a page waited for the search of repairs of another's lesson)
+        own: what a reader brings along (`prepare`).
 
     Raises:
         ToldError: the settings have a problem (`Lesson.problems`).
     """
-<<<<<<< HEAD
-    how: dict[str, Any] = {"values": values, "training": training, "diagnose": diagnose, "own": own}
-=======
-    how = {"values": values, "training": training, "diagnose": diagnose, "mend": mend}
->>>>>>> bd2aa0b (Formulas and repairs of lessons are looked for in processes of their own: whoever opened a page waited for the search of repairs of another's lesson)
-    found = _run(lesson, settings, kind, seed, **how, watch=watch)
+    how: dict[str, Any] = {"values": values, "training": training, "own": own}
+    how |= {"diagnose": diagnose, "mend": mend, "watch": watch}
+    found = _run(lesson, settings, kind, seed, **how)
     return with_story(lesson, found, _slip(lesson), _leads(lesson))
 
 

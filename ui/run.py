@@ -150,6 +150,7 @@ def _trace(
     values: bool,
     watch: Callable[[int], None] | None = None,
     diagnose: bool = True,
+    mend: bool = False,
     own: Taken | None = None,
 ) -> Trace:
     try:
@@ -162,7 +163,7 @@ def _trace(
                 values=values,
                 training=view.training,
                 diagnose=diagnose,
-                mend=False,
+                mend=mend,
                 watch=watch,
                 own=own,
             )
@@ -319,18 +320,18 @@ def with_formulas(view: View, run: Run, watch: Callable[[], None] = lambda: None
         settings = dict(view.settings)
         trace = run.trace if run.trace.failure is None else _mended(view, run, watch)
         with metrics.timed("formulas"):
-<<<<<<< HEAD
-            trace = find_formulas(lesson(view.lesson), run.trace, settings, view.training)
-        return Run(trace, run.dims, run.stands_in, run.timed, run.language, run.own)
-=======
             trace = find_formulas(lesson(view.lesson), trace, settings, view.training, solve)
-        return Run(trace, run.dims, run.stands_in, run.timed, run.language)
->>>>>>> bd2aa0b (Formulas and repairs of lessons are looked for in processes of their own: whoever opened a page waited for the search of repairs of another's lesson)
+        return Run(trace, run.dims, run.stands_in, run.timed, run.language, run.own)
 
     return _formulated.made((view, run.stands_in), find)
 
 
 def _mended(view: View, run: Run, watch: Callable[[], None]) -> Trace:
+    if view.own:
+        # What a reader has brought along is here alone.
+        watch()
+        with _seeded(view):
+            return _trace(view, not run.stands_in, mend=True)
     with metrics.timed("repairs"):
         found: Trace = apart.ask(
             apart.mended,
