@@ -331,7 +331,7 @@ def _mended(view: View, run: Run, watch: Callable[[], None]) -> Trace:
         # What a reader has brought along is here alone.
         watch()
         with _seeded(view):
-            return _trace(view, not run.stands_in, mend=True)
+            return _trace(view, not run.stands_in, mend=True, own=Taken(view))
     with metrics.timed("repairs"):
         found: Trace = apart.ask(
             apart.mended,
