@@ -14,6 +14,7 @@ from tracer.diagnosis import (  # noqa: F401 - the rules enter themselves
 from tracer.diagnosis.chain import chain
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.histories import histories
+from tracer.diagnosis.repair.answers import told_apart
 from tracer.diagnosis.roots import root
 from tracer.diagnosis.roots.places import Search
 from tracer.document import Failure, Operand, Violation
@@ -35,7 +36,7 @@ def diagnose(crash: Crash, mend: bool = True) -> Failure:
         if not mend:
             return failure
         mended, untried = fixes.find(crash, finding, failure)
-        mended = (*finding.fixes, *mended)
+        mended = told_apart((*finding.fixes, *mended))
         settled = any(fix.verified and not fix.caveat for fix in mended)
         check = None if settled else finding.report.check
         more = [sentence for sentence in (check, *_in_formulas(failure), untried) if sentence]

@@ -3,18 +3,25 @@ it was given to, the step that made a size of it, the expression where it does n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ast
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tracer.diagnosis.histories.written import Numbers, Written
+from tracer.diagnosis.roots.handed import caller, helper, kept, renamed
 from tracer.diagnosis.roots.lineage import made_by
 from tracer.diagnosis.roots.places import Search, code, finished, shape
-from tracer.document import Failure, History, Root, TensorNote, Term
+from tracer.document import Failure, History, Place, Root, TensorNote, Term
 from tracer.ops.flow import adds_dimension, permutes
 from tracer.ops.table import bound_step
 from tracer.sentences import Said, said
+from tracer.source.text import text_of
 
 _ROOT, _PARTING, _HANDED, _MADE, _WRITTEN, _NUMBER = 75, 60, 45, 35, 30, 25
 _ON_THE_WAY = 20
+_KEPT, _CALLED, _TAKEN = 60, 25, 40
+_TOLD, _OTHER, _GIVEN = 30, 20, 10
+_BESIDES = 2  # links beside the failing expression
 """How much speaks for a place: where the root was found, where the histories part, what returned or
 made an operand, what else was worked out or written; more on the way to the root."""
 
@@ -27,25 +34,46 @@ class _Candidate:
 
 def chain(s: Search) -> tuple[Root, ...]:
     """The links from the first to the failing expression, which is the last: of the places where a
-    number was written or handed on the one that most speaks for, and of the steps."""
+    number was written or handed on and of the steps those two that most speaks for."""
     failing = Root("failure", s.failure.place, s.failure.module, _step(s.failure), _meeting(s))
     taken = {_statement(failing)}
-    best: dict[bool, Root] = {}
-    for each in sorted(_candidates(s), key=lambda candidate: -candidate.score):
-        forward = each.link.kind in ("call", "step")
-        if forward not in best and _statement(each.link) not in taken and each.link.line:
-            best[forward] = each.link
-            taken.add(_statement(each.link))
-    kept = [best[forward] for forward in sorted(best)]
+    marked = _marked(s)
+    kept: list[Root] = []
+    found = [each for each in _candidates(s) if each.link.line]
+    while len(kept) < _BESIDES:
+        left = [each for each in found if _statement(each.link) not in taken]
+        if not left:
+            break
+        best = max(left, key=lambda each: _worth(s, each, marked, kept))
+        kept.append(best.link)
+        taken.add(_statement(best.link))
+    kept.sort(key=_in_forward)
     links = [link if link is s.failure.root else finished(s.trace, link) for link in kept]
     return (*links, finished(s.trace, failing))
+
+
+def _worth(
+    s: Search, each: _Candidate, marked: set[tuple[str, int]], kept: Sequence[Root]
+) -> float:
+    """How much a candidate adds: less where the histories mark its place anyway, more where it is
+    of another kind than what is kept."""
+    if each.link is s.failure.root:
+        return 2 * _ROOT
+    if _statement(each.link) in marked:
+        return each.score - _TOLD
+    other = bool(kept) and _in_forward(kept[0]) is not _in_forward(each.link)
+    return each.score + _OTHER * other - _GIVEN * (each.link.kind == "input")
+
+
+def _in_forward(link: Root) -> bool:
+    return link.kind in ("call", "step")
 
 
 def _step(failure: Failure) -> int | None:
     return failure.step.index if failure.step is not None else None
 
 
-def _statement(link: Root) -> tuple[str, int]:
+def _statement(link: Root | Term) -> tuple[str, int]:
     span = link.place.statement_span or link.place.span
     return link.place.file, span.line if span is not None else link.place.line
 
@@ -59,6 +87,72 @@ def _meeting(s: Search) -> Said:
 
 
 def _candidates(s: Search) -> Iterator[_Candidate]:
+    found = [*_of_sizes(s), *_of_handing_on(s)]
+    if not s.failure.histories:
+        found += _of_numbers(s)
+    yield from found
+    here = helper(s.failure.place)
+    if (above := caller(s.crash, s.failure.place)) is not None:
+        yield _Candidate(_NUMBER, _called(s, above, s.failure.place))
+    marked = _marked(s)
+    for each in found:
+        inside = helper(each.link.place) if each.link.kind in ("step", "call") else here
+        above = caller(s.crash, each.link.place) if inside != here else None
+        if above is not None:
+            # What is marked in a helper is right there, and wrong for who called it.
+            less = _CALLED * (_statement(each.link) not in marked)
+            yield _Candidate(each.score - less, _called(s, above, each.link.place))
+
+
+def _marked(s: Search) -> set[tuple[str, int]]:
+    """The statements where the histories part; none where both begin with inputs, which have no
+    statement of their own."""
+    found = [h.parting for h in s.failure.histories if h.parting is not None]
+    if all(each.kind == "input" for each in found):
+        return set()
+    return {_statement(each) for each in found}
+
+
+def _called(s: Search, above: tuple[Place, str], place: Place) -> Root:
+    """The call of a helper as a link."""
+    where, module = above
+    return Root("call", where, module, None, said("{name} is called here.", name=helper(place)))
+
+
+def _of_handing_on(s: Search) -> Iterator[_Candidate]:
+    """Where the operands were put into a list or given another name: no operation, and the place
+    where the wrong tensor was taken."""
+    for operand in s.failure.operands:
+        name = operand.note.name or said("the tensor")
+        values = {"x": name, "shape": shape(operand.note)}
+        if (put := kept(s, operand.note)) is not None:
+            because = said("{x} {shape} is kept here.", **values)
+            yield _Candidate(_KEPT, Root("call", *put, None, because))
+        if (other := renamed(s, operand)) is not None:
+            because = said("{x} {shape} gets its name here.", **values)
+            yield _Candidate(_KEPT, Root("call", *other, None, because))
+
+
+def _of_numbers(s: Search) -> Iterator[_Candidate]:
+    """Where the numbers come from that the failing expression itself asks for."""
+    frame = s.crash.frames[-1] if s.crash.frames else None
+    text = text_of(frame.place.file) if frame is not None else None
+    node = text.at(frame.place.span) if text is not None and frame is not None else None
+    if frame is None or text is None or node is None:
+        return
+    numbers = Numbers(s.crash)
+    for each in ast.walk(node):
+        if not isinstance(each, ast.Name | ast.Attribute):
+            continue
+        here = Written(each, s.crash.frames, text)
+        if here.number() is None:
+            continue
+        for depth, term in _with_depth(numbers.term(here)):
+            if depth and term.kind in ("number", "written", "sum", "product"):
+                yield _Candidate(_WRITTEN - depth, _link(s, term))
+
+
+def _of_sizes(s: Search) -> Iterator[_Candidate]:
     if s.failure.root is not None:
         yield _Candidate(_ROOT, s.failure.root)
     sides = [history for history in s.failure.histories if _has_root(s, history)]
@@ -89,6 +183,8 @@ def _of_history(s: Search, history: History) -> Iterator[_Candidate]:
             yield _Candidate(_HANDED + 1 - depth, _link(s, term))
         elif term.kind == "layer" and parting is not None and _inside(term, parting):
             yield _Candidate(_HANDED - depth, _link(s, term))
+        elif term.kind == "name" and parting is not None and _inside(parting, term):
+            yield _Candidate(_TAKEN - depth, _link(s, term))
         elif term.step is None and term.kind in ("written", "sum", "product"):
             yield _Candidate(_WRITTEN - depth, _link(s, term))
         elif term.kind in ("number", "input"):

@@ -12,7 +12,7 @@ from types import CodeType
 from typing import Any, TypeAlias
 
 from tracer.document import Place
-from tracer.source.text import Text, header_extent
+from tracer.source.text import Text, header_extent, silently
 
 SELF = "_script"
 """The slice's first parameter, which holds its modules."""
@@ -105,7 +105,7 @@ def _function(code: CodeType, body: list[Any], names: tuple[str, ...], file: str
         **at,
     )
     flags = code.co_flags & annotations.compiler_flag
-    made = compile(ast.Module([function], []), file, "exec", flags=flags, dont_inherit=True)
+    made = silently(ast.Module([function], []), file, flags)
     found = next(each for each in made.co_consts if isinstance(each, CodeType))
     return found.replace(co_qualname=code.co_qualname)
 

@@ -9,6 +9,7 @@ import os
 import re
 import sysconfig
 import time
+import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -186,7 +187,7 @@ class Text:
     def _compiled(self) -> dict[tuple[int, str], list[CodeType]]:
         """The code of the text as it is now, by first line and name."""
         found: dict[tuple[int, str], list[CodeType]] = {}
-        pending = [compile(self.text, self.file, "exec", dont_inherit=True)]
+        pending = [silently(self.text, self.file)]
         while pending:
             code = pending.pop()
             found.setdefault((code.co_firstlineno, code.co_name), []).append(code)
@@ -408,6 +409,19 @@ def text_of(file: str) -> Text | None:
         _texts.clear()
     _texts[file] = (lines, text)
     return text
+
+
+def silently(what: str | ast.Module, file: str, flags: int = 0) -> CodeType:
+    """The code of a text that Python has warned of when it was compiled first, or that is compiled
+    only to be tried: its SyntaxWarnings are not told.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError: it does not compile.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        made: CodeType = compile(what, file, "exec", flags=flags, dont_inherit=True)
+    return made
 
 
 def code_of(value: object) -> CodeType | None:

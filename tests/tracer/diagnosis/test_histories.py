@@ -317,3 +317,267 @@ def test_a_size_that_a_thousand_steps_hand_on_is_an_inputs() -> None:
     found = failure(Long, torch.ones(2, 4))
     term: Term = found.histories[0].term
     assert (term.kind, term.text) == ("input", "x.shape[1]")
+
+
+# --- numbers that come through configs, tables and functions -------------------------------
+
+
+def preset() -> dict[str, Any]:
+    return dict(net=dict(channels_in=4, wide=6), head=dict(classes=3))  # noqa: C408
+
+
+class FromPreset(nn.Module):
+    def __init__(self, net: dict[str, Any], head: dict[str, Any]) -> None:
+        super().__init__()
+        self.stem = Stem(**net)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.stem(x)
+
+
+class Stem(nn.Module):
+    def __init__(self, channels_in: int, wide: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, wide, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+def test_a_number_of_a_preset_that_a_function_returns() -> None:
+    found = failure(lambda: FromPreset(**preset()), torch.ones(2, 9, 8, 8))
+    part = found.histories[1].parting
+    assert part is not None
+    assert (part.value, part.place.statement) == (
+        4,
+        "return dict(net=dict(channels_in=4, wide=6), head=dict(classes=3))",
+    )
+
+
+def rows() -> list[tuple[str, int, int]]:
+    return [
+        ("up", 8, 4),
+        ("same", 4, 4),
+        ("up", 6, 2),
+    ]
+
+
+class Table(nn.Module):
+    def __init__(self, rows: list[tuple[str, int, int]]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(cin, cout) for kind, cin, cout in rows)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def test_the_row_of_a_table_is_known_by_all_that_the_loop_names() -> None:
+    found = failure(lambda: Table(rows()), torch.ones(2, 8))
+    assert partings(found) == [(4, "4"), (6, "6")]
+    first = found.histories[0].parting
+    second = found.histories[1].parting
+    assert first is not None
+    assert second is not None
+    assert second.place.line == first.place.line + 1
+
+
+def out_size(size: int, kernel: int) -> int:
+    return (size - kernel) // 2
+
+
+def flat_size(side: int) -> int:
+    left = out_size(side, 3)
+    return 4 * left * left
+
+
+class Worked(nn.Module):
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, stride=2)
+        self.fc = nn.Linear(flat_size(side), 3)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.fc(self.conv(image).flatten(1))
+
+
+def test_a_number_is_followed_into_the_function_that_works_it_out() -> None:
+    found = failure(lambda: Worked(11), torch.ones(2, 1, 11, 11))
+    assert partings(found)[1] == (None, "(size - kernel) // 2")
+    assert found.histories[1].term.value == 64
+
+
+class Timed(nn.Module):
+    def __init__(self, cin: int, cout: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(cin, cout, 1)
+        self.time = nn.Linear(5, cin)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.conv(x) + self.time(t)[:, :, None, None]
+
+
+class Levels(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        dims = [4, 6, 9]
+        pairs = list(zip(dims[:-1], dims[1:], strict=True))  # noqa: RUF007
+        self.blocks = nn.ModuleList(Timed(a, b) for a, b in pairs)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x, t)
+        return x
+
+
+def test_numbers_of_one_call_part_inside_the_constructor_that_chose_one() -> None:
+    found = failure(Levels, torch.ones(2, 4, 8, 8), torch.ones(2, 5))
+    assert partings(found) == [(6, "cout"), (4, "cin")]
+
+
+class Doubled(nn.Module):
+    def __init__(self, parts: int, width: int) -> None:
+        super().__init__()
+        self.angles = nn.Linear(1, parts)
+        self.head = nn.Linear(2 * width, 3)
+
+    def forward(self, t: Tensor) -> Tensor:
+        angle = self.angles(t)
+        return self.head(torch.cat([angle.sin(), angle.cos()], dim=-1))
+
+
+def test_equal_parts_are_held_against_what_they_are_counted_of() -> None:
+    found = failure(lambda: Doubled(8, 12), torch.ones(2, 1))
+    assert partings(found) == [(8, "parts"), (12, "width")]
+
+
+def to_map(tokens: Tensor, h: int, w: int) -> Tensor:
+    return tokens.transpose(1, 2).reshape(tokens.size(0), -1, h, w)
+
+
+class Mapped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fuse = nn.Conv2d(2 * 8, 4, 1)
+
+    def forward(self, high: Tensor, low: Tensor) -> Tensor:
+        h, w = high.shape[-2:]
+        maps = []
+        for each in (high, low):
+            maps.append(to_map(each.flatten(2).transpose(1, 2), h, w))
+        maps[1] = F.interpolate(maps[1], size=maps[0].shape[-2:])
+        return self.fuse(torch.cat(maps, dim=1))
+
+
+def test_a_helpers_arguments_are_followed_to_who_called_it() -> None:
+    found = failure(Mapped, torch.ones(2, 8, 4, 4), torch.ones(2, 8, 2, 2))
+    part = found.histories[0].parting
+    assert part is not None
+    assert part.place.statement == "h, w = high.shape[-2:]"
+
+
+# --- the way, beside what the histories mark -----------------------------------------------
+
+
+def statements(found: Failure) -> list[str]:
+    return [link.place.statement for link in found.chain]
+
+
+def add_loops(edges: Tensor, nodes: int) -> Tensor:
+    loops = torch.arange(nodes).expand(2, -1)
+    return torch.cat([edges, loops], dim=1)
+
+
+class Graph(nn.Module):
+    def forward(self, x: Tensor, edges: Tensor, weights: Tensor) -> Tensor:
+        edges = add_loops(edges, x.size(0))
+        return x[edges[0]].sum(-1) * weights
+
+
+def test_the_call_of_the_helper_that_made_a_size_is_a_link() -> None:
+    edges = torch.zeros(2, 7, dtype=torch.long)
+    found = failure(Graph, torch.ones(4, 3), edges, torch.ones(7))
+    assert "edges = add_loops(edges, x.size(0))" in statements(found)
+
+
+class Shifted(nn.Module):
+    def forward(self, logits: Tensor, ids: Tensor) -> Tensor:
+        shifted = logits[:, :-1]
+        labels = ids
+        return F.cross_entropy(shifted.reshape(-1, 5), labels.reshape(-1))
+
+
+def test_where_a_name_was_given_is_a_link() -> None:
+    ids = torch.zeros(2, 6, dtype=torch.long)
+    found = failure(Shifted, torch.ones(2, 6, 5), ids)
+    assert "labels = ids" in statements(found)
+
+
+class Unet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(2)
+        self.up = nn.ConvTranspose2d(2, 2, 2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skips = []
+        for _ in range(2):
+            x = self.pool(x)
+            skips.append(x)
+        x = self.up(x)
+        return torch.cat([skips.pop(), x], dim=1)
+
+
+def test_where_a_tensor_was_kept_is_a_link() -> None:
+    found = failure(Unet, torch.ones(1, 2, 16, 16))
+    assert "skips.append(x)" in statements(found)
+
+
+class Pillars(nn.Module):
+    def forward(self, points: Tensor) -> Tensor:
+        cells = torch.floor(points / 0.5)
+        index = cells.reshape(-1)
+        return torch.zeros(64).scatter_add(0, index, torch.ones_like(index))
+
+
+def test_what_was_rounded_is_where_an_index_should_have_become_whole() -> None:
+    found = failure(Pillars, torch.rand(4, 3))
+    assert found.root is not None
+    assert found.root.place.statement == "cells = torch.floor(points / 0.5)"
+
+
+class Labels(nn.Module):
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.table = nn.Embedding(classes, 4)
+
+    def forward(self, labels: Tensor) -> Tensor:
+        none = torch.full_like(labels, self.classes)
+        return self.table(torch.cat([labels, none]))
+
+
+def labelled() -> nn.Module:
+    return nn.Sequential(Labels(7))
+
+
+def test_a_table_with_one_row_too_few_is_wrong_where_it_is_made() -> None:
+    found = failure(labelled, torch.tensor([1, 2]))
+    assert found.root is not None
+    assert found.root.place.statement == "self.table = nn.Embedding(classes, 4)"
+
+
+class Series(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(1, 8, batch_first=True)
+
+    def forward(self, history: Tensor) -> Tensor:
+        return self.rnn(history)[0]
+
+
+def test_one_feature_that_has_no_dimension_is_the_inputs() -> None:
+    found = failure(Series, torch.ones(5, 30))
+    assert found.root is not None
+    assert found.root.kind == "input"

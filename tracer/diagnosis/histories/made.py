@@ -7,12 +7,14 @@ import ast
 import contextlib
 import inspect
 from collections.abc import Iterator
+from dataclasses import replace
 from types import FunctionType
 
 from torch import nn
 
 from tracer.diagnosis.histories.written import Numbers, Written
 from tracer.diagnosis.roots.constructors import SIZED
+from tracer.diagnosis.roots.handed import caller, helper
 from tracer.diagnosis.roots.lineage import Hop, back, size_at
 from tracer.diagnosis.roots.places import size_arguments
 from tracer.document import Place, Step, TensorNote, Term
@@ -50,7 +52,7 @@ class Sizes:
         hop: Hop | None = None
         for hop in back(self.crash.trace, note, dim):
             moved = bool(hop.sources) and permutes(hop.bound) and hop.sources[0][1] != hop.dim
-            if not hop.kept or moved:
+            if not hop.kept or moved or enlarges(hop.step):
                 break
             note, dim = hop.sources[0]
         else:
@@ -58,7 +60,8 @@ class Sizes:
         if depth > _DEEPEST or self.left < 0 or not hop.sources:
             return self.fresh(hop)
         if hop.kept:
-            return self.step(hop, (self.term(*hop.sources[0], depth + 1),))
+            chosen = self.settings(hop) if enlarges(hop.step) else ()
+            return self.step(hop, (self.term(*hop.sources[0], depth + 1), *chosen))
         if hop.how == JOINED:
             return self.joined(hop, depth)
         if hop.merged:
@@ -188,13 +191,29 @@ class Sizes:
         if text is None or not isinstance(node, ast.expr):
             return None
         module = self.layer(step.module)
-        function = getattr(type(module), step.place.function.rpartition(".")[2], None)
-        function = inspect.unwrap(function) if function is not None else None
-        if not isinstance(function, FunctionType) or module is None:
+        if module is None:
             return None
-        scope = {"self": module}
+        name = helper(step.place) or step.place.function.rpartition(".")[2]
+        names = getattr(inspect.unwrap(type(module).forward), "__globals__", {})
+        function = getattr(type(module), name, names.get(name))
+        function = inspect.unwrap(function) if function is not None else None
+        if not isinstance(function, FunctionType):
+            return None
+        scope = {"self": module} if hasattr(type(module), name) else {}
         frame = Frame(function.__code__, step.place, scope, step.module, function.__globals__)
-        return Written(node, (frame,), text)
+        return Written(node, (*self.above(step.place, module, step.module), frame), text)
+
+    def above(self, place: Place, module: nn.Module, path: str) -> tuple[Frame, ...]:
+        """The frame that called the helper that a place is in."""
+        found = caller(self.crash, place)
+        if found is None:
+            return ()
+        where, _ = found
+        name = where.function.rpartition(".")[2]
+        function = inspect.unwrap(getattr(type(module), name, None) or (lambda: None))
+        if where.file != place.file or not isinstance(function, FunctionType):
+            return ()
+        return (Frame(function.__code__, where, {"self": module}, path, function.__globals__),)
 
     def layer(self, path: str) -> nn.Module | None:
         with contextlib.suppress(AttributeError):
@@ -235,7 +254,7 @@ class Sizes:
         for frames, inside, _ in self.numbers.initialisers(path):
             if inside is text and frames:
                 here = self.numbers.followed(Written(value, frames, text))
-                for size in _sizes_of(here.node, dim):
+                for size in (*_sizes_of(here.node, dim), *_arguments_of(here.node)):
                     part = self.numbers.term(here.to(size))
                     if part.value == note.shape[dim]:
                         return Term(
@@ -256,9 +275,11 @@ class Sizes:
             if type(own) is not int or own not in (size, size // 2, size // 3, size // 4):
                 continue
             here = self.argument(made, name)
-            parts = (self.numbers.term(here),) if here is not None else ()
+            parts = [self.numbers.term(here)] if here is not None else []
+            # What a function of the author's works out is known by what it was.
+            parts = [p if p.value is not None else replace(p, value=own) for p in parts]
             text = " ".join(made.place.expression.split())
-            return Term("layer", size, text, made.place, path, None, parts)
+            return Term("layer", size, text, made.place, path, None, tuple(parts))
         return Term("layer", size, " ".join(made.place.expression.split()), made.place, path)
 
     def setting(self, path: str, value: int) -> Term | None:
@@ -328,6 +349,17 @@ def _sizes_of(node: ast.expr, dim: int) -> Iterator[ast.expr]:
                 sizes = list(sizes[0].elts)
             if dim < len(sizes) and not any(isinstance(size, ast.Starred) for size in sizes):
                 yield sizes[dim]
+
+
+def _arguments_of(node: ast.expr) -> Iterator[ast.expr]:
+    """What a function of the author's is given that makes a tensor."""
+    if isinstance(node, ast.Call):
+        yield from (*node.args, *(keyword.value for keyword in node.keywords))
+
+
+def enlarges(step: Step) -> bool:
+    """Whether a step is there to make pictures larger: that it keeps a size is a choice."""
+    return step.op.startswith(("nn.ConvTranspose", "nn.Upsample"))
 
 
 def _loops_that_append(call: Written) -> list[ast.For]:

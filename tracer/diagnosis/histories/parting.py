@@ -16,7 +16,52 @@ _CHOSEN = ("name", "written", "sum", "product", "count")
 def parting(left: Term, right: Term) -> tuple[Path | None, Path | None]:
     """The paths to the terms where two histories part."""
     found = _apart(left, (), right, ())
-    return found if found is not None else (None, None)
+    if found is None and left.value != right.value:
+        # Items of one list, and which of them is not known: where each is still a number.
+        found = _known(left), _known(right)
+    return _one_call(left, right, *found) if found is not None else (None, None)
+
+
+def _known(term: Term) -> Path:
+    """The last of those that hand a number on."""
+    path: Path = ()
+    while len(term.parts) == 1 and term.parts[0].value == term.value:
+        term, path = term.parts[0], (*path, 0)
+    return path
+
+
+def _one_call(left: Term, right: Term, at: Path, to: Path) -> tuple[Path, Path]:
+    """Where both were taken from one list for one call, they part where the one or the other was
+    taken; what a function works out, where it does so."""
+    one, other = _term(left, at), _term(right, to)
+    items = one.kind == other.kind == "name" and one.text.isidentifier() and _in_loop(one)
+    listed = items or one.kind == other.kind == "written"
+    while listed and len(at) > 1 and len(to) > 1 and _in_one(_term(left, at), _term(right, to)):
+        at, to = at[:-1], to[:-1]
+    return _worked_out(left, at), _worked_out(right, to)
+
+
+def _in_loop(term: Term) -> bool:
+    """Whether the name is one that a loop in its own statement gives values."""
+    return bool(
+        re.search(rf"\bfor\b[^:]*\b{re.escape(term.text)}\b[^:]*\bin\b", term.place.statement)
+    )
+
+
+def _worked_out(term: Term, path: Path) -> Path:
+    found = _term(term, path)
+    while found.kind == "written" and found.parts:
+        last = found.parts[-1]
+        if last.kind != "written" or not last.place.statement.startswith("return"):
+            break
+        path, found = (*path, len(found.parts) - 1), last
+    return path
+
+
+def _term(term: Term, path: Path) -> Term:
+    for number in path:
+        term = term.parts[number]
+    return term
 
 
 def core(term: Term, path: Path = ()) -> tuple[Term, Path]:
@@ -60,7 +105,8 @@ def _apart(left: Term, at: Path, right: Term, to: Path) -> tuple[Path, Path] | N
         return _of_sum(left, at, right, to, second)
     if right.kind == "sum":
         return _of_sum(right, to, left, at, first)[::-1]
-    if left.kind == right.kind == "number" and _in_one(left, right) and at and to:
+    in_one = _in_one(left, right) and left.place.line == right.place.line
+    if left.kind == right.kind == "number" and in_one and at and to:
         # Not the numbers of one list are at odds, but which of them was taken.
         return at[:-1], to[:-1]
     return _decisive(left, at), _decisive(right, to)
@@ -97,6 +143,8 @@ def _of_parts(left: Term, at: Path, right: Term, to: Path) -> tuple[Path, Path]:
     if len(mine) == len(theirs) == 1:
         (path, a), (other, b) = mine[0], theirs[0]
         first, second = core(a)[0], core(b)[0]
+        if left.kind == "sum" and first.kind == second.kind == "input":
+            return at, to  # inputs of other sizes: which of them were joined
         if first.kind == "step" or second.kind == "step" or left.kind == "product":
             inner = _apart(a, path, b, other)
             if inner is not None:
@@ -125,17 +173,27 @@ def _of_sum(total: Term, at: Path, other: Term, to: Path, used: Path) -> tuple[P
         return (*at, rest[0]) if rest else at, used if worked_out else to
     for number, factor in enumerate(other.parts if other.kind == "product" else ()):
         size = math.prod(p.value or 0 for i, p in enumerate(other.parts) if i != number)
-        if factor.value is not None and values.count(size) >= 2:
-            if len(total.parts) > len(values):
+        if factor.value == len(values) == len(total.parts) and set(values) == {values[0]}:
+            inner = _apart(total.parts[0], (*at, 0), other.parts[1 - number], (*to, 1 - number))
+            if inner is not None and len(other.parts) == 2:
+                return inner
+        if factor.value is not None and values.count(size) >= 1:
+            if len(total.parts) > len(values) != factor.value:
                 return (*at, len(values)), (*to, number)  # there the two are counted
             odd = next((i for i, value in enumerate(values) if value != size), factor.value)
-            return (*at, odd) if odd < len(values) else at, (*to, number)
+            if odd >= len(values):
+                return at, (*to, number)
+            return _decisive(total.parts[odd], (*at, odd)), (*to, number)
     return at, to
 
 
 def _decisive(term: Term, path: Path) -> Path:
     """A setting that somebody worked out, or wrote elsewhere, says more than the step that it is
     given to."""
+    for number, factor in reversed(list(enumerate(term.parts if term.kind == "product" else ()))):
+        found, inner = core(factor, (*path, number))
+        if (deeper := _decisive(found, inner)) != inner:
+            return deeper
     settings = [(n, p) for n, p in enumerate(term.parts) if p.step is None and p.kind in _CHOSEN]
     for number, part in reversed(settings if term.kind == "step" else []):
         found, inner = core(part, (*path, number))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FunctionType
@@ -23,6 +24,7 @@ _LISTS = (ast.List, ast.Tuple, ast.Dict, ast.ListComp, ast.Set)
 _SIGNS: dict[type, str] = {ast.Add: "sum", ast.Mult: "product"}
 _LOOPS = (ast.For, ast.While, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
 
+_COPIES = ("dict", "copy", "deepcopy", "OrderedDict", "SimpleNamespace", "Namespace")
 _REORDERED = ("reversed", "list", "tuple", "sorted", "iter")
 
 Frames = tuple[Frame, ...]
@@ -117,6 +119,8 @@ class Numbers:
             inner = self.term(found, depth + 1)
             if inner.value is None and value is not None:
                 return self.leaf("name", here, value, (inner,))
+            if value is None:  # a name of a helper that has returned
+                value = inner.value
             return self.leaf("name", here, value, (inner,) if inner.value == value else ())
         if isinstance(node, ast.BinOp):
             kind = _SIGNS.get(type(node.op), "written")
@@ -130,8 +134,18 @@ class Numbers:
         if isinstance(node, ast.Call):
             given_to = [self.term(here.to(each), depth + 1) for each in node.args[:4]]
             parts = tuple(each for each in given_to if each.kind != "written")
-            return self.leaf("written", here, value, parts)
+            return self.leaf("written", here, value, (*parts, *self.worked_out(here, depth)))
         return self.leaf("written", here, value)
+
+    def worked_out(self, here: Written, depth: int) -> Iterator[Term]:
+        """Where a function of the author's works a number out: its `return`, and those of the
+        functions that it calls in turn."""
+        for each in self.returns(here) if depth < _DEEPEST else ():
+            function = each.text.function(each.node)
+            calls = [each.to(node) for node in ast.walk(function) if isinstance(node, ast.Call)]
+            inner = [call for call in calls if self.function(call) is not None]
+            parts = [part for call in inner[:1] for part in self.worked_out(call, depth + 4)]
+            yield self.leaf("written", each, None, tuple(parts))
 
     def leaf(
         self, kind: str, here: Written, value: int | None, parts: tuple[Term, ...] = ()
@@ -325,6 +339,11 @@ class Numbers:
                 found = self.member(self.followed(base.to(keyword.value)), key, asked)
                 if found is not None:
                     return found
+        if called(call) in _COPIES:
+            owner = call.func.value if isinstance(call.func, ast.Attribute) else None
+            copied = call.args[0] if call.args else owner
+            if copied is not None:
+                return self.member(self.followed(base.to(copied)), key, asked)
         try:
             made = value_of(call.func, base.frame.scope, base.frame.globals)
         except Unknown:
@@ -345,7 +364,7 @@ class Numbers:
                 continue
             for value in _assigned(node, key):
                 if isinstance(value, ast.Call) and called(value) == "field":
-                    value = given(value, "default") or value
+                    value = given(value, "default") or _factory(value)
                 return Written(value, base.frames, text)
             init = vars(each).get("__init__")
             if isinstance(init, FunctionType):
@@ -361,20 +380,38 @@ class Numbers:
     ) -> Written | None:
         """What a function of the author's returns for a key or position, where one of its returns
         has the value."""
-        text = text_of(function.__code__.co_filename)
-        node = text.definition(function.__code__) if text is not None else None
-        if text is None or node is None:
-            return None
+        wanted = _value(asked)
+        for each in self.returns(base, function):
+            found = self.member(self.followed(each), key, asked)
+            if found is not None and (wanted is Unknown or _value(found) in (wanted, Unknown)):
+                return found
+        return None
+
+    def returns(self, base: Written, function: FunctionType | None = None) -> Iterator[Written]:
+        """What a call of a function of the author's gives back, as its `return`s have it."""
+        if function is None and isinstance(base.node, ast.Call):
+            function = self.function(base)
+        text = text_of(function.__code__.co_filename) if function is not None else None
+        node = text.definition(function.__code__) if function is not None and text else None
+        if function is None or text is None or node is None:
+            return
         frame = Frame(function.__code__, base.place(), {}, None, function.__globals__)
         above = (*base.frames[:-1], _calling(base.frame, base.place()))
-        wanted = _value(asked)
         for each in ast.walk(node):
             if isinstance(each, ast.Return) and each.value is not None:
-                inner = self.followed(Written(each.value, (*above, frame), text))
-                found = self.member(inner, key, asked)
-                if found is not None and _value(found) in (wanted, Unknown):
-                    return found
-        return None
+                yield Written(each.value, (*above, frame), text)
+
+    def function(self, base: Written) -> FunctionType | None:
+        """The author's function that a call calls; None of anything else."""
+        assert isinstance(base.node, ast.Call)
+        try:
+            found = value_of(base.node.func, base.frame.scope, base.frame.globals)
+        except Unknown:
+            return None
+        if not isinstance(found, FunctionType):
+            return None
+        package = (found.__module__ or "").partition(".")[0]
+        return None if package == "torch" or package in sys.stdlib_module_names else found
 
     def item(self, bound: tuple[ast.expr, ast.expr], here: Written) -> Written | None:
         """What a loop's name is an item of: the item where it can be told, else the list."""
@@ -393,13 +430,15 @@ class Numbers:
             over, target = over.args[position], here.node
         items, wanted = here.to(over), _value(here)
         equal = [
-            each.to(part)
+            (each, each.to(part))
             for each in self.elements(items)
             if (part := _part(each.node, target, here.node.id)) is not None
             and _value(each.to(part)) == wanted
         ]
+        if len(equal) > 1:  # rows that differ in what the loop's other names stand for
+            equal = [pair for pair in equal if _fits(pair[0], target, here)]
         if len(equal) == 1:
-            return equal[0]
+            return equal[0][1]
         items = self.followed(items)
         return Written(items.node, items.frames, items.text, True)
 
@@ -418,6 +457,9 @@ class Numbers:
             return self.elements(items.to(node.left), depth + 1)
         if isinstance(node, ast.Call) and called(node) in _REORDERED and node.args:
             return self.elements(items.to(node.args[0]), depth + 1)
+        if isinstance(node, ast.Call):
+            given_back = list(self.returns(items))
+            return self.elements(given_back[0], depth + 1) if len(given_back) == 1 else []
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
             found = self.elements(items.to(node.value), depth + 1)
             ends = (node.slice.lower, node.slice.upper, node.slice.step)
@@ -427,6 +469,23 @@ class Numbers:
                 return found
             return found[cut]
         return []
+
+
+def _factory(field: ast.Call) -> ast.expr:
+    """`[1, 2]` of `field(default_factory=lambda: [1, 2])`."""
+    made = given(field, "default_factory")
+    return made.body if isinstance(made, ast.Lambda) else field
+
+
+def _fits(row: Written, target: ast.expr, here: Written) -> bool:
+    """Whether a row of a table is the one that the loop's names stand for."""
+    for name in _names(target):
+        part = _part(row.node, target, name)
+        held = here.frame.scope.get(name, Unknown)
+        value = _value(row.to(part)) if part is not None else Unknown
+        if value is not Unknown and held is not Unknown and value != held:
+            return False
+    return True
 
 
 def _part(item: ast.expr, target: ast.expr, name: str) -> ast.expr | None:

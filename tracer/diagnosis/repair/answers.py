@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from tracer.diagnosis.repair import rank
 from tracer.diagnosis.repair.bench import rounded
@@ -10,7 +12,7 @@ from tracer.diagnosis.repair.edited import original
 from tracer.diagnosis.repair.proof import WEAK
 from tracer.diagnosis.repair.search import Found, Repair
 from tracer.document import Edit, Fix
-from tracer.sentences import Said, said
+from tracer.sentences import Said, render, said
 from tracer.source.edits import between
 
 
@@ -76,6 +78,28 @@ def _says(repair: Repair) -> Said:
     for other in others:
         first = said("{first}; and with it: {second}", first=first, second=other)
     return said("{what}.", what=first)
+
+
+def told_apart(fixes: Sequence[Fix]) -> tuple[Fix, ...]:
+    """The fixes with their places where two of them would be told in the same words."""
+    words = Counter(render(fix.says) for fix in fixes)
+    return tuple(_with_place(fix) if words[render(fix.says)] > 1 else fix for fix in fixes)
+
+
+def _with_place(fix: Fix) -> Fix:
+    """Lines, columns where a line has several places, and what is written there."""
+    lines = tuple(dict.fromkeys(edit.span.line for edit in fix.edits))
+    columns = tuple(edit.span.column + 1 for edit in fix.edits)
+    values = {
+        "what": fix.says,
+        "line": lines,
+        "column": columns,
+        "new": "`, `".join(" ".join(edit.replacement.split()) for edit in fix.edits),
+    }
+    if not fix.edits:
+        return fix
+    told = said("{what} In line {line}, column {column}: `{new}`.", **values)
+    return dataclasses.replace(fix, says=told)
 
 
 def _edits(repair: Repair) -> tuple[Edit, ...]:

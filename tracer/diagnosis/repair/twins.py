@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tracer.diagnosis.repair.edited import CannotRunError, Edited, Sources, first_line
+from tracer.source.text import silently
 
 _TABLES = frozenset(nn.Module().__dict__)
 _MOST = 50  # items of a container that are looked at
@@ -312,7 +313,7 @@ class Twins:
             names.update({name: _apart(value) for name, value in before.items()})
         edited.publish()
         try:
-            exec(compile(ast.Module([now], []), edited.name, "exec", dont_inherit=True), names)
+            exec(silently(ast.Module([now], []), edited.name), names)
         except Exception as error:
             names.update(before)
             raise CannotRunError(f"the edited statement raised {error}") from error

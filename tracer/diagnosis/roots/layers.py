@@ -181,6 +181,8 @@ def _by_layout(s: Search, mark: Mark, found: Birth) -> Root | None:
         )
     elif layout == "unbatched":
         because = said("The input {x} {shape} has no channel dimension.", **values)
+    elif wanted == 1 and isinstance(s.layer, nn.RNNBase) and len(origin.shape) == 2:
+        because = said("The input {x} {shape} has no dimension of its features.", **values)
     return s.input(origin, because) if because is not None else None
 
 

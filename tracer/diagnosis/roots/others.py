@@ -63,11 +63,22 @@ def of_dtype(s: Search) -> Root | None:
     return None
 
 
+_ROUNDS = ("floor", "ceil", "round", "trunc", "floor_divide", "floordiv")
+
+
 def _typed(s: Search, note: TensorNote, kind: str) -> Root | None:
     """Where a tensor got its dtype."""
     last, first_use = note, None
     for step, _, before in ancestors(s.trace, note):
         entry = entry_of(step)
+        if kind.startswith("float") and short_op(step) in _ROUNDS:
+            because = said(
+                "{op} gives whole numbers as {dtype} here: to count or to point they have to be "
+                "made integers.",
+                op=short_op(step),
+                dtype=kind,
+            )
+            return s.step(step, because)
         if entry is not None and entry.whole and kind == "int64":
             because = said(
                 "{op} gives whole numbers ({dtype}) here.", op=short_op(step), dtype=kind
@@ -118,8 +129,11 @@ def of_device(s: Search) -> Root | None:
 
 def of_range(s: Search) -> Root | None:
     if isinstance(s.layer, nn.Embedding) and s.path is not None:
-        because = said("The table is made with {rows} rows here.", rows=s.layer.num_embeddings)
-        return s.constructor(s.path, size_arguments(s.layer).reads, because)
+        rows = s.layer.num_embeddings
+        because = said("The table is made with {rows} rows here.", rows=rows)
+        # One row too few: a number that is right elsewhere was not counted up for the table.
+        argument = "" if s.finding.facts.get("index") == rows else size_arguments(s.layer).reads
+        return s.constructor(s.path, argument, because)
     return most_suspicious(s)
 
 
