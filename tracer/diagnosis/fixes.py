@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 
 from tracer.diagnosis import (
     fixes_calls,
@@ -66,7 +67,12 @@ def _draft(scene: Scene, each: Candidate, text: Text, node: ast.AST) -> Draft:
         "constructor" if constructs else "failing",
         constructs,
     )
-    notes = (each.caveat, _beside_the_root(scene, each))
+    notes = (
+        each.caveat,
+        _beside_the_root(scene, each),
+        _number_for_a_name(each, old, new),
+        _by_a_factor(scene, new),
+    )
     return Draft(
         "recipe",
         each.summary,
@@ -96,6 +102,32 @@ def _beside_the_root(scene: Scene, each: Candidate) -> Said | None:
     return said(
         "The size comes from line {line}, which it leaves as it is: check that one first.",
         line=root.line,
+    )
+
+
+def _number_for_a_name(each: Candidate, old: str, new: str) -> Said | None:
+    """A constructor that gets a number where an expression stood."""
+    if each.change is None or not new.strip().isdigit() or not re.search(r"[^\W\d]", old):
+        return None
+    return said(
+        "It writes a number where `{old}` stood: what that is worked out from may be what is wrong.",
+        old=" ".join(old.split()),
+    )
+
+
+def _by_a_factor(scene: Scene, new: str) -> Said | None:
+    """A size that is resized to a multiple or a fraction: not the rounding of an odd one."""
+    sizes = sorted(mark.size for mark in scene.finding.marks[:2])
+    if "interpolate(" not in new or scene.finding.kind not in ("join", "broadcast"):
+        return None
+    if len(sizes) < 2 or sizes[0] < 2 or sizes[1] == sizes[0] or sizes[1] % sizes[0]:
+        return None
+    return said(
+        "{large} is {factor} times {small}: a stride, or the order of the levels, may be what is "
+        "wrong.",
+        large=sizes[1],
+        factor=sizes[1] // sizes[0],
+        small=sizes[0],
     )
 
 

@@ -149,7 +149,14 @@ def _of_parts(left: Term, at: Path, right: Term, to: Path) -> tuple[Path, Path]:
             inner = _apart(a, path, b, other)
             if inner is not None:
                 return inner
-    return mine[0][0] if mine else at, theirs[0][0] if theirs else to
+    return _written(mine[0]) if mine else at, _written(theirs[0]) if theirs else to
+
+
+def _written(part: tuple[Path, Term]) -> Path:
+    """A part, or the number that a layer was given for it."""
+    path, term = part
+    found, inner = core(term, path)
+    return inner if term.kind == "step" and found.kind == "number" else path
 
 
 def _spread(term: Term, path: Path, kind: str) -> Iterator[tuple[Path, Term]]:
