@@ -149,6 +149,9 @@ def _declared(lesson: Lesson) -> Iterator[tuple[str, str]]:
         yield size.meaning, f"size {size.name}"
     for option in lesson.options:
         yield option.meaning, f"option {option.name}"
+        if option.in_words:
+            for choice in option.choices:
+                yield choice if isinstance(choice, str) else "", f"choice of {option.name}"
     for preset in lesson.presets:
         yield preset.name, "preset"
         yield preset.note, f"preset {preset.name}"

@@ -472,6 +472,49 @@ GATE_CLAIMS = (
         "has no say.",
         WIDE,
     ),
+    _claim(
+        "将两个经过池化的结果在通道维度上拼接起来",
+        "the strips are joined along the channels",
+        _joined_along_channels,
+        lambda trace: _is(trace, "y"),
+        "slip",
+        DIM_2,
+    ),
+    _claim(
+        "在通道维度上合并起来",
+        "Concat joins along the channels",
+        _joined_along_channels,
+        lambda trace: _is(trace, "y"),
+        "slip",
+        DIM_2,
+    ),
+    _claim(
+        "- $\\text{ReLU}$:激活函数",
+        "the activation behind the shared convolution is ReLU",
+        lambda trace: any(step.op in ("F.relu", "nn.ReLU") for step in trace.steps),
+        lambda trace: (
+            "the shared convolution is followed by "
+            + ", ".join(step.op for step in trace.steps if step.module == "act")
+        ),
+        "slip",
+        "It is h-swish, x · ReLU6(x + 3) / 6, which lets small negative numbers through.",
+    ),
+    _claim(
+        "- $a_h$:水平方向上的注意力矩阵",
+        "a_h varies along the width",
+        lambda trace: tensor(trace, "a_h").shape[3] > 1,
+        lambda trace: _is(trace, "a_h"),
+        "slip",
+        DIRECTIONS,
+    ),
+    _claim(
+        "- $a_w$:垂直方向上的注意力矩阵",
+        "a_w varies along the height",
+        lambda trace: tensor(trace, "a_w").shape[2] > 1,
+        lambda trace: _is(trace, "a_w"),
+        "slip",
+        DIRECTIONS,
+    ),
 )
 
 COORDATT_CLAIMS = (
@@ -495,39 +538,12 @@ COORDATT_CLAIMS = (
 DYCACONV_CLAIMS = (
     *GATE_CLAIMS,
     _claim(
-        "将两个经过池化的结果在通道维度上拼接起来",
-        "the strips are joined along the channels",
-        _joined_along_channels,
-        lambda trace: _is(trace, "y"),
-        "slip",
-        DIM_2,
-    ),
-    _claim(
-        "在通道维度上合并起来",
-        "Concat joins along the channels",
-        _joined_along_channels,
-        lambda trace: _is(trace, "y"),
-        "slip",
-        DIM_2,
-    ),
-    _claim(
         "对输入特征图进行自适应平均池化,得到全局平均特征向量",
         "AdaptiveAvgPool2d(x), which the formula joins, is the global mean",
         lambda trace: all(_global(tensor(trace, name)) for name in ("x_h", "x_w")),
         lambda trace: _is(trace, "x_h", "x_w", "x_avg_pool"),
         "slip",
         STRIPS,
-    ),
-    _claim(
-        "- $\\text{ReLU}$:激活函数",
-        "the activation behind the shared convolution is ReLU",
-        lambda trace: any(step.op in ("F.relu", "nn.ReLU") for step in trace.steps),
-        lambda trace: (
-            "the shared convolution is followed by "
-            + ", ".join(step.op for step in trace.steps if step.module == "act")
-        ),
-        "slip",
-        "It is h-swish, x · ReLU6(x + 3) / 6, which lets small negative numbers through.",
     ),
     _claim(
         "a_h = self.conv_h(x_h).sigmoid()",
@@ -539,22 +555,6 @@ DYCACONV_CLAIMS = (
         lambda trace: _is(trace, "score_h", "a_h"),
         "agrees",
         "The formula leaves out both, for a_h and for a_w.",
-    ),
-    _claim(
-        "- $a_h$:水平方向上的注意力矩阵",
-        "a_h varies along the width",
-        lambda trace: tensor(trace, "a_h").shape[3] > 1,
-        lambda trace: _is(trace, "a_h"),
-        "slip",
-        DIRECTIONS,
-    ),
-    _claim(
-        "- $a_w$:垂直方向上的注意力矩阵",
-        "a_w varies along the height",
-        lambda trace: tensor(trace, "a_w").shape[2] > 1,
-        lambda trace: _is(trace, "a_w"),
-        "slip",
-        DIRECTIONS,
     ),
     _claim(
         "然后对输入张量进行自适应平均池化操作,并将结果展平成二维张量",
@@ -782,7 +782,7 @@ COORDATT = Lesson(
     paper=PAPER,
     source="https://github.com/houqb/CoordAttention/blob/main/coordatt.py",
     sizes=(*_sizes(64), REDUCTION),
-    options=(Option("oup", "channels of the gates", "same as C", tuple(OUP)),),
+    options=(Option("oup", "channels of the gates", "same as C", tuple(OUP), in_words=True),),
     presets=(
         Preset(
             POST,

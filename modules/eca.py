@@ -447,7 +447,15 @@ SEQUENCE = Lesson(
         Size("C", "channels", 708, 1, 4096),
         Size("kernel_size", "neighbouring channels that a weight depends on", 5, 1, 63),
     ),
-    options=(Option("mask", "which frames are real", "padded", ("none", "padded", "one empty")),),
+    options=(
+        Option(
+            "mask",
+            "which frames are real",
+            "padded",
+            ("none", "padded", "one empty"),
+            in_words=True,
+        ),
+    ),
     presets=(
         Preset(
             POST,
@@ -535,6 +543,7 @@ IMAGE = Lesson(
             "neighbouring channels that a weight depends on",
             "adaptive",
             ("adaptive", 1, 2, 3, 4, 5, 7, 9),
+            in_words=True,
         ),
     ),
     presets=(

@@ -537,7 +537,11 @@ def _sizes(B: int, C: int, H: int, W: int) -> tuple[Size, ...]:
 
 CODEBOOK = Size("num_codes", "codewords asked for; there are 64 in any case", CODES, 1, 256)
 OUT_OPTION = Option(
-    "out_channels", "channels that the block is told to give", "same as C", tuple(OUT)
+    "out_channels",
+    "channels that the block is told to give",
+    "same as C",
+    tuple(OUT),
+    in_words=True,
 )
 
 

@@ -436,7 +436,11 @@ WEIGHTS = (
 )
 SIXTEEN = WEIGHTS.format(fits="for other than 16 channels")
 WEIGHTS_OPTION = Option(
-    "weights", "trained ones, where they fit, or random ones", "trained", ("trained", "random")
+    "weights",
+    "trained ones, where they fit, or random ones",
+    "trained",
+    ("trained", "random"),
+    in_words=True,
 )
 TIMES_X = Option(
     "times_x", "multiply x with its weights, as the network does", False, (False, True)

@@ -53,12 +53,14 @@ class Size:
 
 @dataclass(frozen=True)
 class Option:
-    """A constructor argument that is not a size. `choices` are its legal values."""
+    """A constructor argument that is not a size. `choices` are its legal values; `in_words` where
+    their texts are told to the reader, and are no values of the code's."""
 
     name: str
     meaning: str
     default: Any
     choices: tuple[Any, ...]
+    in_words: bool = False
 
 
 @dataclass(frozen=True)

@@ -362,7 +362,7 @@ def _options(inter_channels: int | str, sub_sample: bool) -> tuple[Option, ...]:
     choices = (HALF, 1, 2, 3, 4, 8, 16, 32, 64, 128)
     return (
         Option("mode", "how two places are compared", "gaussian", MODES),
-        Option("inter_channels", "channels of g, θ and φ", inter_channels, choices),
+        Option("inter_channels", "channels of g, θ and φ", inter_channels, choices, in_words=True),
         Option("sub_sample", "pool the places that are looked at", sub_sample, (False, True)),
         Option("bn_layer", "a batch norm behind W", True, (True, False)),
     )
@@ -499,6 +499,19 @@ def _vectors(preset: str) -> Claim:
     )
 
 
+def _multiplied(preset: str) -> Claim:
+    return _claim(
+        "再用于与原图相乘得到非局部操作后的图像",
+        "the matrix of pairs is multiplied with the original image",
+        lambda trace: _only_reshaped(trace, _gathered(trace)),
+        lambda trace: f"{_gathered(trace).name}: {_ops_to(trace, _gathered(trace))}",
+        "slip",
+        "It is multiplied with g(x), which is x after a learned convolution, and before that each "
+        "row is normalised. x itself is added at the end.",
+        preset=preset,
+    )
+
+
 IMAGE_CLAIMS = (
     _shape("#(6,3,10,10)", "x", (6, 3, 10, 10)),
     _shape("#-》(6,3,100)", "g_flat", (6, 3, 100), "depends", INTER),
@@ -568,15 +581,7 @@ IMAGE_CLAIMS = (
         "On the mode: in dot_product and concatenation it is divided by the number of places that "
         "are looked at.",
     ),
-    _claim(
-        "再用于与原图相乘得到非局部操作后的图像",
-        "the matrix of pairs is multiplied with the original image",
-        lambda trace: _only_reshaped(trace, _gathered(trace)),
-        lambda trace: f"{_gathered(trace).name}: {_ops_to(trace, _gathered(trace))}",
-        "slip",
-        "It is multiplied with g(x), the image after a learned convolution, and before that each "
-        "row goes through a softmax. The original image is added at the end.",
-    ),
+    _multiplied(POST),
     _claim(
         "y = y.view(batch_size, self.inter_channels, *x.size()[2:])",
         "the places go back to where they were",
@@ -633,6 +638,7 @@ SEQUENCE_CLAIMS = (
         lambda trace: _named(trace, "y_flat", "y"),
         preset="Signers",
     ),
+    _multiplied("Signers"),
     _residual("Signers"),
 )
 
@@ -654,6 +660,7 @@ FILM_CLAIMS = (
         lambda trace: _named(trace, "y_flat", "y"),
         preset="Camera pan",
     ),
+    _multiplied("Camera pan"),
     _residual("Camera pan"),
 )
 

@@ -23,5 +23,6 @@ with st.container(key="title", horizontal=True, vertical_alignment="bottom", gap
 
 run = shown(view)
 if run is not None:
-    player.show(run, to_query(view) | language.link())
+    height = player.HEIGHT if run.trace.failure is None else player.LOWER
+    player.show(run, to_query(view) | language.link(), height=height)
     details(run, view)

@@ -6,7 +6,7 @@ from tracer import Trace, TraceFileError
 from tracer.language import translator
 from ui import language, player
 from ui.details import details
-from ui.frame import frame
+from ui.frame import frame, heading
 from ui.language import say
 from ui.run import Run
 from ui.text import code, escaped, prose
@@ -15,13 +15,12 @@ LARGEST = 64
 
 frame("Open a trace", "open")
 
-with st.container(key="title"):
-    st.title(say("Open a trace"), anchor=False)
-st.caption(
+heading(
+    say("Open a trace"),
     say(
         "A file that `trace(model, x).save(path)` or the command line wrote. It is read on this "
         "machine and nothing in it is executed."
-    )
+    ),
 )
 file = st.file_uploader(
     say("Trace file"), type="json", max_upload_size=LARGEST, label_visibility="collapsed"
@@ -45,6 +44,6 @@ if problem is not None:
     st.error(f"{why}{kept}", icon=":material/block:")
 if run is not None:
     run = run.told_in(language.language())
-    player.show(run, None)
+    player.show(run, None, height=player.LOWER)
     details(run, None)
 player.keep_in_link(language.link())

@@ -54,6 +54,24 @@ def test_what_is_shipped_is_what_a_run_gives(key: str, monkeypatch: pytest.Monke
     assert entry == json.loads(json.dumps(ship.entry(lesson(key))))
 
 
+@pytest.mark.parametrize("key", KEYS)
+def test_an_ending_sums_up_and_names_a_wrong_claim_and_what_to_open_next(key: str) -> None:
+    trace = shipped.default(key)
+    assert trace is not None
+    assert trace.story is not None
+    assert len(trace.story.seen) == 3
+    wrong = [claim.quote for claim in lesson(key).claims if claim.verdict == "slip"]
+    assert ([] if trace.story.slip is None else [trace.story.slip.quote]) == wrong[:1]
+    leads = [lead.lesson for lead in trace.story.leads]
+    assert leads
+    assert set(leads) < set(KEYS) - {key}
+
+
+def test_what_is_wrong_of_shared_code_is_told_by_each_lesson_of_it() -> None:
+    for key in ("coordatt", "dycaconv", "non-local", "non-local-1d", "non-local-3d"):
+        assert any(claim.verdict == "slip" for claim in lesson(key).claims), key
+
+
 def _pixels(data: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
 

@@ -192,6 +192,8 @@ def _option(option: Option, value: Any) -> None:
         return view.with_settings({option.name: chosen})
 
     texts = {choice: option_text(choice) for choice in option.choices}
+    if option.in_words:
+        texts = {choice: say(text) for choice, text in texts.items()}
     width = "wide" if max(map(len, texts.values())) > 8 else "narrow"
     with st.container(key=f"{width}-{option.name}"):
         _select(option.name, option.name, value, texts, choose, help=say(option.meaning) + say("."))

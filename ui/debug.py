@@ -615,7 +615,7 @@ def _fix(state: Desk, number: int, fix: Fix, mended: Job | None) -> None:
         for path, before, after in _changes(state.job, mended):
             if state.job.files:
                 st.caption(code(path))
-            st.code(diff(before, after), language="diff")
+            st.code(diff(before, after), language="diff", wrap_lines=True)
         changed = _changed(state)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(

@@ -68,6 +68,13 @@ def frame(title: str, page: str, reads: bool = False) -> bool:
     return arrived
 
 
+def heading(title: str, lead: str) -> None:
+    """What a page is called and what it is for, both in the reader's language."""
+    with st.container(key="title"):
+        st.title(title, anchor=False)
+    st.caption(lead)
+
+
 def _go_on_without_server() -> None:
     """What is in the browser works on when the server does not answer, and is told so."""
     words = say(

@@ -14,6 +14,9 @@ from ui.language import say
 from ui.shipped import LESSONS, picture
 from ui.text import escaped, post_name
 
+FIRST = "squeeze-excite"
+"""Where a stranger begins: few steps, and an idea that all later lessons answer to."""
+
 
 def gallery() -> None:
     with st.container(key="hero"):
@@ -25,7 +28,13 @@ def gallery() -> None:
                 "and the values."
             )
         )
-        with st.container(key="own", horizontal=True, gap="small"):
+        with st.container(key="ways-in", horizontal=True, gap="small"):
+            st.page_link(
+                "pages/1_Walkthrough.py",
+                label=say("Begin with a short lesson"),
+                icon=":material/directions_walk:",
+                query_params={"lesson": FIRST, **language.link()},
+            )
             st.page_link(
                 "pages/3_Your_module.py",
                 label=say("Walk your own module"),

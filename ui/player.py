@@ -37,7 +37,10 @@ _bridge = st.components.v2.component(
 
 
 HEIGHT = "max(34rem, calc(100dvh - 8.8rem))"
-"""As high as the window lets it be under the page's title."""
+"""As high as the window lets it be under the page's title, with the tabs below in sight."""
+
+LOWER = "max(30rem, calc(100dvh - 12.2rem))"
+"""The same where more than a title stands above, and the transport is to be the last in sight."""
 
 
 def show(
@@ -45,6 +48,7 @@ def show(
     query: Mapping[str, str] | None,
     start: tuple[str, int] | None = None,
     on_fix: Callable[[int], None] | None = None,
+    height: str = HEIGHT,
 ) -> None:
     """Draw the player. `query` is what the address shall say besides the step; None when the page
     has no address of its own for what it shows.  `start` is the path of the step to begin at, and
@@ -56,7 +60,7 @@ def show(
         if on_fix is not None and isinstance(index, int):
             on_fix(index)
 
-    head: dict[str, Any] = {"query": query and dict(query), "height": HEIGHT, "start": start}
+    head: dict[str, Any] = {"query": query and dict(query), "height": height, "start": start}
     head["fixes"] = on_fix is not None
     head["read"] = st.session_state.get("read", (0, ""))  # how often the address was, and which
     data = json.dumps(head).encode() + b"\n" + run.payload

@@ -100,7 +100,7 @@ def _with_values(view: View, shapes: Run) -> Run | None:
     job = _stop_old(view) or Job(view, len(shapes.trace.steps), push.reader())
     st.session_state["job"] = job
     if not job.wait(AT_ONCE):
-        _progress(job)
+        _progress(job, fails=shapes.trace.failure is not None)
         return None
     if job.problem is not None:
         st.error(prose(told(job.problem)), icon=":material/block:")
@@ -135,7 +135,7 @@ def _with_formulas(view: View, run: Run) -> Run:
 
 
 @st.fragment
-def _progress(job: Job) -> None:
+def _progress(job: Job, fails: bool) -> None:
     if job.wait(0):
         st.rerun()
     now = time.monotonic()
@@ -146,6 +146,8 @@ def _progress(job: Job) -> None:
     with st.container(key="progress", horizontal=True, vertical_alignment="center"):
         done, total = job.done, max(job.total, job.done, 1)
         text = say("Computing the values: {done} of {total} steps", done=done, total=total)
+        if fails and done >= total:
+            text = say("Looking for what mends it")
         if job.before:
             text = say("Waiting for {count} other runs to end", count=job.before)
         st.progress(done / total, text=text)

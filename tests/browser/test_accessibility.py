@@ -4,6 +4,7 @@ nothing, every text is in the language that its element names, and a finger hits
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.effort import TIMES
+from ui import shipped
 
 Open = Callable[..., Page]
 
@@ -57,15 +59,50 @@ def test_axe_objects_to_nothing(
         expect(page.locator(".shapewalk .graph .node.current")).to_be_visible()
         assert objections(page) == [], "the graph"
         page.keyboard.press("g")
+    expect(page.locator(".st-key-tabs [role=radio]")).to_have_count(
+        TABS if name == "walkthrough" else 0
+    )
+    tabs_are_read(page, language, name)
+
+
+def tabs_are_read(page: Page, language: str, of: str) -> None:
+    """Each tab in a light and in a dark look, one of them on a phone; with more effort in all."""
     tabs = page.locator(".st-key-tabs [role=radio]")
-    expect(tabs).to_have_count(TABS if name == "walkthrough" else 0)
-    # Each in a light and in a dark look, one of them on a phone; with more effort in all.
     first, step = (1, 1) if TIMES > 1 else (1 if language == "en" else 2, 2)
     for number in range(first, tabs.count(), step):
         tabs.nth(number).click()
         expect(tabs.nth(number)).to_be_checked()
         expect(page.get_by_test_id("stDownloadButton")).to_have_count(4)
-        assert objections(page) == [], number
+        assert objections(page) == [], (of, number)
+
+
+RUN_LOOKS = LOOKS if TIMES > 1 else [LOOKS[1], LOOKS[2]]
+
+
+@pytest.mark.parametrize(("language", "scheme", "size"), RUN_LOOKS)
+def test_axe_objects_to_nothing_of_what_came_of_a_run_or_a_file(
+    open_page: Open, app: str, language: str, scheme: str, size: tuple[int, int], tmp_path: Path
+) -> None:
+    trace = shipped.default("squeeze-excite")
+    assert trace is not None
+    trace.save(tmp_path / "saved.json")
+    page = open_page(*size, color_scheme=scheme)
+    page.goto(f"{app}/Open_a_trace?lang={language}")
+    page.get_by_test_id("stFileUploader").locator("input").set_input_files(tmp_path / "saved.json")
+    expect(page.locator(".shapewalk .transport")).to_be_visible()
+    expect(page.locator(".st-key-downloads button")).to_have_count(4)
+    assert objections(page) == [], "a saved trace"
+    tabs_are_read(page, language, "a saved trace")
+    page.goto(f"{app}/Your_module?lang={language}")
+    page.locator(".st-key-cards-broken button").first.click()
+    expect(page.locator(".shapewalk .failure").first).to_be_visible()
+    expect(page.locator(".st-key-downloads button")).to_have_count(4)
+    assert objections(page) == [], "a module that fails"
+    page.locator(".st-key-cards-working button").first.click()
+    expect(page.locator(".shapewalk .failure")).to_have_count(0)
+    expect(page.locator(".shapewalk .transport")).to_be_visible()
+    assert objections(page) == [], "a class that runs"
+    tabs_are_read(page, language, "a class that runs")
 
 
 def test_what_is_quoted_is_in_its_own_language(open_page: Open, app: str) -> None:

@@ -41,6 +41,8 @@ COLLECT = """() => {
         const text = node.getAttribute(name)?.trim();
         if (text) found.push(text);
       }
+      // What is chosen of a list.
+      if (node.matches("input[role=combobox]") && node.value) found.push(node.value);
     }
     const inner = isDrawn && node.nodeName !== "CANVAS";
     for (const child of node.shadowRoot?.childNodes ?? []) walk(child, inner);
@@ -55,12 +57,12 @@ NAMES = frozenset(
     for line in (
         "Language English Shapewalk PyTorch Python Keras torch Landlock seccomp JSON CSV PNG UTF",
         "NaN Inf FLOP kFLOP MFLOP GFLOP kB MB GB MiB",
-        "Ctrl Enter Esc Shift Space Home End PageUp PageDown eval train",
+        "Ctrl Enter Esc Shift Space Home End PageUp PageDown eval train true false",
     )
     for word in line.split()
 )
-"""Of products, formats, units and keys; `eval` and `train` are PyTorch's names of the modes.  The
-field for the language is called in both."""
+"""Of products, formats, units, keys and values in code; `eval` and `train` are PyTorch's names of
+the modes.  The field for the language is called in both."""
 
 STREAMLITS = {
     "Skip to main content": "its link for the keyboard",
@@ -70,6 +72,7 @@ STREAMLITS = {
     "Main menu": "a button of its frame",
     "Running...": "its sign that a script runs, which shows for a moment",
     "Stop": "its sign that a script runs",
+    "progress": "the name of its bar, under which our own words stand",
     "Decrement": "the steps of a field for numbers",
     "Increment": "the steps of a field for numbers",
     "Open": "the arrow of a list",
@@ -236,6 +239,8 @@ def test_a_lesson_that_stops_and_one_that_cannot_be_built(
     page = open_page()
     page.goto(f"{app}/Walkthrough?lang=zh&lesson={each.key}&{query}")
     expect(page.locator(".shapewalk .failure").first).to_be_visible()
+    # The shapes come first: with the values the page is complete.
+    expect(page.locator(".shapewalk .figures canvas").first).to_be_visible()
     ready(page)
     reader.read(page, f"{each.key}, {preset.name}", known)
     page.goto(f"{app}/Walkthrough?lang=zh&lesson=squeeze-excite&C=1&reduction=16&show=shapes")

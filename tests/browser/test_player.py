@@ -532,6 +532,16 @@ def test_a_note_is_said_once_where_one_looks(show: Show, width: int, place: str)
     expect(page.locator(place).locator(shown)).to_have_count(1)
 
 
+def test_a_picture_s_caption_is_whole_where_its_shape_stands_just_above(show: Show) -> None:
+    for width in (390, 768, 990):
+        page = show(student(), "step=2", width=width, height=844)
+        for name in page.locator(".figure-name").all():
+            assert name.evaluate("node => node.scrollWidth - node.clientWidth") <= 0
+        expect(page.locator(".figure-shape").first).to_be_hidden()
+    page = show(student(), "step=2")
+    expect(page.locator(".figure-shape").first).to_be_visible()
+
+
 def test_a_step_says_what_it_demands_and_no_other_does(show: Show) -> None:
     page = show(pairs()[1])
     words = page.locator(".detail", has_text="H is a multiple of 3.")
@@ -1140,6 +1150,26 @@ def test_on_a_phone_all_is_in_reach(show: Show, scheme: str) -> None:
         assert box is not None
         assert 0 <= box["x"] <= 390 - box["width"]
         assert min(box["width"], box["height"]) >= 36
+
+
+LINE_IN_SIGHT = """() => {
+    const panel = document.querySelector('.source').getBoundingClientRect();
+    const line = document.querySelector('.line.current').getBoundingClientRect();
+    return line.top >= panel.top && line.bottom <= panel.bottom;
+}"""
+
+
+def test_a_window_that_is_turned_keeps_the_line_in_sight(show: Show) -> None:
+    page = show(student(), "step=21", width=1400, height=900)
+    assert page.evaluate(LINE_IN_SIGHT)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function(LINE_IN_SIGHT)
+    # Who looks elsewhere stays there.
+    page.evaluate("document.querySelector('.source').scrollTop = 0")
+    page.wait_for_timeout(100)
+    page.set_viewport_size({"width": 420, "height": 844})
+    page.wait_for_timeout(100)
+    assert page.evaluate("document.querySelector('.source').scrollTop") == 0
 
 
 def test_stepping_scrolls_the_source_and_never_the_page(show: Show) -> None:

@@ -68,6 +68,23 @@ def run(page: Page) -> Modules:
     return Modules(page)
 
 
+# --- notes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("note", "told"),
+    [
+        ("{x.shape[1]} of {n}, {self.heads} at {y[-1]}", "… of …, … at …"),
+        (r"$x_{i}$ has {n}, $$\sum_{j}$$ none", r"$x_{i}$ has …, $$\sum_{j}$$ none"),
+        ("{a: 1} and {} and {x.shape[1:]}", "{a: 1} and {} and {x.shape[1:]}"),
+    ],
+)
+def test_a_note_that_nothing_filled_leaves_its_gaps_open(
+    run: Modules, note: str, told: str
+) -> None:
+    assert run("text.js: leftOpen", "note => leftOpen(note)", note) == told
+
+
 # --- numbers and names ----------------------------------------------------------------------------
 
 

@@ -111,6 +111,16 @@ def test_it_ends_with_what_was_seen_what_was_wrong_and_what_comes_next(show: Sho
     assert path(page) == "0"
 
 
+def test_it_ends_without_a_wrong_claim_where_the_post_has_none(show: Show) -> None:
+    story = told().story
+    assert story is not None
+    page = show(dataclasses.replace(told(), story=dataclasses.replace(story, slip=None)))
+    press(page, "End")
+    expect(page.locator(".detail")).to_contain_text("none is wrong")
+    expect(page.locator(".detail")).not_to_contain_text("not so")
+    expect(page.locator(".detail blockquote")).to_have_count(0)
+
+
 def test_the_address_without_a_step_is_the_opening_and_steps_keep_their_numbers(
     show: Show, open_page: Open
 ) -> None:

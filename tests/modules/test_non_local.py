@@ -127,6 +127,20 @@ def test_outputs_are_the_formula(
     assert (got - x).abs().mean() > 0.05
 
 
+@modes
+@pooled
+def test_the_matrix_of_pairs_is_returned_as_the_original_returns_it(
+    mode: str, sub_sample: bool
+) -> None:
+    model = redraw(NonLocalBlock(5, 3, 2, mode, sub_sample))
+    x = draw(*SHAPES[2])
+    z, pairs = model(x, return_nl_map=True)
+    assert torch.equal(z, model(x))
+    assert pairs.shape == (2, 4 * 7, 2 * 3 if sub_sample else 4 * 7)
+    if mode.endswith("gaussian"):
+        assert torch.allclose(pairs.sum(2), torch.ones(2, 4 * 7, dtype=torch.float64))
+
+
 @dimensions
 @modes
 @pooled

@@ -33,6 +33,12 @@ _WORDS = {
 }
 _FILLED = {name: words for names, words in _WORDS.items() for name in names.split()}
 
+_SINGLE = {
+    "zeros": said("A new single number, 0"),
+    "ones": said("A new single number, 1"),
+    "tensor": said("A new single number, as it is given"),
+}
+
 
 def _made(call: Call, *shape: Size) -> Bound:
     negative = next((size for size in shape if known(size) and size < 0), None)
@@ -46,7 +52,7 @@ def _words(step: Spoken) -> Told:
         return Told(said("Shape kept: the same values"))
     what = _FILLED[step.name]
     if not step.out:
-        return Told(said("A new single number: {what}", what=what))
+        return Told(_SINGLE.get(step.name, said("A new single number")))
     return Told(said("A new tensor {shape}: {what}", shape=ShapeOf(step.out), what=what))
 
 

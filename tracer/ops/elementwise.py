@@ -51,7 +51,6 @@ _ALONE: dict[str, Said] = {
     "hardsigmoid": said("each value squashed to [0, 1] by a line with flat ends"),
     "logsigmoid log_sigmoid": said("the log of the sigmoid of each value"),
     "tanh": said("each value squashed to (−1, 1)"),
-    "hardtanh": said("values beyond a bound set to the bound"),
     "relu": said("negative values become 0"),
     "relu6": said("negative values become 0, values above 6 become 6"),
     "leaky_relu rrelu": said("negative values made smaller by a factor, the others kept"),
@@ -153,7 +152,12 @@ def _trains(call: Call) -> bool:
 
 
 def _dropout_words(trains: Said, rests: Said) -> Words:
-    return lambda step: Told(told(KEPT, trains if _trains(step.call) else rests))
+    def words(step: Spoken) -> Told:
+        if step.call.get("p") == 0:
+            return Told(told(KEPT, said("the same values: with p = 0 none is ever zeroed")))
+        return Told(told(KEPT, trains if _trains(step.call) else rests))
+
+    return words
 
 
 operation(
@@ -532,10 +536,13 @@ def _with_number(call: Call, template: Said) -> Said:
         return said("calculated value by value")
     if template == _RAISED and number == 2:
         return said("every value squared")
-    text: Filling = str(number)
-    if len(str(number)) >= 9:
-        text = said("about {number}", number=f"{float(number):.4g}")
-    return with_values(template, number=text)
+    return with_values(template, number=_digits(number))
+
+
+def _digits(number: float) -> Filling:
+    if len(str(number)) < 9:
+        return str(number)
+    return said("about {number}", number=f"{float(number):.4g}")
 
 
 for _names, _texts in PAIRS.items():
@@ -543,10 +550,29 @@ for _names, _texts in PAIRS.items():
 
 
 def _clamp_words(step: Spoken) -> Told:
-    return Told(told(effect(step), said("values beyond a bound set to the bound")))
+    return Told(told(effect(step), _clamped(step.call)))
+
+
+def _clamped(call: Call) -> Said:
+    low, high = (
+        call.get(name, name + "_val", default=end if call.op == "hardtanh" else None)
+        for name, end in (("min", -1), ("max", 1))
+    )
+    if type(low) in (int, float) and type(high) in (int, float):
+        return said(
+            "values below {low} become {low}, values above {high} become {high}",
+            low=_digits(low),
+            high=_digits(high),
+        )
+    if type(low) in (int, float) and high is None:
+        return said("values below {low} become {low}", low=_digits(low))
+    if type(high) in (int, float) and low is None:
+        return said("values above {high} become {high}", high=_digits(high))
+    return said("values beyond a bound set to the bound")
 
 
 operation("clip clamp clamp_min clamp_max", bind=laid, words=_clamp_words)
+operation("hardtanh", bind=alone, words=_clamp_words)
 operation(
     "copy", bind=laid, words=_kept_words(said("overwritten with the values of another tensor"))
 )

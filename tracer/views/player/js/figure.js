@@ -156,7 +156,8 @@ class Figure {
     this.cursor.hidden = true;
     this.cells = note ? this.scene.pictures.cells(note) : null;
     const face = this.scene.face === "formulas" ? "formulas" : "numbers";
-    this.name.textContent = note ? `${clip(entry.name, 60)} ${shapeText(note, face)}` : "";
+    const shape = () => el("span", { class: "figure-shape" }, shapeText(note, face));
+    this.name.replaceChildren(...(note ? [clip(entry.name, 60), " ", shape()] : []));
     this.name.title = note?.dims?.length ? describeNote(note) : "";
     this.node.classList.toggle("blank", this.cells === null);
     this.frame.hidden = this.cells === null;

@@ -16,8 +16,15 @@ export class SourcePanel {
     this.node = el("section", named);
     const on = (type, react) => this.node.addEventListener(type, react, { signal });
     on("scroll", () => {
-      if (this.view) this.view.scrolled = this.node.scrollTop;
+      if (!this.view) return;
+      this.view.scrolled = this.node.scrollTop;
+      this.isFollowing = this.view.isInSight();
     });
+    // A panel that gets lower or narrower loses no line that was in sight.
+    this.isFollowing = true;
+    this.sized = new ResizeObserver(() => this.isFollowing && this.view?.reveal());
+    this.sized.observe(this.node);
+    signal.addEventListener("abort", () => this.sized.disconnect());
     on("click", (event) => this.onClick(event));
     on("pointerover", (event) => {
       const ids = this.named(event.target);
@@ -66,6 +73,7 @@ export class SourcePanel {
   }
 
   reveal() {
+    this.isFollowing = true;
     this.view?.reveal();
   }
 

@@ -8,7 +8,7 @@ import { LIMIT } from "./limits.js";
 import { markdown } from "./markdown.js";
 import { codeNodes, tokensOf } from "./python.js";
 import { times } from "./rounds.js";
-import { clamp, clip, describeNote, languageOf } from "./text.js";
+import { clamp, clip, describeNote, languageOf, leftOpen } from "./text.js";
 import { say } from "./words.js";
 
 const CHUNK = 80;
@@ -230,11 +230,11 @@ export class SourceView {
     );
   }
 
-  /** The note as filled by the execution nearest in time, or as written if it never ran. */
+  /** The note as filled by the execution nearest in time, or with open gaps if it never ran. */
   writeNote(block) {
     const groups = this.frame?.statements.get(block.comment.line);
     const filled = groups ? groups[nearest(groups, this.time)].note : "";
-    const text = filled || block.comment.text;
+    const text = filled || leftOpen(block.comment.text);
     if (text === block.text) return;
     block.text = text;
     block.node.lang = languageOf(text);
@@ -313,10 +313,21 @@ export class SourceView {
     }
   }
 
+  currentRecord() {
+    return this.marked.find(({ node }) => node.classList.contains("current"));
+  }
+
+  /** Whether the current line can be seen; where there is none, none is missed. */
+  isInSight() {
+    const line = this.currentRecord()?.node.getBoundingClientRect();
+    const { top, bottom } = this.panel.getBoundingClientRect();
+    return !line || (line.bottom > top && line.top < bottom);
+  }
+
   /** Bring the current expression into view by scrolling its panel alone. */
   reveal() {
     const { panel: scroller } = this;
-    const record = this.marked.find(({ node }) => node.classList.contains("current"));
+    const record = this.currentRecord();
     // Before the first step there is nothing to point at: the reader begins at the top.
     if (this.time < 0) scroller.scrollTop = 0;
     if (!record) return;

@@ -80,6 +80,15 @@ export function describeNote(note) {
   return words.map((word) => clip(word, 120)).join(" ");
 }
 
+const GAP = /\{[\p{L}_][\p{L}\p{N}_]*(?:\.[\p{L}_][\p{L}\p{N}_]*)*(?:\[-?\d+\])?\}/gu;
+
+/** A note of which nothing ran that could fill its gaps; braces within a formula are its own. */
+export const leftOpen = (note) =>
+  note
+    .split(/(\$\$.+?\$\$|\$.+?\$)/su)
+    .map((part) => (part.startsWith("$") ? part : part.replace(GAP, "…")))
+    .join("");
+
 export const fileName = (file) => clip(file.split(/[\\/]/).at(-1), 80);
 
 export const oneLine = (text) => text.replace(/\s+/g, " ");
