@@ -110,7 +110,8 @@ def _number_for_a_name(each: Candidate, old: str, new: str) -> Said | None:
     if each.change is None or not new.strip().isdigit() or not re.search(r"[^\W\d]", old):
         return None
     return said(
-        "It writes a number where `{old}` stood: what that is worked out from may be what is wrong.",
+        "It writes a number where `{old}` stood: what that is worked out from may be what is "
+        "wrong.",
         old=" ".join(old.split()),
     )
 
