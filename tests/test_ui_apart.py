@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -59,6 +62,27 @@ def test_what_a_process_raises_is_told_and_one_that_is_killed_is_started_again()
     assert len(asked) == 1
     assert process.ask(apart.ready, ()) is None
     process.end()
+
+
+def test_a_process_whose_server_has_gone_ends_without_a_word() -> None:
+    """While it reads, and while it answers."""
+    asked = pickle.dumps(("ready", ()))
+    for question in (b"", asked[:-3], asked):
+        with subprocess.Popen(
+            [sys.executable, "-m", "ui.apart"],
+            cwd=apart.ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.close()
+            process.stdin.write(question)
+            process.stdin.close()
+            assert process.stderr.read() == b""
+            assert process.wait(600) == 0
 
 
 def test_formulas_are_not_lost_when_their_process_is_killed(

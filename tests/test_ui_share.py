@@ -119,6 +119,21 @@ def test_the_limit_of_any_group_around_counts(
     assert share.free_memory() == 0
 
 
+def test_the_limit_of_a_group_of_the_first_version_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, group = tmp_path / "process", tmp_path / "groups" / "memory" / "inner"
+    process.mkdir()
+    group.mkdir(parents=True)
+    (process / "cgroup").write_text("2:cpu:/other\n1:memory:/inner\n0::/\n")
+    monkeypatch.setattr(share, "PROCESS", process)
+    monkeypatch.setattr(share, "GROUPS", tmp_path / "groups")
+    (group / "memory.limit_in_bytes").write_text("9000000")
+    (group / "memory.usage_in_bytes").write_text("5000000")
+    (group / "memory.stat").write_text("inactive_file 7\ntotal_inactive_file 1000000\n")
+    assert share.free_memory() == 5_000_000
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not keep to it")
 def test_the_limit_that_the_server_was_started_with_counts() -> None:
     command = f'ulimit -v 2000000; exec {sys.executable} -c "$0"'

@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -143,22 +144,25 @@ def solved(key: str, settings: Mapping[str, Any], training: bool) -> Solution:
 
 
 def main() -> None:
-    questions = {each.__name__: each for each in (ready, mended, solved)}
+    """Answers until whoever asks is gone."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what somebody prints is no answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # that is for the server, which ends its own
     if hasattr(os, "nice"):
         os.nice(BEHIND)
-    while True:
-        try:
-            name, arguments = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        try:
-            answer: Any = (questions[name](*arguments), None)
-        except Exception as error:  # noqa: BLE001 - whoever asked is told
-            answer = (None, RuntimeError(f"{type(error).__name__}: {error}"))
-        pickle.dump(answer, answers)
-        answers.flush()
+    with contextlib.suppress(EOFError, BrokenPipeError, pickle.UnpicklingError):
+        while True:
+            pickle.dump(_answer(*pickle.load(sys.stdin.buffer)), answers)
+            answers.flush()
+    os._exit(0)  # what could not be sent is not to be sent at the end
+
+
+def _answer(name: str, arguments: tuple[Any, ...]) -> tuple[Any, Exception | None]:
+    questions = {each.__name__: each for each in (ready, mended, solved)}
+    try:
+        return questions[name](*arguments), None
+    except Exception as error:  # noqa: BLE001 - whoever asked is told
+        return None, RuntimeError(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

@@ -130,20 +130,31 @@ def _of_the_machine() -> int:
 
 
 def _of_groups() -> Iterator[int]:
-    """Of each control group (version 2) from this process's up: its limit without what it uses and
-    the kernel cannot take back."""
+    """Of each control group, of either version, from this process's up: its limit without what it
+    uses and the kernel cannot take back."""
     try:
         lines = (PROCESS / "cgroup").read_text().splitlines()
     except OSError:
         return
-    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
-    for folder in (GROUPS / own, *(GROUPS / own).parents):
+    for line in lines:
+        _, controllers, place = line.split(":", 2)
+        if controllers == "":
+            yield from _up(GROUPS, place, ("memory.max", "memory.current", "inactive_file"))
+        elif "memory" in controllers.split(","):
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            yield from _up(GROUPS / "memory", place, names)
+
+
+def _up(top: Path, place: str, names: tuple[str, str, str]) -> Iterator[int]:
+    limit, used, spare = names
+    own = top / place.lstrip("/")
+    for folder in (own, *own.parents):
         with contextlib.suppress(OSError, ValueError):
-            limit = int((folder / "memory.max").read_text())  # "max" where there is none
-            used = int((folder / "memory.current").read_text())
+            allowed = int((folder / limit).read_text())  # "max" where there is none
+            taken = int((folder / used).read_text())
             stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            yield limit - used + int(stat.get("inactive_file", 0))
-        if folder == GROUPS:
+            yield allowed - taken + int(stat.get(spare, 0))
+        if folder == top:
             return
 
 
