@@ -18,6 +18,20 @@ HOWS = (SAME, MIXED, RESIZED, GROUPED, JOINED, PIECE, REDUCED, NEW)
 
 
 @dataclass(frozen=True)
+class Window:
+    """How a window goes over a dimension; `back` undoes one, as a transposed convolution does, with
+    `extra` places at the end."""
+
+    kernel: Size
+    stride: Size = 1
+    padding: Size = 0
+    dilation: Size = 1
+    ceil: bool = False
+    extra: Size = 0
+    back: bool = False
+
+
+@dataclass(frozen=True)
 class Dim:
     """One dimension of a result, of `size`, and `how` it came from the `sources`:
 
@@ -39,7 +53,8 @@ class Dim:
     `hint` is a letter a reader would expect for a new dimension, `kind` whether it holds
     channels or places.  `moved` is true where the entries change places along the dimension (a
     flip, a roll, a sort), so that the size is handed on and the order is not; `given` where an
-    argument names the size, whatever that of the sources.
+    argument names the size, whatever that of the sources.  `window` is what counted the places,
+    `stretched` are dimensions of size 1 that met the sources.
     """
 
     size: Size
@@ -57,6 +72,8 @@ class Dim:
     kind: str = ""
     moved: bool = False
     given: bool = False
+    window: Window | None = None
+    stretched: tuple[At, ...] = ()
 
 
 Dims = tuple[Dim, ...]
@@ -156,7 +173,8 @@ def same(call: Call, *sources: At) -> Dim:
         if not (isinstance(size, int) and size == 1):
             break
     full = tuple(at for at in sources if call.operands[at.operand].shape[at.dim] == size)
-    return Dim(size, SAME, full or sources)
+    thin = tuple(at for at in sources if at not in full) if full else ()
+    return Dim(size, SAME, full or sources, stretched=thin)
 
 
 def moved(dim: Dim) -> Dim:
@@ -204,7 +222,8 @@ def broadcast(
                 one, two = sizes[wide[0]], sizes[n]
                 raise refuse(kind, mark(call, a, two), mark(call, b, one), wanted=two, found=one)
             ties.append((met[wide[0]], met[n]))
-        dims.append(Dim(sizes[wide[0]], SAME, tuple(met[n] for n in wide)))
+        thin = tuple(at for n, at in enumerate(met) if n not in wide)
+        dims.append(Dim(sizes[wide[0]], SAME, tuple(met[n] for n in wide), stretched=thin))
     return tuple(reversed(dims)), tuple(reversed(ties))
 
 

@@ -10,6 +10,7 @@ from tracer.ops.bound import (
     RESIZED,
     Bound,
     Dim,
+    Window,
     all_marks,
     mark,
     refuse,
@@ -99,7 +100,9 @@ def _conv_transposed(call: Call) -> Bound:
         spread += extra[k] + 1
         if below(spread, 1):
             raise refuse("kernel", mark(call, at), padding=padding[k], size=spread)
-        places.append(Dim(spread, RESIZED, _met(x, first, weight, k), kind="place"))
+        went = Window(kernel[k], stride[k], padding[k], dilation[k], extra=extra[k], back=True)
+        met = _met(x, first, weight, k)
+        places.append(Dim(spread, RESIZED, met, kind="place", window=went))
     return _bound(call, n, x, weight, first, made, tuple(places), tied=groups == 1, transposed=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tracer.ops.algebra import below, ceil_div, known
-from tracer.ops.bound import RESIZED, SAME, Dim, all_marks, mark, refuse, too_small
+from tracer.ops.bound import RESIZED, SAME, Dim, Window, all_marks, mark, refuse, too_small
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
 from tracer.ops.refusal import Refusal, Report, said
 
@@ -93,7 +93,8 @@ def windowed(
     count = windows(room, stride, ceil, size + padding)
     if ceil and below(count, 1):
         raise _too_large(call, at, span, padding)
-    return Dim(count, RESIZED, sources, kind="place")
+    window = Window(kernel, stride, padding, dilation, ceil)
+    return Dim(count, RESIZED, sources, kind="place", window=window)
 
 
 def _too_large(call: Call, at: At, span: Size, padding: Size) -> Exception:

@@ -25,6 +25,7 @@ from tracer.views.layout import layout
 from tracer.views.player.join import join
 from tracer.views.rounding import level
 from tracer.views.rounds import rounds
+from tracer.views.rules import rules
 
 _HERE = Path(__file__).parent
 
@@ -130,7 +131,8 @@ def payload(
     trace's `story` is in words, and `rounds` are the loops that are folded in a run with chapters:
     without these it is somebody's own, and every step of it is looked for.  A heatmap is `level`
     where it has nothing to show but rounding.  `graph` is the run's graph as it is laid out
-    (`tracer.views.layout`), null if it is too large.
+    (`tracer.views.layout`), null if it is too large; `rules`, in parallel to the steps, are what a
+    prediction is judged by (`tracer.views.rules`).
 
     `language` is what all this is told in, and `words` what the player itself says in it, by the
     English text.
@@ -150,6 +152,7 @@ def payload(
         ]
     body["math"] = _formulas(trace)
     body["graph"] = layout(trace)
+    body["rules"] = rules(trace)
     _mark_level(body, trace)
     _tell_of_the_run(body["trace"], trace, translate)
     body["rounds"] = [dataclasses.asdict(each) for each in rounds(trace)] if trace.chapters else []

@@ -65,7 +65,8 @@ function standsInCode({ source, statement, place }) {
   return Boolean(source?.comments.some((comment) => comment.line === line));
 }
 
-function expression(item) {
+/** The expression of an item, as it is written. */
+export function expression(item) {
   const text = clip(item.kind === "line" ? item.place.statement : item.place.expression, 600);
   const fallback = item.step?.op ?? item.callee?.module ?? "";
   const lines = flowing((text || fallback).split("\n"));

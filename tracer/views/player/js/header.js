@@ -13,7 +13,8 @@ const faceWords = () => ({
 });
 
 export class Header {
-  /** It asks by `act`: `reach` an item, `turn` to a face, `letGo` of the light, `graph`, `help`. */
+  /** It asks by `act`: `reach` an item, `turn` to a face, `letGo` of the light, `predict`,
+   * `graph`, `help`. */
   constructor(act) {
     this.act = act;
     this.crumbs = el("ol", { class: "crumbs" });
@@ -49,6 +50,17 @@ export class Header {
       title: say("help (?)"),
       onclick: () => act.help(),
     };
+    this.predict = el(
+      "button",
+      {
+        type: "button",
+        class: "control help",
+        "aria-label": say("predict"),
+        title: say("predict the next shape (p)"),
+        onclick: () => act.predict(),
+      },
+      icon(ICONS.predict),
+    );
     this.node = el(
       "header",
       { class: "top" },
@@ -56,6 +68,7 @@ export class Header {
       this.pin,
       this.remarks,
       this.faces,
+      this.predict,
       this.graph,
       el("button", help, "?"),
     );
@@ -95,8 +108,9 @@ export class Header {
   }
 
   /** Another trace: its crumbs are to be drawn even where they read the same. */
-  begin({ trace, graph }) {
+  begin({ trace, graph }, questions) {
     this.graph.hidden = !graph;
+    this.predict.hidden = questions === 0;
     this.remarks.hidden = trace.remarks.length === 0;
     this.crumbMark = null;
   }

@@ -14,14 +14,16 @@ const keyWords = () => [
   ["Space", say("play, pause")],
   ["f", say("sizes as numbers, formulas, both")],
   ["w", say("next warning")],
+  ["p", say("predict the next shape before it is shown")],
   ["g", say("the graph: show or hide it")],
   ["+ - 0", say("in the graph: larger, smaller, all of it")],
   ["?", say("this help")],
 ];
 
-/** `demands`: what the run demands of its sizes, as nodes. */
-export function helpForm({ trace, hasFormulas, warnings, graph }, demands) {
-  const offered = { f: hasFormulas, w: warnings.size, g: graph, "+ - 0": graph };
+/** `demands`: what the run demands of its sizes, as nodes; `questions`: how many shapes can be
+ * predicted. */
+export function helpForm({ trace, hasFormulas, warnings, graph }, demands, questions) {
+  const offered = { f: hasFormulas, w: warnings.size, p: questions, g: graph, "+ - 0": graph };
   const keys = keyWords().filter(([key]) => !(key in offered) || offered[key]);
   const facts = [
     [say("module"), clip(trace.name, 80)],

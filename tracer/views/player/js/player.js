@@ -9,7 +9,7 @@
 
 import { Address } from "./address.js";
 import { ChapterBar, chapterFrom } from "./chapters.js";
-import { background, happening, operands, told } from "./detail.js";
+import { background, happening, operands } from "./detail.js";
 import { el } from "./dom.js";
 import { Figures } from "./figure.js";
 import { GraphPanel } from "./graph.js";
@@ -19,12 +19,13 @@ import { helpForm } from "./help.js";
 import { Keyboard } from "./keyboard.js";
 import { Light } from "./light.js";
 import { FACES } from "./limits.js";
-import { nextWarning, stepsOf, warningsOf } from "./lines.js";
+import { nextWarning, stepsOf } from "./lines.js";
+import { Predict, questionsOf } from "./predict.js";
 import { aboutSizes, demandList, legend } from "./sizes.js";
 import { SourcePanel } from "./source-panel.js";
-import { isCard } from "./story.js";
+import { Stage } from "./stage.js";
+import { announce, spokenWords } from "./telling.js";
 import { entries, flow, nameOf } from "./tensors.js";
-import { clip } from "./text.js";
 import { themeOf } from "./theme.js";
 import { isSameRun, readTrace, saysTheSame } from "./trace.js";
 import { Transport } from "./transport.js";
@@ -70,18 +71,23 @@ class Player {
       turn: (face) => this.turn(face),
       graph: () => this.graph.turn(),
       help: () => this.help(),
+      predict: () => this.predict(),
       say: (...words) => this.spoken.replaceChildren(...words),
     };
   }
 
   /** All that drawing reads. */
   get scene() {
+    const { walk } = this;
+    return this.sceneOf(walk.item, walk.item && walk.operation);
+  }
+
+  /** The same at any item. */
+  sceneOf(item, operation = item) {
     const { model, walk, face, pictures, light, act, options } = this;
-    const { item, index } = walk;
-    const operation = item && walk.operation;
     const fix = options.onFix ? (number) => this.options.onFix(number) : null;
     const { lesson } = options;
-    return { model, item, operation, index, face, pictures, light, act, fix, lesson };
+    return { model, item, operation, index: walk.index, face, pictures, light, act, fix, lesson };
   }
 
   // --- The page's parts ---
@@ -111,7 +117,9 @@ class Player {
       this.figures.node,
       this.transport.node,
     );
-    this.node = el("div", { class: "shapewalk", lang: this.options.language }, this.layout, this.spoken, this.dialog);
+    this.stage = new Stage(signal);
+    const { layout, spoken, dialog, stage } = this;
+    this.node = el("div", { class: "shapewalk", lang: this.options.language }, layout, spoken, dialog, stage.node);
     root.append(this.node);
   }
 
@@ -121,7 +129,7 @@ class Player {
     this.keyboard = new Keyboard({
       place: this.layout,
       slider: this.transport.slider,
-      isResting: () => !this.walk.list.length || this.dialog.open,
+      isResting: () => !this.walk.list.length || this.dialog.open || this.stage.isOpen,
       actions: () => this.keys(),
       signal,
     });
@@ -165,6 +173,7 @@ class Player {
       "?": act.help,
       f: model.hasFormulas && (() => act.turn(FACES[(FACES.indexOf(this.face) + 1) % 3])),
       w: model.warnings.size && act.nextWarning,
+      p: this.questions && act.predict,
       ...graph.keys(),
     };
   }
@@ -196,6 +205,7 @@ class Player {
     const { model: known, walk, source } = this;
     const isSame = known !== null && isSameRun(known.payload, payload);
     if (isSame && saysTheSame(known.payload, payload)) return;
+    if (known && !isSame) this.stage.close();
     const before = known?.trace.name === payload.trace.name ? (walk.item?.path ?? null) : null;
     const wasFailing = walk.item !== null && walk.operation === known.failing;
     const scrolled = source.node.scrollTop;
@@ -228,13 +238,14 @@ class Player {
     const { header, transport } = this;
     this.model = model;
     this.pictures = new Pictures();
+    this.questions = questionsOf(model).length;
     this.sizes = { legend: legend(model), demands: demandList(model, this.act) };
     this.walk.begin(model, isSameRoad);
     this.source.forget();
     // A diagnosis is read: its column is wide at every step, lest it jump between them.
     this.layout.classList.toggle("diagnosed", Boolean(model.trace.failure?.rule));
     this.graph.begin(model);
-    header.begin(model);
+    header.begin(model, this.questions);
     header.drawFaces(model, this.face);
     transport.drawWarned(model.warnings);
     this.chapters.begin(model);
@@ -242,7 +253,7 @@ class Player {
       this.dialog.close();
       this.act.goto(path);
     };
-    this.dialog.replaceChildren(helpForm(model, demandList(model, { goto })));
+    this.dialog.replaceChildren(helpForm(model, demandList(model, { goto }), this.questions));
   }
 
   /** The item to begin at: where the reader was before or asks to be, else what failed, if any. */
@@ -322,6 +333,14 @@ class Player {
     this.dialog.showModal();
   }
 
+  /** Ask for the next shapes, from here on. */
+  predict() {
+    this.transport.play(false);
+    const { stage, act, model, walk } = this;
+    const from = walk.operation.at;
+    new Predict(stage, { sceneOf: (item) => this.sceneOf(item), act, model, from });
+  }
+
   /** Write the sizes with another face, everywhere and from now on. */
   turn(face) {
     if (face === this.face) return;
@@ -354,8 +373,9 @@ class Player {
     this.chapters.draw(scene.model, scene.item);
     this.source.draw(scene);
     this.graph.draw(scene);
-    this.speak(scene);
-    this.announce(scene);
+    this.act.say(...spokenWords(scene, this.walk.position));
+    const path = announce(scene);
+    this.options.onStep?.(path, scene.operation.step ?? null);
     this.address.keep(scene.operation.path, this.face);
     // Last, because it has the page laid out: once a step, not once a panel.
     this.source.reveal();
@@ -377,38 +397,6 @@ class Player {
   drawLight() {
     for (const element of this.layout.querySelectorAll("[data-note]")) this.light.apply(element);
     this.source.drawLight();
-  }
-
-  /** Let a screen reader say where the reader is. */
-  speak({ model, item, face }) {
-    const words = [this.walk.position];
-    if (isCard(item)) words.push(clip(item.story.title, 120));
-    else {
-      const written = clip(item.place.expression, 120);
-      // Code is code to the ear too, whatever language the rest is in.
-      if (written) words.push(el("code", { translate: "no" }, written));
-      words.push(told(item, face)?.summary ?? "");
-    }
-    for (const { reason } of warningsOf(model, item).slice(0, 3)) {
-      words.push(say("Suspicious: {reason}", { reason: clip(reason) }));
-    }
-    const said = words.filter(Boolean);
-    this.act.say(...said.flatMap((each, index) => [each, index < said.length - 1 ? ". " : "."]));
-  }
-
-  /** Tell the page around which step is on screen.  It knows steps alone: a folded call is its
-   * first, a failure before any operation the last, and a card the step beside it. */
-  announce({ model, operation }) {
-    const { kind, callee, step } = operation;
-    const { tops, trace } = model;
-    const last = Math.max(0, tops.length - 1);
-    const paths = { call: callee?.start, rounds: operation.first, failure: last };
-    Object.assign(paths, { opening: 0, ending: last });
-    const path = String(paths[kind] ?? operation.path);
-    const call = kind === "call" ? callee.index : null;
-    const detail = { path, trace: trace.name, call };
-    window.dispatchEvent(new CustomEvent("shapewalk:step", { detail }));
-    this.options.onStep?.(path, step ?? null);
   }
 }
 
