@@ -1,4 +1,5 @@
-/** The page's address, which keeps the step as `?step=` and the face of the sizes as `dims=`. */
+/** The page's address, which keeps the step as `?step=`, the face of the sizes as `dims=`, and with
+ * `present=1` that the run is shown to a class. */
 
 import { OPENING } from "./story.js";
 
@@ -42,19 +43,24 @@ export class Address {
     if (!this.isKept) return;
     clearTimeout(this.writing);
     this.writing = setTimeout(() => {
-      const url = new URL(location.href);
-      const step = stepSaid(path);
-      if (step === null) url.searchParams.delete("step");
-      else url.searchParams.set("step", step);
-      if (face === "numbers") url.searchParams.delete("dims");
-      else url.searchParams.set("dims", face);
-      try {
-        history.replaceState(history.state, "", url);
-      } catch (error) {
-        // A document without an address of its own (a sandboxed frame) keeps none.
-        if (!(error instanceof DOMException)) throw error;
-      }
+      this.write({ step: stepSaid(path), dims: face === "numbers" ? null : face });
     }, URL_MILLISECONDS);
+  }
+
+  /** Write each name with its value; null for none. */
+  write(values) {
+    if (!this.isKept) return;
+    const url = new URL(location.href);
+    for (const [name, value] of Object.entries(values)) {
+      if (value === null) url.searchParams.delete(name);
+      else url.searchParams.set(name, value);
+    }
+    try {
+      history.replaceState(history.state, "", url);
+    } catch (error) {
+      // A document without an address of its own (a sandboxed frame) keeps none.
+      if (!(error instanceof DOMException)) throw error;
+    }
   }
 
   stop() {

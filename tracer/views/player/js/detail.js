@@ -99,7 +99,8 @@ export function told(item, face) {
   return face === "numbers" ? item.explanation : (item.said ?? item.explanation);
 }
 
-function sentences({ item, face }) {
+/** What happens in an item, in a sentence, and what it does not say in a list. */
+export function sentences({ item, face }) {
   if (item.kind === "call") return [el("p", { class: "summary" }, callSummary(item))];
   if (item.kind === "rounds") return [el("p", { class: "summary" }, roundsSaid(item))];
   if (item.kind === "line") {

@@ -12,9 +12,12 @@ const faceWords = () => ({
   both: [say("both"), say("sizes as both (f)")],
 });
 
+const tool = (name, title, drawing, onclick) =>
+  el("button", { type: "button", class: "control help", "aria-label": name, title, onclick }, drawing);
+
 export class Header {
   /** It asks by `act`: `reach` an item, `turn` to a face, `letGo` of the light, `predict`,
-   * `graph`, `help`. */
+   * `present`, `graph`, `help`. */
   constructor(act) {
     this.act = act;
     this.crumbs = el("ol", { class: "crumbs" });
@@ -32,35 +35,12 @@ export class Header {
       { class: "units faces", role: "group", "aria-label": say("sizes as"), hidden },
       this.faceButtons,
     );
-    this.graph = el(
-      "button",
-      {
-        type: "button",
-        class: "control help",
-        "aria-label": say("graph"),
-        title: say("graph (g)"),
-        onclick: () => act.graph(),
-      },
-      icon(ICONS.graph),
-    );
-    const help = {
-      type: "button",
-      class: "control help",
-      "aria-label": say("help"),
-      title: say("help (?)"),
-      onclick: () => act.help(),
-    };
-    this.predict = el(
-      "button",
-      {
-        type: "button",
-        class: "control help",
-        "aria-label": say("predict"),
-        title: say("predict the next shape (p)"),
-        onclick: () => act.predict(),
-      },
-      icon(ICONS.predict),
-    );
+    this.graph = tool(say("graph"), say("graph (g)"), icon(ICONS.graph), () => act.graph());
+    const words = say("predict the next shape (p)");
+    this.predict = tool(say("predict"), words, icon(ICONS.predict), () => act.predict());
+    const shown = say("present to a class (v)");
+    this.present = tool(say("present"), shown, icon(ICONS.present), () => act.present());
+    this.present.classList.add("to-class");
     this.node = el(
       "header",
       { class: "top" },
@@ -69,8 +49,9 @@ export class Header {
       this.remarks,
       this.faces,
       this.predict,
+      this.present,
       this.graph,
-      el("button", help, "?"),
+      tool(say("help"), say("help (?)"), "?", () => act.help()),
     );
   }
 

@@ -15,6 +15,8 @@ const keyWords = () => [
   ["f", say("sizes as numbers, formulas, both")],
   ["w", say("next warning")],
   ["p", say("predict the next shape before it is shown")],
+  ["v", say("present it to a class, one step at a time")],
+  ["b f", say("while presenting: a black screen, the full screen")],
   ["g", say("the graph: show or hide it")],
   ["+ - 0", say("in the graph: larger, smaller, all of it")],
   ["?", say("this help")],

@@ -21,6 +21,7 @@ import { Light } from "./light.js";
 import { FACES } from "./limits.js";
 import { nextWarning, stepsOf } from "./lines.js";
 import { Predict, questionsOf } from "./predict.js";
+import { Present } from "./present.js";
 import { aboutSizes, demandList, legend } from "./sizes.js";
 import { SourcePanel } from "./source-panel.js";
 import { Stage } from "./stage.js";
@@ -71,7 +72,8 @@ class Player {
       turn: (face) => this.turn(face),
       graph: () => this.graph.turn(),
       help: () => this.help(),
-      predict: () => this.predict(),
+      predict: () => new Predict(this),
+      present: () => new Present(this),
       say: (...words) => this.spoken.replaceChildren(...words),
     };
   }
@@ -174,6 +176,7 @@ class Player {
       f: model.hasFormulas && (() => act.turn(FACES[(FACES.indexOf(this.face) + 1) % 3])),
       w: model.warnings.size && act.nextWarning,
       p: this.questions && act.predict,
+      v: act.present,
       ...graph.keys(),
     };
   }
@@ -205,7 +208,8 @@ class Player {
     const { model: known, walk, source } = this;
     const isSame = known !== null && isSameRun(known.payload, payload);
     if (isSame && saysTheSame(known.payload, payload)) return;
-    if (known && !isSame) this.stage.close();
+    const shown = this.stage.show?.kind;
+    if (shown && !isSame) this.stage.close();
     const before = known?.trace.name === payload.trace.name ? (walk.item?.path ?? null) : null;
     const wasFailing = walk.item !== null && walk.operation === known.failing;
     const scrolled = source.node.scrollTop;
@@ -227,6 +231,8 @@ class Player {
       this.walk.go(0);
     }
     this.draw();
+    const isAsked = known ? shown && !isSame && before !== null : this.address.asked("present") === "1";
+    if (isAsked) this.act[shown ?? "present"]();
     if (isSame && source.node.scrollTop !== scrolled) {
       source.node.scrollTop = scrolled;
       source.reveal();
@@ -331,14 +337,6 @@ class Player {
   help() {
     this.transport.play(false);
     this.dialog.showModal();
-  }
-
-  /** Ask for the next shapes, from here on. */
-  predict() {
-    this.transport.play(false);
-    const { stage, act, model, walk } = this;
-    const from = walk.operation.at;
-    new Predict(stage, { sceneOf: (item) => this.sceneOf(item), act, model, from });
   }
 
   /** Write the sizes with another face, everywhere and from now on. */

@@ -1,13 +1,13 @@
 /** Predict: the next shape is asked before it is shown. */
 
-import { expression } from "./detail.js";
+import { expression, sentences } from "./detail.js";
 import { el } from "./dom.js";
 import { coded } from "./markdown.js";
 import { reasons, ruleNames, stepText, stepWorked, workedText } from "./prediction.js";
 import { holds } from "./rounds.js";
 import { Score } from "./score.js";
 import { lettersAt, sizeOf } from "./sizes-written.js";
-import { chapterTitle, given, resultName, saidOf, taken, takenNames } from "./stage.js";
+import { chapterTitle, given, resultName, taken, takenNames } from "./stage.js";
 import { clip } from "./text.js";
 import { counted, say } from "./words.js";
 
@@ -34,14 +34,16 @@ function nameOfRun({ trace }, questions) {
 }
 
 export class Predict {
-  /** `sceneOf(item)` is the scene at a step; it asks by `act`: `goto` a path. */
-  constructor(stage, { sceneOf, act, model, from }) {
-    Object.assign(this, { stage, sceneOf, act, model });
+  /** Begins where `player` is, and brings it along when it ends. */
+  constructor(player) {
+    const { stage, model, walk, transport } = player;
+    Object.assign(this, { player, stage, model });
+    transport.play(false);
     this.kind = "predict";
     this.name = say("Predict the next shape");
     this.questions = questionsOf(model);
     this.score = new Score(nameOfRun(model, this.questions));
-    const next = this.questions.findIndex((node) => node.at >= from);
+    const next = this.questions.findIndex((node) => node.at >= walk.operation.at);
     this.index = next < 0 ? 0 : next;
     this.fields = [];
     stage.open(this);
@@ -53,7 +55,7 @@ export class Predict {
   }
 
   onLeft() {
-    if (this.node) this.act.goto(this.node.path);
+    if (this.node) this.player.act.goto(this.node.path);
   }
 
   // --- A question ---
@@ -64,7 +66,7 @@ export class Predict {
       this.end();
       return;
     }
-    this.scene = this.sceneOf(node);
+    this.scene = this.player.sceneOf(node);
     const { shape } = node.outputs[0];
     this.question = {
       rule: model.payload.rules[Number(node.path)],
@@ -281,7 +283,7 @@ export class Predict {
     this.way.remove();
     this.tell([
       el("p", { class: isShown ? "verdict" : "verdict right" }, isShown ? say("This is what comes out.") : say("Right.")),
-      ...saidOf(scene, !isShown),
+      ...sentences(scene).slice(0, isShown ? 1 : 2),
       isShown ? listedTexts(stepWorked(question)) : "",
     ]);
     this.stage.room.firstChild.replaceWith(this.head());

@@ -2,7 +2,7 @@
  * class. */
 
 import { chapterOf } from "./chapters.js";
-import { operands, told } from "./detail.js";
+import { operands } from "./detail.js";
 import { el } from "./dom.js";
 import { LIMIT } from "./limits.js";
 import { sizeCell } from "./tensors.js";
@@ -18,7 +18,7 @@ export class Stage {
     this.node = el("dialog", { class: "stage" }, this.room);
     this.show = null;
     const on = (type, act) => this.node.addEventListener(type, act, { signal });
-    on("close", () => this.left());
+    on("close", () => this.node.open || this.left());
     on("keydown", (event) => {
       const isShortcut = event.ctrlKey || event.metaKey || event.altKey || event.isComposing;
       if (!isShortcut && this.show?.onKey(event)) event.preventDefault();
@@ -45,6 +45,7 @@ export class Stage {
 
   close() {
     this.node.close();
+    this.left();
   }
 
   left() {
@@ -83,6 +84,12 @@ export const resultName = (scene) => operands(scene).outputs[0]?.name ?? "";
 /** The names of all that it takes, in the order of the operands. */
 export const takenNames = (scene) => operands(scene).inputs.map(({ name }) => name);
 
+/** The first result's name before `cells`, which stand for its sizes. */
+export function resultRow(scene, ...cells) {
+  const name = clip(resultName(scene), 60);
+  return el("div", { class: "tensor-row" }, el("span", { class: "tensor-name", translate: "no" }, name), cells);
+}
+
 function row(scene, { note, labels, name }) {
   const cells = note.shape.slice(0, LIMIT.rank).map((_, axis) => sizeCell(scene, note, axis, labels));
   if (!cells.length) cells.push(el("span", { class: "cell plain" }, say("scalar")));
@@ -93,15 +100,4 @@ function row(scene, { note, labels, name }) {
     el("span", { class: "spoken" }, ` ${shapeText(note, scene.face)}`),
     el("span", { class: "cells", "aria-hidden": "true" }, cells),
   );
-}
-
-/** What happens in the step, in a sentence; `isWhole`: with a line for each dimension that changed. */
-export function saidOf({ item, face }, isWhole = true) {
-  const { summary, changes } = told(item, face);
-  if (!isWhole) return [el("p", { class: "summary" }, clip(summary, 400))];
-  const rest = changes.filter((change) => change !== summary).slice(0, LIMIT.rank);
-  return [
-    el("p", { class: "summary" }, clip(summary, 400)),
-    rest.length ? el("ul", { class: "changes" }, rest.map((change) => el("li", {}, clip(change)))) : "",
-  ];
 }
