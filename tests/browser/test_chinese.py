@@ -287,3 +287,39 @@ def test_an_exported_page(open_page: Open, server: Server, reader: Reader) -> No
         reader.read(page, page.locator(".transport .count").inner_text(), known)
         page.keyboard.press("ArrowRight")
     reader.read(page, "the end", known)
+
+
+def test_what_is_asked_and_what_is_shown_to_a_class(
+    open_page: Open, server: Server, reader: Reader
+) -> None:
+    trace = shipped.default("dycaconv")
+    assert trace is not None
+    page = open_page()
+    told = html.page(chinese.in_chinese(trace), language="zh")
+    page.goto(server.put("taught", told) + "?step=1")
+    known = names(trace) | titles()
+    page.keyboard.press("p")
+    stage = page.locator(".stage")
+    for wrong in ("7", "2, 32, 1, 20, 3", "2, 32, 15, 1", "x", "2,1,1,1") * 2:
+        where = stage.locator(".expression").inner_text()
+        reader.read(page, where, known)
+        stage.locator("input").first.fill(wrong)
+        page.keyboard.press("Enter")
+        reader.read(page, f"{where}: {wrong}", known)
+        for button in ("提示", "再给提示", "显示答案"):
+            stage.get_by_role("button", name=button).click()
+            reader.read(page, f"{where}: {button}", known)
+        page.keyboard.press("Enter")
+    for _ in range(60):
+        if stage.locator(".missed").count():
+            break
+        stage.locator(".answers button").last.click()
+    reader.read(page, "the score", known)
+    page.keyboard.press("Escape")
+    page.keyboard.press("v")
+    page.keyboard.press("Home")
+    for number in range(30):
+        reader.read(page, f"slide {number}", known)
+        page.keyboard.press("PageDown")
+    page.keyboard.press("End")
+    reader.read(page, "the last slide", known)

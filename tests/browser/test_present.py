@@ -107,6 +107,27 @@ def test_a_failure_is_the_last_slide(show: Show) -> None:
     expect(page.locator(".stage .said")).to_contain_text("3")
 
 
+def test_a_second_window_has_the_answer_the_note_and_what_comes_next(show: Show) -> None:
+    page = show(told(), query="step=2")
+    press(page, "v", "ArrowRight")
+    assert slide(page) == "ask: u * 2"
+    with page.expect_popup() as opened:
+        press(page, "s")
+    notes = opened.value.locator(".notes")
+    expect(notes.locator("h2").first).to_have_text("u * 2")
+    assert notes.locator(".given .length").all_inner_texts() == ["2", "3"]
+    expect(notes.locator(".note")).to_have_text("Twice as much.")
+    expect(notes.locator(".next")).to_have_text("v.tanh()")
+    # Each window steers both.
+    opened.value.keyboard.press("PageDown")
+    opened.value.keyboard.press("PageDown")
+    assert slide(page) == "ask: v.tanh()"
+    press(page, "ArrowLeft")
+    expect(notes.locator("h2").first).to_have_text("u * 2")
+    with opened.value.expect_event("close"):
+        press(page, "Escape")
+
+
 @pytest.mark.parametrize(("width", "height", "scheme"), SIZES)
 def test_all_of_a_slide_is_on_screen_and_large(
     show: Show, width: int, height: int, scheme: str
@@ -139,3 +160,8 @@ def test_it_is_in_the_exported_file(open_page: Open, server: Server) -> None:
     assert slide(page) == "opening: Doubling"
     press(page, "PageDown")
     expect(page.locator(".stage .ordinal")).to_have_text("第 1 章")
+    # The file's policy lets the notes be dressed too.
+    with page.expect_popup() as opened:
+        press(page, "s")
+    look = "getComputedStyle(document.querySelector('.notes')).display"
+    assert opened.value.evaluate(look) == "grid"

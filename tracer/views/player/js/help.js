@@ -16,7 +16,7 @@ const keyWords = () => [
   ["w", say("next warning")],
   ["p", say("predict the next shape before it is shown")],
   ["v", say("present it to a class, one step at a time")],
-  ["b f", say("while presenting: a black screen, the full screen")],
+  ["b f s", say("while presenting: a black screen, the full screen, notes in a second window")],
   ["g", say("the graph: show or hide it")],
   ["+ - 0", say("in the graph: larger, smaller, all of it")],
   ["?", say("this help")],

@@ -3,6 +3,7 @@
 import { expression, sentences } from "./detail.js";
 import { ICONS, el, icon } from "./dom.js";
 import { coded, markdown } from "./markdown.js";
+import { Notes } from "./notes.js";
 import { given, resultRow, taken } from "./stage.js";
 import { isCard } from "./story.js";
 import { clip, languageOf } from "./text.js";
@@ -48,6 +49,7 @@ export class Present {
     this.isBlank = false;
     this.dot = el("div", { class: "pointer-dot", "aria-hidden": "true", hidden: true });
     this.controls = this.bar();
+    this.notes = new Notes((event) => this.onKey(event));
     this.listening = new AbortController();
     const { signal } = this.listening;
     stage.open(this);
@@ -60,6 +62,7 @@ export class Present {
   onLeft() {
     this.listening.abort();
     clearTimeout(this.resting);
+    this.notes.close();
     if (document.fullscreenElement) document.exitFullscreen();
     this.player.address.write({ present: null });
   }
@@ -72,6 +75,7 @@ export class Present {
       { class: "controls", role: "group", "aria-label": say("transport") },
       control(say("previous"), icon(ICONS.previous), () => this.go(this.index - 1)),
       control(say("next"), icon(ICONS.next), () => this.go(this.index + 1)),
+      control(say("notes in a second window (s)"), icon(ICONS.notes), () => this.openNotes()),
       control(say("full screen (f)"), icon(ICONS.whole), () => this.fill()),
       control(say("leave (Esc)"), "×", () => this.stage.close()),
     );
@@ -91,6 +95,7 @@ export class Present {
     else if (key === "End") this.go(this.slides.length - 1);
     else if (BLANK.has(key)) this.blank(true);
     else if (key === "f") this.fill();
+    else if (key === "s") this.openNotes();
     else return false;
     return true;
   }
@@ -111,6 +116,11 @@ export class Present {
   blank(on) {
     this.isBlank = on;
     this.stage.node.classList.toggle("blank", on);
+  }
+
+  openNotes() {
+    this.notes.open(this.player.node);
+    this.notes.draw(this.slides, this.index, this.player);
   }
 
   async fill() {
@@ -140,6 +150,7 @@ export class Present {
     const body = el("div", { class: `slide ${slide.kind}`, "aria-live": "polite" }, this.body(slide, scene));
     this.stage.draw(body, this.controls, this.dot);
     this.fit();
+    this.notes.draw(this.slides, this.index, this.player);
     const { act, walk } = this.player;
     if (slide.item !== walk.item) act.goto(slide.item.path);
   }
