@@ -297,7 +297,8 @@ def test_what_is_asked_and_what_is_shown_to_a_class(
     page = open_page()
     told = html.page(chinese.in_chinese(trace), language="zh")
     page.goto(server.put("taught", told) + "?step=1")
-    known = names(trace) | titles()
+    known = names(trace) | titles() | set(lesson("dycaconv").settings())
+    known |= {"max", "mip", "oup", "kernel_size", "stride"}  # of its formulas
     page.keyboard.press("p")
     stage = page.locator(".stage")
     for wrong in ("7", "2, 32, 1, 20, 3", "2, 32, 15, 1", "x", "2,1,1,1") * 2:

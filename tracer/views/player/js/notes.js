@@ -58,16 +58,18 @@ export class Notes {
     };
   }
 
-  /** Show what belongs to slide number `index`; `sceneOf(item)` is the scene at an item. */
-  draw(slides, index, { model, sceneOf }) {
+  /** Show what belongs to slide number `index`. */
+  draw(slides, index, player) {
     if (!this.document || !this.place) return;
     const slide = slides[index];
     const { item } = slide;
+    const { model } = player;
+    const scene = player.sceneOf(item);
     const place = say("{at} of {all}", { at: index + 1, all: slides.length });
     this.place.replaceChildren(
       el("p", { class: "where" }, [place, chapterTitle(model, item)].filter(Boolean).join(" · ")),
       ...notesHeading(slide),
-      ...(isStepSlide(slide) && item.error === null ? [given(sceneOf(item)), ...sentences(sceneOf(item))] : []),
+      ...(isStepSlide(slide) && item.error === null ? [given(scene), ...sentences(scene)] : []),
       item.note ? el("div", { class: "note", lang: languageOf(item.note) }, markdown(item.note, model)) : "",
       ...nextSlide(slides, index),
     );
