@@ -42,19 +42,21 @@ def classes(package: str) -> tuple[str, ...]:
     """The dotted names of the classes of modules in a package; public ones, in the order of their
     names.  Bases are known by their names, wherever in the package they are written."""
     bases: dict[str, set[str]] = {}
-    places: list[tuple[str, str]] = []
+    places: list[tuple[str, str, set[str]]] = []
     for path, module in _files(package):
         text = path.read_text(encoding="utf-8", errors="replace")
         for name, written in _CLASS.findall(text):
             names = {each.partition("[")[0].strip() for each in written.split(",")}
-            bases.setdefault(name, set()).update(each.rpartition(".")[2] for each in names)
-            places.append((module, name))
+            above = {each.rpartition(".")[2] for each in names}
+            bases.setdefault(name, set()).update(above)
+            places.append((module, name, above))
     known = _descendants(bases)
     return tuple(
         sorted(
             f"{module}.{name}"
-            for module, name in places
-            if name in known and not name.startswith("_")
+            for module, name, above in places
+            # Another class of the same name, such as one that stands in for it, may be no module.
+            if above & (known | _ROOTS) and not name.startswith("_")
         )
     )
 

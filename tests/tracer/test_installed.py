@@ -41,6 +41,7 @@ class Helper:
 class Config(dict):
     pass
 """,
+    "instead.py": "class Gate(metaclass=Dummy):\n    pass\n",
     "tests/inner.py": "class Checked(nn.Module):\n    pass\n",
     "broken.py": "class Half(nn.Module):\n    def (",
     "deep/__init__.py": "class Deep(Generic[T], zoo.layers.GatedUnit):\n    raise SystemExit\n",
