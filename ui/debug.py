@@ -248,7 +248,23 @@ def _editor(state: Desk) -> None:
     text = str(debug_form.written(debug_form.CODE))
     write = functools.partial(debug_form.write, debug_form.CODE)
     alone = not debug_form.others()
-    editor.show(text, write, trace, debug_form.shown(), state.count, alone)
+    offer = _offer(state) if trace is not None else None
+    editor.show(text, write, trace, debug_form.shown(), state.count, alone, offer, _apply)
+
+
+def _offer(state: Desk) -> editor.Offer | None:
+    """The first fix that can be taken, if it changes the file in the editor."""
+    failure = state.run.trace.failure if state.run is not None else None
+    if state.job is None or failure is None:
+        return None
+    for number, fix in enumerate(failure.fixes):
+        mended = opened.mended(state.job, fix)
+        if mended is not None:
+            changed = {path: after for path, _, after in _changes(state.job, mended)}
+            words, _ = fix.told(translator(language()))
+            text = changed.get(debug_form.shown())
+            return None if text is None else editor.Offer(number, words, text)
+    return None
 
 
 def _start(state: Desk, job: Job) -> None:

@@ -134,6 +134,53 @@ function shapes(editor, told) {
   });
 }
 
+/** A fix as a diff among the lines: those that go are marked, those that come stand below them, and
+ * below the last of all what takes it. */
+function offered(ace, entry, offer) {
+  const { session } = entry.editor;
+  const { LineWidgets } = ace.require("ace/line_widgets");
+  const { Range } = ace.require("ace/range");
+  if (!session.widgetManager) {
+    session.widgetManager = new LineWidgets(session);
+    session.widgetManager.attach(entry.editor);
+  }
+  for (const widget of entry.widgets) session.widgetManager.removeLineWidget(widget);
+  entry.widgets = (offer?.changes ?? []).map(({ first, last, added }, index, { length }) => {
+    if (last >= first) {
+      const gone = new Range(first - 1, 0, last - 1, 1);
+      entry.markers.push(session.addMarker(gone, "gone", "fullLine"));
+    }
+    const el = document.createElement("div");
+    el.className = "offer";
+    const lines = document.createElement("pre");
+    lines.textContent = added.map((line) => `+ ${line}`).join("\n");
+    el.append(lines);
+    if (index === length - 1) el.append(taking(entry, offer));
+    const widget = { row: Math.max(0, last - 1), el, fixedWidth: true };
+    session.widgetManager.addLineWidget(widget);
+    return widget;
+  });
+}
+
+/** What a fix changes in words, and the button that takes it. */
+function taking(entry, offer) {
+  const row = document.createElement("div");
+  row.setAttribute("role", "group");
+  row.setAttribute("aria-label", offer.label);
+  const words = document.createElement("span");
+  words.textContent = offer.words;
+  const apply = document.createElement("button");
+  apply.type = "button";
+  apply.textContent = offer.apply;
+  apply.addEventListener("click", () => entry.take(offer.number));
+  // What is pressed here is no text for the editor.
+  for (const kind of ["mousedown", "keydown"]) {
+    row.addEventListener(kind, (event) => event.stopPropagation());
+  }
+  row.append(words, apply);
+  return row;
+}
+
 /** Ace has other signs for the dark. */
 function isDark(place) {
   const [red, green, blue] = getComputedStyle(place).color.match(/[\d.]+/g).map(Number);
@@ -161,6 +208,7 @@ function mark(ace, entry, data) {
       type: types[each.kind],
     })),
   );
+  offered(ace, entry, data.offer);
   editor.container.classList.toggle("ace_dark", isDark(editor.container));
   editor.renderer.updateFull();
   const first = data.marks.find((each) => each.kind === "failed") ?? data.marks[0];
@@ -178,11 +226,11 @@ function plain(place, data, send) {
   place.replaceChildren(field);
 }
 
-export default function ({ parentElement, data, setStateValue }) {
+export default function ({ parentElement, data, setStateValue, setTriggerValue }) {
   const place = parentElement.querySelector(".editor");
   let entry = editors.get(place);
   if (!entry) {
-    entry = { count: data.count, markers: [], told: { marks: [], shapes: {} } };
+    entry = { count: data.count, markers: [], widgets: [], told: { marks: [], shapes: {} } };
     editors.set(place, entry);
     entry.send = (text) => {
       if (text === entry.sent) return;
@@ -192,6 +240,7 @@ export default function ({ parentElement, data, setStateValue }) {
     };
   }
   entry.set = setStateValue;
+  entry.take = (number) => setTriggerValue("fix", number);
   entry.data = data;
   loaded(data.ace)
     .then((ace) => {

@@ -3,8 +3,10 @@ marked in the text."""
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,15 @@ _editor = st.components.v2.component(
 )
 
 
+@dataclass(frozen=True)
+class Offer:
+    """A fix: its `number`, what it changes in `words`, and the `text` with it."""
+
+    number: int
+    words: str
+    text: str
+
+
 def show(
     text: str,
     change: Callable[[str], None],
@@ -38,10 +49,14 @@ def show(
     file: str,
     run: int,
     alone: bool,
+    offer: Offer | None,
+    apply: Callable[[int], None],
 ) -> None:
     """Draw the editor with this text; `change` is called with what the reader makes of it.
     `trace` is the run of this very text, which is that of this `file`; `run` is its number, 0
-    before the first.  The browser keeps a text that is `alone`, one of no others."""
+    before the first.  The browser keeps a text that is `alone`, one of no others.  The fix that is
+    on `offer` stands as a diff among the lines; `apply` is called with its number when the reader
+    takes it."""
     state = st.session_state.setdefault("editor", {"text": text, "count": 0})
     if state["text"] != text:
         state["text"], state["count"] = text, state["count"] + 1
@@ -51,6 +66,11 @@ def show(
         if isinstance(written, str):
             state["text"] = written.replace("\r\n", "\n")
             change(state["text"])
+
+    def taken() -> None:
+        number = st.session_state["debug-editor"].get("fix")
+        if isinstance(number, int):
+            apply(number)
 
     data = {
         "ace": ace(),
@@ -64,8 +84,23 @@ def show(
         "messages": _messages(),
         "marks": marks(trace.failure, file) if trace is not None and trace.failure else [],
         "shapes": shapes(trace, file) if trace is not None else {},
+        "offer": _shown(text, offer) if offer is not None and offer.text != text else None,
     }
-    _editor(data=data, key="debug-editor", on_text_change=typed)
+    _editor(data=data, key="debug-editor", on_text_change=typed, on_fix_change=taken)
+
+
+def _shown(text: str, offer: Offer) -> dict[str, Any]:
+    """A fix as the editor draws it: each place with its lines (from 1) that go, and what comes
+    below the last of these."""
+    old, new = text.split("\n"), offer.text.split("\n")
+    matched = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    changes = [
+        {"first": a + 1, "last": b, "added": new[c:d]}
+        for kind, a, b, c, d in matched.get_opcodes()
+        if kind != "equal"
+    ]
+    words = {"words": offer.words, "apply": say("Apply and run again"), "label": say("A fix")}
+    return {"number": offer.number, "changes": changes, **words}
 
 
 def _messages() -> dict[str, str]:

@@ -143,6 +143,10 @@ def test_the_editor_marks_the_way_of_a_size_and_lets_the_keyboard_out(
     expect(page.locator(".shapewalk-editor .marked.failed")).to_have_count(1)
     expect(page.locator(".shapewalk-editor .marked.root")).to_have_count(1)
     expect(page.locator(".shapewalk-editor .shapes span")).to_have_text(["(2, 10, 16)"])
+    # The fix stands as a diff under the line that it changes.
+    offer = page.locator(".shapewalk-editor .offer")
+    expect(offer.locator("pre")).to_have_text("+         self.head = nn.Linear(16, classes)")
+    expect(page.locator(".shapewalk-editor .gone")).to_have_count(1)
     is_seen(page.locator(".st-key-verdict").get_by_role("alert").first)
     failed = page.locator(".shapewalk-editor .marked.failed")
     failed.scroll_into_view_if_needed()
@@ -170,6 +174,26 @@ def test_the_editor_marks_the_way_of_a_size_and_lets_the_keyboard_out(
     expect(page.locator(".shapewalk-editor .ace_scroller")).to_be_focused()
     page.keyboard.press("Tab")
     expect(page.locator(".shapewalk-editor :focus")).to_have_count(0)
+
+
+def test_the_fix_in_the_editor_is_taken_there_by_keyboard(open_page: Open, app: str) -> None:
+    page = open_page(width=390, height=844)
+    go(page, app)
+    write(page, LINEAR)
+    page.keyboard.press("Control+Enter")
+    apply = page.locator(".shapewalk-editor .offer").get_by_role("button")
+    expect(apply).to_have_text("Apply and run again")
+    editor(page).focus()
+    page.keyboard.press("Escape")
+    for _ in range(6):
+        if apply.evaluate("node => node === document.activeElement"):
+            break
+        page.keyboard.press("Tab")
+    expect(apply).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".st-key-verdict")).to_contain_text("Net runs: 4 steps")
+    has_text(page, LINEAR.replace("nn.Linear(20", "nn.Linear(16"))
+    expect(page.locator(".shapewalk-editor .offer")).to_have_count(0)
 
 
 def test_from_the_gallery_to_a_walk_in_three_actions(open_page: Open, app: str) -> None:
