@@ -135,6 +135,11 @@ def test_a_bad_file_is_one_sentence_and_the_shapes_stay(kind: str) -> None:
     assert words in plain(error.value)
     assert not app.exception
     assert "Graph" in [option for each in app.segmented_control for option in each.options]
+    if kind == "huge":
+        app.session_state["language"] = "zh"
+        app.run()
+        assert "超过可读取的 50 百万" in plain(app.error[0].value)
+        app.session_state["language"] = "en"
     opened(app)
     assert not app.error
 
@@ -144,11 +149,17 @@ def test_a_picture_is_for_inputs_that_are_pictures() -> None:
     assert "cat.png is a picture, and x has the dimensions B C T" in said(app)
 
 
+def test_of_two_files_for_one_input_the_later_counts() -> None:
+    app = page("squeeze-excite", ("a.png", png((40, 20))), ("b.png", png((4, 4), (0, 0, 255))))
+    assert first_input(app)[0, :3, 0, 0].tolist() == pytest.approx([0, 0, 1], abs=0.003)
+    assert "a.png (" not in said(app)
+
+
 def test_of_several_inputs_one_is_chosen() -> None:
     app = page("hacnn-regions", ("cat.png", png((40, 20))))
     (role,) = [box for box in app.selectbox if "cat.png" in box.label]
     assert role.value == "x"
-    assert list(role.options) == ["Input x", "Input source", "Weights"]
+    assert list(role.options) == ["Input x", "Input source"]
     settled(role.set_value("source").run())
     view = app.session_state["view"]
     assert [each.role for each in view.own] == ["source"]

@@ -153,7 +153,8 @@ function offered(ace, entry, offer) {
     const el = document.createElement("div");
     el.className = "offer";
     const lines = document.createElement("pre");
-    lines.textContent = added.map((line) => `+ ${line}`).join("\n");
+    // The sign takes the place of indentation, so that the code stands below the code.
+    lines.textContent = added.map((line) => `+ ${line.replace(/^ {2}/, "")}`).join("\n");
     el.append(lines);
     if (index === length - 1) el.append(taking(entry, offer));
     const widget = { row: Math.max(0, last - 1), el, fixedWidth: true };

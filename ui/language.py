@@ -17,7 +17,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from modules import chinese
-from tracer.language import extracted, read, translations, update
+from tracer.language import extracted, read, translations, translator, update
 from tracer.sentences import Said, agreeing, render
 from ui.held import held
 
@@ -67,8 +67,14 @@ def say(text: str, /, **values: Any) -> str:
 
 
 def told(sentence: Said) -> str:
-    """A sentence of a page or of a lesson in the reader's language."""
-    return render(sentence, say)
+    """A sentence of a page, of a lesson or of the tracer in the reader's language."""
+    known = translator(language())
+
+    def translate(text: str) -> str:
+        found = say(text)
+        return known(text) if found == text else found
+
+    return render(sentence, translate)
 
 
 @functools.cache

@@ -4,6 +4,7 @@ the place of its weights."""
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -52,15 +53,15 @@ def given(view: View) -> tuple[Own, ...]:
         files = uploaded("own-data")
         found = tuple(_file(each) for each in files)
         chosen = {each.digest: each.role for each in view.own}
-        inputs = iter(lesson(view.lesson).dims)
-        own = []
+        inputs = itertools.cycle(lesson(view.lesson).dims)
+        own: dict[str, Own] = {}  # of two files for the same the later counts
         for each in found:
-            usual = "" if is_state(each.name) else next(inputs, "")
-            role = chosen.get(each.digest, usual)
-            own.append(replace(each, role=_role(view, each, role, names)))
+            usual = "" if is_state(each.name) else next(inputs)
+            role = _role(view, each, chosen.get(each.digest, usual), names)
+            own[role] = replace(each, role=role)
     if own and not view.values:
         st.caption(say("These are shapes alone: choose values to see your files in them."))
-    return tuple(own)
+    return tuple(own.values())
 
 
 def _file(opened: UploadedFile) -> Own:
@@ -74,6 +75,9 @@ def _file(opened: UploadedFile) -> Own:
 
 
 def _role(view: View, each: Own, role: str, names: dict[str, str]) -> str:
+    if not is_state(each.name):
+        names = {name: text for name, text in names.items() if name}
+
     def choose(chosen: str) -> None:
         own = tuple(
             replace(other, role=chosen) if other.digest == each.digest else other
@@ -81,9 +85,9 @@ def _role(view: View, each: Own, role: str, names: dict[str, str]) -> str:
         )
         st.session_state["view"] = replace(view, own=own)
 
-    control = held(f"{view.lesson}/own/{each.digest[:16]}/{language()}", role, choose)
     keys = list(names)
     index = keys.index(role) if role in keys else 0
+    control = held(f"{view.lesson}/own/{each.digest[:16]}/{language()}", keys[index], choose)
     st.selectbox(
         say("{name} is for", name=code(each.name)),
         keys,

@@ -145,7 +145,7 @@ def test_the_editor_marks_the_way_of_a_size_and_lets_the_keyboard_out(
     expect(page.locator(".shapewalk-editor .shapes span")).to_have_text(["(2, 10, 16)"])
     # The fix stands as a diff under the line that it changes.
     offer = page.locator(".shapewalk-editor .offer")
-    expect(offer.locator("pre")).to_have_text("+         self.head = nn.Linear(16, classes)")
+    expect(offer.locator("pre")).to_have_text("+       self.head = nn.Linear(16, classes)")
     expect(page.locator(".shapewalk-editor .gone")).to_have_count(1)
     is_seen(page.locator(".st-key-verdict").get_by_role("alert").first)
     failed = page.locator(".shapewalk-editor .marked.failed")
