@@ -6,6 +6,7 @@ import io
 import time
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,9 +17,10 @@ from streamlit.testing.v1 import AppTest
 
 from tests.test_pages import plain
 from tests.tracer.test_worker import FILES, GATE, PACKAGED
+from tracer import outline as outlines
 from tracer import worker
 from tracer.worker import Job
-from ui import access, debug, handed
+from ui import access, debug, debug_form, handed
 from ui.examples import examples
 
 pytestmark = pytest.mark.waits
@@ -267,6 +269,20 @@ def test_an_example_breaks_and_its_best_fix_mends_it(key: str) -> None:
     press(app, "apply-0")
     assert app.session_state["desk"].run.trace.failure is None
     assert len(app.success) == 1
+
+
+@pytest.mark.parametrize("key", EXAMPLES)
+def test_the_file_of_an_example_breaks_by_itself_as_its_card_does(key: str) -> None:
+    job = EXAMPLES[key]
+    path = Path(__file__).parents[1] / "examples" / f"{key}.py"
+    assert path.read_text(encoding="utf-8") == job.source
+    name = outlines.outline(job.source).best
+    assert name == job.name
+    alone = Job(job.source, job.name, inputs=tuple(debug_form._guesses(job.source)))
+    answers = [worker.run(each).trace for each in (job, alone)]
+    card, file = (each and each.failure and each.failure.rule for each in answers)
+    assert (card is None) == (key == "silent")
+    assert card == file
 
 
 def test_an_example_can_be_run_again_from_its_form() -> None:

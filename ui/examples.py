@@ -4,11 +4,13 @@ is met in real code."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from tracer.worker import Job
 from ui.language import say
 
-_HEADER = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n\n\n"
+_FILES = Path(__file__).parents[1] / "examples"
+"""The broken models, each a file that can be run and opened by itself."""
 
 
 @dataclass(frozen=True)
@@ -108,309 +110,27 @@ def examples() -> tuple[Example, ...]:
             say("No error at all: the loss compares every prediction with every target."),
         ),
     }
-    return tuple(Example(key, *texts[key], job) for key, job in _JOBS.items())
+    return tuple(Example(key, *texts[key], _job(key)) for key in _TAKE)
 
 
-_JOBS = {
-    "flatten": Job(
-        _HEADER
-        + '''\
-class CifarNet(nn.Module):
-    """Two convolutions and a classifier, after the well-known tutorial."""
-
-    def __init__(self, classes=10):
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 6, 5)
-        self.conv2 = nn.Conv2d(6, 16, 5)
-        self.fc1 = nn.Linear(16 * 5 * 5, 120)
-        self.fc2 = nn.Linear(120, classes)
-
-    def forward(self, images):
-        x = F.max_pool2d(F.relu(self.conv1(images)), 2)
-        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
-        x = torch.flatten(x, 1)
-        x = F.relu(self.fc1(x))
-        return self.fc2(x)
-''',
-        "CifarNet",
-        inputs=("B,3,48,48",),
-        sizes={"B": 8},
-    ),
-    "scores": Job(
-        _HEADER
-        + """\
-class SingleHead(nn.Module):
-    def __init__(self, width=48, inner=32):
-        super().__init__()
-        self.query = nn.Linear(width, inner)
-        self.key = nn.Linear(width, inner)
-        self.value = nn.Linear(width, inner)
-        self.scale = inner**-0.5
-
-    def forward(self, tokens):
-        q = self.query(tokens)
-        k = self.key(tokens)
-        v = self.value(tokens)
-        scores = torch.matmul(q, k) * self.scale
-        weights = scores.softmax(dim=-1)
-        return torch.matmul(weights, v)
-""",
-        "SingleHead",
-        inputs=("B,T,48",),
-        sizes={"B": 2, "T": 10},
-    ),
-    "shortcut": Job(
-        _HEADER
-        + """\
-class Block(nn.Module):
-    def __init__(self, width, out, stride=1):
-        super().__init__()
-        self.conv1 = nn.Conv2d(width, out, 3, stride=stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(out)
-        self.conv2 = nn.Conv2d(out, out, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(out)
-
-    def forward(self, x):
-        identity = x
-        out = F.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        out += identity
-        return F.relu(out)
-
-
-class TinyResNet(nn.Module):
-    def __init__(self, classes=5):
-        super().__init__()
-        self.stem = nn.Conv2d(3, 16, 3, padding=1)
-        self.layers = nn.Sequential(Block(16, 16), Block(16, 16, stride=2))
-        self.head = nn.Linear(16, classes)
-
-    def forward(self, images):
-        x = self.layers(self.stem(images))
-        return self.head(x.mean(dim=(2, 3)))
-""",
-        "TinyResNet",
-        inputs=("B,3,H,W",),
-        sizes={"B": 2, "H": 32, "W": 32},
-    ),
-    "columns": Job(
-        _HEADER
-        + '''\
-class Encoder(nn.Module):
-    """Frames of a game to a vector."""
-
-    def __init__(self, width=64):
-        super().__init__()
-        self.conv = nn.Sequential(
-            nn.Conv2d(3, 16, 8, stride=4),
-            nn.ReLU(),
-            nn.Conv2d(16, 32, 4, stride=2),
-            nn.ReLU(),
-        )
-        self.out = nn.Linear(32, width)
-
-    def forward(self, frames):
-        # frames: as the environment returns them
-        maps = self.conv(frames.float() / 255)
-        return self.out(maps.amax(dim=(2, 3)))
-''',
-        "Encoder",
-        inputs=("B,84,84,3:uint8<256",),
-        sizes={"B": 4},
-    ),
-    "skip": Job(
-        _HEADER
-        + """\
-def double_conv(inner, outer):
-    return nn.Sequential(
-        nn.Conv2d(inner, outer, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(outer, outer, 3, padding=1),
-        nn.ReLU(),
-    )
-
-
-class SmallUNet(nn.Module):
-    def __init__(self, classes=2):
-        super().__init__()
-        self.down1 = double_conv(1, 8)
-        self.down2 = double_conv(8, 16)
-        self.up = nn.ConvTranspose2d(16, 8, 2, stride=2)
-        self.merge = double_conv(16, 8)
-        self.out = nn.Conv2d(8, classes, 1)
-
-    def forward(self, scan):
-        fine = self.down1(scan)
-        coarse = self.down2(F.max_pool2d(fine, 2))
-        up = self.up(coarse)
-        x = self.merge(torch.cat([fine, up], dim=1))
-        return self.out(x)
-""",
-        "SmallUNet",
-        inputs=("B,1,45,60",),
-        sizes={"B": 2},
-    ),
-    "norm": Job(
-        _HEADER
-        + """\
-class Attention(nn.Module):
-    def __init__(self, channels, ratio=4):
-        super().__init__()
-        inner = channels // ratio
-        self.squeeze = nn.Sequential(
-            nn.Conv2d(channels, inner, 1),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(),
-            nn.Conv2d(inner, channels, 1),
-        )
-
-    def forward(self, x):
-        gate = self.squeeze(x.mean(dim=(2, 3), keepdim=True))
-        return x * gate.sigmoid()
-
-
-class Stage(nn.Module):
-    def __init__(self, inner, outer):
-        super().__init__()
-        self.conv = nn.Conv2d(inner, outer, 3, padding=1)
-        self.attention = Attention(outer)
-
-    def forward(self, x):
-        return self.attention(F.relu(self.conv(x)))
-
-
-class Backbone(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.stages = nn.Sequential(Stage(3, 16), nn.MaxPool2d(2), Stage(16, 32))
-
-    def forward(self, images):
-        return self.stages(images)
-""",
-        "Backbone",
-        inputs=("B,3,H,W",),
-        sizes={"B": 2, "H": 24, "W": 24},
-    ),
-    "heads": Job(
-        _HEADER
-        + """\
-class MultiHead(nn.Module):
-    def __init__(self, width=64, heads=4):
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-
-    def forward(self, x):
-        batch, tokens, width = x.shape
-        qkv = self.qkv(x).view(batch, tokens, 3, self.heads, width // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        weights = (q @ k.transpose(-2, -1) / (width // self.heads) ** 0.5).softmax(-1)
-        y = (weights @ v).transpose(1, 2)
-        y = y.view(batch, tokens, width)
-        return self.out(y)
-""",
-        "MultiHead",
-        inputs=("B,T,64",),
-        sizes={"B": 2, "T": 9},
-    ),
-    "squeeze": Job(
-        _HEADER
-        + '''\
-class Tagger(nn.Module):
-    """Pools a clip over time and names its scene."""
-
-    def __init__(self, bands=40, scenes=8):
-        super().__init__()
-        self.conv = nn.Conv1d(bands, 32, 3, padding=1)
-        self.pool = nn.AdaptiveAvgPool1d(1)
-        self.norm = nn.BatchNorm1d(32)
-        self.head = nn.Linear(32, scenes)
-
-    def forward(self, clip):
-        x = F.relu(self.conv(clip))
-        x = self.pool(x).squeeze()
-        x = self.norm(x)
-        return self.head(x)
-''',
-        "Tagger",
-        inputs=("1,40,T",),
-        sizes={"T": 100},
-    ),
-    "hidden": Job(
-        _HEADER
-        + '''\
-class Captioner(nn.Module):
-    """Starts a recurrent decoder from the vector of an image."""
-
-    def __init__(self, words=100, width=32, image=64):
-        super().__init__()
-        self.start = nn.Linear(image, width)
-        self.embed = nn.Embedding(words, width)
-        self.rnn = nn.GRU(width, width, batch_first=True)
-        self.head = nn.Linear(width, words)
-
-    def forward(self, features, words):
-        state = torch.tanh(self.start(features))
-        out, _ = self.rnn(self.embed(words), state)
-        return self.head(out)
-''',
-        "Captioner",
-        inputs=("B,64", "B,T:int64<100"),
-        sizes={"B": 4, "T": 7},
-    ),
-    "loss": Job(
-        _HEADER
-        + """\
-class LanguageModel(nn.Module):
-    def __init__(self, words=50, width=24):
-        super().__init__()
-        self.embed = nn.Embedding(words, width)
-        self.mix = nn.GRU(width, width, batch_first=True)
-        self.head = nn.Linear(width, words)
-
-    def forward(self, tokens, targets):
-        h, _ = self.mix(self.embed(tokens))
-        logits = self.head(h)
-        return F.cross_entropy(logits, targets)
-""",
-        "LanguageModel",
-        inputs=("B,T:int64<50", "B,T:int64<50"),
-        sizes={"B": 4, "T": 12},
-    ),
-    "embedding": Job(
-        _HEADER
-        + """\
-class Sentiment(nn.Module):
-    def __init__(self, words=200, width=16):
-        super().__init__()
-        self.embed = nn.Embedding(words, width)
-        self.head = nn.Linear(width, 2)
-
-    def forward(self, review):
-        words = self.embed(review)
-        return self.head(words.mean(dim=1))
-""",
-        "Sentiment",
-        inputs=("B,T:float32",),
-        sizes={"B": 3, "T": 20},
-    ),
-    "silent": Job(
-        _HEADER
-        + '''\
-class Price(nn.Module):
-    """Regression with its loss inside."""
-
-    def __init__(self, features=12):
-        super().__init__()
-        self.body = nn.Sequential(nn.Linear(features, 32), nn.ReLU(), nn.Linear(32, 1))
-
-    def forward(self, x, price):
-        predicted = self.body(x)
-        return ((predicted - price) ** 2).mean()
-''',
-        "Price",
-        inputs=("B,12", "B"),
-        sizes={"B": 16},
-    ),
+_TAKE: dict[str, tuple[str, tuple[str, ...], dict[str, int]]] = {
+    "flatten": ("CifarNet", ("B,3,48,48",), {"B": 8}),
+    "scores": ("SingleHead", ("B,T,48",), {"B": 2, "T": 10}),
+    "shortcut": ("TinyResNet", ("B,3,H,W",), {"B": 2, "H": 32, "W": 32}),
+    "columns": ("Encoder", ("B,84,84,3:uint8<256",), {"B": 4}),
+    "skip": ("SmallUNet", ("B,1,45,60",), {"B": 2}),
+    "norm": ("Backbone", ("B,3,H,W",), {"B": 2, "H": 24, "W": 24}),
+    "heads": ("MultiHead", ("B,T,64",), {"B": 2, "T": 9}),
+    "squeeze": ("Tagger", ("1,40,T",), {"T": 100}),
+    "hidden": ("Captioner", ("B,64", "B,T:int64<100"), {"B": 4, "T": 7}),
+    "loss": ("LanguageModel", ("B,T:int64<50", "B,T:int64<50"), {"B": 4, "T": 12}),
+    "embedding": ("Sentiment", ("B,T:float32",), {"B": 3, "T": 20}),
+    "silent": ("Price", ("B,12", "B"), {"B": 16}),
 }
+"""The class of each broken model, and its inputs."""
+
+
+def _job(key: str) -> Job:
+    name, inputs, sizes = _TAKE[key]
+    source = (_FILES / f"{key}.py").read_text(encoding="utf-8")
+    return Job(source, name, inputs=inputs, sizes=sizes)

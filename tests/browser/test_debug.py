@@ -8,10 +8,43 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.test_accessibility import objections
 from tests.browser.test_walkthrough import HIDDEN, SIZES
 from tests.test_debug_page import LINEAR
 
 Open = Callable[..., Page]
+
+
+DEEP = """import torch
+from torch import nn
+
+
+class Layer(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x):
+        q, k, v = self.qkv(self.norm(x)).chunk(3, dim=-1)
+        scores = (q @ k.transpose(1, 2)).softmax(-1)
+        return x + self.out(scores @ v)
+
+
+class Model(nn.Module):
+    def __init__(self, width=32, depth=12):
+        super().__init__()
+        self.table = nn.Embedding(100, width)
+        self.layers = nn.ModuleList(Layer(width) for _ in range(depth))
+        self.head = nn.Linear(width, 5)
+
+    def forward(self, tokens):
+        x = self.table(tokens)
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x)
+"""
 
 
 def go(page: Page, app: str) -> Locator:
@@ -183,6 +216,7 @@ def test_the_fix_in_the_editor_is_taken_there_by_keyboard(open_page: Open, app: 
     page.keyboard.press("Control+Enter")
     apply = page.locator(".shapewalk-editor .offer").get_by_role("button")
     expect(apply).to_have_text("Apply and run again")
+    assert objections(page) == []
     editor(page).focus()
     page.keyboard.press("Escape")
     for _ in range(6):
@@ -229,6 +263,22 @@ def test_from_the_gallery_to_a_walk_in_three_actions(open_page: Open, app: str) 
                 hidden[width, height, step + 1] = found
             page.keyboard.press("ArrowRight")
     assert hidden == {}
+
+
+def test_a_model_of_twelve_layers_opens_as_twelve_rows(open_page: Open, app: str) -> None:
+    page = open_page()
+    go(page, app)
+    write(page, DEEP)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".st-key-verdict")).to_contain_text("Model runs")
+    slider = page.locator(".shapewalk .slider")
+    expect(slider).to_have_attribute("max", "13")  # between the table and the head
+    page.locator(".shapewalk .detail").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".shapewalk .detail")).to_contain_text("layers.0")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('.shapewalk .slider').max > 13")
 
 
 def test_a_link_opens_in_another_browser_at_the_same_step(open_page: Open, app: str) -> None:
