@@ -176,7 +176,7 @@ def _notes() -> Iterator[tuple[str, str, str]]:
     for lesson in LESSONS:
         for preset in lesson.presets:
             settings = lesson.settings(preset.name)
-            trace = run(lesson, settings, values=False, training=preset.training)
+            trace = run(lesson, settings, values=False, training=preset.training, diagnose=False)
             for source in trace.sources:
                 # Code of torch has comments too, written for other readers.
                 if Path(source.file).parent == _HERE:

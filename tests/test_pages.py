@@ -116,7 +116,8 @@ def test_every_preset_can_be_chosen(key: str) -> None:
     app = walkthrough(lesson=key, show="shapes", **{size.name: str(size.high)})
     presets = lesson(key).presets
     # In tests/test_ui_run.py the shapes of all of them are at hand.
-    for preset in presets if TIMES > 1 else (presets[-1], presets[0]):
+    runs = [preset for preset in presets if preset.breaks is None]
+    for preset in presets if TIMES > 1 else (runs[-1], presets[0]):
         # With values each is run in `tests/modules/test_lessons.py`.
         app.session_state["unwanted"] = preset_view(default_view(key), preset.name)
         app.selectbox(key=f"choose/{key}/preset/en").set_value(preset.name).run()

@@ -7,7 +7,7 @@ import functools
 import torch
 
 from modules import lesson
-from modules.lesson import Lesson, Preset, prepare, run
+from modules.lesson import CheckedClaim, Lesson, Preset, check_claims, prepare, run
 from tests import models
 from tracer import Trace, trace
 
@@ -26,7 +26,7 @@ def _of_lesson(key: str) -> Trace:
 
 
 def shapes_only(each: Lesson, preset: Preset) -> Trace:
-    """A preset as the lesson runs it, with its story and its diagnosis."""
+    """A preset as the lesson runs it, with its story and without a diagnosis."""
     return _shapes_only(each.key, preset.name)
 
 
@@ -34,7 +34,17 @@ def shapes_only(each: Lesson, preset: Preset) -> Trace:
 def _shapes_only(key: str, name: str) -> Trace:
     each = lesson(key)
     training = each.preset(name).training
-    return run(each, each.settings(name), values=False, training=training)
+    return run(each, each.settings(name), values=False, training=training, diagnose=False)
+
+
+def claims(each: Lesson) -> tuple[CheckedClaim, ...]:
+    """What the post says, and what the runs show."""
+    return _claims(each.key)
+
+
+@functools.cache
+def _claims(key: str) -> tuple[CheckedClaim, ...]:
+    return check_claims(lesson(key))
 
 
 def of_model(model: models.Model) -> Trace:

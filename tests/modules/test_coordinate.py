@@ -20,7 +20,7 @@ from modules.coordinate import (
     DyCAConvMax,
     HSwish,
 )
-from modules.lesson import Lesson, check_claims, run, tensor
+from modules.lesson import Lesson, run, tensor
 from tests.effort import TIMES
 
 few = settings(max_examples=25 * TIMES, deadline=None)
@@ -401,7 +401,9 @@ def test_breaking_presets_stop_at_the_expression(
 ) -> None:
     chosen = each.preset(preset)
     for values in (False, True):
-        trace = run(each, each.settings(preset), values=values, training=chosen.training)
+        trace = run(
+            each, each.settings(preset), values=values, training=chosen.training, diagnose=False
+        )
         assert trace.failure is not None
         assert trace.failure.type == chosen.breaks
         assert trace.failure.expression == expression
@@ -435,23 +437,13 @@ def test_even_kernels_grow_the_map_and_stride_halves_it() -> None:
 def test_rules_are_checked_on_the_run(
     each: Lesson, settings: dict[str, object], says: str | None
 ) -> None:
-    trace = run(each, {**each.settings(), **settings}, values=False)
+    trace = run(each, {**each.settings(), **settings}, values=False, diagnose=False)
     for claim in each.claims:
         if says is not None and claim.says.startswith(says):
             assert not claim.holds(trace)
         elif says is None and claim.verdict == "slip":
             # A square map makes none of the slips true.
             assert not claim.holds(trace)
-
-
-def test_verdicts() -> None:
-    counts = {"agrees": 0, "slip": 0, "depends": 0}
-    for each in (COORDATT, DYCACONV, DYCACONV_MAX):
-        for checked in check_claims(each):
-            assert checked.holds == (checked.claim.verdict != "slip"), checked.claim.says
-            counts[checked.claim.verdict] += 1
-    assert counts["slip"] >= 12
-    assert counts["agrees"] >= 10
 
 
 def test_the_formulas_stand_side_by_side() -> None:

@@ -4,7 +4,6 @@ claims are checked, and its settings are validated."""
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
 import sys
 import threading
@@ -17,16 +16,15 @@ import torch
 from modules import LESSONS, lesson
 from modules.fbkd import MODES
 from modules.lesson import (
-    CheckedClaim,
     Lesson,
     Preset,
-    check_claims,
     prepare,
     run,
     tensor,
     with_formulas,
 )
-from tests.traces import shapes_only
+from tests.effort import TIMES
+from tests.traces import claims, shapes_only
 from tracer import Trace
 from tracer.source.notes import placeholders
 
@@ -38,11 +36,6 @@ PRESETS = [
     for preset in each.presets
 ]
 POSTS = Path(__file__).parents[3] / "shared" / "posts"
-
-
-@functools.cache
-def checked_claims(key: str) -> tuple[CheckedClaim, ...]:
-    return check_claims(lesson(key))
 
 
 # --- the catalogue ------------------------------------------------------------------------------
@@ -126,6 +119,21 @@ def test_presets_with_values_run_or_break_the_same(each: Lesson, preset: Preset)
 
 
 @pytest.mark.parametrize(
+    ("each", "preset"),
+    [
+        pytest.param(each, preset, id=f"{each.key}-{preset.name}")
+        for each in LESSONS
+        for preset in [each for each in each.presets if each.breaks][: None if TIMES > 1 else 1]
+    ],
+)
+def test_what_breaks_is_explained(each: Lesson, preset: Preset) -> None:
+    settings = each.settings(preset.name)
+    failure = run(each, settings, values=False, training=preset.training).failure
+    assert failure is not None
+    assert failure.reason
+
+
+@pytest.mark.parametrize(
     ("key", "name", "expression", "message"),
     [
         (
@@ -200,7 +208,9 @@ def all_traces(each: Lesson) -> list[Trace]:
         small = {"C": 8, "H": 6, "W": 6, "maxpool_stride": 2}
         known = each.settings()
         small = {**known, **{name: value for name, value in small.items() if name in known}}
-        traces += [run(each, {**small, "mode": mode}, values=False) for mode in MODES]
+        traces += [
+            run(each, {**small, "mode": mode}, values=False, diagnose=False) for mode in MODES
+        ]
     return traces
 
 
@@ -235,8 +245,8 @@ def test_shape_notes_follow_the_sizes() -> None:
 
 @pytest.mark.parametrize("each", LESSONS, ids=lambda each: each.key)
 def test_every_verdict_is_what_the_run_shows(each: Lesson) -> None:
-    assert checked_claims(each.key)
-    for checked in checked_claims(each.key):
+    assert claims(each)
+    for checked in claims(each):
         claim = checked.claim
         assert checked.holds == (claim.verdict != "slip"), (claim.says, checked.found)
         assert claim.why or claim.verdict == "agrees"
@@ -247,7 +257,7 @@ def test_every_verdict_is_what_the_run_shows(each: Lesson) -> None:
 
 
 def test_the_slips_of_the_teacher() -> None:
-    slips = [each for each in checked_claims("fbkd-teacher") if each.claim.verdict == "slip"]
+    slips = [each for each in claims(lesson("fbkd-teacher")) if each.claim.verdict == "slip"]
     counts = [each for each in slips if "25400" in each.claim.quote]
     assert len(counts) == 2
     for checked in counts:
@@ -265,7 +275,7 @@ def test_a_claim_about_another_shape_does_not_hold() -> None:
                 name: value + (16 if name == "C" else 1) if name in "BCHWT" else value
                 for name, value in settings.items()
             }
-            trace = run(each, changed, values=False)
+            trace = run(each, changed, values=False, diagnose=False)
             about_shapes = [
                 claim
                 for claim in each.claims
@@ -285,7 +295,7 @@ def test_a_rule_is_checked_on_the_run_too() -> None:
 
 
 def test_claims_cover_the_posts() -> None:
-    counts = {each.key: len(checked_claims(each.key)) for each in LESSONS}
+    counts = {each.key: len(claims(each)) for each in LESSONS}
     assert counts["fbkd-student"] >= 14
     assert counts["fbkd-teacher"] >= 8
     assert counts["eca-sequence"] + counts["eca-image"] >= 8

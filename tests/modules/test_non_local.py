@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from modules.lesson import Lesson, check_claims, run, tensor
+from modules.lesson import Lesson, run, tensor
 from modules.non_local import MODES, NON_LOCAL, NON_LOCAL_1D, NON_LOCAL_3D, NonLocalBlock
 from tests.effort import TIMES
 from tracer.source.notes import placeholders
@@ -451,7 +451,9 @@ def test_breaking_presets_stop_at_the_expression(
 ) -> None:
     chosen = each.preset(preset)
     for values in (False, True):
-        trace = run(each, each.settings(preset), values=values, training=chosen.training)
+        trace = run(
+            each, each.settings(preset), values=values, training=chosen.training, diagnose=False
+        )
         assert trace.failure is not None
         assert trace.failure.type == chosen.breaks
         assert trace.failure.expression == expression
@@ -507,13 +509,3 @@ def test_what_a_claim_depends_on_undoes_it(change: dict[str, object], says: str)
     trace = run(NON_LOCAL, {**NON_LOCAL.settings(), **change}, values=False)
     (claim, *_) = (claim for claim in NON_LOCAL.claims if claim.says.startswith(says))
     assert not claim.holds(trace)
-
-
-def test_verdicts() -> None:
-    counts = {"agrees": 0, "slip": 0, "depends": 0}
-    for each in LESSONS:
-        for checked in check_claims(each):
-            assert checked.holds == (checked.claim.verdict != "slip"), checked.claim.says
-            counts[checked.claim.verdict] += 1
-    assert counts["slip"] >= 4
-    assert counts["depends"] >= 8

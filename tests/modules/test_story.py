@@ -6,11 +6,11 @@ from __future__ import annotations
 import pytest
 
 from modules import LESSONS, chinese, lesson
-from modules.lesson import Lesson, Preset, check_claims
+from modules.lesson import Lesson, Preset
 from modules.posts import POSTS
 from tests.modules.test_lessons import POSTS as TEXTS
 from tests.modules.test_lessons import PRESETS
-from tests.traces import shapes_only
+from tests.traces import claims, shapes_only
 from tracer import Trace
 from tracer.document import Step, Story
 
@@ -102,7 +102,7 @@ def test_a_story_leads_on_and_names_a_slip_that_a_run_shows(each: Lesson) -> Non
     assert each.key not in [lead.lesson for lead in told.leads]
     assert [lesson(lead.lesson).title for lead in told.leads] == [lead.title for lead in told.leads]
     assert told.leads
-    wrong = [c.claim for c in check_claims(each) if c.claim.verdict == "slip" and not c.holds]
+    wrong = [c.claim for c in claims(each) if c.claim.verdict == "slip" and not c.holds]
     first = (wrong[0].quote, wrong[0].says, wrong[0].why) if wrong else None
     assert (told.slip and (told.slip.quote, told.slip.says, told.slip.why)) == first
 

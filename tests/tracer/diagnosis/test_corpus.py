@@ -236,7 +236,7 @@ def test_there_are_enough() -> None:
     assert len(TEMPTING) >= 15
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES, scope="module")
 def test_the_case_is_sound(name: str) -> None:
     """The model fails, each right change runs with the broken model's weights for every batch
     size, and each tempting one runs too and computes something else."""
@@ -253,31 +253,31 @@ def test_the_case_is_sound(name: str) -> None:
         assert not any(agree(wrong, found) for found in right)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES, scope="module")
 def test_expression_and_module(name: str) -> None:
     assert wrong_place(BY_NAME[name], answer(name)) == ""
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES, scope="module")
 def test_operands(name: str) -> None:
     assert wrong_operands(BY_NAME[name], answer(name)) == ""
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES, scope="module")
 def test_rule_and_marks(name: str) -> None:
     assert wrong_marks(BY_NAME[name], answer(name)) == ""
 
 
-@pytest.mark.parametrize("name", not_yet(NO_ROOT))
+@pytest.mark.parametrize("name", not_yet(NO_ROOT), scope="module")
 def test_root(name: str) -> None:
     assert wrong_root(BY_NAME[name], answer(name)) == ""
 
 
-@pytest.mark.parametrize("name", not_yet(NO_FIX))
+@pytest.mark.parametrize("name", not_yet(NO_FIX), scope="module")
 def test_best_fix(name: str) -> None:
     assert wrong_fix(BY_NAME[name], answer(name)) == ""
 
 
-@pytest.mark.parametrize("name", TEMPTING)
+@pytest.mark.parametrize("name", TEMPTING, scope="module")
 def test_a_tempting_wrong_fix_does_not_come_first(name: str) -> None:
     assert wrong_temptation(BY_NAME[name], answer(name)) == ""
