@@ -22,12 +22,14 @@ class Server:
     process: int
 
     def computed(self) -> float:
-        """Seconds that it has computed so far, with all that it started and has ended."""
-        stat = Path(f"/proc/{self.process}/stat")
-        if not stat.exists():
-            return 0.0
-        fields = stat.read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Seconds that it has computed so far, with the processes that it started."""
+        ticks = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                if self.process in (int(stat.parent.name), int(fields[1])):
+                    ticks += sum(map(int, fields[11:15]))  # those that have ended among them
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def memory(self, field: str) -> float:
         """MB: `VmRSS` now, `VmHWM` at most."""
