@@ -115,6 +115,8 @@ LABELS = frozenset(
 """Names under which whole numbers are class numbers or indices."""
 
 
+_NOT_FOLLOWED = said("It runs, but its output does not grow with the batch.")
+
 MOST_DIMS = 4  # a number up to this may be an axis, and is no size
 
 
@@ -208,10 +210,18 @@ class _Prover:
         """What comes of other sizes of what may be the batch."""
         if not self.program.batches:
             return []
-        return [
+        found = [
             _Batch(axes, self._wrong_batch(live, first, axes), self._batch_dims(live, axes))
             for axes in self.failing.batches
         ]
+        # A graph has edges and nodes, a search queries and what they ask: inputs that share no
+        # tensor with the likeliest may have the batch, and do where the outputs follow them.
+        likeliest_lost = bool(found) and found[0].wrong == _NOT_FOLLOWED
+        for other in found[1:] if likeliest_lost else ():
+            apart = not {n for n, _ in other.axes.places} & {n for n, _ in found[0].axes.places}
+            if apart and other.wrong is None and all(dim is not None for dim in other.dims):
+                return [other]
+        return found
 
     def _of_samples(self, batches: list[_Batch]) -> list[Check]:
         """The checks of the first of these that holds, else of the likeliest."""
@@ -238,7 +248,7 @@ class _Prover:
             if not self.failing.keeps(axes):
                 continue
             if not follows(first.result, other.result, axes.size, size):
-                return said("It runs, but its output does not grow with the batch.")
+                return _NOT_FOLLOWED
             wrong = self._other_batch(first, other, axes, size)
             if wrong is not None:
                 return _other_batch(wrong, axes.size)

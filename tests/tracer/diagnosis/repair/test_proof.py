@@ -359,6 +359,27 @@ def test_what_mixes_samples_before_it_fails_may_go_on_mixing_them() -> None:
     assert proof.check("independent").passed is None
 
 
+def test_what_the_outputs_follow_may_be_another_input_than_most_share() -> None:
+    """Two inputs have a row for each edge; the output has one for each node."""
+    source = """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.weigh = nn.Linear(3, 8)
+
+            def forward(self, nodes, ends, lengths):
+                weights = self.weigh(lengths)
+                sent = nodes[ends[:, 0]] * weights
+                return torch.zeros_like(nodes).index_add(0, ends[:, 1], sent)
+    """
+    model = run_cell(source)["Net"]()
+    given = torch.randn(7, 2, 4), torch.randint(0, 7, (20, 2)), torch.randn(20, 3)
+    proof = proven(model, given, "self.weigh(lengths)", "self.weigh(lengths).view(-1, 2, 4)")
+    assert proof.passed, proof.failed
+    fixed = proven(model, given, "self.weigh(lengths)", "self.weigh(lengths).view(20, 2, 4)")
+    assert not fixed.passed
+
+
 def test_a_batch_norm_in_training_does_not_mix() -> None:
     model = run_cell("""
         class Net(nn.Module):
