@@ -245,7 +245,7 @@ def test_theta_lies_within_the_map(size: tuple[int, ...], channels: int) -> None
     b, h, w, seed = size
     theta = redraw(HardAttn(channels), seed).double()(draw(b, channels, h, w, seed=seed))
     assert theta.shape == (b, 4, 2)
-    assert (theta.abs() < 1).all()
+    assert (theta.abs() <= 1).all()  # tanh of much is 1 in any precision
 
 
 @few
