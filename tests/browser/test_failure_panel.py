@@ -310,10 +310,21 @@ def joined() -> Trace:
     return trace(Joined(), torch.ones(2, 8), build=Joined)
 
 
+class Turned(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        turned = x.transpose(1, 2)
+        return self.head(turned.relu())
+
+
 def test_the_way_of_the_wrong_size_can_be_walked(show: Show) -> None:
-    page = show(joined())
+    found = trace(Turned(), torch.ones(2, 5, 8), build=Turned)
+    page = show(found)
     links = page.locator(".chain .link-row")
-    assert links.count() == len(joined().failure.chain)  # type: ignore[union-attr]
+    assert links.count() == len(found.failure.chain)  # type: ignore[union-attr]
     step = page.locator(".chain .link").first
     before = count(page)
     step.click()
