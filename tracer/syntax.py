@@ -1,10 +1,12 @@
-"""Reads Python text into its tree, from any thread."""
+"""Reads Python text into its tree and its code, from any thread."""
 
 from __future__ import annotations
 
 import ast
 import gc
 import threading
+import warnings
+from types import CodeType
 from typing import Literal, overload
 
 _reading = threading.Lock()
@@ -34,3 +36,17 @@ def parsed(text: str, mode: Literal["exec", "eval"] = "exec") -> ast.AST:
         finally:
             if collects:
                 gc.enable()
+
+
+def silently(what: str | ast.Module, file: str, flags: int = 0) -> CodeType:
+    """The code of a text that Python has warned of when it was compiled first, or that is compiled
+    only to be tried: its SyntaxWarnings are not told.  Python has one list of filters for all
+    threads, and two that put it back in another order would leave it changed.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError: it does not compile.
+    """
+    with _reading, warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        made: CodeType = compile(what, file, "exec", flags=flags, dont_inherit=True)
+    return made

@@ -6,13 +6,14 @@ import ast
 import gc
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import tracer
-from tracer.syntax import parsed
+from tracer.syntax import parsed, silently
 
 
 class Held:
@@ -65,3 +66,19 @@ def test_what_does_not_parse_raises_as_before() -> None:
         parsed("x = (")
     assert gc.isenabled()
     assert isinstance(parsed("a + 1", "eval").body, ast.BinOp)
+
+
+@pytest.mark.usefixtures("_many_switches")
+def test_many_threads_leave_the_filters_of_warnings_as_they_were() -> None:
+    before = list(warnings.filters)
+
+    def compile_all() -> None:
+        for _ in range(200):
+            silently("x = (1)[0, 1]", "tried.py")
+
+    threads = [threading.Thread(target=compile_all) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert warnings.filters == before

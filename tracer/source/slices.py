@@ -12,7 +12,8 @@ from types import CodeType
 from typing import Any, TypeAlias
 
 from tracer.document import Place
-from tracer.source.text import Text, header_extent, silently
+from tracer.source.text import Text, header_extent
+from tracer.syntax import silently
 
 SELF = "_script"
 """The slice's first parameter, which holds its modules."""

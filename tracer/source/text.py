@@ -9,7 +9,6 @@ import os
 import re
 import sysconfig
 import time
-import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,7 @@ from types import CodeType
 from typing import Any
 
 from tracer.document import Comment, Edit, Place, Source, Span
-from tracer.syntax import parsed
+from tracer.syntax import parsed, silently
 
 Extent = tuple[int, int, int, int]
 """Line, column, end line, end column as ast and co_positions have them: columns in UTF-8 bytes."""
@@ -409,19 +408,6 @@ def text_of(file: str) -> Text | None:
         _texts.clear()
     _texts[file] = (lines, text)
     return text
-
-
-def silently(what: str | ast.Module, file: str, flags: int = 0) -> CodeType:
-    """The code of a text that Python has warned of when it was compiled first, or that is compiled
-    only to be tried: its SyntaxWarnings are not told.
-
-    Raises:
-        SyntaxError, ValueError, RecursionError: it does not compile.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)
-        made: CodeType = compile(what, file, "exec", flags=flags, dont_inherit=True)
-    return made
 
 
 def code_of(value: object) -> CodeType | None:

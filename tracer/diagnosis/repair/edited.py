@@ -13,7 +13,7 @@ from tracer import syntax
 from tracer.document import Edit, with_edits
 from tracer.source.edits import between
 from tracer.source.slices import Slice
-from tracer.source.text import Text, silently, text_of
+from tracer.source.text import Text, text_of
 
 Sources = tuple[tuple[str, str], ...]
 """(file, whole new text) of each edited file."""
@@ -229,6 +229,6 @@ def _numbered(code: CodeType) -> dict[tuple[str, int], CodeType]:
 @functools.lru_cache(maxsize=128)
 def _compiled(text: str, line: int, file: str, flags: int) -> CodeType:
     try:
-        return silently("\n" * (line - 1) + text, file, flags)
+        return syntax.silently("\n" * (line - 1) + text, file, flags)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise CannotRunError(f"the edited text does not compile: {error}") from error

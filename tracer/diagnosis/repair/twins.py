@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tracer.diagnosis.repair.edited import CannotRunError, Edited, Sources, first_line
-from tracer.source.text import silently
+from tracer.syntax import silently
 
 _TABLES = frozenset(nn.Module().__dict__)
 _MOST = 50  # items of a container that are looked at
