@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from torch import Tensor
 
 from modules import lesson
-from tests.test_pages import plain
+from tests.test_pages import finished, plain
 from tests.tracer.test_given import huge_png, png
 from tracer import worker
 from ui import run as runs
@@ -36,18 +36,7 @@ def page(key: str, *files: tuple[str, bytes]) -> AppTest:
 
 def opened(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
     given = [(name, content, "application/octet-stream") for name, content in files]
-    return settled(app.file_uploader(key="own-data").set_value(given).run())
-
-
-def settled(app: AppTest) -> AppTest:
-    """Until the values are there, or it is known that there are none."""
-    for _ in range(6_000):
-        if "job" not in app.session_state:
-            return app
-        job = app.session_state["job"]
-        if job is None or job.wait(0.1):
-            return app.run()
-    raise AssertionError("the values do not come")
+    return finished(app.file_uploader(key="own-data").set_value(given).run())
 
 
 def said(app: AppTest) -> str:
@@ -78,7 +67,7 @@ def test_a_picture_is_the_input_of_a_lesson() -> None:
     assert "my_cat.png (40×20) is given as numbers from 0 to 1, resized to 14×14, its 3" in told
     assert first_input(app)[1, :4, 3, 5].tolist() == pytest.approx([1, 0.2, 0, 1], abs=0.003)
     app.number_input(key="squeeze-excite/C").set_value(32)
-    settled(app.run())
+    finished(app.run())
     assert first_input(app).shape == (2, 32, 14, 14)
     assert "its 3 channels repeated to 32" in said(app)
     opened(app)
@@ -160,7 +149,7 @@ def test_of_several_inputs_one_is_chosen() -> None:
     (role,) = [box for box in app.selectbox if "cat.png" in box.label]
     assert role.value == "x"
     assert list(role.options) == ["Input x", "Input source"]
-    settled(role.set_value("source").run())
+    finished(role.set_value("source").run())
     view = app.session_state["view"]
     assert [each.role for each in view.own] == ["source"]
     source = runs.tensor(view, runs.values(view).trace.inputs[1].id)
