@@ -635,5 +635,7 @@ class FormulaJob(Background):
         except Cancelled:
             pass
         except Exception:
+            if self.cancelled:  # so its process may have been ended
+                return
             # The numbers stand; what is missing are formulas.
             logging.getLogger(__name__).exception("No formulas for %s", self.view.lesson)
