@@ -42,10 +42,10 @@ WATCH = """pictures => {
         const paint = performance.getEntriesByName("first-contentful-paint")[0];
         if (paint) seen.paint = performance.timeOrigin + paint.startTime;
         const all = (selector) => [...document.querySelectorAll(selector)];
-        const cards = all("[class*=st-key-card-] a");
+        const cards = all(".card > a, [class*=st-key-card-] a");
         first("card", cards.length > 0);
         first("cards", cards.length >= pictures);
-        const images = all("[class*=st-key-picture-] img");
+        const images = all(".card img, [class*=st-key-picture-] img");
         const loaded = images.filter(each => each.complete && each.naturalWidth > 0);
         first("pictures", loaded.length >= pictures);
         // The player stands in a shadow tree of its own.

@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from modules import LESSONS, chinese, lesson
+from tests.home import families
 from tracer.language import read, translations
 from ui import language
 
@@ -23,7 +24,8 @@ def page(path: str | None = None, **query: str) -> AppTest:
 
 
 def shown(app: AppTest) -> str:
-    return "\n".join(str(element.value) for element in (*app.markdown, *app.caption, *app.title))
+    known = (*app.markdown, *app.caption, *app.title)
+    return "\n".join(str(element.value) for element in known) + families(app)
 
 
 def fields(text: str) -> set[str]:

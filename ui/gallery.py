@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Sequence
 from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -17,6 +22,15 @@ from ui.text import escaped, post_name
 FIRST = "squeeze-excite"
 """Where a stranger begins: few steps, and an idea that all later lessons answer to."""
 
+WALKTHROUGH = "pages/1_Walkthrough.py"
+
+_family = st.components.v2.component(
+    "shapewalk.family",
+    html='<section class="family"></section>',
+    js=(Path(__file__).parent / "gallery.js").read_text(encoding="utf-8"),
+    isolate_styles=False,  # a card is written in the page's own fonts and colours
+)
+
 
 def gallery() -> None:
     with st.container(key="hero"):
@@ -30,10 +44,10 @@ def gallery() -> None:
         )
         with st.container(key="ways-in", horizontal=True, gap="small"):
             st.page_link(
-                "pages/1_Walkthrough.py",
+                WALKTHROUGH,
                 label=say("Begin with a short lesson"),
                 icon=":material/directions_walk:",
-                query_params={"lesson": FIRST, **language.link()},
+                query_params=_query(FIRST),
             )
             st.page_link(
                 "pages/3_Your_module.py",
@@ -67,15 +81,13 @@ def gallery() -> None:
         )
     for name in dict.fromkeys(each.family for each in found):
         members = [each for each in found if each.family == name]
-        posts = [POSTS[key] for key in dict.fromkeys(each.post for each in members)]
-        with st.container(key=f"family-{families.index(name)}", horizontal=True):
-            st.header(say(name), anchor=False, width="content")
-            st.caption(
-                say("Beside {posts}", posts=" · ".join(map(post_name, posts))), width="content"
-            )
-        with st.container(key=f"cards-{families.index(name)}"):
-            for each in members:
-                _card(each)
+        result: Any = _family(
+            data=written(name, members),
+            key=f"family-{families.index(name)}",
+            on_open_change=lambda: None,
+        )
+        if result.open:
+            st.switch_page(WALKTHROUGH, query_params=_query(result.open))
 
 
 def matching(words: str, family: str | None) -> list[Description]:
@@ -95,17 +107,33 @@ def _everything(each: Description) -> str:
     return " ".join((*known, paper.title, paper.authors, paper.venue, str(paper.year))).casefold()
 
 
-def _card(each: Description) -> None:
-    with st.container(key=f"card-{each.key}", border=True, gap="xsmall"):
-        with st.container(key=f"picture-{each.key}", height=200, border=False):
-            alt = say("The tensor {name} of {title}", name=each.map, title=say(each.title))
-            st.image(picture(each.key), alt=alt)
-        st.page_link(
-            "pages/1_Walkthrough.py",
-            label=f"**{say(each.title)}**",
-            query_params={"lesson": each.key, **language.link()},
-        )
-        st.markdown(say(each.teaches))
-        # A paper is named as it was published, whatever the page is in.
-        paper = f"{each.paper.title} · {each.paper.venue} {each.paper.year}"
-        st.html(f'<p class="paper" lang="en">{escape(paper)}</p>')
+def _query(key: str) -> dict[str, str]:
+    return {"lesson": key, **language.link()}
+
+
+def written(name: str, members: Sequence[Description]) -> str:
+    """A family as HTML: its heading, the posts that it stands beside, and a card for each lesson.
+    Pictures are in it: what takes time is to draw elements and to ask, and never the bytes."""
+    posts = [POSTS[key] for key in dict.fromkeys(each.post for each in members)]
+    names = " · ".join(post_name(each, escape) for each in posts)
+    beside = say("Beside {posts}", posts=names)
+    return (
+        f"<header><h2>{escape(say(name))}</h2><p>{beside}</p></header>"
+        f'<div class="cards">{"".join(map(_card, members))}</div>'
+    )
+
+
+def _card(each: Description) -> str:
+    title = escape(say(each.title))
+    alt = say("The tensor {name} of {title}", name=escape(each.map), title=title)
+    drawn = base64.b64encode(picture(each.key).read_bytes()).decode()
+    address = f"Walkthrough?{escape(urlencode(_query(each.key)))}"
+    # A paper is named as it was published, whatever the page is in.
+    paper = escape(f"{each.paper.title} · {each.paper.venue} {each.paper.year}")
+    return (
+        '<article class="card">'
+        f'<div class="picture"><img alt="{alt}" src="data:image/png;base64,{drawn}"></div>'
+        f'<a href="{address}" data-lesson="{each.key}">{title}</a>'
+        f'<p>{escape(say(each.teaches))}</p><p class="paper" lang="en">{paper}</p>'
+        "</article>"
+    )

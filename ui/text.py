@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from modules.posts import Post
 from ui.language import say
@@ -22,9 +23,10 @@ def label(name: str) -> str:
     return name if name.isidentifier() and name.strip("_") == name else escaped(name)
 
 
-def post_name(post: Post) -> str:
-    """How a post is called in a sentence: by its title, and by its author where it names one."""
-    title, author = escaped(say(post.title)), escaped(post.author)
+def post_name(post: Post, written: Callable[[str], str] = escaped) -> str:
+    """How a post is called in a sentence: by its title, and by its author where it names one.
+    `written` puts names into the markup of the place, which is Streamlit's Markdown."""
+    title, author = written(say(post.title)), written(post.author)
     if not author:
         return say("the post “{title}”", title=title)
     return say("the post “{title}” by {author}", title=title, author=author)

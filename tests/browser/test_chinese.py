@@ -177,7 +177,7 @@ def tabs(page: Page, reader: Reader, where: str, known: set[str]) -> None:
 def test_home_and_a_saved_trace(open_page: Open, app: str, reader: Reader, tmp_path: Path) -> None:
     page = open_page()
     page.goto(f"{app}/?lang=zh")
-    expect(page.locator("[class*=st-key-card-] img")).to_have_count(len(LESSONS))
+    expect(page.locator(".card img")).to_have_count(len(LESSONS))
     reader.read(page, "home", titles())
     page.get_by_role("textbox", name="搜索").fill("斑马")
     expect(page.get_by_test_id("stAlert")).to_contain_text("斑马")

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from modules import LESSONS
 
 Open = Callable[..., Page]
 
 
+def card_of(page: Page, key: str) -> Locator:
+    return page.locator(".card").filter(has=page.locator(f"[data-lesson={key}]"))
+
+
 def test_every_lesson_has_a_card_with_a_picture(open_page: Open, app: str) -> None:
     page = open_page()
     page.goto(app)
     for each in LESSONS:
-        card = page.locator(f".st-key-card-{each.key}")
+        card = card_of(page, each.key)
         expect(card).to_contain_text(each.title)
         expect(card).to_contain_text(each.teaches)
         picture = card.get_by_role("img")
@@ -28,7 +32,7 @@ def test_every_lesson_has_a_card_with_a_picture(open_page: Open, app: str) -> No
 def test_search_and_family_filter(open_page: Open, app: str) -> None:
     page = open_page()
     page.goto(app)
-    cards = page.locator("[class*=st-key-card-]")
+    cards = page.locator(".card")
     expect(cards).to_have_count(len(LESSONS))
     page.get_by_role("textbox", name="Search").type("eca sequence")
     expect(cards).to_have_count(1)
@@ -45,9 +49,7 @@ def test_search_and_family_filter(open_page: Open, app: str) -> None:
 def test_the_whole_card_leads_to_the_walkthrough(open_page: Open, app: str) -> None:
     page = open_page()
     page.goto(app)
-    card = page.locator(f".st-key-card-{LESSONS[-1].key}")
-    # A card's frame is drawn before what stands in it.
-    expect(card.get_by_role("link")).to_be_visible()
+    card = card_of(page, LESSONS[-1].key)
     card.click(position={"x": 20, "y": 20})
     expect(page.get_by_role("heading", level=1)).to_have_text(LESSONS[-1].title)
     page.wait_for_function("() => location.search.includes('lesson=')")
@@ -59,9 +61,9 @@ def test_the_whole_card_leads_to_the_walkthrough(open_page: Open, app: str) -> N
 def test_a_phone_needs_no_sideways_scrolling(open_page: Open, app: str, scheme: str) -> None:
     page = open_page(width=390, height=844, color_scheme=scheme)
     page.goto(app)
-    expect(page.locator("[class*=st-key-card-]").first).to_be_visible()
+    expect(page.locator(".card").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    box = page.locator("[class*=st-key-card-]").first.bounding_box()
+    box = page.locator(".card").first.bounding_box()
     assert box is not None
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 390
@@ -72,10 +74,7 @@ def test_lessons_stand_by_family_in_the_order_of_the_posts(open_page: Open, app:
     page.goto(app)
     families = list(dict.fromkeys(each.family for each in LESSONS))
     expect(page.get_by_role("heading", level=2)).to_have_text(families)
-    cards = page.locator("[class*=st-key-card-]")
+    cards = page.locator(".card")
     expect(cards).to_have_count(len(LESSONS))
-    shown = [
-        card.split("st-key-card-")[1].split()[0]
-        for card in cards.evaluate_all("cards => cards.map((card) => card.className)")
-    ]
+    shown = page.locator(".card a").evaluate_all("all => all.map(each => each.dataset.lesson)")
     assert shown == [each.key for name in families for each in LESSONS if each.family == name]

@@ -26,7 +26,7 @@ def has_torch(server: subprocess.Popen[bytes]) -> bool:
 
 def all_pictures(page: Page) -> None:
     page.wait_for_function(
-        """count => [...document.querySelectorAll("[class*=st-key-picture-] img")]
+        """count => [...document.querySelectorAll(".card img")]
             .filter(each => each.complete && each.naturalWidth >= 100).length === count""",
         arg=len(LESSONS),
     )
@@ -55,7 +55,7 @@ def test_lessons_are_read_without_torch_until_one_changes_something(
         page = open_page()
         page.goto(app)
         all_pictures(page)
-        page.locator(f".st-key-card-{KEY}").get_by_role("link").click()
+        page.locator(f".card [data-lesson={KEY}]").click()
         expect(page.locator(".shapewalk .transport")).to_contain_text("introduction")
         for number in (1, 2):
             page.locator(".shapewalk").press("ArrowRight")
