@@ -14,6 +14,7 @@ from modules.lesson import run
 from modules.posts import POSTS
 from tests.browser.test_player import Server
 from tests.browser.test_player import server as server
+from tests.browser.waiting import settled
 from tests.chinese import TERMS, words
 from tracer import Trace
 from tracer.views import html
@@ -156,18 +157,13 @@ def reader() -> Iterator[Reader]:
     assert reader.found == {}
 
 
-def ready(page: Page) -> None:
-    for sign in ("stStatusWidget", "stProgress", "stSkeleton", "stSpinner"):
-        expect(page.get_by_test_id(sign)).to_have_count(0)
-
-
 def tabs(page: Page, reader: Reader, where: str, known: set[str]) -> None:
     choices = page.locator(".st-key-tabs [role=radio]")
     for number in range(choices.count()):
         choices.nth(number).click()
         expect(choices.nth(number)).to_be_checked()
         expect(page.locator(".st-key-downloads button")).to_have_count(4)
-        ready(page)
+        settled(page)
         if choices.nth(number).inner_text() == "张量查看":
             page.locator(".st-key-slice .js-plotly-plot").hover()  # its tools show
             expect(page.locator(".modebar-btn").first).to_be_visible()
@@ -210,7 +206,7 @@ def test_a_lesson_with_every_tab_and_step(
     page.goto(f"{app}/Walkthrough?lang=zh&lesson={key}&B=none&input=x&k_size=x")
     expect(page.get_by_test_id("stAlert").first).to_be_visible()
     expect(page.locator("html")).to_have_attribute("lang", "zh")
-    ready(page)
+    settled(page)
     for face in range(2):
         page.keyboard.press("Home")
         for number in range(len(trace.steps) + 2):
@@ -241,7 +237,7 @@ def test_a_lesson_that_stops_and_one_that_cannot_be_built(
     expect(page.locator(".shapewalk .failure").first).to_be_visible()
     # The shapes come first: with the values the page is complete.
     expect(page.locator(".shapewalk .figures canvas").first).to_be_visible()
-    ready(page)
+    settled(page)
     reader.read(page, f"{each.key}, {preset.name}", known)
     page.goto(f"{app}/Walkthrough?lang=zh&lesson=squeeze-excite&C=1&reduction=16&show=shapes")
     expect(page.get_by_test_id("stAlert").first).to_be_visible()
@@ -256,23 +252,23 @@ def test_a_module_of_one_s_own(open_page: Open, app: str, reader: Reader) -> Non
     expect(broken).to_have_count(12)
     reader.read(page, "your module")
     page.get_by_text("这台机器如何受到保护").click()
-    ready(page)
+    settled(page)
     reader.read(page, "what protects")
     broken.first.click()
     expect(verdict).to_contain_text("≠")
     expect(page.locator(".shapewalk .failure").first).to_be_visible()
-    ready(page)
+    settled(page)
     known = {"classes", "images", "relu", "flatten", "Linear"}
     reader.read(page, "a broken example", known)
     tabs(page, reader, "a broken example", known)
     page.get_by_label("代码").fill("class Net(")
     page.keyboard.press("Control+Enter")
-    ready(page)
+    settled(page)
     reader.read(page, "a text that is no Python", known)
     page.locator(".st-key-cards-working button").first.click()
     expect(verdict).to_contain_text("步")
     expect(page.locator(".shapewalk .transport")).to_be_visible()
-    ready(page)
+    settled(page)
     reader.read(page, "a class of torch", {"bias", "device", "input", "Linear"})
 
 

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, TimeoutError, expect
 
 from modules import LESSONS, chinese, lesson
 from modules.lesson import run
+from tests.browser.waiting import settled
 from tests.test_pages import hostile
 from tracer.views.rounds import rounds
 
@@ -26,13 +27,6 @@ def go(page: Page, app: str, query: str) -> None:
     page.goto(f"{app}/Walkthrough?{query}")
     expect(page.locator(".shapewalk .transport")).to_be_visible()
     settled(page)
-
-
-def settled(page: Page) -> None:
-    """Values are there and no script is running."""
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
-    expect(page.get_by_test_id("stProgress")).to_have_count(0)
-    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
 
 
 def query_of(page: Page) -> dict[str, str]:
