@@ -21,6 +21,7 @@ from tracer import Trace, TraceFileError, trace
 from tracer.views import graph
 from tracer.worker import Answer, Job
 from ui import debug
+from ui.comparing import SIDES, Side
 from ui.run import Run
 
 MARK = "![p](http://127.0.0.1:9/p)[l](http://127.0.0.1:9/l)<img src=x>:red[r]$x$**b**"
@@ -193,9 +194,19 @@ def test_a_run_of_one_s_own_module(document: Trace) -> None:
     check(app.run())
 
 
-@pytest.mark.parametrize("page", ["1_Walkthrough", "3_Your_module", "2_Open_a_trace"])
+def test_two_runs_side_by_side(document: Trace) -> None:
+    app = AppTest.from_file("../app.py", default_timeout=600)
+    app.switch_page("pages/4_Compare.py")
+    app.run()
+    app.session_state["compared"] = {name: Side(run=Run(document)) for name in SIDES}
+    check(app.run())
+    assert any(MARK[:5] in each.value.replace("\\", "") for each in app.markdown)
+
+
+@pytest.mark.parametrize("page", ["1_Walkthrough", "3_Your_module", "2_Open_a_trace", "4_Compare"])
 def test_an_address(page: str) -> None:
     names = ("lesson", "C", "input", "seed", "show", "training", "step", "dims", "class", "code")
+    names += ("one", "other")
     for name in names:
         app = AppTest.from_file("../app.py", default_timeout=600)
         app.switch_page(f"pages/{page}.py")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from tracer import Trace
-from tracer.views import cost
+from tracer.views import cost, growth
 from ui.language import say
-from ui.run import in_bytes, in_units
+from ui.run import in_bytes, in_flops
 from ui.text import escaped
 
 
@@ -20,7 +20,7 @@ def cost_tab(trace: Trace) -> None:
         st.metric(say("Memory of all results"), in_bytes(memory), width="content")
         st.metric(say("Floating-point operations"), in_flops(flops), width="content")
         st.metric(say("Parameters"), f"{trace.parameters:,}", width="content")
-    names = cost.choices(trace)
+    names = growth.choices(trace)
     if names:
         _curve(trace, names)
     _steps(trace)
@@ -36,17 +36,17 @@ def _curve(trace: Trace, names: list[str]) -> None:
     if name is None:
         return
     size = here[name]
-    doubled = cost.curve(trace, name, (size, 2 * size))
-    if len(doubled.sizes) == 2:
+    grown = growth.doubled(trace, name)
+    if grown is not None:
+        memory, flops = map(_times, grown)
         st.markdown(
             say(
-                "Doubling **{name}** from {size} to {twice}: memory × {memory}, operations × "
-                "{flops}.",
+                "Doubling **{name}** from {size} to {twice}: memory {memory}, operations {flops}.",
                 name=escaped(name),
                 size=f"{size:,}",
                 twice=f"{2 * size:,}",
-                memory=_times(doubled.bytes),
-                flops=_times(doubled.flops),
+                memory=memory,
+                flops=flops,
             )
         )
     st.plotly_chart(
@@ -56,9 +56,9 @@ def _curve(trace: Trace, names: list[str]) -> None:
     )
 
 
-def _times(values: tuple[int, ...]) -> str:
-    before, after = values
-    return f"{after / before:.3g}" if before else "1"
+def _times(factor: float | None) -> str:
+    """`× 2`; in words where a step has no formula for what it costs."""
+    return say("not known") if factor is None else f"× {factor:.3g}"
 
 
 def _steps(trace: Trace) -> None:
@@ -87,8 +87,3 @@ def _steps(trace: Trace) -> None:
         hide_index=True,
         key="cost-steps",
     )
-
-
-def in_flops(count: float) -> str:
-    """`13.7 GFLOP`"""
-    return in_units(count, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP"))

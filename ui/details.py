@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable, Iterable
 from html import escape as html_escape
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -20,11 +21,11 @@ from tracer.sentences import Said
 from tracer.views import graph, html, text
 from ui import loading, player, shipped
 from ui.held import held
-from ui.language import language, say, told
+from ui.language import language, link, say, told
 from ui.run import Run, tensor
 from ui.source import own_source, source_tab
 from ui.text import escaped, post_name
-from ui.view import View
+from ui.view import View, to_query
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +74,8 @@ def details(run: Run, view: View | None, compute: Callable[[int], Tensor] | None
         source_tab(run.trace, shipped.lesson(view.lesson), shipped.source(view.lesson))
     else:
         own_source(run.trace)
-    downloads(run)
+    elsewhere = "opened" if compute is None else "module"
+    downloads(run, urlencode(to_query(view)) if view is not None else elsewhere)
 
 
 def _opened(names: dict[str, str]) -> str:
@@ -312,8 +314,9 @@ def _claims(chosen: Description) -> None:
 # --- downloads --------------------------------------------------------------------------------
 
 
-def downloads(run: Run) -> None:
-    """The trace to take along. The files are made when they are asked for."""
+def downloads(run: Run, compared: str) -> None:
+    """The trace to take along, in files that are made when they are asked for; and the way to
+    another run beside it, where it is known as `compared`."""
     trace = run.trace
     stem = "".join(c if c.isalnum() else "-" for c in trace.name.lower()).strip("-") or "trace"
 
@@ -345,3 +348,9 @@ def downloads(run: Run) -> None:
                 icon=":material/download:",
                 on_click="ignore",
             )
+        st.page_link(
+            "pages/4_Compare.py",
+            label=say("Compare"),
+            icon=":material/compare_arrows:",
+            query_params={"one": compared, **link()},
+        )

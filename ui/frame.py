@@ -19,6 +19,7 @@ PAGES = (
     ("walkthrough", "pages/1_Walkthrough.py", "Walkthrough"),
     ("open", "pages/2_Open_a_trace.py", "Open_a_trace"),
     ("debug", "pages/3_Your_module.py", "Your_module"),
+    ("compare", "pages/4_Compare.py", "Compare"),
 )
 """The pages beside home: their names here, their files, and the ends of their addresses."""
 
@@ -59,6 +60,7 @@ def frame(title: str, page: str, reads: bool = False) -> bool:
             ("pages/1_Walkthrough.py", say("Walkthrough"), "directions_walk"),
             ("pages/2_Open_a_trace.py", say("Open a trace"), "file_open"),
             ("pages/3_Your_module.py", say("Your module"), "deployed_code"),
+            ("pages/4_Compare.py", say("Compare"), "compare_arrows"),
         ):
             st.page_link(file, label=label, icon=f":material/{icon}:")
         language.switch()

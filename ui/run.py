@@ -505,6 +505,11 @@ def in_bytes(count: float) -> str:
     return in_units(count, (say("bytes"), "kB", "MB", "GB", "TB"))
 
 
+def in_flops(count: float) -> str:
+    """`13.7 GFLOP`"""
+    return in_units(count, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP"))
+
+
 def in_units(count: float, units: tuple[str, ...]) -> str:
     """In the first of `units`, each a thousand of the one before, that keeps it below 1000."""
     for unit in units:

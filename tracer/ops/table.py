@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from tracer.document import Step
 from tracer.ops import (  # noqa: F401 - each enters its operations
@@ -119,10 +120,27 @@ def flops(step: Step, shapes: Mapping[int, Shape] | None = None) -> Size | None:
         own = tuple(replace(o, shape=shapes.get(note.id, o.shape)) for note, o in sized)
         call = replace(call, operands=own)
     bound = bind(call)
+    if bound is None or bound.violation is not None:
+        return None
+    if shapes is not None:
+        bound = _given(bound, [shapes.get(note.id) for note in step.outputs])
     try:
-        return entry.flops(bound) if bound is not None and bound.violation is None else None
+        return entry.flops(bound)
     except Unclear:
         return None
+
+
+def _given(bound: Bound, shapes: Sequence[Shape | None]) -> Bound:
+    """With the results' sizes as they are known.  Worked out from the operands they would be those
+    of the arguments' numbers, as a padding of 1 is, which may follow from a size themselves."""
+    results = tuple(
+        dims
+        if shape is None or len(shape) != len(dims)
+        else tuple(replace(dim, size=size) for dim, size in zip(dims, shape, strict=True))
+        for dims, shape in zip_longest(bound.results, shapes[: len(bound.results)], fillvalue=None)
+        if dims is not None
+    )
+    return replace(bound, results=results)
 
 
 def shares_memory(step: Step) -> bool:

@@ -1,14 +1,19 @@
-"""Two runs beside each other: which steps are the same, and in which sizes they differ."""
+"""Two runs beside each other: which steps are the same, in which sizes they differ, and what each
+run takes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import zip_longest
 
 from tracer.document import Step, TensorNote, Trace
-from tracer.ops.names import shape_text
+from tracer.ops.names import op_name, shape_text
+from tracer.ops.steps import operation_of
+from tracer.ops.table import flops, shares_memory
+from tracer.views.growth import choices, doubled
+from tracer.views.summary import in_bytes, new_bytes, size_in_bytes
 
 _AROUND = 100_000
 """Pairs of steps that an alignment may look at for each other."""
@@ -37,10 +42,36 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Growth:
+    """By how much a run's memory and floating-point operations are multiplied when one of its
+    sizes is doubled and the others stay; None where a step has no formula for what it costs."""
+
+    size: str
+    bytes: float | None
+    flops: float | None
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a whole run takes: `parameters` in elements, each once; `flops`, two for each product
+    that is summed, of the steps of which they are known; `bytes` of all results that are new
+    memory; `peak`, the most bytes of these at the same time if each is freed behind the last step
+    that reads it, or another look at it.  `growth` is known of runs with formulas."""
+
+    steps: int
+    parameters: int
+    flops: int
+    bytes: int
+    peak: int
+    growth: tuple[Growth, ...]
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """Two runs, aligned; `str` says where they differ."""
+    """Two runs, aligned; `str` says what each takes and where they differ."""
 
     names: tuple[str, str]
+    totals: tuple[Totals, Totals]
     pairs: tuple[Pair, ...]
 
     @property
@@ -56,15 +87,22 @@ class Comparison:
         one, other = self.names
         found = self.differences
         head = f"{one} and {other}: {len(self.pairs)} steps, "
+        takes = [
+            f"  {name}: {_takes(each)}" for name, each in zip(self.names, self.totals, strict=True)
+        ]
         if not found:
-            return f"{head}no difference in shapes and types."
-        return "\n".join([f"{head}{len(found)} differ.", *(f"  {_line(pair)}" for pair in found)])
+            return "\n".join([f"{head}no difference in shapes and types.", *takes])
+        lines = [f"  {_line(pair)}" for pair in found]
+        return "\n".join([f"{head}{len(found)} differ.", *takes, *lines])
 
     __repr__ = __str__
 
 
 def compare(one: Trace, other: Trace) -> Comparison:
-    """Align the steps of two runs by operation, module and expression, and compare what they give.
+    """Align the steps of two runs and compare what they give.
+
+    Steps of one operation, module and expression stand beside each other; between these, steps of
+    one operation do, in their order, those first that agree in more besides.
 
     Raises:
         TypeError: one of them is no `Trace`.
@@ -72,24 +110,31 @@ def compare(one: Trace, other: Trace) -> Comparison:
     for each in (one, other):
         if not isinstance(each, Trace):
             raise TypeError(f"compare takes two traces, and was given a {type(each).__name__}.")
-    return Comparison((one.name, other.name), tuple(_pairs(one, other)))
+    pairs = tuple(_pairs(one.steps, other.steps))
+    return Comparison((one.name, other.name), (totals(one), totals(other)), pairs)
+
+
+# --- alignment -------------------------------------------------------------------------------
 
 
 def _key(step: Step) -> tuple[str, str, str]:
     return step.op, step.module, " ".join(step.expression.split())
 
 
-def _pairs(one: Trace, other: Trace) -> Iterator[Pair]:
-    ours, theirs = list(map(_key, one.steps)), list(map(_key, other.steps))
+def _pairs(one: Sequence[Step], other: Sequence[Step]) -> Iterator[Pair]:
+    ours, theirs = list(map(_key, one)), list(map(_key, other))
     matcher = SequenceMatcher(None, ours, theirs, autojunk=len(ours) * len(theirs) > _AROUND)
     for kind, start, stop, first, last in matcher.get_opcodes():
         if kind == "equal":
-            for a, b in zip(one.steps[start:stop], other.steps[first:last], strict=True):
-                found = zip_longest(a.outputs, b.outputs)
-                yield Pair(a, b, tuple(_differing(x, y) for x, y in found))
+            for a, b in zip(one[start:stop], other[first:last], strict=True):
+                yield _pair(a, b)
         else:
-            yield from (Pair(step, None, ()) for step in one.steps[start:stop])
-            yield from (Pair(None, step, ()) for step in other.steps[first:last])
+            yield from _alike(one[start:stop], other[first:last])
+
+
+def _pair(one: Step, other: Step) -> Pair:
+    found = zip_longest(one.outputs, other.outputs)
+    return Pair(one, other, tuple(_differing(x, y) for x, y in found))
 
 
 def _differing(x: TensorNote | None, y: TensorNote | None) -> tuple[int, ...] | None:
@@ -97,6 +142,119 @@ def _differing(x: TensorNote | None, y: TensorNote | None) -> tuple[int, ...] | 
         return None
     sizes = enumerate(zip(x.shape, y.shape, strict=True))
     return tuple(dim for dim, (a, b) in sizes if a != b)
+
+
+def _alike(one: Sequence[Step], other: Sequence[Step]) -> Iterator[Pair]:
+    """The steps in their orders, with as much likeness beside each other as there can be: the
+    alignment of Needleman and Wunsch (1970), in which a gap costs nothing."""
+    rows, columns = len(one), len(other)
+    if rows * columns > _AROUND:
+        yield from (Pair(step, None, ()) for step in one)
+        yield from (Pair(None, step, ()) for step in other)
+        return
+    # best[i][j]: the likeness of what is left from i and j on.
+    best = [[0] * (columns + 1) for _ in range(rows + 1)]
+    alike = [[_likeness(a, b) for b in other] for a in one]
+    for i in reversed(range(rows)):
+        for j in reversed(range(columns)):
+            paired = best[i + 1][j + 1] + alike[i][j] if alike[i][j] else 0
+            best[i][j] = max(paired, best[i + 1][j], best[i][j + 1])
+    i = j = 0
+    while i < rows and j < columns:
+        if alike[i][j] and best[i][j] == best[i + 1][j + 1] + alike[i][j]:
+            yield _pair(one[i], other[j])
+            i, j = i + 1, j + 1
+        elif best[i][j] == best[i + 1][j]:
+            yield Pair(one[i], None, ())
+            i += 1
+        else:
+            yield Pair(None, other[j], ())
+            j += 1
+    yield from (Pair(step, None, ()) for step in one[i:])
+    yield from (Pair(None, step, ()) for step in other[j:])
+
+
+def _likeness(one: Step, other: Step) -> int:
+    """In how much two steps of one operation agree; none of two operations."""
+    if _operation(one) != _operation(other):
+        return 0
+    ours, theirs = _key(one), _key(other)
+    names = [note.name for note in one.outputs], [note.name for note in other.outputs]
+    shapes = [note.shape for note in one.outputs], [note.shape for note in other.outputs]
+    return (
+        4
+        + (ours[1] == theirs[1])
+        + 2 * (ours[2] == theirs[2])
+        + sum(mine == yours for mine, yours in (names, shapes))
+    )
+
+
+def _operation(step: Step) -> str:
+    return operation_of(step.op) or op_name(step.op)
+
+
+# --- what a run takes --------------------------------------------------------------------------
+
+
+def totals(trace: Trace) -> Totals:
+    counts = [flops(step) for step in trace.steps]
+    return Totals(
+        steps=len(trace.steps),
+        parameters=trace.parameters,
+        flops=sum(each for each in counts if isinstance(each, int)),
+        bytes=sum(map(new_bytes, trace.steps)),
+        peak=_peak(trace.steps),
+        growth=tuple(_growth(trace)),
+    )
+
+
+def _peak(steps: Sequence[Step]) -> int:
+    """As `Totals` says."""
+    memory: dict[int, int] = {}  # of each tensor whose memory was made here, the one that owns it
+    sizes: dict[int, int] = {}
+    last: dict[int, int] = {}  # the step that reads the memory last, or gives it
+    for step in steps:
+        taken = [memory[note.id] for note in step.inputs if note.id in memory]
+        for owner in taken:
+            last[owner] = step.index
+        looks = taken[:1] if step.writes or shares_memory(step) else []
+        for note in step.outputs:
+            if note.id in memory:
+                continue
+            if looks:
+                memory[note.id] = looks[0]
+            elif new_bytes(step):
+                memory[note.id] = note.id
+                sizes[note.id] = size_in_bytes(note)
+                last[note.id] = step.index
+    most = held = 0
+    ends: dict[int, list[int]] = {}
+    for owner, index in last.items():
+        ends.setdefault(index, []).append(owner)
+    for step in steps:
+        held += sum(
+            sizes[note.id] for note in step.outputs if note.born == step.index and note.id in sizes
+        )
+        most = max(most, held)
+        held -= sum(sizes[owner] for owner in ends.get(step.index, ()))
+    return most
+
+
+def _growth(trace: Trace) -> Iterator[Growth]:
+    for name in choices(trace):
+        grown = doubled(trace, name)
+        if grown is not None:
+            yield Growth(name, *grown)
+
+
+# --- as text -----------------------------------------------------------------------------------
+
+
+def _takes(each: Totals) -> str:
+    return (
+        f"{each.parameters:,} parameters, {each.flops:,} FLOPs, {in_bytes(each.bytes)} made, "
+        f"at most {in_bytes(each.peak)} at once"
+    )
 
 
 def _line(pair: Pair) -> str:

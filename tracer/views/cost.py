@@ -1,75 +1,16 @@
-"""What a run costs as its sizes change: memory and floating-point operations, from the formulas of
-its steps.  Needs nothing but the trace, so that a saved one tells as much."""
+"""What a run costs, drawn: its most expensive steps, and both costs against one of its sizes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from tracer.arithmetic import value
-from tracer.document import Cost, Formula, Trace
+from tracer.document import Cost, Trace
 from tracer.views import colours
 from tracer.views.figures import calm
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Bytes of all tensors made, and floating-point operations, at each of `sizes` of one symbol,
-    the others being as in the run."""
-
-    sizes: tuple[int, ...]
-    bytes: tuple[int, ...]
-    flops: tuple[int, ...]
-
-
-def curve(trace: Trace, name: str, sizes: Sequence[int]) -> Curve:
-    """What the run would cost at other values of one symbol.
-
-    A step without a formula counts what it costs in the run.  Sizes at which a formula has no
-    value are left out.
-    """
-    here = {symbol.name: symbol.value for symbol in trace.symbols}
-    points = []
-    for size in sizes:
-        at = {**here, name: size}
-        try:
-            points.append((size, _sum(trace, at, "bytes"), _sum(trace, at, "flops")))
-        except ValueError:
-            continue
-    return (
-        Curve(*(tuple(column) for column in zip(*points, strict=True)))
-        if points
-        else Curve((), (), ())
-    )
-
-
-def _sum(trace: Trace, at: Mapping[str, int], what: str) -> int:
-    total = Fraction(0)
-    for cost in trace.costs:
-        formula: Formula | None = getattr(cost, f"{what}_formula")
-        total += getattr(cost, what) if formula is None else value(formula.text, at)
-    return max(0, int(total))
-
-
-def choices(trace: Trace) -> list[str]:
-    """The symbols on which the costs depend, the one on which they depend most first."""
-    here = {symbol.name: symbol.value for symbol in trace.symbols}
-    found: list[tuple[float, int, str]] = []
-    for name, size in here.items():
-        grown = curve(trace, name, (size, 2 * size))
-        if len(grown.sizes) == 2 and (grown.bytes[0], grown.flops[0]) != (
-            grown.bytes[1],
-            grown.flops[1],
-        ):
-            factor = grown.bytes[1] / max(1, grown.bytes[0]) + grown.flops[1] / max(
-                1, grown.flops[0]
-            )
-            found.append((-factor, len(found), name))
-    return [name for _, _, name in sorted(found)]
+from tracer.views.growth import curve
 
 
 def range_of(size: int) -> tuple[int, ...]:

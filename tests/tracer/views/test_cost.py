@@ -6,14 +6,17 @@ import random
 
 import pytest
 
-from modules import lesson
+from modules import LESSONS, lesson
 from modules.lesson import Lesson, with_formulas
 from modules.lesson import run as run_lesson
 from tests.tracer.test_formulas import ORDER, SIZES, random_expression
 from tracer import Trace
 from tracer.arithmetic import value
 from tracer.formulas.writing import evaluate, simplified, written
-from tracer.views import cost
+from tracer.sentences import ToldError
+from tracer.views import cost, growth
+from tracer.views.summary import summary
+from ui import shipped
 
 
 @pytest.mark.parametrize("seed", range(80))
@@ -59,7 +62,7 @@ def formulated(each: Lesson, **changes: int) -> Trace:
 
 def test_a_curve_is_what_runs_at_these_sizes_cost() -> None:
     each = lesson("non-local")
-    found = cost.curve(formulated(each), "H", (5, 10, 20))
+    found = growth.curve(formulated(each), "H", (5, 10, 20))
     assert found.sizes == (5, 10, 20)
     for size, memory, flops in zip(found.sizes, found.bytes, found.flops, strict=True):
         there = formulated(each, H=size)
@@ -67,22 +70,54 @@ def test_a_curve_is_what_runs_at_these_sizes_cost() -> None:
         assert flops == sum(c.flops for c in there.costs)
 
 
+@pytest.mark.parametrize("key", [each.key for each in LESSONS])
+def test_what_doubling_a_size_does_is_what_a_run_of_twice_the_size_takes(key: str) -> None:
+    each, trace = lesson(key), shipped.default(key)
+    assert trace is not None
+    before = summary(run_lesson(each, each.settings(), values=False)).flops
+    looked_at = 0
+    for symbol in trace.symbols:
+        grown = growth.doubled(trace, symbol.name)
+        settings = {**each.settings(), symbol.name: 2 * symbol.value}
+        try:
+            there = run_lesson(each, settings, values=False, diagnose=False)
+        except ToldError:
+            continue
+        if grown is None or there.failure is not None:
+            continue
+        if grown[1] is not None:
+            looked_at += 1
+            assert grown[1] * before == pytest.approx(summary(there).flops), symbol.name
+    assert looked_at >= 2 or key in WITHOUT
+
+
+WITHOUT = ("eca-image", "eca-sequence")
+"""The kernel of ECA is a number of the channels' logarithm: no formula, and nothing said."""
+
+
+def test_costs_without_a_formula_are_not_told_as_if_they_stayed() -> None:
+    trace = shipped.default("eca-image")
+    assert trace is not None
+    assert growth.curve(trace, "B", (2, 4)).flops == ()
+    assert growth.doubled(trace, "B") == (2.0, None)
+
+
 def test_a_saved_trace_tells_as_much() -> None:
     trace = formulated(lesson("coordatt"))
     again = Trace.from_json(trace.to_json())
-    for name in cost.choices(trace):
-        assert cost.curve(again, name, (3, 9)) == cost.curve(trace, name, (3, 9))
+    for name in growth.choices(trace):
+        assert growth.curve(again, name, (3, 9)) == growth.curve(trace, name, (3, 9))
 
 
 def test_the_size_that_matters_most_comes_first() -> None:
-    names = cost.choices(formulated(lesson("non-local")))
+    names = growth.choices(formulated(lesson("non-local")))
     assert set(names[:2]) == {"H", "W"}
     assert "B" in names
 
 
 def test_sizes_without_a_value_are_left_out() -> None:
     trace = formulated(lesson("squeeze-excite"))
-    assert cost.curve(trace, "reduction", (0, 4)).sizes == (4,)
+    assert growth.curve(trace, "reduction", (0, 4)).sizes == (4,)
 
 
 def test_the_figure_marks_the_run() -> None:

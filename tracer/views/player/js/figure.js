@@ -305,10 +305,11 @@ function statistics(stats) {
 
 /** The pictures of what a step takes and gives, side by side. */
 export class Figures {
-  constructor(light) {
+  /** `lights` of the two, and their `titles`. */
+  constructor(lights, titles) {
     const pointAt = (figureShown, cell) => this.pointAt(figureShown, cell);
-    this.before = new Figure(say("before"), light, pointAt);
-    this.after = new Figure(say("after"), light, pointAt);
+    this.before = new Figure(titles[0], lights[0], pointAt);
+    this.after = new Figure(titles[1], lights[1], pointAt);
     this.node = el(
       "section",
       { class: "figures", "aria-label": say("values") },
@@ -321,6 +322,20 @@ export class Figures {
   show(scene, inputs, outputs, absent) {
     this.before.show(scene, inputs, absent[0]);
     this.after.show(scene, outputs, absent[1]);
+    this.level();
+  }
+
+  /** What two runs give, each `{scene, outputs}` or null where one has no such step. */
+  showBoth(shown, absent) {
+    const there = shown.find(Boolean);
+    [this.before, this.after].forEach((figureShown, side) => {
+      const { scene, outputs } = shown[side] ?? { scene: there.scene, outputs: [] };
+      figureShown.show(scene, outputs, absent);
+    });
+    this.level();
+  }
+
+  level() {
     // Where one has a choice the other leaves room for it, so that the pictures stand level.
     const choosing = !this.before.choices.hidden || !this.after.choices.hidden;
     this.node.classList.toggle("choosing", choosing);

@@ -103,7 +103,7 @@ class Player {
     this.why = el("div", { class: "why" });
     const named = { class: "detail", "aria-label": say("operation") };
     this.detail = el("section", named, this.what, this.why);
-    this.figures = new Figures(light);
+    this.figures = new Figures([light, light], [say("before"), say("after")]);
     this.graph = new GraphPanel(light, act, signal);
     this.chapters = new ChapterBar(act);
     this.transport = new Transport(walk, act, signal, this.chapters.node);

@@ -64,7 +64,8 @@ function folded(scene, shown, words) {
 
 const ownedWords = () => ({ parameter: say("parameter"), buffer: say("buffer") });
 
-function chip(scene, { note, labels, name }) {
+/** One tensor; `odd` are dimensions to be marked. */
+function chip(scene, { note, labels, name, odd = [] }) {
   const { model, face, light, act } = scene;
   const tags = isOwned(note.kind) ? [ownedWords()[note.kind]] : [];
   if (note.dtype !== "float32") tags.push(clip(note.dtype, 20));
@@ -86,15 +87,17 @@ function chip(scene, { note, labels, name }) {
       tags.map((tag) => el("i", {}, tag)),
     ),
     el("span", { class: "spoken" }, ` ${spoken.filter(Boolean).join(". ")}`),
-    el("span", { class: "cells", "aria-hidden": "true" }, cells(scene, note, labels)),
+    el("span", { class: "cells", "aria-hidden": "true" }, cells(scene, note, labels, odd)),
   );
   light.tie(node, [note.id]);
   return node;
 }
 
-function cells(scene, note, labels) {
+function cells(scene, note, labels, odd) {
   const { rank } = LIMIT;
-  const nodes = note.shape.slice(0, rank).map((_, axis) => sizeCell(scene, note, axis, labels));
+  const nodes = note.shape.slice(0, rank).map((_, axis) =>
+    sizeCell(scene, note, axis, labels, { odd: odd.includes(axis) }),
+  );
   if (!nodes.length) {
     const space = el("span", { class: "letter" }, "\u00a0");
     nodes.push(el("span", { class: "cell plain" }, space, say("scalar")));
