@@ -41,7 +41,7 @@ from tracer.sentences import (
     shape_text,
 )
 
-SCHEMA = 8
+SCHEMA = 9
 FORMAT = "shapewalk-trace"
 
 MAX_STEPS = 200_000
@@ -87,6 +87,16 @@ class Heatmap:
     high: float | None
     signed: bool
     text: str
+
+
+@dataclass(frozen=True)
+class Corner:
+    """The first few elements along every dimension of one tensor, `shape` of them: little-endian
+    float32 values in `cells`, row by row.  Of a tensor all of whose elements are cells of its
+    heatmap there is none."""
+
+    shape: tuple[int, ...]
+    cells: bytes = dataclasses.field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -157,7 +167,8 @@ class TensorNote:
     `born` is the index in `Trace.steps` of the step that made it, None for inputs, parameters,
     buffers and tensors made where the tracer could not see.  `kind` is one of `input`,
     `parameter`, `buffer`, `made` (by a step) and `constant` (everything else).  `dims` holds one
-    formula for each dimension, or nothing when the sizes are known as numbers alone.
+    formula for each dimension, or nothing when the sizes are known as numbers alone.  `corner` is
+    None in files older than schema 9.
     """
 
     id: int
@@ -170,6 +181,7 @@ class TensorNote:
     heatmap: Heatmap | None
     born: int | None
     dims: tuple[Formula, ...] = ()
+    corner: Corner | None = None
 
     def __repr__(self) -> str:
         return f"TensorNote {self.name or 'without a name'} {shape_text(self.shape)} {self.dtype}"
@@ -1171,6 +1183,7 @@ class _Reader:
         for position, item in enumerate(tensors):
             note = self.fields(TensorNote, item, f"tensors[{position}]", 0)
             self.check_heatmap(note.heatmap, f"tensors[{position}].heatmap")
+            self.check_corner(note, f"tensors[{position}].corner")
             if any(size < 0 for size in note.shape):
                 raise TraceFileError(
                     said(
@@ -1425,6 +1438,25 @@ class _Reader:
                     count=len(heatmap.cells),
                     rows=heatmap.rows,
                     columns=heatmap.columns,
+                )
+            )
+
+    def check_corner(self, note: TensorNote, where: str) -> None:
+        corner = note.corner
+        if corner is None:
+            return
+        inside = len(corner.shape) == len(note.shape) and all(
+            0 < own <= size for own, size in zip(corner.shape, note.shape, strict=True)
+        )
+        if not inside or len(corner.cells) != 4 * math.prod(corner.shape):
+            raise TraceFileError(
+                said(
+                    "The trace file is damaged: {where} has {count} bytes for the first {shape} of "
+                    "{whole}.",
+                    where=where,
+                    count=len(corner.cells),
+                    shape=str(corner.shape),
+                    whole=str(note.shape),
                 )
             )
 

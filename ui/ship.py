@@ -99,6 +99,8 @@ def _document(trace: Trace) -> Any:
         if note["heatmap"] is not None:
             for name in ("cells", "low", "high", "signed"):
                 del note["heatmap"][name]
+        if note["corner"] is not None:
+            del note["corner"]["cells"]
     return body
 
 
@@ -142,9 +144,12 @@ def _alike(before: TensorNote, after: TensorNote, scale: float) -> bool:
                     return False
             elif not near(*ends):
                 return False
-    pictures = before.heatmap, after.heatmap
-    cells = [np.frombuffer(each.cells, "<f4") for each in pictures if each is not None]
-    return not cells or near(*cells)
+    kept = (before.heatmap, after.heatmap), (before.corner, after.corner)
+    for pair in kept:
+        cells = [np.frombuffer(each.cells, "<f4") for each in pair if each is not None]
+        if cells and not near(*cells):
+            return False
+    return True
 
 
 # --- the script -------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tracer.ops.algebra import below, differ, known, product
@@ -16,6 +17,7 @@ from tracer.ops.bound import (
     refuse,
 )
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
+from tracer.ops.cells import WHOLE, Along, Cells, Scene, by_dims, everything
 from tracer.ops.refusal import Count, Refusal, Report, Said, said
 from tracer.ops.reports import setting_report
 from tracer.ops.say import (
@@ -524,12 +526,42 @@ def _output_padding_report(refusal: Refusal) -> Report:
     )
 
 
+def _conv_cells(bound: Bound, number: int) -> Cells:
+    """A window of the channels that the filter sees, each against its place of the kernel."""
+    call, n = bound.call, spatial(bound.call.op)
+    x, weight, first = _operands(call, n)
+    if weight is None or call.get("padding_mode", default="zeros") != "zeros":
+        return everything(bound, number)
+    groups, seen, made = _channels(call, x, first - 1, weight, transposed=False)
+    channel = At(x, first - 1)
+    group = Along("part", first - 1, count=seen, over=made // groups)
+    own: dict[At, Along] = {channel: WHOLE if groups == 1 else group}
+    pairs = [(channel, At(weight, 1))]
+    if call.get("padding") == "same":
+        kernel, dilation = _kernel(call, weight, n), whole_each(call, "dilation", n, 1)
+        for k in range(n):
+            at, tap = At(x, first + k), At(weight, 2 + k)
+            before = dilation[k] * (kernel[k] - 1) // 2
+            goes = Along(dim=first + k, start=-before, count=kernel[k], spread=dilation[k])
+            size = call.operands[x].shape[at.dim]
+            own |= {at: goes, tap: replace(goes, how="taps", size=size)}
+            pairs.append((at, tap))
+    return by_dims(bound, number, own, pairs)
+
+
+def _transposed_cells(bound: Bound, number: int) -> Cells:
+    """The places whose windows reach it."""
+    whole = bound.call.whole("groups", default=1) == 1
+    return by_dims(bound, number) if whole else everything(bound, number)
+
+
 operation(
     "conv1d conv2d conv3d",
     bind=_conv,
     words=_conv_words,
     report=_report,
     flops=_conv_flops,
+    scene=Scene("window", "sum", _conv_cells),
 )
 operation(
     "conv_transpose1d conv_transpose2d conv_transpose3d",
@@ -537,6 +569,7 @@ operation(
     words=_transposed_words,
     report=_report,
     flops=_transposed_flops,
+    scene=Scene("window", "sum", _transposed_cells),
 )
 for _n in (1, 2, 3):
     _plain, _transposed = f"Conv{_n}d LazyConv{_n}d", f"ConvTranspose{_n}d LazyConvTranspose{_n}d"

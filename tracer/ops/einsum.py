@@ -21,6 +21,7 @@ from tracer.ops.bound import (
     refuse,
 )
 from tracer.ops.call import At, Call, Shape, Size, need
+from tracer.ops.cells import Scene
 from tracer.ops.refusal import THE_TENSOR, Refusal, Report, said
 from tracer.ops.say import (
     Spoken,
@@ -358,7 +359,15 @@ def _letter_report(refusal: Refusal) -> Report:
     )
 
 
-operation("einsum", bind=_einsum, words=_words, clues=_clues, report=_report, flops=_flops)
+operation(
+    "einsum",
+    bind=_einsum,
+    words=_words,
+    clues=_clues,
+    report=_report,
+    flops=_flops,
+    scene=Scene("product", "sum"),
+)
 
 
 # --- tensordot -----------------------------------------------------------------------------------
@@ -475,4 +484,5 @@ operation(
     words=_tensordot_words,
     report=_tensordot_report,
     flops=_tensordot_flops,
+    scene=Scene("product", "sum"),
 )

@@ -9,6 +9,7 @@ from tracer.document import TensorAt
 from tracer.ops.algebra import clash, differ, is_one, known, product
 from tracer.ops.bound import ANY_MORE, Bound, Dims, all_marks, broadcast, kept, mark, new, refuse
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
+from tracer.ops.cells import EACH, Cells, Scene, by_dims, everything, loosely
 from tracer.ops.refusal import Count, Refusal, Report, SizeAt, said
 from tracer.ops.say import (
     KEPT,
@@ -144,7 +145,7 @@ _ALONE: dict[str, Said] = {
     "randint_like": said("a new tensor of random whole numbers, with the shape of the input"),
 }
 for _names, _text in _ALONE.items():
-    operation(_names, bind=alone, words=_kept_words(_text))
+    operation(_names, bind=alone, words=_kept_words(_text), scene=EACH)
 
 
 def _trains(call: Call) -> bool:
@@ -167,6 +168,7 @@ operation(
         said("some values zeroed at random and the rest scaled up"),
         said("the same values; only in training some values are zeroed"),
     ),
+    scene=EACH,
 )
 
 
@@ -191,6 +193,7 @@ operation(
         said("some whole channels zeroed at random and the rest scaled up"),
         said("the same values; only in training some whole channels are zeroed"),
     ),
+    scene=EACH,
 )
 
 _SHARED: dict[str, Said] = {
@@ -203,7 +206,7 @@ _SHARED: dict[str, Said] = {
     "Identity": said("the input passed on as it is"),
 }
 for _names, _text in _SHARED.items():
-    operation(_names, bind=alone, words=_kept_words(_text), shares=True)
+    operation(_names, bind=alone, words=_kept_words(_text), shares=True, scene=EACH)
 
 layers(
     relu="ReLU",
@@ -272,6 +275,7 @@ operation(
     "cdouble",
     bind=alone,
     words=_converted_words,
+    scene=EACH,
 )
 
 # --- laid against each other ---------------------------------------------------------------------
@@ -546,7 +550,8 @@ def _digits(number: float) -> Filling:
 
 
 for _names, _texts in PAIRS.items():
-    operation(_names, bind=laid, words=_pair_words(_texts))
+    _becomes = next((word for word in ("add", "sub", "mul", "div") if word in _names.split()), "")
+    operation(_names, bind=laid, words=_pair_words(_texts), scene=Scene("each", _becomes))
 
 
 def _clamp_words(step: Spoken) -> Told:
@@ -571,10 +576,13 @@ def _clamped(call: Call) -> Said:
     return said("values beyond a bound set to the bound")
 
 
-operation("clip clamp clamp_min clamp_max", bind=laid, words=_clamp_words)
-operation("hardtanh", bind=alone, words=_clamp_words)
+operation("clip clamp clamp_min clamp_max", bind=laid, words=_clamp_words, scene=EACH)
+operation("hardtanh", bind=alone, words=_clamp_words, scene=EACH)
 operation(
-    "copy", bind=laid, words=_kept_words(said("overwritten with the values of another tensor"))
+    "copy",
+    bind=laid,
+    words=_kept_words(said("overwritten with the values of another tensor")),
+    scene=Scene("each", cells=loosely(by_dims)),
 )
 
 
@@ -622,7 +630,13 @@ def _where_words(step: Spoken) -> Told:
     return Told(told(effect(step), how), stretched_lines(ins, step.out))
 
 
-operation("where", bind=_where, words=_where_words)
+def _chosen(bound: Bound, number: int) -> Cells:
+    """One of the two at every place; the positions of what is not zero come from anywhere."""
+    read = loosely(by_dims) if _is_chosen(bound.call) else everything
+    return read(bound, number)
+
+
+operation("where", bind=_where, words=_where_words, scene=Scene("each", cells=_chosen))
 
 
 def masked(call: Call) -> Bound:
@@ -780,5 +794,6 @@ operation(
     bind=_prelu,
     words=_kept_words(said("negative values multiplied by a learned factor, the others kept")),
     report=_prelu_report,
+    scene=Scene("each", cells=loosely(by_dims)),  # a slope counts of negative values alone
 )
 layers(prelu="PReLU")

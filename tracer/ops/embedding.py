@@ -7,6 +7,7 @@ from typing import Any
 from tracer.ops.algebra import below, known
 from tracer.ops.bound import MIXED, NEW, PIECE, Bound, Dim, all_marks, kept, mark, refuse
 from tracer.ops.call import At, Call, Operand, Unclear, need
+from tracer.ops.cells import Along, Cells, Scene, by_dims
 from tracer.ops.refusal import Refusal, Report, Said, said
 from tracer.ops.reports import setting_report
 from tracer.ops.say import (
@@ -179,7 +180,19 @@ def _range_report(refusal: Refusal) -> Report:
     )
 
 
-operation("embedding", bind=_embedding, words=_embedding_words, report=_embedding_report)
+def _embedding_cells(bound: Bound, number: int) -> Cells:
+    """The row that the number at this place names."""
+    index, weight = _table(bound.call)
+    return by_dims(bound, number, {At(weight, 0): Along("named", by=index)})
+
+
+operation(
+    "embedding",
+    bind=_embedding,
+    words=_embedding_words,
+    report=_embedding_report,
+    scene=Scene("lookup", cells=_embedding_cells),
+)
 layers(embedding="Embedding")
 
 # --- bags ----------------------------------------------------------------------------------------

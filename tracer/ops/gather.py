@@ -24,6 +24,7 @@ from tracer.ops.bound import (
     too_small,
 )
 from tracer.ops.call import At, Call, Operand, Shape, Size, Unclear, need
+from tracer.ops.cells import Along, Cells, Scene, by_dims
 from tracer.ops.index import check_entry, check_span, range_report
 from tracer.ops.refusal import Refusal, Report, said
 from tracer.ops.say import (
@@ -83,7 +84,14 @@ def _narrow_report(refusal: Refusal) -> Report | None:
     )
 
 
-operation("narrow", bind=_narrow, words=_narrow_words, report=_narrow_report, shares=True)
+operation(
+    "narrow",
+    bind=_narrow,
+    words=_narrow_words,
+    report=_narrow_report,
+    shares=True,
+    scene=Scene("join"),
+)
 
 
 def _select(call: Call) -> Bound:
@@ -105,7 +113,22 @@ def _select_report(refusal: Refusal) -> Report | None:
     return range_report(refusal) if refusal.violation.kind == "range" else None
 
 
-operation("select", bind=_select, words=_select_words, report=_select_report, shares=True)
+def _select_cells(bound: Bound, number: int) -> Cells:
+    """Those at one index."""
+    call = bound.call
+    axis, index = axis_in(call, call.whole("dim")), call.size("index")
+    place = index + call.first.shape[axis] if known(index) and index < 0 else index
+    return by_dims(bound, number, {At(0, axis): Along(start=place)})
+
+
+operation(
+    "select",
+    bind=_select,
+    words=_select_words,
+    report=_select_report,
+    shares=True,
+    scene=Scene("join", cells=_select_cells),
+)
 
 # --- a copy with a stretch or an entry written anew -----------------------------------------------
 
@@ -307,7 +330,20 @@ def _row_report(refusal: Refusal) -> Report | None:
     )
 
 
-operation("index_select", bind=_index_select, words=_index_select_words, report=_row_report)
+def _index_select_cells(bound: Bound, number: int) -> Cells:
+    """The rows that the index names."""
+    axis, at, _ = _row_of(bound.call)
+    own = {At(0, axis): Along("named", by=at)} if bound.call.first.rank else {}
+    return by_dims(bound, number, own)
+
+
+operation(
+    "index_select",
+    bind=_index_select,
+    words=_index_select_words,
+    report=_row_report,
+    scene=Scene("lookup", cells=_index_select_cells),
+)
 
 
 def _written_words(step: Spoken) -> Told:
@@ -471,7 +507,23 @@ def _gather_report(refusal: Refusal) -> Report | None:
     )
 
 
-operation("gather", bind=_gather, words=_gather_words, report=_gather_report)
+def _gather_cells(bound: Bound, number: int) -> Cells:
+    """Along one dimension what the index names at this place, along the others the same place."""
+    axis, at = _gathered(bound.call)
+    rank = bound.call.first.rank
+    own = {At(0, dim): Along(dim=dim) for dim in range(rank) if dim != axis}
+    if rank:
+        own[At(0, axis)] = Along("named", by=at)
+    return by_dims(bound, number, own)
+
+
+operation(
+    "gather",
+    bind=_gather,
+    words=_gather_words,
+    report=_gather_report,
+    scene=Scene("lookup", cells=_gather_cells),
+)
 
 
 def _take_along_dim(call: Call) -> Bound:

@@ -24,6 +24,7 @@ from tracer.ops.bound import (
     too_small,
 )
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
+from tracer.ops.cells import Along, Cells, Scene, by_dims, everything
 from tracer.ops.elementwise import masked, masked_report
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
 from tracer.ops.say import (
@@ -568,7 +569,33 @@ def _unpaired_report(refusal: Refusal) -> Report:
     )
 
 
-operation("getitem", bind=_getitem, words=_getitem_words, report=_getitem_report, shares=True)
+def _getitem_cells(bound: Bound, number: int) -> Cells:
+    """Slices step by step, numbers at their place, one index tensor by what it names."""
+    call, axis, own = bound.call, 0, {}
+    picks = 0
+    for item in _spread(call):
+        at = At(0, axis)
+        if isinstance(item, _Picks):
+            picks += 1
+            if item.masks or item.operand is None or picks > 1:
+                return everything(bound, number)
+            own[at] = Along("named", by=item.operand)
+        elif isinstance(item, TensorAt):
+            own[at] = Along("named", by=item.index)
+        elif item is not None and not isinstance(item, Slice):
+            own[at] = Along(start=item + call.first.shape[axis] if item < 0 else item)
+        axis += _axes(item)
+    return by_dims(bound, number, own)
+
+
+operation(
+    "getitem",
+    bind=_getitem,
+    words=_getitem_words,
+    report=_getitem_report,
+    shares=True,
+    scene=Scene("lookup", cells=_getitem_cells),
+)
 
 
 def _setitem(call: Call) -> Bound:

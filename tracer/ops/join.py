@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from tracer.ops.algebra import differ, known, product
@@ -25,6 +26,7 @@ from tracer.ops.bound import (
     too_small,
 )
 from tracer.ops.call import At, Call, Size, need
+from tracer.ops.cells import Cells, Scene, by_dims, everything
 from tracer.ops.refusal import Count, Refusal, Report, Said, ShapeOf, said
 from tracer.ops.say import (
     Spoken,
@@ -323,12 +325,27 @@ def _rank_report(refusal: Refusal) -> Report:
     )
 
 
-operation("cat concat concatenate", bind=_cat, words=_joined_words, report=_joined_report)
+operation(
+    "cat concat concatenate",
+    bind=_cat,
+    words=_joined_words,
+    report=_joined_report,
+    scene=Scene("join"),
+)
+
+
+def _stacked_cells(bound: Bound, number: int) -> Cells:
+    """One after the other, where every part has the dimension along which they are joined."""
+    whole = any(dim.how == JOINED for dim in bound.results[number])
+    return by_dims(bound, number) if whole else everything(bound, number)
+
+
 operation(
     "hstack vstack row_stack dstack column_stack",
     bind=_stacked,
     words=_joined_words,
     report=_joined_report,
+    scene=Scene("join", cells=_stacked_cells),
 )
 
 # --- every choice of one from each ----------------------------------------------------------------
@@ -433,4 +450,24 @@ def _stack_report(refusal: Refusal) -> Report | None:
     )
 
 
-operation("stack", bind=_stack, words=_stack_words, report=_stack_report)
+def _stack_cells(bound: Bound, number: int) -> Cells:
+    """Each part at one place of the new dimension."""
+    call, parts = bound.call, bound.call.tensors("tensors")
+    cells = by_dims(bound, number)
+    axis = axis_in(call, call.whole("dim", default=0), parts[0], extra=1)
+    if len(set(parts)) < len(parts):
+        return cells
+    placed = tuple(
+        each and replace(each, only=(axis, parts.index(operand)) if operand in parts else None)
+        for operand, each in enumerate(cells.reaches)
+    )
+    return replace(cells, reaches=placed)
+
+
+operation(
+    "stack",
+    bind=_stack,
+    words=_stack_words,
+    report=_stack_report,
+    scene=Scene("join", cells=_stack_cells),
+)

@@ -22,6 +22,7 @@ from tracer.ops.bound import (
     refuse,
 )
 from tracer.ops.call import At, Call, Size, need
+from tracer.ops.cells import Scene
 from tracer.ops.product import batch_report
 from tracer.ops.refusal import Count, Refusal, Report, Said, ShapeOf, SizeAt, said
 from tracer.ops.say import (
@@ -216,6 +217,7 @@ operation(
     clues=_linear_clues,
     report=_linear_report,
     flops=_linear_flops,
+    scene=Scene("product", "sum"),
 )
 layers(linear="Linear LazyLinear NonDynamicallyQuantizableLinear")
 layer_sizes("Linear LazyLinear", reads="in_features", makes="out_features")
@@ -308,6 +310,7 @@ operation(
     words=_bilinear_words,
     report=_bilinear_report,
     flops=_bilinear_flops,
+    scene=Scene("product", "sum"),
 )
 layers(bilinear="Bilinear")
 layer_sizes("Bilinear", makes="out_features")
@@ -357,6 +360,7 @@ operation(
     kinds={"c": "width", "*b": "batch"},
     words=_cdist_words,
     report=_cdist_report,
+    scene=Scene("product"),
 )
 
 
@@ -412,6 +416,7 @@ operation(
     forms=[form("input: m", "vec2: n", gives="m n")],
     words=_outer_words,
     report=_outer_report,
+    scene=Scene("product", "sum"),
 )
 
 
@@ -496,4 +501,5 @@ operation(
     bind=_vecdot,
     words=_vecdot_words,
     flops=lambda bound: 2 * product(bound.shapes[0]) * bound.letters["k"],
+    scene=Scene("product", "sum"),
 )

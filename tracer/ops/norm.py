@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from tracer.ops.algebra import differ, is_one, known, product
 from tracer.ops.bound import ANY_MORE, Bound, all_marks, kept, mark, moved, refuse
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
+from tracer.ops.cells import WHOLE, Along, Cells, Scene, by_dims
 from tracer.ops.elementwise import alone
 from tracer.ops.refusal import Refusal, Report
 from tracer.ops.say import (
@@ -390,9 +391,45 @@ def _divide_report(refusal: Refusal) -> Report:
     )
 
 
-operation("batch_norm", bind=_batch_norm, words=_batch_norm_words, report=_channel_report)
+def _batch_norm_cells(bound: Bound, number: int) -> Cells:
+    """In training the whole channel of the batch, else the one value; what was kept from training
+    counts in the latter alone."""
+    call = bound.call
+    if not _of_this_batch(call):
+        return by_dims(bound, number)
+    rest = {At(0, dim): WHOLE for dim in range(call.operands[0].rank) if dim != 1}
+    kept_on = call.tensors("running_mean") + call.tensors("running_var")
+    cells = by_dims(bound, number, rest)
+    return Cells(
+        tuple(None if n in kept_on else each for n, each in enumerate(cells.reaches)), cells.met
+    )
+
+
+def _group_norm_cells(bound: Bound, number: int) -> Cells:
+    """The channels of one group, at all places of the sample."""
+    call = bound.call
+    shape, groups = call.operands[0].shape, call.whole("num_groups", default=1)
+    part = shape[1] // groups
+    own = {At(0, dim): WHOLE for dim in range(2, len(shape))}
+    own[At(0, 1)] = Along("part", 1, count=part, over=part)
+    return by_dims(bound, number, own)
+
+
+operation(
+    "batch_norm",
+    bind=_batch_norm,
+    words=_batch_norm_words,
+    report=_channel_report,
+    scene=Scene("share", cells=_batch_norm_cells),
+)
 operation("instance_norm", bind=_instance_norm, words=_instance_norm_words, report=_channel_report)
-operation("group_norm", bind=_group_norm, words=_group_norm_words, report=_channel_report)
+operation(
+    "group_norm",
+    bind=_group_norm,
+    words=_group_norm_words,
+    report=_channel_report,
+    scene=Scene("share", cells=_group_norm_cells),
+)
 _BATCH = "BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm"
 _INSTANCE = "InstanceNorm1d InstanceNorm2d InstanceNorm3d"
 layers(batch_norm=_BATCH, instance_norm=_INSTANCE, group_norm="GroupNorm")
@@ -505,8 +542,19 @@ def _layer_norm_report(refusal: Refusal) -> Report | None:
     )
 
 
+def _layer_norm_cells(bound: Bound, number: int) -> Cells:
+    """All along the last dimensions."""
+    rank = bound.call.operands[0].rank
+    start = rank - len(_wanted_shape(bound.call))
+    return by_dims(bound, number, {At(0, dim): WHOLE for dim in range(start, rank)})
+
+
 operation(
-    "layer_norm rms_norm", bind=_layer_norm, words=_layer_norm_words, report=_layer_norm_report
+    "layer_norm rms_norm",
+    bind=_layer_norm,
+    words=_layer_norm_words,
+    report=_layer_norm_report,
+    scene=Scene("share", cells=_layer_norm_cells),
 )
 layers(layer_norm="LayerNorm", rms_norm="RMSNorm")
 layer_sizes("LayerNorm RMSNorm", reads="normalized_shape")

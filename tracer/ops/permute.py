@@ -16,6 +16,7 @@ from tracer.ops.bound import (
     refuse,
 )
 from tracer.ops.call import At, Call, Size, Unclear, need
+from tracer.ops.cells import Along, Cells, Scene, by_dims, everything
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
 from tracer.ops.say import (
     Spoken,
@@ -162,6 +163,7 @@ operation(
     words=_permute_words,
     report=_permute_report,
     shares=True,
+    scene=Scene("order"),
 )
 
 # --- entries in another order ---------------------------------------------------------------------
@@ -184,7 +186,22 @@ def _flip_words(step: Spoken) -> Told:
     return Told(said("Shape kept: reversed" if step.name == "flip" else "Shape kept: mirrored"))
 
 
-operation("flip flipud fliplr", bind=_flip, words=_flip_words)
+def _flip_cells(bound: Bound, number: int) -> Cells:
+    """Counted from the other end."""
+    turned = {
+        At(0, axis): Along(dim=axis, start=dim.size - 1, step=-1)
+        for axis, dim in enumerate(bound.results[number])
+        if dim.moved
+    }
+    return by_dims(bound, number, turned)
+
+
+operation(
+    "flip flipud fliplr",
+    bind=_flip,
+    words=_flip_words,
+    scene=Scene("order", cells=_flip_cells),
+)
 
 
 def _roll(call: Call) -> Bound:
@@ -216,7 +233,26 @@ def _roll_report(refusal: Refusal) -> Report | None:
     )
 
 
-operation("roll", bind=_roll, words=_roll_words, report=_roll_report)
+def _roll_cells(bound: Bound, number: int) -> Cells:
+    """So many places before, round and round."""
+    call = bound.call
+    shifts, axes = call.sizes("shifts") or (), call.sizes("dims") or ()
+    if not axes:
+        return everything(bound, number)
+    back = {axis_in(call, axis): 0 for axis in axes}
+    for shift, axis in zip(shifts, axes, strict=True):
+        back[axis_in(call, axis)] -= shift
+    rolled = {At(0, axis): Along("wrap", axis, start=start) for axis, start in back.items()}
+    return by_dims(bound, number, rolled)
+
+
+operation(
+    "roll",
+    bind=_roll,
+    words=_roll_words,
+    report=_roll_report,
+    scene=Scene("order", cells=_roll_cells),
+)
 
 
 def _rot90(call: Call) -> Bound:

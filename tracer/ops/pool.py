@@ -8,6 +8,7 @@ from typing import Any
 from tracer.ops.algebra import below, is_one, known
 from tracer.ops.bound import ANY_MORE, RESIZED, Bound, Dim, Dims, all_marks, mark, refuse
 from tracer.ops.call import At, Call, Shape, Size, Unclear, is_size, need
+from tracer.ops.cells import Along, Cells, Scene, by_dims
 from tracer.ops.refusal import Count, Refusal, Report, Said, said
 from tracer.ops.reports import setting_report
 from tracer.ops.say import (
@@ -347,19 +348,34 @@ def _output_report(refusal: Refusal) -> Report:
     )
 
 
+def _bin_cells(bound: Bound, number: int) -> Cells:
+    """Along every dimension that is cut into bins those of one."""
+    n = spatial(bound.call.op)
+    start = len(bound.results[number]) - n
+    sizes = bound.shapes[number]
+    bins = {At(0, dim): Along("bins", dim, over=sizes[dim]) for dim in range(start, start + n)}
+    return by_dims(bound, number, bins)
+
+
 for _n in (1, 2, 3):
-    operation(
-        f"max_pool{_n}d max_pool{_n}d_with_indices avg_pool{_n}d lp_pool{_n}d",
-        bind=_pool,
-        words=_pool_words,
-        report=_report,
-    )
-    operation(
-        f"adaptive_avg_pool{_n}d adaptive_max_pool{_n}d adaptive_max_pool{_n}d_with_indices",
-        bind=_adaptive,
-        words=_adaptive_words,
-        report=_report,
-    )
+    for _kind, _becomes in (("max", "max"), ("avg", "mean"), ("lp", "")):
+        _indices = f" max_pool{_n}d_with_indices" if _kind == "max" else ""
+        operation(
+            f"{_kind}_pool{_n}d{_indices}",
+            bind=_pool,
+            words=_pool_words,
+            report=_report,
+            scene=Scene("window", _becomes),
+        )
+    for _kind, _becomes in (("max", "max"), ("avg", "mean")):
+        _indices = f" adaptive_max_pool{_n}d_with_indices" if _kind == "max" else ""
+        operation(
+            f"adaptive_{_kind}_pool{_n}d{_indices}",
+            bind=_adaptive,
+            words=_adaptive_words,
+            report=_report,
+            scene=Scene("window", _becomes, _bin_cells),
+        )
     operation(f"max_unpool{_n}d", bind=_unpool, words=_unpool_words, report=_report)
     layers(
         **{

@@ -9,6 +9,7 @@ from typing import Any
 from tracer.ops.algebra import differ, known, product
 from tracer.ops.bound import Bound, Violation, all_marks, laid_on, mark, refuse, same
 from tracer.ops.call import At, Call, Size, Unclear, need
+from tracer.ops.cells import Scene
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, SizeAt, said
 from tracer.ops.say import (
     Spoken,
@@ -245,6 +246,9 @@ def _rank_report(refusal: Refusal) -> Report:
 _KINDS = {"k": "matmul", "*b": "batch", "b": "batch"}
 
 
+_SUMS = Scene("product", "sum")
+
+
 def _product(names: str, *forms: Form) -> None:
     operation(
         names,
@@ -254,6 +258,7 @@ def _product(names: str, *forms: Form) -> None:
         clues=_clues,
         report=_report,
         flops=_flops,
+        scene=_SUMS,
     )
 
 
@@ -289,7 +294,15 @@ def _added(name: str, pattern: Form) -> None:
         ties = laid_on(call, call.position("input"), found.results[0])
         return Bound(call, found.results, found.ties + ties, letters=found.letters)
 
-    operation(name, bind=bind, words=_words, clues=_clues, report=_added_report, flops=_flops)
+    operation(
+        name,
+        bind=bind,
+        words=_words,
+        clues=_clues,
+        report=_added_report,
+        flops=_flops,
+        scene=_SUMS,
+    )
 
 
 def _added_report(refusal: Refusal) -> Report | None:

@@ -24,6 +24,7 @@ from tracer.ops.bound import (
     resized,
 )
 from tracer.ops.call import At, Call, Size, Unclear, need
+from tracer.ops.cells import WHOLE, Along, Cells, Scene, by_dims, everything, loosely
 from tracer.ops.elementwise import PAIRS, alone, effect, laid, pair_words, stretched_lines
 from tracer.ops.refusal import Refusal, Report, said
 from tracer.ops.say import (
@@ -174,6 +175,14 @@ _REDUCTIONS: dict[str, Said] = {
     "norm vector_norm": said("the norm of {values} taken"),
     "count_nonzero": said("the non-zero ones of {values} counted"),
 }
+_BECOME = ("mean", "sum", "prod", "amax", "amin")
+
+
+def _becomes(names: str) -> str:
+    found = next((name for name in _BECOME if name in names.split()), "")
+    return found.removeprefix("a")
+
+
 for _names, _text in _REDUCTIONS.items():
     operation(
         _names,
@@ -181,6 +190,7 @@ for _names, _text in _REDUCTIONS.items():
         words=_reduce_words(_text),
         report=along_report,
         whole=_names in _WHOLE,
+        scene=Scene("collapse", _becomes(_names)),
     )
 
 # --- the k-th, and the first k -------------------------------------------------------------------
@@ -316,8 +326,26 @@ def _ordered_words(what: Said) -> Words:
     return words
 
 
+def _ordered_cells(bound: Bound, number: int) -> Cells:
+    """Of what is added up all before it, of what is sorted the whole row."""
+    call = bound.call
+    if call.op == "renorm":
+        return everything(bound, number)
+    if not call.op.removeprefix("log").startswith("cum"):
+        return by_dims(bound, number)
+    axis = axis_in(call, call.get("dim")) if call.operands[0].rank else 0
+    found = {At(0, axis): Along("until", axis)} if call.operands[0].rank else {}
+    return by_dims(bound, number, found)
+
+
 for _names, _text in _ORDERED.items():
-    operation(_names, bind=_ordered, words=_ordered_words(_text), whole=_names in _WHOLE)
+    operation(
+        _names,
+        bind=_ordered,
+        words=_ordered_words(_text),
+        whole=_names in _WHOLE,
+        scene=Scene("whole", cells=_ordered_cells),
+    )
 
 
 def _triangle(call: Call) -> Bound:
@@ -337,11 +365,26 @@ def _triangle_words(what: Said) -> Words:
     return lambda step: Told(told(KEPT, what))
 
 
+def _triangle_cells(bound: Bound, number: int) -> Cells:
+    """Each place its own, where it is kept."""
+    rank = bound.call.operands[0].rank
+    own = {At(0, axis): Along(dim=axis) for axis in (rank - 2, rank - 1)}
+    return loosely(lambda found, _: by_dims(found, number, own))(bound, number)
+
+
+_TRIANGLE = Scene("each", cells=_triangle_cells)
+
 operation(
-    "tril", bind=_triangle, words=_triangle_words(said("everything above a diagonal set to 0"))
+    "tril",
+    bind=_triangle,
+    words=_triangle_words(said("everything above a diagonal set to 0")),
+    scene=_TRIANGLE,
 )
 operation(
-    "triu", bind=_triangle, words=_triangle_words(said("everything below a diagonal set to 0"))
+    "triu",
+    bind=_triangle,
+    words=_triangle_words(said("everything below a diagonal set to 0")),
+    scene=_TRIANGLE,
 )
 
 
@@ -391,9 +434,31 @@ def _softmax_words(weights: Said) -> Words:
 
 _WEIGHTS = said("weights that sum to 1")
 
-operation("softmax", bind=_softmax, words=_softmax_words(_WEIGHTS))
-operation("softmin", bind=_softmax, words=_softmax_words(_WEIGHTS))
-operation("log_softmax", bind=_softmax, words=_softmax_words(said("logs of weights that sum to 1")))
+
+def _shared_cells(bound: Bound, number: int) -> Cells:
+    """All along the dimension that is shared out."""
+    value, rank = bound.call.get("dim"), bound.call.operands[0].rank
+    if value is None:
+        return everything(bound, number)
+    axes = axes_in(bound.call, value) if rank else ()
+    return by_dims(bound, number, {At(0, axis): WHOLE for axis in axes})
+
+
+_SHARE = Scene("share", "exp", _shared_cells)
+
+operation("softmax", bind=_softmax, words=_softmax_words(_WEIGHTS), scene=_SHARE)
+operation(
+    "softmin",
+    bind=_softmax,
+    words=_softmax_words(_WEIGHTS),
+    scene=Scene("share", cells=_shared_cells),
+)
+operation(
+    "log_softmax",
+    bind=_softmax,
+    words=_softmax_words(said("logs of weights that sum to 1")),
+    scene=Scene("share", cells=_shared_cells),
+)
 operation(
     "gumbel_softmax",
     bind=_softmax,
@@ -466,7 +531,20 @@ def _glu_report(refusal: Refusal) -> Report | None:
     )
 
 
-operation("glu", bind=_glu, words=_glu_words, report=_glu_report)
+def _glu_cells(bound: Bound, number: int) -> Cells:
+    """The one of each half."""
+    axis = axis_in(bound.call, bound.call.get("dim", default=-1))
+    dim = bound.results[number][axis]
+    return by_dims(bound, number, {At(0, axis): Along(dim=axis, count=2, spread=dim.size)})
+
+
+operation(
+    "glu",
+    bind=_glu,
+    words=_glu_words,
+    report=_glu_report,
+    scene=Scene("join", cells=_glu_cells),
+)
 layers(glu="GLU")
 
 # --- lengths and distances -----------------------------------------------------------------------
@@ -484,7 +562,18 @@ def _normalize_words(step: Spoken) -> Told:
     return Told(told(effect(step), how))
 
 
-operation("normalize", bind=_normalize, words=_normalize_words)
+def _normalized_cells(bound: Bound, number: int) -> Cells:
+    call = bound.call
+    axes = axes_in(call, call.get("dim", default=1)) if call.operands[0].rank else ()
+    return by_dims(bound, number, {At(0, axis): WHOLE for axis in axes})
+
+
+operation(
+    "normalize",
+    bind=_normalize,
+    words=_normalize_words,
+    scene=Scene("share", cells=_normalized_cells),
+)
 
 
 def _pair(call: Call) -> tuple[Dims, tuple[tuple[At, At], ...]]:
@@ -534,7 +623,10 @@ def _along_words(what: Said, default: int) -> Words:
 
 
 operation(
-    "cosine_similarity", bind=_similarity, words=_along_words(said("the cosine of the angle"), 1)
+    "cosine_similarity",
+    bind=_similarity,
+    words=_along_words(said("the cosine of the angle"), 1),
+    scene=Scene("product"),
 )
 
 
@@ -546,7 +638,12 @@ def _distance(call: Call) -> Bound:
     return Bound(call, (_without(dims, len(dims) - 1, call.flag("keepdim")),), ties)
 
 
-operation("pairwise_distance", bind=_distance, words=_along_words(said("the distance"), -1))
+operation(
+    "pairwise_distance",
+    bind=_distance,
+    words=_along_words(said("the distance"), -1),
+    scene=Scene("product"),
+)
 layers(cosine_similarity="CosineSimilarity", pairwise_distance="PairwiseDistance")
 
 
@@ -558,6 +655,7 @@ operation(
     "dist",
     bind=_dist,
     words=lambda step: Told(said("One number left: the norm of the difference of the two")),
+    scene=Scene("product"),
 )
 
 # --- between neighbours --------------------------------------------------------------------------
@@ -587,7 +685,20 @@ def _differences_words(step: Spoken) -> Told:
     return Told(said("{change}, each value minus the one before it", change=change))
 
 
-operation("diff", bind=_differences, words=_differences_words)
+def _difference_cells(bound: Bound, number: int) -> Cells:
+    """`n` more than one, side by side."""
+    call = bound.call
+    axis = axis_in(call, call.get("dim", default=-1))
+    count = (call.whole("n", default=1) or 0) + 1
+    return by_dims(bound, number, {At(0, axis): Along(dim=axis, count=count)})
+
+
+operation(
+    "diff",
+    bind=_differences,
+    words=_differences_words,
+    scene=Scene("window", cells=_difference_cells),
+)
 
 
 # --- the different ones --------------------------------------------------------------------------

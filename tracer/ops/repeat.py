@@ -27,6 +27,7 @@ from tracer.ops.bound import (
     too_small,
 )
 from tracer.ops.call import At, Call, Size, Unclear, need
+from tracer.ops.cells import Along, Cells, Scene, by_dims, everything
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
 from tracer.ops.say import (
     Spoken,
@@ -187,12 +188,25 @@ def _expand_report(refusal: Refusal) -> Report | None:
     )
 
 
+def _expanded_cells(bound: Bound, number: int) -> Cells:
+    """The same entry along what is stretched; another tensor gives its shape alone."""
+    before, after = bound.call.first.shape, bound.shapes[number]
+    ahead = len(after) - len(before)
+    own = {
+        At(0, dim): Along() if is_one(size) else Along(dim=ahead + dim)
+        for dim, size in enumerate(before)
+    }
+    cells = by_dims(bound, number, own)
+    return Cells((cells.reaches[0], *(None for _ in cells.reaches[1:])))
+
+
 operation(
     "expand expand_as broadcast_to",
     bind=_expand,
     words=_expand_words,
     report=_expand_report,
     shares=True,
+    scene=Scene("copy", cells=_expanded_cells),
 )
 
 # --- repeated -------------------------------------------------------------------------------------
@@ -278,7 +292,21 @@ def _repeat_report(refusal: Refusal) -> Report | None:
     )
 
 
-operation("repeat tile", bind=_repeat, words=_repeat_words, report=_repeat_report)
+def _repeat_cells(bound: Bound, number: int) -> Cells:
+    """Round and round along every dimension."""
+    rank = bound.call.first.rank
+    ahead = len(bound.results[number]) - rank
+    own = {At(0, dim): Along("wrap", ahead + dim) for dim in range(rank)}
+    return by_dims(bound, number, own)
+
+
+operation(
+    "repeat tile",
+    bind=_repeat,
+    words=_repeat_words,
+    report=_repeat_report,
+    scene=Scene("copy", cells=_repeat_cells),
+)
 
 
 def _repeat_interleave(call: Call) -> Bound:
@@ -365,11 +393,22 @@ def _repeat_interleave_report(refusal: Refusal) -> Report | None:
     )
 
 
+def _interleaved_cells(bound: Bound, number: int) -> Cells:
+    """Each entry so many times in a row."""
+    call = bound.call
+    times, dim = call.get("repeats"), call.get("dim")
+    if call.tensor("repeats") is not None or dim is None or not call.first.rank:
+        return everything(bound, number)
+    axis = axis_in(call, dim)
+    return by_dims(bound, number, {At(0, axis): Along("part", axis, over=times)})
+
+
 operation(
     "repeat_interleave",
     bind=_repeat_interleave,
     words=_repeat_interleave_words,
     report=_repeat_interleave_report,
+    scene=Scene("copy", cells=_interleaved_cells),
 )
 
 
@@ -402,4 +441,11 @@ def _meshgrid_words(step: Spoken) -> Told:
     )
 
 
-operation("meshgrid", bind=_meshgrid, words=_meshgrid_words)
+def _mesh_cells(bound: Bound, number: int) -> Cells:
+    """Result number n repeats vector number n."""
+    own = bound.call.tensors("tensors")[number]
+    reaches = by_dims(bound, number).reaches
+    return Cells(tuple(each if index == own else None for index, each in enumerate(reaches)))
+
+
+operation("meshgrid", bind=_meshgrid, words=_meshgrid_words, scene=Scene("copy", cells=_mesh_cells))

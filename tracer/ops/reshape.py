@@ -20,6 +20,7 @@ from tracer.ops.bound import (
     same,
 )
 from tracer.ops.call import At, Call, Shape, Size, Unclear, need
+from tracer.ops.cells import Cells, Scene, everything, in_order
 from tracer.ops.memory import as_dtype
 from tracer.ops.refusal import Refusal, Report, Said, ShapeOf, said
 from tracer.ops.say import (
@@ -373,12 +374,21 @@ def _stride_report(refusal: Refusal) -> Report:
     )
 
 
+def _as_it_lies(bound: Bound, number: int) -> Cells:
+    """The same elements in the same order, if they are read as numbers of the same type."""
+    read = in_order if bound.call.get("dtype") is None else everything
+    return read(bound, number)
+
+
+_ORDER = Scene("order", cells=in_order)
+
 operation(
     "view reshape view_as reshape_as _unsafe_view",
     bind=_view,
     words=_regrouped_words,
     report=_view_report,
     shares=True,
+    scene=Scene("order", cells=_as_it_lies),
 )
 
 
@@ -407,6 +417,7 @@ operation(
     words=_regrouped_words,
     report=_flatten_report,
     shares=True,
+    scene=_ORDER,
 )
 
 
@@ -424,7 +435,13 @@ def _at_least(call: Call) -> Bound:
     return Bound(call, tuple(results))
 
 
-operation("atleast_1d atleast_2d atleast_3d", bind=_at_least, words=_regrouped_words, shares=True)
+operation(
+    "atleast_1d atleast_2d atleast_3d",
+    bind=_at_least,
+    words=_regrouped_words,
+    shares=True,
+    scene=_ORDER,
+)
 
 
 def _unflatten(call: Call) -> Bound:
@@ -484,6 +501,7 @@ operation(
     words=_regrouped_words,
     report=_unflatten_report,
     shares=True,
+    scene=_ORDER,
 )
 layers(flatten="Flatten", unflatten="Unflatten")
 
@@ -501,7 +519,7 @@ def _unsqueeze_words(step: Spoken) -> Told:
     return Told(said("A dim of size 1 added at {axis}", axis=axis))
 
 
-operation("unsqueeze", bind=_unsqueeze, words=_unsqueeze_words, shares=True)
+operation("unsqueeze", bind=_unsqueeze, words=_unsqueeze_words, shares=True, scene=_ORDER)
 
 
 def _squeezed(call: Call) -> list[int]:
@@ -524,7 +542,7 @@ def _squeeze_words(step: Spoken) -> Told:
     return Told(said("{dims} of size 1 removed", dims=dims_text(gone)))
 
 
-operation("squeeze", bind=_squeeze, words=_squeeze_words, shares=True)
+operation("squeeze", bind=_squeeze, words=_squeeze_words, shares=True, scene=_ORDER)
 
 # --- numbers as pairs -----------------------------------------------------------------------------
 

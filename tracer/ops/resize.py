@@ -8,6 +8,7 @@ from typing import Any
 from tracer.ops.algebra import below, known
 from tracer.ops.bound import RESIZED, SAME, Bound, Dim, all_marks, kept, mark, refuse
 from tracer.ops.call import At, Call, Shape, Size, is_size, need
+from tracer.ops.cells import WHOLE, Along, Cells, Scene, by_dims, loosely
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, said
 from tracer.ops.reports import setting_report
 from tracer.ops.say import (
@@ -161,11 +162,27 @@ def _interpolate_report(refusal: Refusal) -> Report | None:
     return setting_report(refusal) if "value" in facts else None
 
 
+def _interpolated_cells(bound: Bound, number: int) -> Cells:
+    """Along a dimension that a whole number stretches each place so many times; else all of it may
+    count."""
+    call = bound.call
+    before, after = call.operands[0].shape, bound.shapes[number]
+    mode = "nearest" if call.op == "upsample_nearest" else call.get("mode", default="nearest")
+    own = {At(0, dim): WHOLE for dim in range(2, len(before))}
+    exact = mode == "nearest" and all(map(known, (*before, *after)))
+    if not exact or any(new % old for new, old in zip(after[2:], before[2:], strict=True)):
+        return loosely(lambda found, n: by_dims(found, n, own))(bound, number)
+    for dim in range(2, len(before)):
+        own[At(0, dim)] = Along("part", dim, over=after[dim] // before[dim])
+    return by_dims(bound, number, own)
+
+
 operation(
     "interpolate upsample upsample_nearest upsample_bilinear",
     bind=_interpolate,
     words=_interpolate_words,
     report=_interpolate_report,
+    scene=Scene("copy", cells=_interpolated_cells),
 )
 layers(interpolate="Upsample UpsamplingNearest2d UpsamplingBilinear2d")
 
@@ -478,7 +495,26 @@ def _amount_report(mode: str, values: dict[str, Any]) -> Report:
     )
 
 
-operation("pad", bind=_pad, words=_pad_words, report=_pad_report)
+def _pad_cells(bound: Bound, number: int) -> Cells:
+    """So many places before; at the border, but for a constant, others of the dimension."""
+    call = bound.call
+    rank, amounts = call.operands[0].rank, _amounts(call)
+    own = {
+        At(0, rank - 1 - k): Along(dim=rank - 1 - k, start=-amounts[2 * k])
+        for k in range(len(amounts) // 2)
+    }
+    if _pad_mode(call) == "constant":
+        return by_dims(bound, number, own)
+    return loosely(lambda found, n: by_dims(found, n, dict.fromkeys(own, WHOLE)))(bound, number)
+
+
+operation(
+    "pad",
+    bind=_pad,
+    words=_pad_words,
+    report=_pad_report,
+    scene=Scene("copy", cells=_pad_cells),
+)
 layers(
     pad=" ".join(
         f"{kind}Pad{n}d"

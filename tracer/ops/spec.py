@@ -34,6 +34,7 @@ from tracer.ops.bound import (
     refuse,
 )
 from tracer.ops.call import At, Call, Size, Unclear, need
+from tracer.ops.cells import EVERYTHING, Scene
 from tracer.ops.refusal import Reports
 from tracer.ops.say import (
     Told,
@@ -195,6 +196,7 @@ class Op:
         shares: the result is (nearly always) another look at the operand's memory.
         whole: the result holds positions, classes or counts: whole numbers, whatever is given.
         returns: the parts of what a call hands back, where that is no tensor: `output, state`.
+        scene: how it is drawn, and which cells of the operands a cell of a result is made of.
     """
 
     names: tuple[str, ...]
@@ -212,6 +214,7 @@ class Op:
     shares: bool = False
     whole: bool = False
     returns: str = ""
+    scene: Scene = EVERYTHING
 
 
 TABLE: dict[str, Op] = {}
@@ -234,6 +237,7 @@ def operation(
     shares: bool = False,
     whole: bool = False,
     returns: str = "",
+    scene: Scene = EVERYTHING,
 ) -> Op:
     """Enter an operation under each of its `names`, separated by blanks (see `Op`)."""
     entry = Op(
@@ -252,6 +256,7 @@ def operation(
         shares,
         whole,
         returns,
+        scene,
     )
     for name in entry.names:
         assert name not in TABLE, f"{name} has an entry already"

@@ -19,6 +19,7 @@ from tracer.ops.bound import (
     too_small,
 )
 from tracer.ops.call import At, Call, Size, need
+from tracer.ops.cells import Along, Cells, Scene, by_dims
 from tracer.ops.refusal import Refusal, Report, said
 from tracer.ops.say import (
     Spoken,
@@ -199,7 +200,14 @@ for _names, _bind in (
     ("tensor_split", _tensor_split),
     ("hsplit vsplit dsplit", _h_v_d_split),
 ):
-    operation(_names, bind=_bind, words=_divided_words, report=_divided_report, shares=True)
+    operation(
+        _names,
+        bind=_bind,
+        words=_divided_words,
+        report=_divided_report,
+        shares=True,
+        scene=Scene("join"),
+    )
 
 
 def _unbind(call: Call) -> Bound:
@@ -223,4 +231,16 @@ def _unbind_words(step: Spoken) -> Told:
     )
 
 
-operation("unbind iter", bind=_unbind, words=_unbind_words, report=_divided_report, shares=True)
+def _unbind_cells(bound: Bound, number: int) -> Cells:
+    """Of result number n those at n."""
+    return by_dims(bound, number, {At(0, _divided_axis(bound.call)): Along(start=number)})
+
+
+operation(
+    "unbind iter",
+    bind=_unbind,
+    words=_unbind_words,
+    report=_divided_report,
+    shares=True,
+    scene=Scene("join", cells=_unbind_cells),
+)

@@ -87,6 +87,7 @@ class Noted:
     heatmap: document.Heatmap | None
     born: int | None
     site: Site | None
+    corner: document.Corner | None = None
     inner: bool = True  # named by code inside torch: the author's name replaces it
 
 

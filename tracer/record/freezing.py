@@ -85,6 +85,7 @@ class _Freezing:
                 "heatmap": item.heatmap,
                 "born": item.born,
                 "dims": (),
+                "corner": item.corner,
             },
         )
         return made

@@ -103,7 +103,7 @@ class TensorNotes:
         if self.values or self.next_note == self.capture or torch._C._len_torch_dispatch_stack():
             with unobserved():
                 noted = self._described(tensor, name, kind, born, site)
-                noted.stats, noted.heatmap = self._looked_at(tensor, noted.id, figures)
+                self._look_at(tensor, noted, figures)
                 return noted
         return self._described(tensor, name, kind, born, site)
 
@@ -126,25 +126,25 @@ class TensorNotes:
             None,
             born,
             site,
+            None,
             not name,
         )
         return noted
 
-    def _looked_at(
-        self, tensor: Tensor, number: int, figures: document.Stats | None
-    ) -> tuple[document.Stats | None, document.Heatmap | None]:
+    def _look_at(self, tensor: Tensor, noted: Noted, figures: document.Stats | None) -> None:
+        number = noted.id
         if number == self.capture:
             self.captured = tensor.detach().clone()
         if self.values and picture.measurable(tensor):
-            side = picture.SIDE if number < 400 else picture.SIDE // (2 if number < 1500 else 4)
+            less = 1 if number < 400 else 2 if number < 1500 else 4
             try:
-                stats = figures if figures is not None else picture.stats(tensor)
-                return stats, picture.heatmap(tensor, side)
+                noted.stats = figures if figures is not None else picture.stats(tensor)
+                noted.heatmap = picture.heatmap(tensor, picture.SIDE // less)
+                noted.corner = picture.corner(tensor, noted.heatmap, picture.CORNER // less**2)
             except (RuntimeError, NotImplementedError):
                 # Tensors inside vmap and the like have shapes but no elements to look at.
                 remark = said("Some tensors could not be measured: only shapes are shown.")
                 self.remarks[remark] = None
-        return None, None
 
     def number(self, value: Any) -> int | float:
         return number(value)

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tracer.document import Heatmap, Stats
+from tracer.document import Corner, Heatmap, Stats
 
 SIDE = 64
 STRIP = 256
+CORNER = 256
+"""So many elements of a corner are kept."""
 _LIMIT = float(np.finfo(np.float32).max)  # a float64 stays finite in these bounds
 _PART = 1 << 18
 """So many elements are read at a time: they stay in the cache while all is found of them."""
@@ -260,3 +262,27 @@ def heatmap(tensor: Tensor, side: int = SIDE) -> Heatmap | None:
         signed=low is not None and high is not None and low < 0 < high,
         text="; ".join(axes + words),
     )
+
+
+def corner(tensor: Tensor, drawn: Heatmap | None, most: int = CORNER) -> Corner | None:
+    """The first elements along every dimension, at most `most` of them: as many of the one as of
+    the other, so that they are the same ones after the dimensions are put in another order.  None
+    of an empty tensor, of complex numbers, and where the heatmap `drawn` holds every element."""
+    count = tensor.numel()
+    if count == 0 or tensor.is_complex():
+        return None
+    if drawn is not None and drawn.rows * drawn.columns == count:
+        return None
+    shape = tuple(tensor.shape)
+    side = max(shape)
+    if count > most:
+        side = 1
+        while math.prod(min(size, side + 1) for size in shape) <= most:
+            side += 1
+    part = tensor.detach()
+    for axis, size in enumerate(shape):
+        if size > side:
+            part = part.narrow(axis, 0, side)
+    values = part.resolve_neg().to("cpu", torch.float64).numpy()
+    finite = np.where(np.isfinite(values), np.clip(values, -_LIMIT, _LIMIT), values)
+    return Corner(tuple(part.shape), finite.astype("<f4").tobytes())

@@ -19,6 +19,7 @@ from tracer.document import Failure, Fix, Place, Story, Trace
 from tracer.language import player_words, translator
 from tracer.sentences import Translate, render, said
 from tracer.views import colours, histories
+from tracer.views.cells import cells
 from tracer.views.changes import Explanation, explain
 from tracer.views.diff import Change, changes, known_lines
 from tracer.views.layout import layout
@@ -132,7 +133,8 @@ def payload(
     without these it is somebody's own, and every step of it is looked for.  A heatmap is `level`
     where it has nothing to show but rounding.  `graph` is the run's graph as it is laid out
     (`tracer.views.layout`), null if it is too large; `rules`, in parallel to the steps, are what a
-    prediction is judged by (`tracer.views.rules`).
+    prediction is judged by (`tracer.views.rules`), `cells` which cells of the operands belong to
+    which of the results (`tracer.views.cells`).
 
     `language` is what all this is told in, and `words` what the player itself says in it, by the
     English text.
@@ -153,6 +155,7 @@ def payload(
     body["math"] = _formulas(trace)
     body["graph"] = layout(trace)
     body["rules"] = rules(trace)
+    body["cells"] = cells(trace)
     _mark_level(body, trace)
     _tell_of_the_run(body["trace"], trace, translate)
     body["rounds"] = [dataclasses.asdict(each) for each in rounds(trace)] if trace.chapters else []

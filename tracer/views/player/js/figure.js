@@ -1,6 +1,6 @@
 /** A heatmap with its caption, its scale, its figures and the choice among several tensors. */
 
-import { el } from "./dom.js";
+import { ICONS, el, icon } from "./dom.js";
 import { aspect, ends, indices, paint } from "./heatmap.js";
 import { LIMIT } from "./limits.js";
 import { clamp, clip, describeNote, exactly, figure, isOwned, shapeText } from "./text.js";
@@ -50,10 +50,11 @@ class Figure {
     this.scale = el("div", { class: "scale" }, this.low, this.bar, this.high);
     this.level = el("p", { class: "level" });
     this.stats = el("dl", { class: "stats" });
+    this.heading = el("figcaption", {}, this.title, this.name);
     this.node = el(
       "figure",
       { class: "figure" },
-      el("figcaption", {}, this.title, this.name),
+      this.heading,
       this.choices,
       el("div", { class: "picture" }, this.frame, this.missing),
       this.scale,
@@ -305,17 +306,26 @@ function statistics(stats) {
 
 /** The pictures of what a step takes and gives, side by side. */
 export class Figures {
-  /** `lights` of the two, and their `titles`. */
-  constructor(lights, titles) {
+  /** `lights` of the two, and their `titles`; by `act`, if it is given, the reader asks for the scene
+   * of the step. */
+  constructor(lights, titles, act = null) {
     const pointAt = (figureShown, cell) => this.pointAt(figureShown, cell);
     this.before = new Figure(titles[0], lights[0], pointAt);
     this.after = new Figure(titles[1], lights[1], pointAt);
+    const asked = { type: "button", class: "hop moves", title: say("how the step works, cell by cell (m)"), onclick: () => act.scene() };
+    this.moves = el("button", asked, icon(ICONS.play), say("How it works"));
+    if (act) this.before.heading.append(this.moves);
     this.node = el(
       "section",
       { class: "figures", "aria-label": say("values") },
       this.before.node,
       this.after.node,
     );
+  }
+
+  /** Whether the step shows how it works. */
+  offer(hasScene) {
+    this.moves.hidden = !hasScene;
   }
 
   /** `absent`: what is said where there is no input, and where there is no output. */

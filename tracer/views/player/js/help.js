@@ -17,15 +17,16 @@ const keyWords = () => [
   ["p", say("predict the next shape before it is shown")],
   ["v", say("present it to a class, one step at a time")],
   ["b f s", say("while presenting: a black screen, the full screen, notes in a second window")],
+  ["m", say("how the step works, cell by cell")],
   ["g", say("the graph: show or hide it")],
   ["+ - 0", say("in the graph: larger, smaller, all of it")],
   ["?", say("this help")],
 ];
 
 /** `demands`: what the run demands of its sizes, as nodes; `questions`: how many shapes can be
- * predicted. */
-export function helpForm({ trace, hasFormulas, warnings, graph }, demands, questions) {
-  const offered = { f: hasFormulas, w: warnings.size, p: questions, g: graph, "+ - 0": graph };
+ * predicted; `hasScenes`: whether a step shows how it works. */
+export function helpForm({ trace, hasFormulas, warnings, graph }, demands, questions, hasScenes) {
+  const offered = { f: hasFormulas, w: warnings.size, p: questions, m: hasScenes, g: graph, "+ - 0": graph };
   const keys = keyWords().filter(([key]) => !(key in offered) || offered[key]);
   const facts = [
     [say("module"), clip(trace.name, 80)],

@@ -24,6 +24,7 @@ import { Predict, questionsOf } from "./predict.js";
 import { Present } from "./present.js";
 import { aboutSizes, demandList, legend } from "./sizes.js";
 import { SourcePanel } from "./source-panel.js";
+import { SceneShow, sceneStep, scenesOf } from "./scene.js";
 import { Stage } from "./stage.js";
 import { announce, spokenWords } from "./telling.js";
 import { entries, flow, nameOf } from "./tensors.js";
@@ -74,6 +75,7 @@ class Player {
       help: () => this.help(),
       predict: () => new Predict(this),
       present: () => new Present(this),
+      scene: () => new SceneShow(this),
       say: (...words) => this.spoken.replaceChildren(...words),
     };
   }
@@ -103,7 +105,7 @@ class Player {
     this.why = el("div", { class: "why" });
     const named = { class: "detail", "aria-label": say("operation") };
     this.detail = el("section", named, this.what, this.why);
-    this.figures = new Figures([light, light], [say("before"), say("after")]);
+    this.figures = new Figures([light, light], [say("before"), say("after")], act);
     this.graph = new GraphPanel(light, act, signal);
     this.chapters = new ChapterBar(act);
     this.transport = new Transport(walk, act, signal, this.chapters.node);
@@ -177,6 +179,7 @@ class Player {
       w: model.warnings.size && act.nextWarning,
       p: this.questions && act.predict,
       v: act.present,
+      m: this.hasScenes && act.scene,
       ...graph.keys(),
     };
   }
@@ -245,6 +248,7 @@ class Player {
     this.model = model;
     this.pictures = new Pictures();
     this.questions = questionsOf(model).length;
+    this.hasScenes = scenesOf(model).length > 0;
     this.sizes = { legend: legend(model), demands: demandList(model, this.act) };
     this.walk.begin(model, isSameRoad);
     this.source.forget();
@@ -259,7 +263,7 @@ class Player {
       this.dialog.close();
       this.act.goto(path);
     };
-    this.dialog.replaceChildren(helpForm(model, demandList(model, { goto }), this.questions));
+    this.dialog.replaceChildren(helpForm(model, demandList(model, { goto }), this.questions, this.hasScenes));
   }
 
   /** The item to begin at: where the reader was before or asks to be, else what failed, if any. */
@@ -385,6 +389,7 @@ class Player {
     this.what.replaceChildren(...happening(scene, shown));
     const known = aboutSizes(this.sizes, this.face, this.walk.index === 0);
     this.why.replaceChildren(...background(scene), ...known);
+    this.figures.offer(sceneStep(scene.model, scene.item) !== null);
     const isFailed = scene.item.error !== null;
     this.figures.show(scene, shown.inputs, shown.outputs, [
       say("It takes no tensor."),
