@@ -161,23 +161,27 @@ def payload(
     body["rounds"] = [dataclasses.asdict(each) for each in rounds(trace)] if trace.chapters else []
     if trace.story is not None:
         body["trace"]["story"] = _story(trace.story, translate)
-    failure = trace.failure
-    if failure is not None:
-        del body["trace"]["failure"]["violation"]
-        rule, reason = failure.told(translate)
-        code = failure.violation.code if failure.violation is not None else ""
-        body["trace"]["failure"] |= {"code": code, "rule": rule, "reason": reason}
-        if failure.root is not None:
-            root = body["trace"]["failure"]["root"]
-            del root["because"], root["tensors"]
-            root["why"] = failure.root.told(translate)
-        body["trace"]["failure"] |= _told(failure, translate)
-        for told, fix in zip(body["trace"]["failure"]["fixes"], failure.fixes, strict=True):
-            del told["says"], told["notes"]
-            told["summary"], told["caveat"] = fix.told(translate)
+    if trace.failure is not None:
+        _tell_of_the_failure(body["trace"]["failure"], trace.failure, translate)
     if trace.failure is not None and trace.failure.fixes:
         body["diffs"] = _diffs(trace, trace.failure.fixes)
     return body
+
+
+def _tell_of_the_failure(packed: dict[str, Any], failure: Failure, translate: Translate) -> None:
+    """The rule, the root and the fixes in words."""
+    del packed["violation"]
+    rule, reason = failure.told(translate)
+    code = failure.violation.code if failure.violation is not None else ""
+    packed |= {"code": code, "rule": rule, "reason": reason}
+    if failure.root is not None:
+        root = packed["root"]
+        del root["because"], root["tensors"]
+        root["why"] = failure.root.told(translate)
+    packed |= _told(failure, translate)
+    for told, fix in zip(packed["fixes"], failure.fixes, strict=True):
+        del told["says"], told["notes"]
+        told["summary"], told["caveat"] = fix.told(translate)
 
 
 def _tell_of_the_run(packed: dict[str, Any], trace: Trace, translate: Translate) -> None:
