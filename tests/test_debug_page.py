@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import io
+import re
 import time
 import zipfile
 from collections.abc import Iterator
@@ -101,8 +103,14 @@ def said(app: AppTest) -> str:
     return "\n".join(plain(box.value) for box in boxes)
 
 
-def languages(app: AppTest) -> list[str]:
-    return [box.value for box in app.code if box.language == "diff"]
+def diffs(app: AppTest) -> list[list[str]]:
+    """The lines of each fix, as who hears them gets them."""
+    shown = [box.proto.body for box in app.get("html") if "changed-lines" in box.proto.body]
+    row = re.compile(r"<(?:del|ins|div)>(.*?)</(?:del|ins|div)>", re.DOTALL)
+    sign = re.compile(r'<span aria-hidden="true">.*?</span>|<.*?>')
+    return [
+        [html.unescape(sign.sub("", each).strip()) for each in row.findall(body)] for body in shown
+    ]
 
 
 # --- a run ------------------------------------------------------------------------------------
@@ -118,9 +126,9 @@ def test_pasted_code_gets_a_verdict_and_a_fix_that_works() -> None:
     way = [each.value for each in opened.markdown]
     assert way[0].startswith("1. Line 9: ")
     assert way[-1].startswith("3. Line 13: ")
-    assert languages(app)[0].splitlines()[1:3] == [
-        "- self.head = nn.Linear(20, classes)",
-        "+ self.head = nn.Linear(16, classes)",
+    assert diffs(app)[0][1:3] == [
+        "removed: self.head = nn.Linear(20, classes)",
+        "added: self.head = nn.Linear(16, classes)",
     ]
     press(app, "apply-0")
     assert "nn.Linear(16, classes)" in text(app)
@@ -263,7 +271,7 @@ def test_an_example_breaks_and_its_best_fix_mends_it(key: str) -> None:
         return
     assert trace.failure.rule in said(app).replace("`", "")
     if key == "embedding":  # no change of the code is right: other tokens must come
-        assert not languages(app)
+        assert not diffs(app)
         assert "No change of the code was found" in said(app)
         return
     press(app, "apply-0")
@@ -522,7 +530,7 @@ Trace.to_json = forged
 """
     app = run(forger + LINEAR, x="B,8")
     assert app.session_state["desk"].run.trace.failure.fixes[0].summary == "outside"
-    assert not languages(app)
+    assert not diffs(app)
     assert "No change of the code was found" in said(app)
 
 

@@ -98,6 +98,25 @@ def test_an_array_and_a_state_dict_of_a_lesson() -> None:
     assert {note.stats.mean for note in weights if note.stats} == {0.5}
 
 
+def test_files_are_still_open_when_one_comes_back_to_a_page() -> None:
+    each = lesson("squeeze-excite")
+    weights = pt(dict(each.build(each.settings()).state_dict()))
+    app = page(each.key, ("a.png", png((40, 20))), ("w.pt", weights))
+    before = said(app)
+    app.switch_page("pages/2_Open_a_trace.py").run()
+    finished(app.switch_page("pages/1_Walkthrough.py").run())
+    assert "a.png (40×20)" in said(app)
+    assert said(app) == before
+    opened(app, ("b.png", png((4, 4), (0, 0, 255))))
+    assert first_input(app)[0, :3, 0, 0].tolist() == pytest.approx([0, 0, 1], abs=0.003)
+    for name in ("a.png", "w.pt"):
+        (button,) = [each for each in app.button if each.label == f"Close `{name}`"]
+        finished(button.click().run())
+    assert "a.png" not in said(app)
+    assert "b.png (4×4)" in said(app)
+    assert not [each for each in app.button if each.label.startswith("Close")]
+
+
 BAD = {
     "huge": (("x.png", huge_png()), "more than the 50 million that are read"),
     "damaged": (("x.png", b"GIF89a"), "x.png cannot be read: it is damaged, or no PNG file."),

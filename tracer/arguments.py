@@ -7,6 +7,8 @@ with sizes at odds.  All is counted in attempts.
 
 from __future__ import annotations
 
+import ast
+import enum
 import inspect
 import itertools
 import re
@@ -22,7 +24,17 @@ from typing import Any
 import torch
 from torch import nn
 
+from tracer.configurations import (
+    FEW_LAYERS,
+    LARGE,
+    SMALL,
+    candidates,
+    is_configuration,
+    part_with,
+    shrunk,
+)
 from tracer.outline import Argument, ModuleClass
+from tracer.source.text import definition
 
 WIDTHS = (64, 32, 16, 96, 256)
 """What is tried for channels and features that a constructor needs, in turn."""
@@ -47,7 +59,7 @@ _NUMBERS: tuple[tuple[str, int], ...] = (
     (r"kernel|window|patch", 4),
     (r"idx|index|padding|offset|start", 0),
     (
-        r"depth|layers|blocks|repeat|times|scale|stride|factor|ratio|expan|upscale|levels|n_stages",
+        r"depth|layers|blocks|repeat|times|scale|stride|factor|ratio|rates|expan|upscale|levels|n_stages",
         2,
     ),
     (r"class|outputs", 10),
@@ -58,22 +70,14 @@ _NUMBERS: tuple[tuple[str, int], ...] = (
 
 _LAYERS = re.compile(r"layer|depth|block")
 
-_SMALL = {
-    **dict.fromkeys(("hidden_size", "d_model", "n_embd", "dim", "embed_dim"), 64),
-    **dict.fromkeys(("intermediate_size", "d_ff", "ffn_dim", "hidden_dim"), 128),
-    **dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), 128),
-    **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads"), 4),
-    **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 4),
-    **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers"), 2),
-    **dict.fromkeys(("encoder_layers", "decoder_layers"), 2),
-    **dict.fromkeys(("head_dim", "d_kv"), 16),
-    "num_key_value_heads": 2,
-    "moe_intermediate_size": 32,
-    "vocab_size": 100,
-    "image_size": 32,
-    "patch_size": 8,
-}
-"""What large models' configurations are made small by, where they have such a parameter."""
+_KINDS_OF_LAYERS: tuple[tuple[str, str], ...] = (
+    (r"conv", "nn.Conv2d"),
+    (r"norm|bn", "nn.BatchNorm2d"),
+    (r"pool|downsample", "nn.AvgPool2d"),
+    (r"linear|proj|fc", "nn.Linear"),
+    (r"", "nn.ReLU"),
+)
+"""What a class of layers is probably meant to be, by the name of its parameter."""
 
 
 # --- what it takes ------------------------------------------------------------------------------
@@ -130,35 +134,69 @@ def built(
     Raises:
         Exception: the first that `build` has raised, if nothing can be built.
     """
-    first: Exception | None = None
-    furthest: tuple[int, dict[str, str]] = (-1, dict(given))
-    attempts = 0
+    search = _Construction(made, given, build, small)
     for texts in guessed(made, given, small):
-        try:
-            return _of_a_size(made, texts, build, small)
-        except Exception as error:
-            if texts == dict(given) and not (small and _needs_more(error)):
-                raise
-            furthest = max(furthest, (_line(made, error), texts), key=lambda each: each[0])
-            first = first or _emptied(error)
-            attempts += 1
-    improves = first is not None
-    while improves and attempts < MOST_ATTEMPTS:
+        rest: dict[str, str] | None = texts
+        while rest is not None:
+            found, error = search.tried(rest)
+            if found is not None:
+                return found
+            assert error is not None
+            if rest == dict(given) and not (small and _needs_more(error)):
+                raise error
+            rest = _of_a_part(rest, error)
+    improves = search.first is not None
+    while improves and search.attempts < MOST_ATTEMPTS:
         improves = False
-        for texts in _changed(made, furthest[1], given):
-            attempts += 1
-            try:
-                return _of_a_size(made, texts, build, small)
-            except Exception as error:  # noqa: BLE001 - the next may do
-                line = _line(made, _emptied(error))
-            if line > furthest[0]:
-                furthest, improves = (line, texts), True
+        for texts in _changed(made, search.furthest, given):
+            before = search.line
+            found, _ = search.tried(texts)
+            if found is not None:
+                return found
+            improves = search.line > before
+            if improves or search.attempts >= MOST_ATTEMPTS:
                 break
-            if attempts >= MOST_ATTEMPTS:
-                break
-    if first is not None:
-        raise first
+    if search.first is not None:
+        raise search.first
     return build(given), dict(given)
+
+
+class _Construction:
+    """Calls of one constructor: the `first` error, the `line` of it that was reached and the
+    arguments that came so far."""
+
+    def __init__(
+        self, made: Callable[..., Any], given: Mapping[str, str], build: Build, small: bool
+    ) -> None:
+        self.made, self.build, self.small = made, build, small
+        self.first: Exception | None = None
+        self.line, self.furthest = -1, dict(given)
+        self.attempts = 0
+
+    def tried(
+        self, texts: dict[str, str]
+    ) -> tuple[tuple[nn.Module, dict[str, str]] | None, Exception | None]:
+        """The module of these arguments and them, or the error."""
+        self.attempts += 1
+        try:
+            return _of_a_size(self.made, texts, self.build, self.small), None
+        except Exception as error:  # noqa: BLE001 - the next may do
+            line = _line(self.made, _emptied(error))
+            if line > self.line:
+                self.line, self.furthest = line, texts
+            self.first = self.first or error
+            return None, error
+
+
+def _of_a_part(texts: dict[str, str], error: Exception) -> dict[str, str] | None:
+    """The arguments with the part of a configuration that has what the whole lacks; None if there
+    is none."""
+    path = part_with(error)
+    kind = type(getattr(error, "obj", None)).__name__
+    for name, text in texts.items():
+        if path and text.partition("(")[0].rpartition(".")[2] == kind and path not in text:
+            return {**texts, name: text + path}
+    return None
 
 
 def _needs_more(error: Exception) -> bool:
@@ -189,14 +227,36 @@ def _changed(
     unset = [
         each.name for each in parameters(made) if each.default is None and each.name not in texts
     ]
-    for literal in ("[{0}] * 4", "({0}, {0})", "None", "1", "3", "nn.Identity()", "nn.ReLU"):
+    for name in texts:
+        if name not in given:
+            yield from ({**texts, name: repr(word)} for word in words(made, name))
+    for literal in ("[{0}] * 4", "({0}, {0})", "None", "1", "3", "nn.Identity()", "{1}"):
         for name, text in texts.items():
             if name not in given:
-                yield {**texts, name: literal.format(text)}
-    for literal in ("2", str(WIDTHS[0]), "nn.ReLU"):
+                yield {**texts, name: literal.format(text, _layer(name))}
+    for literal in ("2", str(WIDTHS[0]), "{0}"):
         for name in unset:
             if name not in given:
-                yield {**texts, name: literal}
+                yield {**texts, name: literal.format(_usual(made, name) or _layer(name))}
+
+
+def words(made: Callable[..., Any], name: str) -> list[str]:
+    """The texts with which the constructor compares the parameter of that name."""
+    found = definition(getattr(made, "__init__", made) if isinstance(made, type) else made)
+    if found is None:
+        return []
+    _, function = found
+    known: dict[str, None] = {}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Compare) and getattr(node.left, "id", "") == name:
+            for each in ast.walk(node.comparators[0]):
+                if isinstance(each, ast.Constant) and isinstance(each.value, str):
+                    known[each.value] = None
+    return list(known)
+
+
+def _layer(name: str) -> str:
+    return next(text for pattern, text in _KINDS_OF_LAYERS if re.search(pattern, name))
 
 
 def others(
@@ -206,8 +266,8 @@ def others(
     odds: Sequence[int] = (),
 ) -> Iterator[dict[str, str]]:
     """Other arguments than those found (`texts`), for a forward that fails, at most `MOST_OTHERS`:
-    each of the whole numbers in the ratio of the two sizes at `odds`, then small ones, then what
-    has a default of None."""
+    each of the whole numbers in the ratio of the two sizes at `odds`, then other words, then small
+    numbers, then what has a default of None."""
     numbers = {
         name: int(text) for name, text in texts.items() if name not in given and text.isdecimal()
     }
@@ -221,6 +281,9 @@ def others(
                 whole, rest = divmod(number * above, below)
                 if not rest and 0 < whole <= MOST_WIDTH:
                     found[name, str(whole)] = None
+    for name, text in texts.items():
+        if name not in given and text[:1] in "'\"":
+            found |= dict.fromkeys((name, repr(word)) for word in words(made, name))
     for small in ("3", "1"):
         found |= dict.fromkeys((name, small) for name, number in numbers.items() if number < 32)
     found |= dict.fromkeys((name, "2") for name in unset)
@@ -271,14 +334,14 @@ def guessed(
     and something for each parameter without a default.  Nothing where a parameter is of a kind of
     which nothing is known.
 
-    The texts use the names of the module in which `made` is written.  Configurations of large
-    models are made `small`.
+    The texts use the names of the file in which `made` is written, and of its package.
+    Configurations of large models are made `small`.
     """
     seen = []
     for choice in range(MOST_CONFIGURATIONS):
         for width in WIDTHS:
-            for shrinks in (True, False) if small else (False,):
-                found = _arguments(made, given, _Taste(width, shrinks, choice), 0)
+            for how in (SMALL, FEW_LAYERS, LARGE) if small else (LARGE,):
+                found = _arguments(made, given, _Taste(width, how, choice), 0)
                 if found is None:
                     return
                 if found not in seen:
@@ -288,11 +351,11 @@ def guessed(
 
 @dataclass(frozen=True)
 class _Taste:
-    """What is chosen where there is a choice: for a width, of configurations whether they are
+    """What is chosen where there is a choice: for a width, of configurations how far they are
     made small, and the which-most likely class of them."""
 
     width: int
-    shrinks: bool
+    how: int
     choice: int
 
 
@@ -336,42 +399,84 @@ def _argument(
     made: Callable[..., Any], parameter: inspect.Parameter, taste: _Taste, depth: int
 ) -> str | None:
     kind: Any = one_of(parameter.annotation)
-    if kind is parameter.empty and parameter.name in ("config", "cfg"):
-        known = _configurations(made)
-        kind = known[min(taste.choice, len(known) - 1)] if known else int
+    if is_configuration(kind) or parameter.name in ("config", "cfg"):
+        known = candidates(made, kind)
+        kind = known[min(taste.choice, len(known) - 1)] if known else kind
     if kind is bool:
         return "False"
     if kind is float:
         return "0.5"
-    if kind in (int, parameter.empty):
-        return str(number(parameter.name, taste.width))
+    if kind in (int, parameter.empty, Any):
+        asked = _word(made, parameter.name)
+        return asked or str(number(parameter.name, taste.width))
+    if kind is str:
+        return _word(made, parameter.name) or _usual(made, parameter.name)
+    if typing.get_origin(kind) is typing.Literal:
+        return repr(typing.get_args(kind)[0])
     if typing.get_origin(kind) in (tuple, list):
         text = str(number(parameter.name, taste.width))
         return f"({text}, {text})" if typing.get_origin(kind) is tuple else f"[{text}] * 4"
+    if typing.get_origin(kind) is type or kind is type:
+        return _usual(made, parameter.name) or _layer(parameter.name)
+    if kind is nn.Module:
+        return "nn.Identity()"
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return _member(made, kind)
     if isinstance(kind, type) and kind.__module__ != "builtins" and depth < DEPTH:
-        inner = _arguments(kind, _shrunk(kind) if taste.shrinks else {}, taste, depth + 1)
-        name = kind.__name__
-        if inner is not None and _names_beside(made).get(name) is kind:
-            return f"{name}({', '.join(f'{each}={text}' for each, text in inner.items())})"
+        return _object(made, kind, taste, depth) or _usual(made, parameter.name)
     return _usual(made, parameter.name)
+
+
+def _word(made: Callable[..., Any], name: str) -> str | None:
+    """One of the texts that the constructor compares a parameter with: the one that it usually
+    has, if that is among them."""
+    known = [repr(each) for each in words(made, name)]
+    usual = _usual(made, name) if known else None
+    return usual if usual in known else next(iter(known), None)
+
+
+def _member(made: Callable[..., Any], kind: type[enum.Enum]) -> str | None:
+    text, first = written(made, kind), next(iter(kind), None)
+    return None if text is None or first is None else f"{text}.{first.name}"
+
+
+def _object(made: Callable[..., Any], kind: type, taste: _Taste, depth: int) -> str | None:
+    text = written(made, kind)
+    small = (
+        shrunk(kind, taste.how, lambda part: written(made, part)) if is_configuration(kind) else {}
+    )
+    inner = _arguments(kind, small, taste, depth + 1)
+    if inner is None or text is None:
+        return None
+    return f"{text}({', '.join(f'{name}={value}' for name, value in inner.items())})"
+
+
+def written(made: Callable[..., Any], kind: type) -> str | None:
+    """How a class is named in the file of `made`: as it is there, else by its package; None if
+    neither does."""
+    name = kind.__name__
+    if names_beside(made).get(name) is kind:
+        return name
+    module = sys.modules.get(kind.__module__)
+    return f"{kind.__module__}.{name}" if getattr(module, name, None) is kind else None
 
 
 def _usual(made: Callable[..., Any], name: str) -> str | None:
     """What a parameter of that name is by default elsewhere in the file of `made`, where that can
     be written there; the commonest."""
-    beside = _names_beside(made)
+    beside = names_beside(made)
     counted: Counter[str] = Counter()
     for other in beside.values():
         if not callable(other) or getattr(other, "__module__", "") != made.__module__:
             continue
         for parameter in parameters(other):
-            text = _written(parameter.default, beside) if parameter.name == name else None
+            text = _plain(parameter.default, beside) if parameter.name == name else None
             if text is not None:
                 counted[text] += 1
     return next((text for text, _ in counted.most_common(1)), None)
 
 
-def _written(value: object, names: Mapping[str, Any]) -> str | None:
+def _plain(value: object, names: Mapping[str, Any]) -> str | None:
     """A plain value, or a class of torch.nn or of these names, as Python; None of all else."""
     if value is inspect.Parameter.empty:
         return None
@@ -396,29 +501,11 @@ def number(name: str, width: int) -> int:
     return next((number for words, number in _NUMBERS if re.search(words, name)), width)
 
 
-def _names_beside(made: Callable[..., Any]) -> dict[str, Any]:
+def names_beside(made: Callable[..., Any]) -> dict[str, Any]:
+    """The names of the file in which `made` is written, and those of its package and of torch."""
     module = sys.modules.get(getattr(made, "__module__", ""))
-    return vars(module) if module is not None else {}
-
-
-def _configurations(made: Callable[..., Any]) -> list[type]:
-    """The classes of configurations beside `made`, those first that are called most like it."""
-    known = [
-        value
-        for name, value in _names_beside(made).items()
-        if isinstance(value, type) and name.endswith(("Config", "Configuration"))
-    ]
-    name = getattr(made, "__name__", "")
-    return sorted(known, key=lambda each: -_alike(each.__name__, name))
-
-
-def _alike(one: str, other: str) -> int:
-    """With how many letters both begin."""
-    pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
-    return sum(1 for _ in pairs)
-
-
-def _shrunk(kind: type) -> dict[str, str]:
-    """What makes a configuration small, where it has whole numbers of these names."""
-    names = {each.name for each in parameters(kind) if one_of(each.annotation) in (int, each.empty)}
-    return {name: str(size) for name, size in _SMALL.items() if name in names}
+    package = getattr(made, "__module__", "").partition(".")[0]
+    outside = {"torch": torch, "nn": nn} | (
+        {package: sys.modules[package]} if package in sys.modules else {}
+    )
+    return outside | (dict(vars(module)) if module is not None else {})

@@ -15,18 +15,20 @@ import re
 import typing
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from tracer import arguments, inputs
+from tracer import arguments, checks, inputs
 from tracer.diagnosis import rules
+from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.roots.lineage import birth
 from tracer.document import TensorNote, Trace
 from tracer.ops.names import op_name
+from tracer.record.crash import Crash
 from tracer.record.isolation import moved, tensors_on
 from tracer.record.run import Recording, record
 
@@ -42,13 +44,16 @@ LARGEST_INPUT = 16_000_000
 MOST_PAIRS = 4
 """Of an argument and a letter, of which it is tried whether they go together."""
 
+MOST_STEPS = 2_000
+"""Of a forward that is run once more for the sake of its arguments' letters."""
+
 MOST_OPTIONAL = 6
 """Parameters with a default of which it is tried whether they are needed after all."""
 
 _SIZES = {"B": 2, "N": 10, "L": 10, "T": 4}
 _CHANNELS = 8
 _LONG = 1024
-_SPACE = ((32, 48), (32, 32), (64, 64), (224, 224))
+_SPACE = ((32, 48), (32, 32), (64, 64), (224, 224), (35, 35))
 """Heights and widths that are tried."""
 
 _FORMS = {1: "B C L", 2: "B C H W", 3: "B C T H W"}
@@ -60,6 +65,13 @@ _MOMENT = re.compile(r"^(t|time|times|timestep|timesteps|sigma|noise_level)$")
 _IS_MISSING = re.compile(r"None|\b(specify|provide|either|required)\b")
 _NUMBER = re.compile(r"(?<![\w.])\d{1,5}(?![\w.]*\w)")
 _MOST_NUMBERS = 4
+_UNPACKED = re.compile(r"values to unpack \(expected (?:at least )?(\d)")
+_NO_NUMBER = re.compile(
+    r"(?i)tensor.*\b(integer|index|int|number)\b|\b(integer|number|int)\b.*tensor"
+)
+_RANKS = {1: "N", 2: "B C", 3: "B N C", 4: "B C H W", 5: "B C T H W"}
+"""What is tried for an input of which so many sizes are taken apart."""
+
 _SPATIAL = re.compile(r"([123])d$")
 _META = torch.device("meta")
 
@@ -68,12 +80,14 @@ _META = torch.device("meta")
 class Fitted:
     """Inputs as `tracer.inputs.make` takes them, and what their letters stand for; `runs` says
     whether the forward ran with them, else they are what brought it furthest, to two sizes at
-    `odds` or something else."""
+    `odds` or something else.  It took so many `steps`."""
 
     texts: tuple[str, ...]
     sizes: dict[str, int]
     runs: bool
     odds: tuple[int, ...] = ()
+    steps: int = 0
+    guess: _Guess | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -120,10 +134,12 @@ def fitted(
     given: tuple[str, ...] = (),
     sizes: Mapping[str, int] | None = None,
     most: int = MOST_RUNS,
+    first: Fitted | None = None,
 ) -> Fitted | None:
     """Inputs with which the forward runs, those `given` among them (texts as for
     `tracer.inputs.make`, with the `sizes` of their letters); None when no more are needed.  The
-    letters of what is found stand for sizes of their own.  The forward runs at most so often.
+    letters of what is found stand for sizes of their own.  The forward runs at most so often; what
+    was found `first`, for a module like this one, is tried first.
 
     Raises:
         tracer.inputs.InputError: what is given describes no input.
@@ -140,22 +156,61 @@ def fitted(
     if given and not required:
         return None
     search = _Search(model, min(most, MOST_RUNS))
-    if not required and search.run(_Guess((), (), (), ())).runs:
-        return None
-    best: _Tried | None = None
-    for chosen in _choices(required, optional):
-        for start in _starts(model, chosen, given, sizes):
+    pending = list(_choices(required, optional[:MOST_OPTIONAL]))
+    if not required:
+        alone = search.run(_Guess((), (), (), ()))
+        if alone.runs:
+            return None
+        pending.insert(0, [each for each in optional if each.name in alone.reads])
+    before = search.run(first.guess) if first is not None and first.guess is not None else None
+    if before is not None and before.runs:
+        return _of(before)
+
+    def starts(chosen: list[inspect.Parameter]) -> Iterator[_Guess]:
+        return _starts(model, chosen, given, sizes)
+
+    best = _best(search, pending, optional, starts, bool(required), before)
+    return None if best is None else _of(best)
+
+
+def _best(
+    search: _Search,
+    pending: list[list[inspect.Parameter]],
+    optional: list[inspect.Parameter],
+    starts: Callable[[list[inspect.Parameter]], Iterator[_Guess]],
+    required: bool,
+    best: _Tried | None,
+) -> _Tried | None:
+    """What comes furthest where these parameters are given, each choice after the other; those
+    first that a failing statement has read in vain."""
+    seen: set[tuple[str, ...]] = set()
+    while pending and search.left > 0:
+        chosen = pending.pop(0)
+        if not chosen:
+            continue
+        seen.add(tuple(each.name for each in chosen))
+        for start in starts(chosen):
             tried = search.run(start)
             if best is None or (tried.runs, tried.steps) > (best.runs, best.steps):
                 best = tried
+            asked = [each for each in optional if each.name in tried.reads and each not in chosen]
+            more = [*chosen, *asked]
+            if asked and tuple(each.name for each in more) not in seen:
+                pending.insert(0, more)
+                break
             # What is optional is given as well when the forward cannot do without.
             if tried.runs or search.left <= 0 or (tried.needs_more and optional):
                 break
-        if best is not None and (best.runs or (required and not best.needs_more)):
+        if best is not None and best.runs:
             break
-    if best is None:
-        return None
-    return Fitted(best.guess.texts, best.guess.used(), best.runs, best.odds)
+        if best is not None and required and not (pending and best.needs_more):
+            break
+    return best
+
+
+def _of(tried: _Tried) -> Fitted:
+    guess = tried.guess
+    return Fitted(guess.texts, guess.used(), tried.runs, tried.odds, tried.steps, guess)
 
 
 def _choices(
@@ -177,7 +232,7 @@ def _missing(
     rest = [each for each in parameters if each.name not in kwargs]
     required = [each for each in rest if arguments.is_required(each)]
     optional = [each for each in rest if each.default is None and "Tensor" in str(each.annotation)]
-    return required, optional[:MOST_OPTIONAL]
+    return required, optional
 
 
 def _starts(
@@ -188,24 +243,31 @@ def _starts(
 ) -> Iterator[_Guess]:
     """First guesses, the likeliest form first."""
     widths = _widths(model)
-    for form in _forms(model):
-        for other in dict.fromkeys((form, "B C", _TOKENS) if len(missing) > 1 else (form,)):
-            forms = [form, *[other] * (len(missing) - 1)]
-            made = [
-                _guessed(each, tuple(f.split())) for each, f in zip(missing, forms, strict=True)
-            ]
-            values = tuple(each for each in made if isinstance(each, str))
-            given_inputs = tuple(each for each in made if isinstance(each, _Input))
-            # An annotation may say a tuple where one tensor is meant.
-            alone = tuple(dataclasses.replace(each, count=1) for each in given_inputs)
-            for found in dict.fromkeys((given_inputs, alone)):
-                for high, wide in _SPACE if "H" in form else _SPACE[:1]:
+    for number, form in enumerate(_forms(model)):
+        if number == 1:
+            yield from _rare(missing, given, sizes, widths[0])
+        forms = dict.fromkeys((form, "B C", _TOKENS) if len(missing) > 1 else (form,))
+        for high, wide in _SPACE if "H" in form else _SPACE[:1]:
+            for other in forms:
+                for found, values in _made(missing, form, other):
                     for width in widths if "C" in form else widths[:1]:
                         start = _SIZES | {"C": width, "H": high, "W": wide} | sizes
                         guess = _Guess(given, found, values, tuple(start.items()), frozenset(sizes))
                         if _elements(guess) <= LARGEST_INPUT:
                             yield guess
-    yield from _rare(missing, given, sizes, widths[0])
+
+
+def _made(
+    missing: list[inspect.Parameter], form: str, other: str
+) -> list[tuple[tuple[_Input, ...], tuple[str, ...]]]:
+    """The tensors and the values for these parameters, the first of that form and the rest of
+    another; as their annotations say, and with one tensor where these say several."""
+    forms = [form, *[other] * (len(missing) - 1)]
+    made = [_guessed(each, tuple(f.split())) for each, f in zip(missing, forms, strict=True)]
+    values = tuple(each for each in made if isinstance(each, str))
+    tensors = tuple(each for each in made if isinstance(each, _Input))
+    alone = tuple(dataclasses.replace(each, count=1) for each in tensors)
+    return [(found, values) for found in dict.fromkeys((tensors, alone))]
 
 
 def _rare(
@@ -221,7 +283,11 @@ def _rare(
         _guessed(first, ("B", "C")),
         *(_Input(each.name, ("B",), below=2) for each in rest),
     ]
-    for made in (long, classes) if rest else (long,):
+    pairs = [
+        *(_guessed(each, ("B", "C")) for each in missing[:-1]),
+        _Input(missing[-1].name, ("B",)),
+    ]
+    for made in (long, classes, pairs) if rest else (long,):
         values = tuple(each for each in made if isinstance(each, str))
         tensors = tuple(each for each in made if isinstance(each, _Input))
         yield _Guess(given, tensors, values, tuple(start.items()), frozenset(sizes))
@@ -253,10 +319,10 @@ def _guessed(parameter: inspect.Parameter, letters: tuple[str, ...]) -> _Input |
     if kind in (int, float, bool, str):
         value = {bool: "False", float: "0.5", str: "''"}.get(kind)
         return f"{name}:={value or arguments.number(name, _SIZES['N'])}"
-    if _IDS.search(name) or "LongTensor" in str(kind):
-        return _Input(name, ("B", "N"), below=2)
     if _MOMENT.match(name):
         return _Input(name, ("B",))
+    if _IDS.search(name) or "LongTensor" in str(kind):
+        return _Input(name, ("B", "N"), below=2)
     if typing.get_origin(kind) is tuple and set(typing.get_args(kind)) <= {int, Ellipsis}:
         return f"{name}:=({_SPACE[1][0]}, {_SPACE[1][1]})"
     if typing.get_origin(kind) in (tuple, list):
@@ -269,12 +335,13 @@ def _guessed(parameter: inspect.Parameter, letters: tuple[str, ...]) -> _Input |
 @dataclass(frozen=True)
 class _Tried:
     """What came of a guess: whether it runs, and how many steps it took; `needs_more` when
-    something of it was used that was not given."""
+    something of it was used that was not given, and `reads` are the names that had none."""
 
     runs: bool
     steps: int
     guess: _Guess
     needs_more: bool = False
+    reads: frozenset[str] = frozenset()
     odds: tuple[int, ...] = ()
 
 
@@ -285,6 +352,7 @@ class _Search:
         self.model = model
         self.on_meta: nn.Module | None = None
         self.left = most
+        self.seen: set[_Guess] = set()
         try:
             self.on_meta, _, _ = moved(model, (), {}, _META)
         except Exception:  # noqa: BLE001 - it cannot be copied: it is run as it is
@@ -293,36 +361,34 @@ class _Search:
     def run(self, guess: _Guess) -> _Tried:
         """Mend the guess for as long as a run says what it wants; where it may be meant of several
         inputs or of one, first of all of them."""
-        seen = set()
         best = _Tried(False, -1, guess)
         guesses = [guess]
         while guesses and self.left > 0:
             guess = guesses.pop()
-            if guess in seen:
+            if guess in self.seen:
                 continue
-            seen.add(guess)
+            self.seen.add(guess)
             self.left -= 1
             found = self._recorded(guess)
             if found is None:
                 continue
+            if found.error is None and self.on_meta is not None:
+                # With values: of these some kernels ask more.
+                found = self._once(self.model, guess)
+                if found is None:
+                    continue
             count = len(found.trace.steps)
             if found.error is None:
                 guess = _with_bounds(guess, found.trace)
-                runs = count > 0 and not _is_unbatched(found.trace) and self._confirmed(guess)
+                runs = count > 0 and not _is_unbatched(found.trace)
                 return _Tried(runs, count, guess)
             needs_more = best.needs_more or _IS_MISSING.search(str(found.error)) is not None
             if count > best.steps:
                 best = _Tried(False, count, guess, odds=_odds(found))
-            best = dataclasses.replace(best, needs_more=needs_more)
-            guesses += _told(guess, found.error) + _demanded(guess, found)
+            reads = best.reads | _absent(found)
+            best = dataclasses.replace(best, needs_more=needs_more, reads=reads)
+            guesses += _told(guess, found.error) + _asked(guess, found) + _demanded(guess, found)
         return best
-
-    def _confirmed(self, guess: _Guess) -> bool:
-        """Whether it runs with values as well, of which some kernels ask more."""
-        if self.on_meta is None:
-            return True  # it has just done so
-        found = self._once(self.model, guess)
-        return found is not None and found.error is None
 
     def _recorded(self, guess: _Guess) -> Recording | None:
         if self.on_meta is not None:
@@ -391,10 +457,83 @@ def _told(guess: _Guess, error: BaseException) -> list[_Guess]:
     return [each for each in found if _elements(each) <= LARGEST_INPUT]
 
 
-def _without(guess: _Guess, place: int) -> _Guess:
+def _absent(found: Recording) -> frozenset[str]:
+    """The names that the failing statement reads and that are None, if it wants none of them."""
+    if found.crash is None or "None" not in str(found.error):
+        return frozenset()
+    read = checks.names_read(found.crash)
+    return frozenset(name for name, value in read.items() if value is None)
+
+
+def _asked(guess: _Guess, found: Recording) -> list[_Guess]:
+    """The guess as the failing statement asks for it: with as many dimensions as it takes apart,
+    with several tensors, with a plain value, or with the sizes that a check compares; the likeliest
+    last."""
+    if found.crash is None:
+        return []
+    made: list[_Guess] = []
+    words = str(found.error)
+    parts = _UNPACKED.search(words)
+    if parts is not None:
+        made += _taken_apart(guess, found.crash, int(parts[1]))
+    elif "Boolean value of Tensor" in words:
+        made += _plain(guess, found.crash, "False")
+    elif isinstance(found.error, TypeError) and _NO_NUMBER.search(words):
+        made += _plain(guess, found.crash, "")
+    elif isinstance(found.error, ValueError | AssertionError | RuntimeError):
+        for pair in reversed(checks.at_odds(found.crash)):
+            made += _of_sizes(guess, *pair)
+    return [each for each in made if _elements(each) <= LARGEST_INPUT]
+
+
+def _taken_apart(guess: _Guess, crash: Crash, count: int) -> list[_Guess]:
+    whole = checks.unpacks(crash)
+    read = checks.names_read(crash)
+    found = []
+    for place, each in enumerate(guess.inputs):
+        if isinstance(whole, torch.Tensor) and each.name in read:
+            several = dataclasses.replace(each, count=count)
+            found.append(_with_input(guess, place, several))
+        elif not isinstance(whole, torch.Tensor) and len(each.letters) != count:
+            letters = tuple(_RANKS.get(count, _TOKENS).split())
+            found.append(_with_input(guess, place, dataclasses.replace(each, letters=letters)))
+    return found
+
+
+def _plain(guess: _Guess, crash: Crash, value: str) -> list[_Guess]:
+    """With this value, or the number that its name means, in the place of one of the tensors that
+    the failing statement reads."""
+    read = checks.names_read(crash)
+    found = []
+    for place, each in enumerate(guess.inputs):
+        if each.name in read and len(guess.inputs) > 1:
+            number = str(arguments.number(each.name, _SIZES["N"]))
+            found.append(_without(guess, place, value or number))
+    return found
+
+
+def _of_sizes(guess: _Guess, one: int, other: int) -> list[_Guess]:
+    """With a letter that has one of two sizes that should be the same at the other, or in the same
+    ratio; the likeliest last."""
+    sizes = dict(guess.sizes)
+    found = []
+    for has, wants in ((other, one), (one, other)):
+        for letter in reversed(dict.fromkeys(each for i in guess.inputs for each in i.letters)):
+            size = sizes[letter]
+            if letter in guess.fixed | {"B"} or has <= 0 or wants <= 0:
+                continue
+            if size == has or (size % has == 0 and size > has):
+                changed = tuple((sizes | {letter: size // has * wants}).items())
+                fixed = guess.fixed | {letter}
+                found.append(dataclasses.replace(guess, sizes=changed, fixed=fixed))
+    return found
+
+
+def _without(guess: _Guess, place: int, value: str = "None") -> _Guess:
+    """The guess with a plain value in the place of a tensor."""
     name = guess.inputs[place].name
     rest = (*guess.inputs[:place], *guess.inputs[place + 1 :])
-    return dataclasses.replace(guess, inputs=rest, values=(*guess.values, f"{name}:=None"))
+    return dataclasses.replace(guess, inputs=rest, values=(*guess.values, f"{name}:={value}"))
 
 
 def _demanded(guess: _Guess, found: Recording) -> list[_Guess]:
@@ -418,6 +557,7 @@ def _demanded(guess: _Guess, found: Recording) -> list[_Guess]:
         if place is not None and born.last is None:
             letter = guess.inputs[place].letters[born.dim]
             wishes.append((letter in guess.fixed, place, born.dim, mark.wanted))
+    wishes = wishes or _of_elements(guess, found, finding, places)
     if not wishes:
         return []
     is_fixed, place, dim, wanted = min(wishes)
@@ -427,6 +567,29 @@ def _demanded(guess: _Guess, found: Recording) -> list[_Guess]:
     together = _sized(guess, place, dim, wanted)
     mended = [alone] if is_fixed else [alone, together] if shared else [together]
     return [each for each in mended if _elements(each) <= LARGEST_INPUT]
+
+
+def _of_elements(
+    guess: _Guess, found: Recording, finding: Finding, places: Mapping[int, int]
+) -> list[tuple[bool, int, int, int]]:
+    """Of a tensor with another number of elements than is wanted: the dimensions of an input that
+    would have to be another, with whether they are fixed."""
+    failure = found.trace.failure
+    wanted = finding.facts.get("product")
+    if type(wanted) is not int or failure is None:
+        return []
+    notes = [each.note for each in failure.operands[:1] if 0 not in each.note.shape]
+    wishes = []
+    for note, dim in ((each, dim) for each in notes for dim in range(len(each.shape))):
+        size, count = note.shape[dim], math.prod(note.shape)
+        born = birth(found.trace, note, dim)
+        place = places.get(born.note.id)
+        if place is None or born.last is not None or (size * wanted) % count:
+            continue
+        letter = guess.inputs[place].letters[born.dim]
+        if letter != "B":
+            wishes.append((letter in guess.fixed, place, born.dim, size * wanted // count))
+    return wishes
 
 
 def _elements(guess: _Guess) -> int:
@@ -508,8 +671,10 @@ def shared(
 ) -> dict[str, str]:
     """The constructor's arguments (`texts`) with the letter of an input in the place of a number
     that was found, where they go together: with twice the number and the size the module runs, and
-    with twice the size alone it does not."""
+    with twice the size alone it does not.  Of a long run it is not tried."""
     shown = dict(texts)
+    if found.steps > MOST_STEPS:
+        return shown
     pairs = (
         (name, letter)
         for name, text in texts.items()

@@ -478,6 +478,7 @@ _STAGES = {
     "import": said(" while being read in"),
     "build": said(" while the module was built"),
     "inputs": said(" while the inputs were made"),
+    "trying": said(" in the forward, which was run to find what it takes"),
     "forward": said(" in the forward"),
 }
 
@@ -1090,7 +1091,7 @@ def _ready(job: Job, stage: _Stage) -> _Ready:
         found = _found(names, job.name)
     else:
         found = _installed(job.name)
-        names = dict(vars(sys.modules[found.__module__]))
+        names = arguments.names_beside(found)
     stage.enter("build")
     model, build, texts_of = _built(job, found, names)
     form = arguments.form_of(found if build else type(found), model.forward)
@@ -1102,12 +1103,14 @@ def _ready(job: Job, stage: _Stage) -> _Ready:
         if dtype.is_floating_point:
             model = model.to(dtype)
         plain, taken = files.apart(job.inputs, [each.name for each in form.inputs])
+        stage.enter("trying")
         fitted = fitting.fitted(model, plain, job.sizes)
         if build is not None and fitted is not None and not fitted.runs:
             model, fitted, texts_of = _otherwise(job, found, build, plain, model, fitted, texts_of)
         shown = texts_of
         if build is not None and fitted is not None and fitted.runs:
             shown = fitting.shared(build, texts_of, job.arguments, fitted)
+        stage.enter("inputs")
         if job.weights:
             files.notes.append(given.load_weights(model, files.path(job.weights)))
         texts = given.joined(fitted.texts if fitted is not None else plain, taken)
@@ -1141,7 +1144,7 @@ def _otherwise(
     for texts in arguments.others(found, texts_of, job.arguments, fitted.odds):
         try:
             other = build(texts)
-            again = fitting.fitted(other, plain, job.sizes, fitting.FEW_RUNS)
+            again = fitting.fitted(other, plain, job.sizes, fitting.FEW_RUNS, fitted)
         except Exception:  # noqa: BLE001 - it was a guess
             continue
         if again is not None and again.runs:
@@ -1440,8 +1443,8 @@ def _against_a_limit(
     if type_name == "MemoryError" or _MEMORY.search(message):
         asked = _ASKED.search(message)
         sentence = said(
-            "The code asked for {bytes} of memory at once, and not the {most} that a run may take: "
-            "use smaller sizes."
+            "The code asked for {bytes} of memory at once, more than is left of the {most} that a "
+            "run may take: use smaller sizes."
             if asked
             else "The code asked for more memory than the {most} that a run may take: use smaller "
             "sizes.",
@@ -1482,6 +1485,7 @@ def _first(message: str) -> str:
 _DOING = {
     "import": said("The code cannot be read in"),
     "inputs": said("The inputs cannot be made"),
+    "trying": said("The inputs cannot be made"),
 }
 
 
@@ -1516,7 +1520,7 @@ def _of_error(error: BaseException, stage: str, job: Job, limits: Limits) -> Pro
         return limited
     words = f"{type(error).__name__}: {_first(text)}" if _first(text) else type(error).__name__
     return Problem(
-        {"build": "constructor", "inputs": "inputs"}.get(stage, "import"),
+        {"build": "constructor", "inputs": "inputs", "trying": "inputs"}.get(stage, "import"),
         said(
             "{doing}{at}: {error}; only what is installed beside this program can be imported."
             if isinstance(error, ModuleNotFoundError)

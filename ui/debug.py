@@ -3,7 +3,6 @@ and the fixes to take."""
 
 from __future__ import annotations
 
-import difflib
 import functools
 import logging
 import threading
@@ -22,7 +21,7 @@ from tracer.language import translator
 from tracer.sentences import render, said
 from tracer.views.graph import shape_text
 from tracer.worker import Answer, Job, Limits, Problem
-from ui import access, debug_form, editor, handed, opened, player, push
+from ui import access, changed, debug_form, editor, handed, opened, player, push
 from ui.details import details
 from ui.examples import Example, examples, working
 from ui.held import held
@@ -260,9 +259,9 @@ def _offer(state: Desk) -> editor.Offer | None:
     for number, fix in enumerate(failure.fixes):
         mended = opened.mended(state.job, fix)
         if mended is not None:
-            changed = {path: after for path, _, after in _changes(state.job, mended)}
+            texts = {path: after for path, _, after in _changes(state.job, mended)}
             words, _ = fix.told(translator(language()))
-            text = changed.get(debug_form.shown())
+            text = texts.get(debug_form.shown())
             return None if text is None else editor.Offer(number, words, text)
     return None
 
@@ -631,8 +630,8 @@ def _fix(state: Desk, number: int, fix: Fix, mended: Job | None) -> None:
         for path, before, after in _changes(state.job, mended):
             if state.job.files:
                 st.caption(code(path))
-            st.code(diff(before, after), language="diff", wrap_lines=True)
-        changed = _changed(state)
+            st.html(changed.shown(before, after))
+        edited = _changed(state)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(
                 say("Apply and run again"),
@@ -641,8 +640,8 @@ def _fix(state: Desk, number: int, fix: Fix, mended: Job | None) -> None:
                 on_click=_apply,
                 args=(number,),
                 key=f"apply-{number}",
-                disabled=changed,
-                help=_run_again() if changed else None,
+                disabled=edited,
+                help=_run_again() if edited else None,
             )
             if fix.verified:
                 made = ", ".join(str(tuple(shape)) for shape in fix.output_shapes)
@@ -660,24 +659,6 @@ def _changes(before: Job, after: Job) -> Iterator[tuple[str, str, str]]:
     for path, text in new.items():
         if text != old[path]:
             yield path, old[path], text
-
-
-def diff(before: str, after: str) -> str:
-    """The lines that differ, with one line around them, moved to the left as far as they go."""
-    lines = difflib.unified_diff(before.split("\n"), after.split("\n"), n=1, lineterm="")
-    shown = list(lines)[3:]
-    margin = min((_indent(line[1:]) for line in shown if _is_code(line)), default=0)
-    return "\n".join(
-        " ⋮" if line.startswith("@@") else line[0] + " " + line[1 + margin :] for line in shown
-    )
-
-
-def _is_code(line: str) -> bool:
-    return line[1:].strip() != "" and not line.startswith("@@")
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
 
 
 def _changed(state: Desk) -> bool:
@@ -714,9 +695,9 @@ def _undo() -> None:
 
 
 def _exchange(state: Desk, job: Job) -> None:
-    changed = [path for path, _, _ in _changes(state.job, job)] if state.job is not None else []
+    paths = [path for path, _, _ in _changes(state.job, job)] if state.job is not None else []
     files = job.files | {job.file: job.source}
-    debug_form.take(files, job.file, changed[0] if changed else "")
+    debug_form.take(files, job.file, paths[0] if paths else "")
     state.start(job)
 
 

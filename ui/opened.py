@@ -120,7 +120,7 @@ def tensors(answer_notes: tuple[Said, ...]) -> None:
     ids = [each.file_id for each in uploaded]
     if ids != st.session_state.get("debug-data-opened", []):
         st.session_state["debug-data-opened"] = ids
-        debug_form.give({safe_name(each.name): each.getvalue() for each in uploaded})
+        debug_form.give({safe_name(each.name): each.content for each in uploaded})
         st.rerun()  # an input has its name
     states = [name for name in data if is_state(name)]
     if states:

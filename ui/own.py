@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -23,24 +23,53 @@ from ui.view import Own, View
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from streamlit.runtime.uploaded_file_manager import UploadedFile
     from torch import Tensor, nn
 
 KEPT_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file of the reader's."""
+
+    file_id: str
+    name: str
+    content: bytes = field(repr=False)
+
 
 _contents: Kept[str, bytes] = Kept(KEPT_BYTES, len)
 """Of the files that are open, by their digests."""
 
 
-def uploaded(key: str) -> list[UploadedFile]:
-    """What opens pictures, arrays and weights; the files that are open."""
-    return st.file_uploader(
+def uploaded(key: str) -> list[Opened]:
+    """What opens pictures, arrays and weights; the files that are open.  Those that were open when
+    the reader left the page are so still, each with what closes it."""
+    before: list[Opened] = st.session_state.setdefault(f"{key}-before", [])
+    if key not in st.session_state:  # Streamlit forgets a control that is not drawn
+        before += st.session_state.get(f"{key}-open", [])
+    chosen = st.file_uploader(
         say("A picture or an array as input, a state dict as weights"),
         type=[ending.removeprefix(".") for ending in (*PICTURES, *ARRAYS, *STATES)],
         accept_multiple_files=True,
         max_upload_size=LARGEST // 1_000_000,
         key=key,
     )
+    known = {each.file_id: each for each in st.session_state.get(f"{key}-open", [])}
+    found = [
+        known.get(each.file_id) or Opened(each.file_id, each.name, each.getvalue())
+        for each in chosen
+    ]
+    st.session_state[f"{key}-open"] = found
+    for each in before:
+        st.button(
+            say("Close {name}", name=code(each.name)),
+            key=f"{key}-close/{each.file_id}",
+            type="tertiary",
+            icon=":material/close:",
+            on_click=before.remove,
+            args=(each,),
+        )
+    return [*before, *found]
 
 
 def given(view: View) -> tuple[Own, ...]:
@@ -64,13 +93,12 @@ def given(view: View) -> tuple[Own, ...]:
     return tuple(own.values())
 
 
-def _file(opened: UploadedFile) -> Own:
+def _file(opened: Opened) -> Own:
     digests = st.session_state.setdefault("own-digests", {})
-    content = opened.getvalue()
     if opened.file_id not in digests:
-        digests[opened.file_id] = hashlib.sha256(content).hexdigest()
+        digests[opened.file_id] = hashlib.sha256(opened.content).hexdigest()
     digest = str(digests[opened.file_id])
-    _contents.put(digest, content)
+    _contents.put(digest, opened.content)
     return Own(safe_name(opened.name), digest)
 
 

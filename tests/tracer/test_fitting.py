@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from tracer import arguments, fitting, inputs
+from tracer import arguments, configurations, fitting, inputs
 
 
 def built(made: Any, given: dict[str, str] | None = None, small: bool = False) -> nn.Module:
@@ -406,3 +407,237 @@ def test_an_argument_has_the_letter_of_the_size_that_it_goes_with() -> None:
     found = fitting.fitted(model)
     assert found is not None
     assert fitting.shared(build, texts, {}, found) == {"in_features": "C", "out_features": "64"}
+
+
+# --- what the failing statement asks for --------------------------------------------------------
+
+
+class Grid(nn.Module):
+    """Tokens of a picture, whose sides are given."""
+
+    def __init__(self, resolution: int = 8) -> None:
+        super().__init__()
+        self.resolution = resolution
+
+    def forward(self, x: Tensor) -> Any:
+        batch, _, width = x.shape
+        return x.view(batch, self.resolution, self.resolution, width)
+
+
+class Asserting(nn.Module):
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        _, count, _ = x.shape
+        assert count == 1 + size[0] * size[1]
+        return x[:, 1:].mean(1)
+
+
+class Windows(nn.Module):
+    """Knows nothing of its own size but that it must be cut evenly, behind two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 2, 2)
+
+    def forward(self, x: Tensor) -> Any:
+        x = self.stem(x)
+        if x.size(-1) % 7 != 0 or x.size(2) != 21:
+            raise ValueError("The windows do not fit.")
+        return x
+
+
+class Pyramid(nn.Module):
+    """Two maps, where nothing says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(12, 4), nn.Linear(12, 4)
+
+    def forward(self, features: Any) -> Any:
+        fine, coarse, _ = features
+        return self.first(fine) + self.second(coarse)
+
+
+class Switched(nn.Module):
+    def forward(self, x: Any, double: Any, times: Any) -> Any:
+        if double:
+            x = x * 2
+        for _ in range(times):
+            x = x + 1
+        return x
+
+
+class Guided(nn.Module):
+    """Three that have a default and are needed all the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = nn.Linear(1, 8)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        timestep: torch.LongTensor | Any = None,
+        context: Tensor | Any = None,
+        style: Tensor | Any = None,
+    ) -> Any:
+        x = x + self.time(timestep.to(x.dtype)[:, None])[:, None]
+        x = x + context.mean(1, keepdim=True)
+        return x * style.sigmoid()
+
+
+class Valued(nn.Module):
+    """Its words alone are no words: what a layer wants of them is seen with values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(24, 3)
+
+    def forward(self, cls_token: Tensor) -> Any:
+        return self.fc(cls_token)
+
+
+@pytest.mark.parametrize(
+    ("made", "texts"),
+    [
+        (Grid, ("x=B,N,C",)),
+        (Asserting, ("x=B,N,C", "size:=(32, 32)")),
+        (Windows, ("x=B,C,H,W",)),
+        (Pyramid, ("features=(B,N,C; B,N,C; B,N,C)",)),
+        (Switched, ("x=B,N,C", "double:=False", "times:=2")),
+        (Guided, ("x=B,N,C", "timestep=B", "context=B,N,C", "style=B,N,C")),
+        (Valued, ("cls_token=B,N",)),
+    ],
+)
+def test_a_forward_says_by_its_failing_statement_what_it_wants(
+    made: type[nn.Module], texts: tuple[str, ...]
+) -> None:
+    found = fitting.fitted(made())
+    assert found is not None
+    assert found.runs, found
+    assert found.texts == texts
+    args, kwargs = inputs.make(found.texts, found.sizes)
+    made()(*args, **kwargs)
+
+
+# --- what a constructor asks for ----------------------------------------------------------------
+
+
+class Moded(nn.Module):
+    def __init__(self, dim: int, mode: str, side: Any) -> None:
+        super().__init__()
+        if mode == "sum":
+            self.out = nn.Linear(dim, 1)
+        elif mode in ("mean", "max"):
+            self.out = nn.Linear(dim, 2)
+        else:
+            raise ValueError(f"There is no {mode}.")
+        assert side in ("left", "right")
+
+    def forward(self, x: Tensor) -> Any:
+        return self.out(x)
+
+
+class Side(enum.Enum):
+    LEFT = "l"
+    RIGHT = "r"
+
+
+class Made(nn.Module):
+    """Layers and kinds of layers, and one of a few words."""
+
+    def __init__(
+        self,
+        main: nn.Module,
+        norm_layer: type[nn.Module],
+        side: Side,
+        order: Literal["first", "last"],
+        conv: Any = None,
+    ) -> None:
+        super().__init__()
+        self.main, self.norm = main, norm_layer(3)
+        self.conv = conv(3, 3, 1)
+        assert isinstance(side, Side)
+        assert order == "first"
+
+    def forward(self, x: Tensor) -> Any:
+        return self.conv(self.norm(self.main(x)))
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (Moded, {"dim": "64", "mode": "'sum'", "side": "'left'"}),
+        (
+            Made,
+            {
+                "main": "nn.Identity()",
+                "norm_layer": "nn.BatchNorm2d",
+                "side": "Side.LEFT",
+                "order": "'first'",
+                "conv": "nn.Conv2d",
+            },
+        ),
+    ],
+)
+def test_words_layers_and_kinds_of_layers(made: Any, expected: dict[str, str]) -> None:
+    model, texts = arguments.built(made, {}, functools.partial(called, made))
+    assert texts == expected
+    found = fitting.fitted(model)
+    assert found is not None
+    assert found.runs
+
+
+@dataclasses.dataclass
+class VisionConfig:
+    hidden_size: int = 4096
+    image_size: int = 336
+    num_hidden_layers: int = 24
+
+
+@dataclasses.dataclass
+class TextConfig:
+    hidden_size: int = 4096
+    vocab_size: int = 32_000
+    pad_token_id: int = 31_999
+
+
+@dataclasses.dataclass
+class WholeConfig:
+    vision_config: VisionConfig = dataclasses.field(default_factory=VisionConfig)
+    text_config: TextConfig = dataclasses.field(default_factory=TextConfig)
+
+
+class Seeing(nn.Module):
+    config_class = WholeConfig
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.table = nn.Embedding(config.vocab_size, config.hidden_size, config.pad_token_id)
+
+    def forward(self, input_ids: Tensor) -> Any:
+        return self.table(input_ids)
+
+
+def test_the_part_of_a_configuration_that_a_class_is_made_from_is_found_and_small() -> None:
+    model, texts = arguments.built(Seeing, {}, functools.partial(called, Seeing), small=True)
+    assert texts == {
+        "config": "WholeConfig(vision_config=VisionConfig(hidden_size=64, image_size=32, "
+        "num_hidden_layers=2), text_config=TextConfig(hidden_size=64, vocab_size=100, "
+        "pad_token_id=1)).text_config"
+    }
+    assert shapes(model) == {"input_ids": (2, 10)}
+
+
+def test_of_two_configurations_the_derived_one_is_meant() -> None:
+    class BaseConfig:
+        pass
+
+    class OwnConfig(BaseConfig):
+        pass
+
+    class Own:
+        config_class = OwnConfig
+
+    found = configurations.candidates(Own, BaseConfig)
+    assert found.index(OwnConfig) < found.index(BaseConfig)

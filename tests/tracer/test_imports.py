@@ -14,7 +14,16 @@ HERE = Path(__file__).parents[2] / "tracer"
 # From top to bottom; what is a folder stands for all that is in it.
 ROOMS = {
     "doors": ["__init__", "__main__", "check", "pytest_plugin", "worker"],
-    "api": ["api", "arguments", "asserting", "explaining", "fitting", "symbolic"],
+    "api": [
+        "api",
+        "arguments",
+        "asserting",
+        "checks",
+        "configurations",
+        "explaining",
+        "fitting",
+        "symbolic",
+    ],
     "views": ["views"],
     "diagnosis": ["diagnosis"],
     "formulas": ["formulas"],
