@@ -18,12 +18,14 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from tests.test_pages import plain
+from tests.test_ui_own import pt
+from tests.tracer.test_given import huge_png
 from tests.tracer.test_worker import FILES, GATE, PACKAGED
 from tracer import outline as outlines
 from tracer import worker
 from tracer.worker import Job
 from ui import access, debug, debug_form, handed
-from ui.examples import examples
+from ui.examples import examples, working
 
 pytestmark = pytest.mark.waits
 
@@ -45,6 +47,7 @@ class Net(nn.Module):
 )
 
 EXAMPLES = {example.key: example.job for example in examples()}
+WORKING = {example.key: example.job for example in working()}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -105,7 +108,7 @@ def said(app: AppTest) -> str:
 
 def diffs(app: AppTest) -> list[list[str]]:
     """The lines of each fix, as who hears them gets them."""
-    shown = [box.proto.body for box in app.get("html") if "changed-lines" in box.proto.body]
+    shown = [box.proto.body for box in app.get("html") if 'class="changed-lines"' in box.proto.body]
     row = re.compile(r"<(?:del|ins|div)>(.*?)</(?:del|ins|div)>", re.DOTALL)
     sign = re.compile(r'<span aria-hidden="true">.*?</span>|<.*?>')
     return [
@@ -291,6 +294,35 @@ def test_the_file_of_an_example_breaks_by_itself_as_its_card_does(key: str) -> N
     card, file = (each and each.failure and each.failure.rule for each in answers)
     assert (card is None) == (key == "silent")
     assert card == file
+
+
+def test_twelve_models_run_as_their_cards_and_their_files_do() -> None:
+    assert len(WORKING) == 12
+    for key, job in WORKING.items():
+        path = (
+            Path(__file__).parents[1]
+            / "examples"
+            / "working"
+            / f"{key.removeprefix('working-')}.py"
+        )
+        assert path.read_text(encoding="utf-8") == job.source
+        assert outlines.outline(job.source).best == job.name
+        alone = Job(job.source, job.name, inputs=tuple(debug_form._guesses(job.source)))
+        card, file = (worker.run(each) for each in (job, alone))
+        assert card.problem is None
+        assert file.problem is None
+        assert card.trace is not None
+        assert file.trace is not None
+        assert card.trace.failure is None
+        assert not card.trace.warnings, key
+        assert [step.op for step in card.trace.steps] == [step.op for step in file.trace.steps]
+
+
+def test_a_working_model_opens_from_its_card() -> None:
+    app = page()
+    press(app, "example-working-codebook")
+    assert text(app) == WORKING["working-codebook"].source
+    assert "Codebook runs" in said(app).replace("**", "")
 
 
 def test_an_example_can_be_run_again_from_its_form() -> None:
@@ -664,6 +696,30 @@ class Net(nn.Module):
     app.file_uploader(key="debug-data").set_value([("my cat.png", b"GIF", "image/png")]).run()
     press(app, "debug-run")
     assert "my_cat.png cannot be read: it is damaged, or no PNG file." in said(app)
+
+
+BAD_FILES = {
+    "huge.png": (huge_png(), "more than the 50 million that are read"),
+    "damaged.png": (b"GIF89a", "damaged.png cannot be read: it is damaged, or no PNG file."),
+    "objects.pt": (pt({"w": io.BytesIO}), "objects.pt holds Python objects, which are not read"),  # type: ignore[dict-item]
+    "cut.npy": (b"\x93NUMPY", "cut.npy"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_file_is_one_sentence_and_the_code_stays(name: str) -> None:
+    content, words = BAD_FILES[name]
+    fine = LINEAR.replace("nn.Linear(20", "nn.Linear(16")
+    app = page(fine)
+    uploader = app.file_uploader(key="debug-data")
+    uploader.set_value([(name, content, "application/octet-stream")]).run()
+    press(app, "debug-run")
+    assert len(app.error) == 1
+    assert words in said(app)
+    assert text(app) == fine
+    app.file_uploader(key="debug-data").set_value([]).run()
+    press(app, "debug-run")
+    assert "Net runs: 4 steps" in said(app).replace("**", "")
 
 
 def test_a_run_without_an_answer_ends_with_a_sentence() -> None:

@@ -48,8 +48,9 @@ const roles = {
   },
 
   // An answer came: bring it into view, and keep it there while the page around it is being built,
-  // however long that takes, until the reader moves on.
-  reveal({ within, count }) {
+  // however long that takes, until the reader moves on.  Who has asked for it in the editor has the
+  // keyboard there too, not in a text that is out of sight, if he is done `writing`.
+  reveal({ within, count, writing }) {
     if (revealed === count) return;
     revealed = count;
     revealing.abort();
@@ -65,6 +66,9 @@ const roles = {
       // With the beginning of what stands below it.
       const shown = top >= 40 && top + 420 <= window.innerHeight;
       if (!shown) box.scrollIntoView({ block: "start" });
+      if (writing || !document.activeElement?.closest(".shapewalk-editor")) return;
+      box.setAttribute("tabindex", "-1");
+      box.focus({ preventScroll: true });
     };
     const building = new ResizeObserver(bring);
     building.observe(document.querySelector("[data-testid=stMainBlockContainer]"));

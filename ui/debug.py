@@ -392,7 +392,7 @@ def outcome() -> None:
         return
     with st.container(key="verdict", gap="small"):
         _verdict(state, state.answer)
-    player.reveal("verdict", state.count)
+    player.reveal("verdict", state.count, _changed(state))
     if state.run is not None:
         run = state.run.told_in(language())
         path = _first_to_see(run.trace)
@@ -705,16 +705,15 @@ def _exchange(state: Desk, job: Job) -> None:
 
 
 def gallery() -> None:
-    """Modules to begin with: those that run, then those that break."""
-    if "torch" in access.packages():
-        st.header(say("Twelve modules of torch to walk through"), anchor=False)
-        _cards(working())
+    """Models to begin with: those that run, then those that break."""
+    st.header(say("Twelve models to walk through"), anchor=False)
+    _cards("working", working())
     st.header(say("Twelve broken models to learn from"), anchor=False)
-    _cards(examples())
+    _cards("broken", examples())
 
 
-def _cards(shown: tuple[Example, ...]) -> None:
-    with st.container(key=f"cards-{'broken' if shown[0].job.source else 'working'}"):
+def _cards(kind: str, shown: tuple[Example, ...]) -> None:
+    with st.container(key=f"cards-{kind}"):
         for example in shown:
             with st.container(border=True, key=f"sample-{example.key}", gap="xsmall"):
                 st.button(

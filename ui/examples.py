@@ -1,5 +1,4 @@
-"""Modules to begin with: twelve of torch that run, and twelve broken models, one cause each, as it
-is met in real code."""
+"""Models to begin with: twelve that run, one idea each, and twelve broken ones, one cause each."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from tracer.worker import Job
 from ui.language import say
 
 _FILES = Path(__file__).parents[1] / "examples"
-"""The broken models, each a file that can be run and opened by itself."""
+"""The models, each a file that can be run and opened by itself."""
 
 
 @dataclass(frozen=True)
@@ -25,36 +24,60 @@ class Example:
 
 
 def working() -> tuple[Example, ...]:
-    """Classes of torch.nn, in the reader's language, simple ones first."""
-    tells = {
-        "Linear": say("Only the last size changes; all before it are handed on."),
-        "Conv2d": say("A window of 4 × 4 without padding: each side loses 3."),
-        "ConvTranspose2d": say("The way back: a map that grows."),
-        "AdaptiveAvgPool2d": say(
-            "Whatever comes in, the map that comes out has the size asked for."
+    """Models that run, in the reader's language, simple ones first."""
+    texts = {
+        "gate": (
+            say("Channels that are weighed"),
+            say("Two numbers of a map are averaged away, and come back as 1 to be multiplied."),
         ),
-        "LayerNorm": say("Normalised over the last size alone."),
-        "GroupNorm": say("Channels in groups, normalised with all that lies behind them."),
-        "Embedding": say("Numbers of words become vectors: one more dimension."),
-        "EmbeddingBag": say("The vectors of a bag of words, reduced to one."),
-        "LSTM": say("A sequence, and the two states that are left at its end."),
-        "MultiheadAttention": say(
-            "Queries, keys and values: two results, and the batch stands second."
+        "separable": (
+            say("A convolution in two halves"),
+            say("First each channel by itself, then each place by itself."),
         ),
-        "TransformerEncoderLayer": say(
-            "Attention and a feed-forward network, each with a way around."
+        "patches": (
+            say("A picture becomes words"),
+            say("A stride as large as the window cuts it up; one more token is put before."),
         ),
-        "TransformerDecoderLayer": say(
-            "Two attentions: of the sequence to itself, and to the memory."
+        "positions": (
+            say("Where a word stands"),
+            say("A column times a row is a table, and a table without a batch fits any batch."),
         ),
-    }
-    arguments = {
-        "Conv2d": {"kernel_size": "4"},
-        "AdaptiveAvgPool2d": {"output_size": "(5, 7)"},
+        "sorter": (
+            say("The last states of two directions"),
+            say("What an LSTM leaves has the directions first; the batch has to come before them."),
+        ),
+        "attention": (
+            say("Attention, written out"),
+            say("The width is cut into heads, which move before the words and back again."),
+        ),
+        "groups": (
+            say("Queries that share their keys"),
+            say("Fewer heads for keys and values, each of them used by several queries."),
+        ),
+        "pyramid": (
+            say("A coarse map meets a fine one"),
+            say("The sizes are odd, and it fits: one map is asked how large the other is."),
+        ),
+        "upsample": (
+            say("Channels become pixels"),
+            say("Nine times the channels, then each nine of them are a square of 3 × 3."),
+        ),
+        "mixture": (
+            say("Four experts, all asked"),
+            say("Two products in Einstein's notation: which letter goes, and which one stays."),
+        ),
+        "pairs": (
+            say("Every picture with every text"),
+            say("The batch meets itself: a square of scores whose diagonal is right."),
+        ),
+        "codebook": (
+            say("The nearest of a hundred"),
+            say("All places of all maps in one long list, looked up, and laid out again."),
+        ),
     }
     return tuple(
-        Example(name, f"nn.{name}", told, Job("", f"torch.nn.{name}", arguments.get(name, {})))
-        for name, told in tells.items()
+        Example(f"working-{key}", *texts[key], _job(f"working/{key}", *_WORKING[key]))
+        for key in texts
     )
 
 
@@ -110,7 +133,7 @@ def examples() -> tuple[Example, ...]:
             say("No error at all: the loss compares every prediction with every target."),
         ),
     }
-    return tuple(Example(key, *texts[key], _job(key)) for key in _TAKE)
+    return tuple(Example(key, *texts[key], _job(key, *_TAKE[key])) for key in _TAKE)
 
 
 _TAKE: dict[str, tuple[str, tuple[str, ...], dict[str, int]]] = {
@@ -130,7 +153,23 @@ _TAKE: dict[str, tuple[str, tuple[str, ...], dict[str, int]]] = {
 """The class of each broken model, and its inputs."""
 
 
-def _job(key: str) -> Job:
-    name, inputs, sizes = _TAKE[key]
+_WORKING: dict[str, tuple[str, tuple[str, ...], dict[str, int]]] = {
+    "gate": ("Gate", ("B,32,H,W",), {"B": 2, "H": 14, "W": 20}),
+    "separable": ("Separable", ("B,32,H,W",), {"B": 2, "H": 24, "W": 36}),
+    "patches": ("Patches", ("B,3,H,W",), {"B": 2, "H": 32, "W": 48}),
+    "positions": ("Positions", ("B,T,32",), {"B": 2, "T": 10}),
+    "sorter": ("Sorter", ("B,T:int64<1000",), {"B": 2, "T": 12}),
+    "attention": ("SelfAttention", ("B,T,64",), {"B": 2, "T": 10}),
+    "groups": ("GroupedAttention", ("B,T,64",), {"B": 2, "T": 10}),
+    "pyramid": ("Pyramid", ("B,3,H,W",), {"B": 2, "H": 45, "W": 60}),
+    "upsample": ("Upsample", ("B,3,H,W",), {"B": 2, "H": 16, "W": 24}),
+    "mixture": ("Mixture", ("B,T,32",), {"B": 2, "T": 10}),
+    "pairs": ("Pairs", ("B,40", "B,24"), {"B": 6}),
+    "codebook": ("Codebook", ("B,16,H,W",), {"B": 2, "H": 6, "W": 9}),
+}
+"""The same of the models that run."""
+
+
+def _job(key: str, name: str, inputs: tuple[str, ...], sizes: dict[str, int]) -> Job:
     source = (_FILES / f"{key}.py").read_text(encoding="utf-8")
     return Job(source, name, inputs=inputs, sizes=sizes)

@@ -72,9 +72,11 @@ def go_to(path: str, count: int) -> None:
     _bridge(data={"role": "goto", "path": path, "count": count}, key="go-to")
 
 
-def reveal(container: str, count: int) -> None:
-    """Bring the container of that key into view if it is not. `count` as in `go_to`."""
-    _bridge(data={"role": "reveal", "within": container, "count": count}, key="reveal")
+def reveal(container: str, count: int, writing: bool) -> None:
+    """Bring the container of that key into view if it is not, and the keyboard from the editor to
+    it unless the reader is `writing` on there. `count` as in `go_to`."""
+    data = {"role": "reveal", "within": container, "count": count, "writing": writing}
+    _bridge(data=data, key="reveal")
 
 
 def focus(container: str, count: int) -> None:

@@ -276,6 +276,13 @@ def test_a_model_of_twelve_layers_opens_as_twelve_rows(open_page: Open, app: str
     expect(slider).to_have_attribute("max", "13")  # between the table and the head
     page.evaluate("dispatchEvent(new CustomEvent('shapewalk:goto', { detail: { path: 'c2' } }))")
     expect(page.locator(".shapewalk .detail")).to_contain_text("layer(x)")
+    # The keyboard is where the answer is: a folded row is entered, and the text stays as it is.
+    expect(page.locator(".st-key-verdict")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(slider).to_have_attribute("max", "21")
+    page.keyboard.press("Escape")
+    expect(slider).to_have_attribute("max", "13")
+    has_text(page, DEEP)
 
 
 def test_a_link_opens_in_another_browser_at_the_same_step(open_page: Open, app: str) -> None:
@@ -298,6 +305,32 @@ def test_a_link_opens_in_another_browser_at_the_same_step(open_page: Open, app: 
     other.locator(".st-key-debug-run button").click()
     expect(other.locator(".st-key-verdict")).to_contain_text("Net runs: 4 steps")
     other.wait_for_function("window.shapewalkPath === '2'")
+
+
+BAD = {
+    LINEAR.replace("def forward(", "def forward(("): "is not Python",
+    "def double(x):\n    return 2 * x\n": "There is no module in this code",
+    "import nowhere\n" + LINEAR: "No module named 'nowhere'",
+    LINEAR.replace("width=8", "width: bytes"): "cannot be built: missing a required argument",
+}
+
+
+def test_what_is_bad_is_one_sentence_and_nothing_is_lost(open_page: Open, app: str) -> None:
+    page = open_page()
+    go(page, app)
+    alerts = page.get_by_test_id("stAlert")
+    for text, words in BAD.items():
+        write(page, text)
+        page.keyboard.press("Control+Enter")
+        expect(alerts).to_have_count(1)
+        expect(alerts).to_contain_text(words)
+        has_text(page, text)
+    fine = LINEAR.replace("nn.Linear(20", "nn.Linear(16")
+    write(page, fine)
+    expect(page.locator(".st-key-debug-arguments")).to_be_visible()
+    page.locator(".st-key-debug-run button").click()
+    expect(page.locator(".st-key-verdict")).to_contain_text("Net runs: 4 steps")
+    has_text(page, fine)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -112,6 +112,11 @@ def test_the_app_starts_in_any_folder_and_shows_a_lesson(
         page.goto(f"http://127.0.0.1:{port}/Walkthrough?lesson=squeeze-excite")
         expect(page.locator(".shapewalk .transport")).to_contain_text("introduction")
         expect(page.locator(".shapewalk .figures canvas").first).to_be_visible()
+        # What there is to read on a rule is in the copy too.
+        page.goto(f"http://127.0.0.1:{port}/Your_module")
+        page.get_by_role("button", name="A residual that shrinks").click()
+        page.get_by_role("button", name="More on SW-broadcast").click()
+        expect(page.get_by_role("heading", name="SW-broadcast")).to_be_visible()
 
 
 def test_pytest_loads_the_plugin_by_itself_and_once(installed: Installed) -> None:
