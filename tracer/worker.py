@@ -238,10 +238,11 @@ def available() -> bool:
 
 
 def warm() -> None:
-    """Start the fork server, so that the first run need not wait for torch to load."""
+    """Start the fork server, so that the first run need not wait for torch to load, and no run for
+    what finds formulas."""
     if available():
         with contextlib.suppress(_WorkerLost, OSError):
-            _server()
+            _server(formulas=True)
 
 
 def stop() -> None:
@@ -263,16 +264,17 @@ class _WorkerLost(Exception):  # noqa: N818 - says what happened
 class _Server:
     """The fork server as its starter sees it: a process, and a socket that hands it jobs."""
 
-    def __init__(self) -> None:
+    def __init__(self, formulas: bool) -> None:
         self.lock = threading.Lock()
         self.control, theirs = socket.socketpair()
         path = [os.path.abspath(entry) for entry in sys.path]
         code = (
             "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
-            "from tracer.worker import _serve; _serve(int(sys.argv[2]), sys.argv[3])"
+            "from tracer.worker import _serve; _serve(int(sys.argv[2]), *sys.argv[3:])"
         )
         self.folder = Path(tempfile.mkdtemp(prefix="shapewalk-")).resolve()
         own = [json.dumps(path), str(theirs.fileno()), str(self.folder)]
+        own += ["formulas"] * formulas
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         self.process = subprocess.Popen(
@@ -317,14 +319,15 @@ _running: _Server | None = None
 atexit.register(stop)
 
 
-def _server() -> _Server:
+def _server(formulas: bool = False) -> _Server:
+    """The one that runs, or a new one, which has loaded what finds `formulas`."""
     global _running
     with _guard:
         if _running is not None and _running.process.poll() is not None:
             gone, _running = _running, None
             gone.close()
         if _running is None:
-            _running = _Server()
+            _running = _Server(formulas)
         return _running
 
 
@@ -591,20 +594,26 @@ def _line(source: str, number: int) -> str | None:
 # --- the fork server ----------------------------------------------------------------------------
 
 
-def _serve(descriptor: int, folder: str) -> None:
-    """Load torch, then fork a supervisor for each job until the caller is gone.  `folder` is where
-    the scratch folders are made; it goes with the server."""
+def _serve(descriptor: int, folder: str, formulas: str = "") -> None:
+    """Load torch, and with `formulas` what finds these, then fork a supervisor for each job until
+    the caller is gone.  `folder` is where the scratch folders are made; it goes with the server."""
     import gc
 
     import torch
 
+    from tracer import arguments, fitting, given  # noqa: F401
     from tracer.explaining import traced
+    from tracer.source import files  # noqa: F401
+
+    if formulas:
+        import tracer.formulas.proof  # noqa: F401
 
     torch.set_num_threads(1)
     # What is imported at the first failing run is imported here, once for all runs.
-    model = torch.nn.Linear(2, 2)
-    for width in (2, 3):
-        traced(model, (torch.ones(1, width),), {})
+    for device in ("cpu", "meta"):
+        model = torch.nn.Linear(2, 2, device=device)
+        for width in (2, 3):
+            traced(model, (torch.ones(1, width, device=device).relu(),), {})
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

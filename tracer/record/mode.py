@@ -52,6 +52,7 @@ from tracer.record.tensors import (
     settings_of,
     tensors_in,
 )
+from tracer.record.uncompiled import spare_compiler
 from tracer.sentences import said
 from tracer.source.sites import Site, SourceReader
 
@@ -137,6 +138,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
                 handle.remove()
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        spare_compiler()
         self._boundary = sys._getframe()
         for name, tensor in flatten_arguments(self.model, args, kwargs):
             self.inputs.append(self.note(tensor, name, "input"))

@@ -1,7 +1,7 @@
 """One run of a module, recorded.
 
-Nothing of torch is patched, and the module, its buffers, its hooks and the random state are left
-as they were.
+Nothing that torch does is patched, and the module, its buffers, its hooks and the random state are
+left as they were.
 """
 
 from __future__ import annotations
