@@ -96,3 +96,9 @@ export function reached({ reaches }, shapes, index, shape, valueOf = () => null)
     return places && places.every((each) => each.length) ? places : null;
   });
 }
+
+/** The rule by which a step's cells are made, null where there is none. */
+export function ruleOf({ payload }, node) {
+  const number = payload.cells?.of[node.at];
+  return Number.isInteger(number) ? (payload.cells.kinds[number] ?? null) : null;
+}

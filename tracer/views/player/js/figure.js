@@ -1,8 +1,10 @@
 /** A heatmap with its caption, its scale, its figures and the choice among several tensors. */
 
 import { ICONS, el, icon } from "./dom.js";
+import { FollowedBar } from "./followed-bar.js";
 import { aspect, ends, indices, paint } from "./heatmap.js";
 import { LIMIT } from "./limits.js";
+import { cellsAt, inPicture } from "./lineage.js";
 import { clamp, clip, describeNote, exactly, figure, isOwned, shapeText } from "./text.js";
 import { say } from "./words.js";
 
@@ -41,7 +43,9 @@ class Figure {
     });
     this.canvas = el("canvas", { tabindex: "0", role: "img" });
     this.cursor = el("div", { class: "cell-cursor", hidden: true });
-    this.frame = el("div", { class: "picture-frame" }, this.canvas, this.cursor);
+    this.litBox = el("div", { class: "lit-box", hidden: true });
+    this.frame = el("div", { class: "picture-frame" }, this.canvas, this.litBox, this.cursor);
+    this.part = el("p", { class: "part", "aria-live": "polite", hidden: true });
     this.missing = el("p", { class: "picture-missing" });
     this.readout = el("p", { class: "readout" });
     this.low = el("span");
@@ -59,6 +63,7 @@ class Figure {
       el("div", { class: "picture" }, this.frame, this.missing),
       this.scale,
       this.level,
+      this.part,
       this.readout,
       this.stats,
     );
@@ -87,7 +92,7 @@ class Figure {
       this.light.show(null);
       this.pointAt(this, null);
     });
-    frame.addEventListener("click", () => this.note && this.scene.act.toggle([this.note.id]));
+    frame.addEventListener("click", () => this.follow());
     // Spoken only while the keys read the cells: at each step it would be noise.
     canvas.addEventListener("focus", () => this.readout.setAttribute("aria-live", "polite"));
     canvas.addEventListener("blur", () => {
@@ -95,6 +100,11 @@ class Figure {
       this.pointAt(this, null);
     });
     canvas.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && this.cell) {
+        event.preventDefault();
+        event.stopPropagation();
+        this.follow();
+      }
       const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
       if (!(event.key in move) || !this.cells) return;
       event.preventDefault();
@@ -107,12 +117,22 @@ class Figure {
     });
   }
 
+  /** Follow the cell that is pointed at through the run; where none is followed, hold the tensor. */
+  follow() {
+    const { note, cell, scene } = this;
+    if (!note || !this.cells) return;
+    if (!scene.act.follow) scene.act.toggle([note.id]);
+    else if (cell) scene.act.follow(note, cellsAt(note, cell));
+  }
+
   /** Show one of `notes`, each `{note, labels, name}`; without any say `absent`. */
   show(scene, notes, absent) {
     this.scene = scene;
     const withPicture = notes.filter(({ note }) => note.heatmap);
     const shown = withPicture.slice(0, LIMIT.thumbnails);
-    const chosen = shown.find(({ note }) => !isOwned(note.kind)) ?? shown[0] ?? notes[0];
+    const others = shown.filter(({ note }) => !isOwned(note.kind));
+    const hasPart = ({ note }) => scene.followed && scene.followed.of(note).way !== "none";
+    const chosen = others.find(hasPart) ?? others[0] ?? shown[0] ?? notes[0];
     this.choices.replaceChildren();
     this.choices.hidden = shown.length < 2;
     if (shown.length > 1) {
@@ -177,7 +197,7 @@ class Figure {
 
   picture(note, name) {
     const { heatmap } = note;
-    paint(this.canvas, heatmap, this.cells);
+    this.drawFollowed(this.scene.followed);
     const shape = aspect(note);
     this.frame.classList.toggle("fill", shape === null);
     this.frame.style.setProperty("--aspect", shape ?? 1);
@@ -186,6 +206,34 @@ class Figure {
     this.low.textContent = figure(low, 3);
     this.high.textContent = figure(high, 3);
     this.canvas.setAttribute("aria-label", this.spoken(name, note));
+  }
+
+  /** Light the cells that have to do with the one that is followed. */
+  drawFollowed(followed) {
+    this.scene = { ...this.scene, followed };
+    const { note, cells } = this;
+    if (!note?.heatmap || !cells) return;
+    const { way, set } = followed?.of(note) ?? { way: null };
+    const lit = set ? inPicture(note, set) : way === "none" ? new Uint8Array(cells.length) : null;
+    paint(this.canvas, note.heatmap, cells, lit);
+    this.part.hidden = way === null;
+    this.part.textContent = way === null ? "" : partText(way, set, lit);
+    this.frameLit(lit, note.heatmap);
+  }
+
+  /** A frame around what is lit, so that a single cell is found. */
+  frameLit(lit, { rows, columns }) {
+    const at = lit ? [...lit.keys()].filter((place) => lit[place]) : [];
+    this.litBox.hidden = at.length === 0 || at.length === rows * columns;
+    if (this.litBox.hidden) return;
+    const across = at.map((place) => place % columns);
+    const [top, bottom] = [Math.floor(at[0] / columns), Math.floor(at.at(-1) / columns)];
+    const [left, right] = [Math.min(...across), Math.max(...across)];
+    const { style } = this.litBox;
+    style.left = `${(100 * left) / columns}%`;
+    style.top = `${(100 * top) / rows}%`;
+    style.width = `${(100 * (right - left + 1)) / columns}%`;
+    style.height = `${(100 * (bottom - top + 1)) / rows}%`;
   }
 
   /** Why there is no picture. */
@@ -274,6 +322,19 @@ class Figure {
   }
 }
 
+/** What a tensor has to do with the cell that is followed. */
+function partText(way, set, lit) {
+  if (way === "none") return say("It has no part in the followed cell.");
+  if (way === "self") return say("The followed cell.");
+  const all = set.shape.reduce((total, size) => total * size, 1).toLocaleString("en");
+  const found = { n: set.count.toLocaleString("en"), all };
+  const words = {
+    back: set.isExact ? say("{n} of {all} cells make it.", found) : say("At most {n} of {all} cells make it.", found),
+    onward: set.isExact ? say("It reaches {n} of {all} cells.", found) : say("It reaches at most {n} of {all} cells.", found),
+  }[way];
+  return lit.includes(1) ? words : `${words} ${say("None of them is in this picture.")}`;
+}
+
 /** What is said instead of a scale where all cells are one. */
 function levelText({ low, high }) {
   return low === high
@@ -312,15 +373,30 @@ export class Figures {
     const pointAt = (figureShown, cell) => this.pointAt(figureShown, cell);
     this.before = new Figure(titles[0], lights[0], pointAt);
     this.after = new Figure(titles[1], lights[1], pointAt);
-    const asked = { type: "button", class: "hop moves", title: say("how the step works, cell by cell (m)"), onclick: () => act.scene() };
-    this.moves = el("button", asked, icon(ICONS.play), say("How it works"));
+    const asked = {
+      type: "button",
+      class: "moves",
+      title: say("how the step works, cell by cell (m)"),
+      "aria-label": say("How it works"),
+      onclick: () => act.scene(),
+    };
+    this.bar = new FollowedBar(act);
+    this.moves = el("button", asked, icon(ICONS.play), el("span", {}, say("How it works")));
     if (act) this.before.heading.append(this.moves);
     this.node = el(
       "section",
       { class: "figures", "aria-label": say("values") },
+      this.bar.node,
       this.before.node,
       this.after.node,
     );
+  }
+
+  /** Light what has to do with the cell that is followed, in both pictures. */
+  drawFollowed(followed) {
+    this.bar.draw(followed);
+    this.before.drawFollowed(followed);
+    this.after.drawFollowed(followed);
   }
 
   /** Whether the step shows how it works. */

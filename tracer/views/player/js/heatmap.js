@@ -82,11 +82,28 @@ export function indices(cell, cells, size) {
   return [Math.floor((cell * size) / cells), Math.ceil(((cell + 1) * size) / cells) - 1];
 }
 
+/** How much of a cell's colour is left where others are lit. */
+const DIMMED = 0.2;
+
+/** The colour behind an element, as red, green and blue. */
+function paperOf(node) {
+  const probe = document.createElement("canvas").getContext("2d");
+  probe.fillStyle = getComputedStyle(node.closest(".shapewalk") ?? node).backgroundColor;
+  probe.fillRect(0, 0, 1, 1);
+  return probe.getImageData(0, 0, 1, 1).data;
+}
+
+/** A pixel that is nearly that of the paper. */
+function dimmed(pixel, paper) {
+  const mixed = (shift, index) => Math.round(((pixel >> shift) & 255) * DIMMED + paper[index] * (1 - DIMMED));
+  return pixelOf([mixed(0, 0), mixed(8, 1), mixed(16, 2)]);
+}
+
 /**
  * Paint cells at one pixel each, or at many where some are not finite and need a pattern: NaN, +Inf
- * and −Inf have colours of their own, each hatched.
+ * and −Inf have colours of their own, each hatched. Where some are `lit`, the others fade.
  */
-export function paint(canvas, heatmap, cells) {
+export function paint(canvas, heatmap, cells, lit = null) {
   const { rows, columns, signed } = heatmap;
   const strange = cells.some((value) => !Number.isFinite(value));
   const zoom = (side) => (strange && side <= 256 ? Math.ceil(320 / side) : 1);
@@ -98,11 +115,13 @@ export function paint(canvas, heatmap, cells) {
   const pixels = new Uint32Array(image.data.buffer);
   const colours = signed ? DIVERGING : SEQUENTIAL;
   const levelOf = levels(heatmap);
+  const paper = lit && paperOf(canvas);
   for (let row = 0; row < rows; row += 1) {
     for (let column = 0; column < columns; column += 1) {
       const value = cells[row * columns + column];
       const finite = Number.isFinite(value);
-      const colour = finite ? colours[levelOf(value)] : strangeColour(value);
+      const whole = finite ? colours[levelOf(value)] : strangeColour(value);
+      const colour = lit && !lit[row * columns + column] ? dimmed(whole, paper) : whole;
       for (let y = row * high; y < (row + 1) * high; y += 1) {
         for (let x = column * wide; x < (column + 1) * wide; x += 1) {
           pixels[y * canvas.width + x] = !finite && (x + y) % 7 < 2 ? HATCH : colour;

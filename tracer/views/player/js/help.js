@@ -18,6 +18,7 @@ const keyWords = () => [
   ["v", say("present it to a class, one step at a time")],
   ["b f s", say("while presenting: a black screen, the full screen, notes in a second window")],
   ["m", say("how the step works, cell by cell")],
+  ["Enter c", say("on a picture: follow a cell through the run; let it go")],
   ["g", say("the graph: show or hide it")],
   ["+ - 0", say("in the graph: larger, smaller, all of it")],
   ["?", say("this help")],

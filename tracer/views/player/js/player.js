@@ -17,9 +17,11 @@ import { Header } from "./header.js";
 import { Pictures } from "./heatmap.js";
 import { helpForm } from "./help.js";
 import { Keyboard } from "./keyboard.js";
+import { Followed } from "./lineage.js";
 import { Light } from "./light.js";
 import { FACES } from "./limits.js";
 import { nextWarning, stepsOf } from "./lines.js";
+import { Numbers } from "./numbers.js";
 import { Predict, questionsOf } from "./predict.js";
 import { Present } from "./present.js";
 import { aboutSizes, demandList, legend } from "./sizes.js";
@@ -36,10 +38,7 @@ import { say, speak } from "./words.js";
 
 class Player {
   constructor(root, options) {
-    this.options = options;
-    this.model = null;
-    this.pictures = null;
-    this.sizes = {};
+    Object.assign(this, { options, model: null, pictures: null, followed: null, sizes: {} });
     this.walk = new Walk();
     this.light = new Light(() => this.drawLight());
     this.address = new Address(Boolean(options.url));
@@ -76,6 +75,7 @@ class Player {
       predict: () => new Predict(this),
       present: () => new Present(this),
       scene: () => new SceneShow(this),
+      follow: (note, set) => this.follow(note, set),
       say: (...words) => this.spoken.replaceChildren(...words),
     };
   }
@@ -88,10 +88,10 @@ class Player {
 
   /** The same at any item. */
   sceneOf(item, operation = item) {
-    const { model, walk, face, pictures, light, act, options } = this;
+    const { model, walk, face, pictures, light, act, options, followed } = this;
     const fix = options.onFix ? (number) => this.options.onFix(number) : null;
     const { lesson } = options;
-    return { model, item, operation, index: walk.index, face, pictures, light, act, fix, lesson };
+    return { model, item, operation, index: walk.index, face, pictures, light, act, fix, lesson, followed };
   }
 
   // --- The page's parts ---
@@ -180,6 +180,7 @@ class Player {
       p: this.questions && act.predict,
       v: act.present,
       m: this.hasScenes && act.scene,
+      c: this.followed && (() => act.follow(null)),
       ...graph.keys(),
     };
   }
@@ -218,6 +219,7 @@ class Player {
     const scrolled = source.node.scrollTop;
     this.take(readTrace(payload), before !== null && known.nodes.length > 0);
     if (!isSame) {
+      this.follow(null);
       this.light.reset();
       this.header.drawPin(null);
     }
@@ -247,6 +249,7 @@ class Player {
     const { header, transport } = this;
     this.model = model;
     this.pictures = new Pictures();
+    this.numbers = new Numbers();
     this.questions = questionsOf(model).length;
     this.hasScenes = scenesOf(model).length > 0;
     this.sizes = { legend: legend(model), demands: demandList(model, this.act) };
@@ -321,6 +324,12 @@ class Player {
     this.light.hold(ids);
     const note = ids && this.model.notes.get(ids[0]);
     this.header.drawPin(note ? nameOf(this.model, note) : null);
+  }
+
+  /** Follow some cells of a tensor through the run; null lets go. */
+  follow(note, set = null) {
+    this.followed = note && new Followed(this.model, this.numbers, note, set);
+    this.figures.drawFollowed(this.followed);
   }
 
   /** To where a chapter begins; before the first and behind the last are the ends of the list. */

@@ -1,9 +1,9 @@
 /** It moves: a stage over the heatmaps that shows how a step makes its result, cell by cell, on the
  * run's own numbers. */
 
+import { ruleOf } from "./cells.js";
 import { expression, operands } from "./detail.js";
 import { ICONS, el, icon } from "./dom.js";
-import { Numbers } from "./numbers.js";
 import { Drawing, coloursOf } from "./scene-drawing.js";
 import { frameAt, sceneModel } from "./scene-model.js";
 import { frameSaid, gridSaid, kindSaid, sumText } from "./scene-words.js";
@@ -13,12 +13,6 @@ import { say } from "./words.js";
 const FLIGHT_MILLISECONDS = 900;
 const PAUSE_MILLISECONDS = 700;
 const NARROW = 600;
-
-/** The rule by which a step's cells are made, null where there is none. */
-export function ruleOf({ payload }, node) {
-  const number = payload.cells?.of[node.at];
-  return Number.isInteger(number) ? (payload.cells.kinds[number] ?? null) : null;
-}
 
 /** The steps that have a scene. */
 export const scenesOf = (model) => model.tops.filter((node) => isScene(model, node));
@@ -44,7 +38,7 @@ export class SceneShow {
     transport.play(false);
     this.kind = "scene";
     this.name = say("How it works");
-    this.numbers = new Numbers();
+    this.numbers = player.numbers;
     this.steps = scenesOf(model);
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.isPlaying = false;
