@@ -98,6 +98,8 @@ def readers(browser: Browser) -> Iterator[BrowserContext]:
     wants nothing to move: drawing what Streamlit fades and spins costs as much as all the rest."""
     context = browser.new_context(reduced_motion="reduce")
     context.set_default_timeout(PATIENCE)
+    # A window goes with its last page, and a new one costs a browser more than most pages do.
+    context.new_page()
     yield context
     context.close()
 
