@@ -18,7 +18,7 @@ from tracer import Trace, trace
 from ui.details import as_csv, step_table
 from ui.inspector import _result_of, dimensions
 from ui.source import lines, parts
-from ui.text import escaped, label
+from ui.text import escaped, label, shown
 
 
 class Small(nn.Module):
@@ -137,3 +137,15 @@ def test_escaped_words_mean_nothing_to_markdown(words: str) -> None:
 )
 def test_a_field_is_called_as_it_is_read_aloud(name: str, shown: str) -> None:
     assert label(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("quote", "seen"),
+    [
+        (r"- $\text{ReLU}$:激活函数", "ReLU:激活函数"),
+        (r"\text{Conv}\left(x\right) \cdot a_h$$", "Conv(x) · a_h"),
+        ("self.pool_w1 = nn.MaxPool2d((1, None))", "self.pool_w1 = nn.MaxPool2d((1, None))"),
+    ],
+)
+def test_a_post_is_quoted_as_its_readers_see_it(quote: str, seen: str) -> None:
+    assert shown(quote) == seen

@@ -24,7 +24,7 @@ from ui.held import held
 from ui.language import language, link, say, told
 from ui.run import Run, tensor
 from ui.source import own_source, source_tab
-from ui.text import escaped, post_name
+from ui.text import escaped, post_name, shown
 from ui.view import View, to_query
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ def _claims(chosen: Description) -> None:
             with st.container(border=True, gap="xxsmall"):
                 st.markdown(f"{SIGNS[verdict]} **{words[verdict]}** · {escaped(say(says))}")
                 # The posts are in Chinese, whatever the page is in.
-                st.html(f'<p lang="zh">“{html_escape(quote)}”</p>')
+                st.html(f'<p lang="zh">“{html_escape(shown(quote))}”</p>')
                 st.markdown(
                     say(
                         "Found: **{found}** with preset *{preset}*.",

@@ -32,6 +32,13 @@ def post_name(post: Post, written: Callable[[str], str] = escaped) -> str:
     return say("the post “{title}” by {author}", title=title, author=author)
 
 
+def shown(quote: str) -> str:
+    """A line of a post as its readers see it: without the marks of Markdown and LaTeX."""
+    bare = quote.replace(r"\cdot", "·")
+    bare = re.sub(r"\\text\{([^}]*)\}", r"\1", bare.removeprefix("- "))
+    return re.sub(r"\$+|\\(?:left|right)\b", "", bare)
+
+
 def code(words: str) -> str:
     """Code within a line of Markdown."""
     line = " ".join(words.split())

@@ -295,6 +295,8 @@ MATH = {"$x$": ["math", {"display": "inline"}, [["mi", {"onclick": "pwned()"}, [
         ("a * b * c", "<p>a * b * c</p>"),
         ("`a **b**`", "<p><code>a **b**</code></p>"),
         ("- one\n- two\n  more", "<ul><li>one</li><li>two\n  more</li></ul>"),
+        ("1. one\n2. two\n   more", "<ol><li>one</li><li>two\n   more</li></ol>"),
+        ("2 of\n3. May", "<p>2 of\n3. May</p>"),
         ("of $x$", '<p>of <math display="inline"><mi>x</mi></math></p>'),
         (r"of $\y$", r"<p>of <code>$\y$</code></p>"),
         ("<img src=x>", "<p>&lt;img src=x&gt;</p>"),

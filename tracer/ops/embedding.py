@@ -227,15 +227,19 @@ def _embedding_bag(call: Call) -> Bound:
                 raise refuse("arguments", argument="offsets", at=offsets)
             bags = Dim(count, PIECE, bags.sources, stop=count)
     _check_rows(call, index, weight)
-    return Bound(call, ((bags, row),))
+    # Torch's own function beneath gives three more, which `backward` reads: how long they are is
+    # its own affair.
+    more = (tuple(Dim(size, NEW) for size in each.shape) for each in call.results[1:])
+    return Bound(call, ((bags, row), *more))
 
 
 def _bag_words(step: Spoken) -> Told:
     _, weight = _table(step.call)
     mode = step.call.get("mode", default="mean")
-    if mode == "sum":
+    # Torch's own function counts the ways.
+    if mode in ("sum", 0):
         how = said("added up")
-    elif mode == "max":
+    elif mode in ("max", 2):
         how = said("their largest values taken")
     else:
         how = said("averaged")

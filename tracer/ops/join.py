@@ -189,13 +189,15 @@ def _joined_words(step: Spoken) -> Told:
     if len(parts) == 1:
         return Told(said("Shape kept: a single tensor, nothing to join"))
     sizes = [part[axis].size for part in parts]
+    total = " + ".join(map(str, sizes))
     return Told(
         said(
             "Dim {axis} grows to {sum} = {size}: {n} tensors joined end to end"
-            if len(sizes) <= 6
+            # As formulas the two are often one: `H + W = H + W` says nothing.
+            if len(sizes) <= 6 and total != str(step.out[axis])
             else "Dim {axis} grows to {size}: {n} tensors joined end to end",
             axis=axis,
-            sum=" + ".join(map(str, sizes)),
+            sum=total,
             size=step.out[axis],
             n=len(parts),
         )

@@ -147,7 +147,8 @@ def _divided_words(step: Spoken) -> Told:
     return Told(
         said(
             "Dim {axis} cut into {n} pieces: {size} = {parts}"
-            if parts
+            # As formulas the two are often one: `H + W = H + W` says nothing.
+            if parts not in ("", str(step.x[axis]))
             else "Dim {axis} cut into {n} pieces: {size} in all",
             axis=axis,
             n=len(sizes),

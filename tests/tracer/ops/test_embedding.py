@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from tests.effort import TIMES
 from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.samples import entries
 from tests.tracer.ops.spatial_calls import Draw, Sample, near
+from tracer import trace
 from tracer.ops.call import At
+from tracer.views.changes import explain
 
 
 def numbers(draw: Draw, *sizes: int, below: int) -> torch.Tensor:
@@ -54,6 +57,17 @@ def hot(draw: Draw) -> Sample:
     sizes = [draw.randint(1, 4) for _ in range(draw.randint(0, 3))]
     index = numbers(draw, *sizes, below=classes)
     return F.one_hot, (index, *((classes,) if draw.random() < 0.7 else ())), {}
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_a_bag_is_told_inside_its_class_too(mode: str) -> None:
+    run = trace(nn.EmbeddingBag(10, 3, mode=mode), torch.tensor([[1, 2], [3, 4]]))
+    (outer,) = run.steps
+    inner = outer.children[-1]
+    assert inner.op == "torch.embedding_bag"
+    assert len(inner.outputs) == 4
+    said, beneath = explain(run)[0], explain(run)[0].children[-1]
+    assert str(beneath.summary) == str(said.summary)
 
 
 SAMPLES: dict[str, Callable[[Draw], Sample]] = {

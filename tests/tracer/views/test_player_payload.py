@@ -19,7 +19,7 @@ from tracer import Trace, trace
 from tracer.document import Chapter, Edit, Fix, Slip, Span, Story
 from tracer.sentences import as_written, said
 from tracer.views import player
-from tracer.views.player import mathml, payload
+from tracer.views.player import MathNode, mathml, payload
 
 LETTERS = {"x": "B C H W"}
 
@@ -99,6 +99,21 @@ def _walk(node: Any) -> Iterator[list[Any]]:
     for child in node[2]:
         if not isinstance(child, str):
             yield from _walk(child)
+
+
+def test_lines_of_a_formula_stand_below_each_other() -> None:
+    tree = mathml(r"$$\begin{aligned}a&=b\\c&=d\end{aligned}$$")
+    assert tree is not None
+    tags, words = [], []
+
+    def read(node: MathNode) -> None:
+        tags.append(node[0])
+        for child in node[2]:
+            words.append(child) if isinstance(child, str) else read(child)
+
+    read(tree)
+    assert tags.count("mtr") == 2
+    assert "".join(words) == "a=bc=d"
 
 
 def test_a_formula_becomes_mathml() -> None:

@@ -310,7 +310,8 @@ def _notes(trace: Trace) -> Iterator[str]:
 def mathml(formula: str) -> MathNode | None:
     """`$x$` or `$$x$$` as MathML, None where it cannot be read; only known tags and attributes."""
     is_block = formula.startswith("$$")
-    latex = formula.strip("$").strip()
+    # Alike for who reads them; the converter knows one of the two.
+    latex = formula.strip("$").strip().replace("{aligned}", "{align*}")
     if not latex:
         return None
     try:

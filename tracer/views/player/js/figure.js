@@ -156,7 +156,7 @@ class Figure {
       "button",
       {
         type: "button",
-        class: "thumbnail",
+        class: cells ? "thumbnail drawn" : "thumbnail",
         title: `${clip(name, 60)} ${shapeText(note, this.scene.face)}`,
         "aria-label": say("show {name}", { name: clip(name, 60) }),
         "data-note": String(note.id),

@@ -51,20 +51,26 @@ function mathNode([tag, attributes, children]) {
   return node;
 }
 
-/** Paragraphs and `-` lists; all else is inline. */
+const MARKS = { ul: String.raw`[-*•]`, ol: String.raw`\d{1,3}\.` };
+
+/** The items of a list with such marks, null where a line is neither an item nor goes on in one. */
+function items(block, mark) {
+  const isLine = new RegExp(String.raw`^\s*(${mark}\s+|\s{2,})`);
+  const isList = new RegExp(String.raw`^\s*${mark}\s`).test(block);
+  if (!isList || !block.split("\n").every((line) => isLine.test(line))) return null;
+  const begins = new RegExp(String.raw`^\s*${mark}\s+`);
+  const parts = block.split(new RegExp(String.raw`\n(?=\s*${mark}\s)`));
+  return parts.map((item) => item.replace(begins, ""));
+}
+
+/** Paragraphs, and lists by `-` or by numbers; all else is inline. */
 export function markdown(text, model) {
   const blocks = [];
   for (const block of clip(text, LIMIT.note).split(/\n[ \t]*\n/)) {
-    const lines = block.split("\n");
-    if (lines.every((line) => /^\s*([-*•]\s+|\s{2,})/.test(line)) && /^\s*[-*•]\s/.test(block)) {
-      const items = block.split(/\n(?=\s*[-*•]\s)/).map((item) => item.replace(/^\s*[-*•]\s+/, ""));
-      blocks.push(
-        el(
-          "ul",
-          {},
-          items.map((item) => el("li", {}, inline(item, model))),
-        ),
-      );
+    const tag = Object.keys(MARKS).find((each) => items(block, MARKS[each]));
+    if (tag) {
+      const nodes = items(block, MARKS[tag]).map((item) => el("li", {}, inline(item, model)));
+      blocks.push(el(tag, {}, nodes));
     } else if (block.trim()) blocks.push(el("p", {}, inline(block.trim(), model)));
   }
   return blocks;

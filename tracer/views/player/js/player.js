@@ -24,7 +24,7 @@ import { nextWarning, stepsOf } from "./lines.js";
 import { Numbers } from "./numbers.js";
 import { Predict, questionsOf } from "./predict.js";
 import { Present } from "./present.js";
-import { aboutSizes, demandList, legend } from "./sizes.js";
+import { aboutSizes, areSaid, demandList, legend } from "./sizes.js";
 import { SourcePanel } from "./source-panel.js";
 import { SceneShow, sceneStep, scenesOf } from "./scene.js";
 import { Stage } from "./stage.js";
@@ -396,7 +396,8 @@ class Player {
   drawDetail(scene) {
     const shown = operands(scene);
     this.what.replaceChildren(...happening(scene, shown));
-    const known = aboutSizes(this.sizes, this.face, this.walk.index === 0);
+    const told = areSaid(this.model, stepsOf(scene.item)) ? { ...this.sizes, demands: [] } : this.sizes;
+    const known = aboutSizes(told, this.face, this.walk.index === 0);
     this.why.replaceChildren(...background(scene), ...known);
     this.figures.offer(sceneStep(scene.model, scene.item) !== null);
     const isFailed = scene.item.error !== null;

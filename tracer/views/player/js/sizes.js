@@ -113,6 +113,13 @@ export function demands(model, steps) {
     .map((constraint) => demand(model, constraint));
 }
 
+/** Whether all that is demanded of the sizes is demanded by these steps, which say so themselves. */
+export function areSaid(model, steps) {
+  const { constraints = [] } = model.trace;
+  const here = new Set(steps);
+  return constraints.every(({ step }) => step !== null && here.has(step));
+}
+
 /** What letters stand for is said where formulas are, and with what is demanded of the sizes at the
  * beginning: a step says what it demands itself. */
 export function aboutSizes({ legend: entries, demands: list }, face, isFirst) {
