@@ -41,7 +41,7 @@ class HSwish(nn.Module):
     """$x\\cdot\\mathrm{ReLU6}(x+3)/6$, in any shape: a sigmoid's bend made of straight lines."""
 
     def forward(self, x: Tensor) -> Tensor:
-        # 0 below $-3$, 1 above $3$, and a straight line between.
+        # The share that passes: 0 where `x` is below $-3$, 1 above $3$, a straight line between.
         share = F.relu6(x + 3) / 6
         return x * share
 
@@ -724,9 +724,9 @@ FORMULAS = r"""
 
 $$
 \begin{aligned}
-y&=\overset{(1)}{\mathrm{Conv}}(\overset{(2)}{\mathrm{ReLU}}(\mathrm{BN}(\mathrm{Conv}(
-\overset{(3)}{\mathrm{Concat}}(\overset{(4)}{P(x)},\overset{(4)}{P(x)^{\top}})))))
-\cdot(w_0\,\overset{(5)}{a_w}+w_1\,\overset{(5)}{a_h})\;\overset{(6)}{\phantom{x}}\\
+y&=\overset{(1)}{\mathrm{Conv}}(\overset{(2)}{\mathrm{ReLU}}(\mathrm{BN}(\mathrm{Conv}(\\
+&\quad\overset{(3)}{\mathrm{Concat}}(\overset{(4)}{P(x)},\overset{(4)}{P(x)^{\top}})))))\\
+&\quad\cdot(w_0\,\overset{(5)}{a_w}+w_1\,\overset{(5)}{a_h})\;\overset{(6)}{\phantom{x}}\\
 (w_0,w_1)&=\mathrm{softmax}(\mathrm{Linear}(P(x)))
 \end{aligned}
 $$
@@ -735,12 +735,14 @@ $$
 
 $$
 \begin{aligned}
-f&=\overset{(2)}{\mathrm{hswish}}(\mathrm{BN}(W_1\overset{(3)}{\mathrm{cat}_2}(
+f&=\overset{(2)}{\mathrm{hswish}}(\mathrm{BN}(W_1\\
+&\quad\overset{(3)}{\mathrm{cat}_2}(
 \overset{(4)}{\mathrm{mean}_w(x)},\overset{(4)}{\mathrm{mean}_h(x)^{\top}})))\\
-a_h&=\overset{(5)}{\sigma}(W_hf_h),\qquad a_w=\overset{(5)}{\sigma}(W_wf_w)\\
+a_h&=\overset{(5)}{\sigma}(W_hf_h)\\
+a_w&=\overset{(5)}{\sigma}(W_wf_w)\\
 (w_0,w_1)&=\mathrm{softmax}(\mathrm{Linear}(\mathrm{mean}_{hw}(x)))\\
-y&=\overset{(6)}{\mathrm{SiLU}}(\mathrm{BN}(\mathrm{Conv}_{k,s}(
-\overset{(1)}{x}\odot(w_0\,a_w+w_1\,a_h))))
+y&=\overset{(6)}{\mathrm{SiLU}}(\mathrm{BN}(\mathrm{Conv}_{k,s}(\\
+&\quad\overset{(1)}{x}\odot(w_0\,a_w+w_1\,a_h))))
 \end{aligned}
 $$
 
@@ -926,7 +928,7 @@ DYCACONV_MAX = Lesson(
     title="DyCAConv with maxima",
     family="Coordinate",
     teaches="How a maximum of each row is taken: adaptively, and not with None as a window.",
-    about="The reader of post 003 wants to add max pooling, and the answer leaves it at that. Here "
+    about="A reader of the post wants to add max pooling, and the answer leaves it at that. Here "
     "it is done: the maximum of each row and column is added to its mean, before the convolution "
     "that both strips share. Another reading would send means and maxima through that convolution "
     "side by side and add them afterwards; both keep the parameters of DyCAConv. Choose MaxPool2d "

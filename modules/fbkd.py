@@ -210,8 +210,8 @@ class NonLocal2dMaxpoolNstride(nn.Module):
         # Channels first again...
         y_flat = y_rows.permute(0, 2, 1)
 
-        # ...and the {y_rows.shape[1]} places back to {H} × {W}. After a permute the numbers no
-        # longer lie in this order, so `reshape` copies where `view` would refuse.
+        # ...and the {y_rows.shape[1]} places back to {H} × {W}. One dimension becomes two: for
+        # that no number has to move, not even after a permute.
         y = y_flat.reshape(B, self.inter_channels, H, W)
 
         # $W_z$ brings the {self.inter_channels} channels back to {C}, or the sum below could

@@ -127,8 +127,8 @@ class NonLocalBlock(nn.Module):
         B = x.shape[0]
         g, *pools = layers(self.g)
 
-        # **What does each place have to tell?** $g(x_j)=W_gx_j$, {self.inter_channels} numbers
-        # instead of {self.in_channels}.
+        # **What does each place have to tell?** $g(x_j)=W_gx_j$: {self.inter_channels} numbers,
+        # made of the {self.in_channels} that it has.
         g_map = g(x)
         for pool in pools:
             # Two neighbours, or in a picture two by two, give way to their maximum: fewer places
@@ -151,8 +151,8 @@ class NonLocalBlock(nn.Module):
         # much it has to do with them. It is `g(x)` that is gathered, not `x`.
         y_rows = torch.matmul(f_div_C, g_x)
 
-        # Channels first again. Only the order of reading has changed, so before a `view` the
-        # numbers have to be laid out in that order, by `contiguous`.
+        # Channels first again: so far only the order of reading. `contiguous` lays the numbers out
+        # in it, which a `view` that merges dimensions would need; the one below merges none.
         y_flat = y_rows.permute(0, 2, 1).contiguous()
 
         # The {y_flat.shape[2]} places go back to where they were.
@@ -160,8 +160,8 @@ class NonLocalBlock(nn.Module):
 
         W, *norms = layers(self.W)
 
-        # $W_zy$: {self.inter_channels} channels become {self.in_channels}, so that the sum below
-        # can be taken.
+        # $W_zy$: as many channels as `x` has, {self.in_channels}, made of {self.inter_channels},
+        # so that the sum below can be taken.
         W_y: Tensor = W(y)
         for norm in norms:
             # Weight and bias start at 0. All that was computed above is multiplied away, and a

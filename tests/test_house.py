@@ -12,7 +12,7 @@ import pytest
 from tests.tracer.test_imports import ROOMS
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("tracer", "shapewalk", "ui", "pages", "modules", "benchmarks", "deploy")
+FOLDERS = ("tracer", "shapewalk", "ui", "pages", "modules", "benchmarks", "deploy", "docs")
 LONGEST = 60
 NAMED = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|js|css|po|md|toml|txt|html)|(?:[\w.-]+/)+)`")
 LINE = re.compile(r"^- `([^`]+)`: \S", re.MULTILINE)

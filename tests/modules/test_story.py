@@ -3,6 +3,8 @@ out, in both languages, and posts as they name themselves."""
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from modules import LESSONS, chinese, lesson
@@ -138,3 +140,10 @@ def test_a_post_is_called_as_it_calls_itself(key: str) -> None:
 
 def test_every_lesson_names_a_known_post() -> None:
     assert {each.post for each in LESSONS} == set(POSTS)
+
+
+@pytest.mark.parametrize("each", LESSONS, ids=lambda each: each.key)
+def test_a_post_is_called_by_its_title_and_never_by_a_number(each: Lesson) -> None:
+    for text in (each.teaches, each.about, each.place, each.look):
+        for told in (text, chinese.chinese(text) or ""):
+            assert not re.search(r"(posts?|原文)\s*0\d", told)
