@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from tracer.document import Step, Trace
-from tracer.ops.bound import Bound
+from tracer.ops.bound import Bound, Refused
 from tracer.ops.call import Unclear
 from tracer.ops.cells import Along, Cells, Reach, Scene, everything
 from tracer.ops.table import bound_step, entry_of
@@ -53,7 +53,8 @@ def _read(scene: Scene, bound: Bound, number: int) -> Cells:
     """As the entry says; every cell, where it cannot read the call."""
     try:
         return scene.cells(bound, number)
-    except Unclear:
+    except (Unclear, Refused, ArithmeticError, LookupError, TypeError):
+        # A damaged file may hold anything in the place of an argument.
         return everything(bound, number)
 
 

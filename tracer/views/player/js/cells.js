@@ -1,6 +1,11 @@
 /** Cells of a tensor, and which of an operand belong to which of a result: the rules are Python's
  * operation table's, here they are gone by. Nothing here draws. */
 
+import { LIMIT } from "./limits.js";
+
+/** How long a dimension may be whose cells are followed, and a window. */
+const LONGEST = 1 << 22;
+
 export const product = (sizes) => sizes.reduce((all, size) => all * size, 1);
 
 export const placeOf = (index, shape) => index.reduce((place, each, axis) => place * shape[axis] + each, 0);
@@ -15,10 +20,15 @@ export function indexOf(place, shape) {
   return index;
 }
 
+/** Whether these are sizes whose cells can be followed: a file may say anything. */
+export function isFollowable(shape) {
+  return shape.length <= LIMIT.rank && shape.every((size) => Number.isInteger(size) && size >= 0 && size <= LONGEST);
+}
+
 /** The places from `first` on that are there. */
 function every(first, count, spread, size) {
   const found = [];
-  for (let k = 0; k < count; k += 1) {
+  for (let k = 0; k < Math.min(count, LONGEST); k += 1) {
     const place = first + k * spread;
     if (place >= 0 && place < size) found.push(place);
   }
@@ -28,7 +38,7 @@ function every(first, count, spread, size) {
 /** The places of a kernel whose window, over `size` places, is there. */
 function taps({ start = 0, step = 1, count = 1, spread = 1, size }, i, isBack) {
   const found = [];
-  for (let k = 0; k < count; k += 1) {
+  for (let k = 0; k < Math.min(count, LONGEST); k += 1) {
     const place = isBack ? (start + i - k * spread) / step : start + step * i + k * spread;
     if (Number.isInteger(place) && place >= 0 && place < size) found.push(k);
   }
@@ -52,7 +62,7 @@ const PLACES = {
 
 function backwards({ start = 0, step = 1, count = 1, spread = 1 }, i, size) {
   const found = [];
-  for (let k = 0; k < count; k += 1) {
+  for (let k = 0; k < Math.min(count, LONGEST); k += 1) {
     const place = (start + i - k * spread) / step;
     if (Number.isInteger(place) && place >= 0 && place < size) found.push(place);
   }

@@ -1,6 +1,7 @@
 /** A heatmap with its caption, its scale, its figures and the choice among several tensors. */
 
 import { ICONS, el, icon } from "./dom.js";
+import { isFollowable } from "./cells.js";
 import { FollowedBar } from "./followed-bar.js";
 import { aspect, ends, indices, paint } from "./heatmap.js";
 import { LIMIT } from "./limits.js";
@@ -122,7 +123,7 @@ class Figure {
     const { note, cell, scene } = this;
     if (!note || !this.cells) return;
     if (!scene.act.follow) scene.act.toggle([note.id]);
-    else if (cell) scene.act.follow(note, cellsAt(note, cell));
+    else if (cell && isFollowable(note.shape)) scene.act.follow(note, cellsAt(note, cell));
   }
 
   /** Show one of `notes`, each `{note, labels, name}`; without any say `absent`. */
@@ -381,7 +382,7 @@ export class Figures {
       onclick: () => act.scene(),
     };
     this.bar = new FollowedBar(act);
-    this.moves = el("button", asked, icon(ICONS.play), el("span", {}, say("How it works")));
+    this.moves = el("button", asked, icon(ICONS.moves), el("span", {}, say("How it works")));
     if (act) this.before.heading.append(this.moves);
     this.node = el(
       "section",

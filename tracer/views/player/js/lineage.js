@@ -2,7 +2,7 @@
  * that it reaches. Nothing here draws. */
 
 import { CellSet, pull, push } from "./cell-sets.js";
-import { ruleOf } from "./cells.js";
+import { isFollowable, ruleOf } from "./cells.js";
 import { indices } from "./heatmap.js";
 
 /** The cells that one cell of a tensor's picture stands for. */
@@ -29,7 +29,7 @@ export function inPicture({ shape, heatmap }, set) {
   for (const box of set.boxes) {
     const isShown = shape.every((_, axis) => axis !== 0 || axis === rowAxis || axis === columnAxis || box[axis][0] === 1);
     if (!isShown) continue;
-    const along = (axis, cells) => (axis === null ? [true] : within(box[axis], cells));
+    const along = (axis, cells) => (box[axis] ? within(box[axis], cells) : new Array(cells).fill(true));
     const down = along(rowAxis, rows);
     const across = along(columnAxis, columns);
     for (let row = 0; row < rows; row += 1) {
@@ -52,7 +52,7 @@ export class Followed {
   gone(nodes, act) {
     const found = new Map([[this.note.id, this.set]]);
     const add = ({ id }, cells) => {
-      if (cells.isEmpty) return;
+      if (!cells || cells.isEmpty) return;
       const known = found.get(id);
       found.set(id, known ? known.joined(cells) : cells);
     };
@@ -61,6 +61,7 @@ export class Followed {
   }
 
   rule(node, number) {
+    if (![...node.inputs, ...node.outputs].every(({ shape }) => isFollowable(shape))) return null;
     const result = ruleOf(this.model, node)?.results[number];
     return result?.reaches.length === node.inputs.length ? result : null;
   }
@@ -77,13 +78,13 @@ export class Followed {
       const rule = this.rule(node, number);
       node.inputs.forEach((input, operand) => {
         if (input.id === output.id) return;
-        add(input, rule ? pull(rule, operand, shapes, set, this.valueOf(node)) : CellSet.whole(input.shape, false));
+        add(input, rule ? pull(rule, operand, shapes, set, this.valueOf(node)) : wholeOf(input));
       });
     });
     for (const { note, before } of this.hidden.get(node) ?? []) {
       const set = found.get(note.id);
       if (!set) continue;
-      for (const input of node.inputs) add(input, CellSet.whole(input.shape, false));
+      for (const input of node.inputs) add(input, wholeOf(input));
       if (before) add(before, new CellSet(before.shape, set.boxes, false));
     }
   }
@@ -96,9 +97,9 @@ export class Followed {
       node.outputs.forEach((output, number) => {
         if (input.id === output.id) return;
         const rule = this.rule(node, number);
-        add(output, rule ? push(rule, operand, shapes, output.shape, set, this.valueOf(node)) : CellSet.whole(output.shape, false));
+        add(output, rule ? push(rule, operand, shapes, output.shape, set, this.valueOf(node)) : wholeOf(output));
       });
-      for (const { note } of this.hidden.get(node) ?? []) add(note, CellSet.whole(note.shape, false));
+      for (const { note } of this.hidden.get(node) ?? []) add(note, wholeOf(note));
     });
     for (const { note, before } of this.hidden.get(node) ?? []) {
       const set = before && found.get(before.id);
@@ -114,6 +115,9 @@ export class Followed {
     return { way: "none", set: null };
   }
 }
+
+/** All of a tensor, of which nothing is known; null where its size cannot be. */
+const wholeOf = ({ shape }) => (isFollowable(shape) ? CellSet.whole(shape, false) : null);
 
 /** Tensors that no step gave although one wrote them: for each step those that it wrote, with what
  * they were before. */

@@ -328,7 +328,7 @@ class Player {
 
   /** Follow some cells of a tensor through the run; null lets go. */
   follow(note, set = null) {
-    this.followed = note && new Followed(this.model, this.numbers, note, set);
+    this.followed = note && !set.isEmpty ? new Followed(this.model, this.numbers, note, set) : null;
     this.figures.drawFollowed(this.followed);
   }
 

@@ -1,7 +1,7 @@
 /** How a step makes its result, as data: a frame for each cell of the result, with the cells of the
  * operands that it is made of and their numbers. Nothing here draws, so that a test reads it. */
 
-import { placeOf, product, reached } from "./cells.js";
+import { isFollowable, placeOf, product, reached } from "./cells.js";
 import { isOwned } from "./text.js";
 
 const MOST_OPERANDS = 4;
@@ -15,7 +15,7 @@ export const MOST_SHOWN = 4;
  * `side` is how many cells a tensor is drawn wide and high at most. */
 export function sceneModel(rule, inputs, outputs, numbers, side = 8) {
   const results = (rule?.results ?? []).slice(0, MOST_RESULTS);
-  if (!results.length || !outputs[0]) return null;
+  if (!results.length || !outputs[0] || ![...inputs, ...outputs].every(({ shape }) => isFollowable(shape))) return null;
   const shapes = inputs.map(({ shape }) => shape);
   if (results.some(({ reaches }) => reaches.length !== shapes.length)) return null;
   if (outputs.slice(0, results.length).some(({ shape }) => product(shape) === 0)) return null;
