@@ -286,6 +286,8 @@ def path_to(body: Any, *path: Any) -> Any:
         (("tensors", 0, "heatmap", "cells"), "not base64 !"),
         (("tensors", 0, "heatmap", "cells"), ""),
         (("tensors", 0, "heatmap", "cells"), [1, 2]),
+        (("tensors", 0, "corner"), {"shape": [1], "cells": ""}),
+        (("tensors", 0, "corner"), {"shape": [0, 0, 0, 0], "cells": ""}),
         (("tensors", 0), None),
         (("tensors",), 10**9),
     ],
