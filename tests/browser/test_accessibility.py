@@ -82,7 +82,7 @@ def tabs_are_read(page: Page, language: str, of: str) -> None:
     for number in range(first, tabs.count(), step):
         tabs.nth(number).click()
         expect(tabs.nth(number)).to_be_checked()
-        expect(page.get_by_test_id("stDownloadButton")).to_have_count(4)
+        expect(page.locator(".st-key-downloads button")).to_have_count(4)
         assert objections(page) == [], (of, number)
 
 
