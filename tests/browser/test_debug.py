@@ -195,7 +195,8 @@ def test_the_editor_marks_the_way_of_a_size_and_lets_the_keyboard_out(
     has_text(page, f"# mine\n{LINEAR}")
     page.keyboard.press("Control+z")
     has_text(page, LINEAR)
-    page.wait_for_timeout(600)  # until it has rested
+    # It is kept once it has rested.
+    page.wait_for_function("text => Object.values(sessionStorage).includes(text)", arg=LINEAR)
     page.goto(f"{app}/Your_module")
     has_text(page, LINEAR)
     editor(page).focus()
