@@ -416,12 +416,9 @@ def test_an_installed_class_is_found_by_a_part_of_its_name_and_walked() -> None:
 
 
 def test_dimensions_have_the_letters_that_were_found_or_given() -> None:
-    app = page()
-    for key, letters in (
-        ("LSTM", ("L", "B", "C")),  # found
-        ("skip", ("B", "C", "H", "W")),  # B,1,45,60 is given
-    ):
-        press(app, f"example-{key}")
+    recurrent = press(choose(page(), "lstm"), "debug-match/torch.nn.modules.rnn.LSTM")
+    given = press(page(), "example-skip")  # B,1,45,60
+    for app, letters in ((recurrent, ("L", "B", "C")), (given, ("B", "C", "H", "W"))):
         run = app.session_state["desk"].run
         assert run.letters[run.trace.inputs[0].id] == letters
 
