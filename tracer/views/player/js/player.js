@@ -424,10 +424,9 @@ class Player {
  */
 export function mount(root, payload, options = {}) {
   let player = null;
-  let language = null;
   const begin = (shown, given) => {
-    ({ language } = shown);
-    speak(shown.words);
+    const { language, words } = shown;
+    speak(words);
     player = new Player(root, { ...given, language });
     player.show(shown);
   };
@@ -435,16 +434,16 @@ export function mount(root, payload, options = {}) {
   return {
     goto: (path) => player.act.goto(String(path)),
     update: (next, changed = {}) => {
-      if (next.language !== language) {
+      if (next.language !== player.options.language) {
         // Whatever a player has said it says in the language that it was built in.
         const { path } = player.walk.item ? player.walk.operation : {};
         player.destroy();
         begin(next, { ...player.options, ...changed });
         if (path !== undefined) player.act.goto(path);
-        return;
+      } else {
+        player.adopt(changed);
+        player.show(next);
       }
-      player.adopt(changed);
-      player.show(next);
     },
     destroy: () => player.destroy(),
   };
