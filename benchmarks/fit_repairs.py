@@ -2,14 +2,15 @@
 
 
     python -m benchmarks.fit_repairs collect DATA FOLDER...   # or `corpus`, `short`
-    python -m benchmarks.fit_repairs fit DATA... [--write]
+    python -m benchmarks.fit_repairs fit DATA... [--write] [--onto]
 
 Collecting runs the grammar's edits on broken models whose right answer is known, and keeps for each
 repair that ran its features and whether it is right (one JSON object a line); models that the data
 has already are left out.  The weights are
 `tracer/diagnosis/repair/weights.json`.  Fitting is logistic
 regression over pairs, a right repair against one that is not, of the same model; it is judged on
-models that were left out, a fifth after the other.
+models that were left out, a fifth after the other.  With `--onto` the weights that are there
+stay, and fitted are those of features that have none.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ from tracer.record.run import record
 MOST = 900  # edits of one model that are run
 MOST_JUDGED = 30
 SECONDS = 12.0  # of computing
+Weights = dict[str, float]
+
 WRONG = 0.01  # of the answers that are said to be the only one
 
 
@@ -221,12 +224,18 @@ def _rows(model: dict[str, Any], table: str) -> list[dict[str, Any]]:
     return model["rows"] + (model.get("drafts", []) if table == "before" else [])
 
 
-def fitted(models: list[dict[str, Any]], table: str, decay: float = 0.05) -> dict[str, float]:
-    """Weights by pairs: of each model every right repair against those that are not."""
+def fitted(
+    models: list[dict[str, Any]], table: str, prior: Weights, decay: float = 0.05
+) -> dict[str, float]:
+    """Weights by pairs: of each model every right repair against those that are not.
+
+    Args:
+        prior: weights that stay as they are.
+    """
     seen: Counter[str] = Counter()
     for model in models:
         seen.update({name for row in _rows(model, table) for name in row[table]})
-    names = sorted(name for name, count in seen.items() if count > 1)
+    names = sorted(name for name, count in seen.items() if count > 1 and name not in prior)
     index = {name: n for n, name in enumerate(names)}
     at_row: list[int] = []
     at_name: list[int] = []
@@ -254,19 +263,21 @@ def fitted(models: list[dict[str, Any]], table: str, decay: float = 0.05) -> dic
     left, right_of = torch.tensor(pairs).unbind(1)
     # What was seen in few models is held back.
     hold = decay * torch.tensor([1 + 6.0 / seen[name] for name in names])
+    known = torch.tensor([_score(row, prior, table) for m in models for row in _rows(m, table)])
     found = torch.zeros(len(names), requires_grad=True)
     best = torch.optim.LBFGS([found], max_iter=80, line_search_fn="strong_wolfe")
 
     def loss() -> Any:
         best.zero_grad()
-        scores = torch.zeros(count).index_add(0, rows, found[columns] * value)
+        scores = known.index_add(0, rows, found[columns] * value)
         apart = torch.nn.functional.softplus(scores[right_of] - scores[left])
         total = (share * apart).sum() + (hold * found**2).sum()
         total.backward()
         return total
 
     best.step(loss)
-    return {n: round(float(v), 3) for n, v in zip(names, found, strict=True) if abs(v) > 0.01}
+    fresh = {n: round(float(v), 3) for n, v in zip(names, found, strict=True) if abs(v) > 0.01}
+    return prior | fresh
 
 
 def rated(models: list[dict[str, Any]], weights: dict[str, float], table: str) -> tuple[int, int]:
@@ -286,7 +297,8 @@ def rated(models: list[dict[str, Any]], weights: dict[str, float], table: str) -
     return first, among
 
 
-def fit(data: list[Path], write: bool) -> None:
+def fit(data: list[Path], write: bool, onto: bool) -> None:
+    prior: dict[str, Weights] = rank.weights() if onto else {"before": {}, "after": {}}
     lines = [line for path in data for line in path.read_text(encoding="utf-8").splitlines()]
     models = list({m["name"]: m for m in map(json.loads, lines)}.values())
     known = [m for m in models if any(row["right"] for row in _rows(m, "before"))]
@@ -295,24 +307,26 @@ def fit(data: list[Path], write: bool) -> None:
         print("   none:", name)
     made = {}
     for table in ("before", "after"):
-        made[table] = fitted(known, table)
+        made[table] = fitted(known, table, prior[table])
         print(table, "on what it was fitted to:", rated(known, made[table], table))
-        left_out = dict(_left_out(known, table))
+        left_out = dict(_left_out(known, table, prior[table]))
         for name in sorted({m["family"] for m in known}):
             pairs = [(m, left_out[m["name"]]) for m in known if m["family"] == name]
             found = [rated([model], weights, table) for model, weights in pairs]
             first, among = (sum(each) for each in zip(*found, strict=True))
             print(f"{table} on parts left out: {name} {first}, among four {among}, of {len(pairs)}")
-    made["claim"] = _claim(models, dict(_left_out(known, "after")), made["after"])
+    made["claim"] = _claim(models, dict(_left_out(known, "after", prior["after"])), made["after"])
     if write:
         text = json.dumps(made, indent=1, sort_keys=True) + "\n"
         rank.WEIGHTS.write_text(text, encoding="utf-8")
 
 
-def _left_out(models: list[dict[str, Any]], table: str) -> Iterator[tuple[str, dict[str, float]]]:
+def _left_out(
+    models: list[dict[str, Any]], table: str, prior: Weights
+) -> Iterator[tuple[str, dict[str, float]]]:
     """For each model the weights that were fitted to those of other parts."""
     for part in sorted({_part(m) for m in models}):
-        weights = fitted([m for m in models if _part(m) != part], table)
+        weights = fitted([m for m in models if _part(m) != part], table, prior)
         yield from ((m["name"], weights) for m in models if _part(m) == part)
 
 
@@ -356,11 +370,12 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--runs", type=int, default=MOST, help="edits of one model that are run")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--onto", action="store_true", help="keep the weights that are there")
     asked = parser.parse_args()
     if asked.what == "collect":
         collect(asked.data, asked.folders, asked.only, asked.runs)
     else:
-        fit([asked.data, *asked.folders], asked.write)
+        fit([asked.data, *asked.folders], asked.write, asked.onto)
 
 
 if __name__ == "__main__":

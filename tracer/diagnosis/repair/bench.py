@@ -260,7 +260,7 @@ class Bench:
         self.has_values = not any(tensor.is_meta for tensor in tensors_in(self.given))
         self._memory: dict[Any, Any] = {}
         self._open = False
-        self.failing: Any = None  # what a proof keeps of the failing run
+        self.failing: dict[bool, Any] = {}  # what proofs keep of the failing run
 
     # --- runs ---
 
@@ -281,11 +281,15 @@ class Bench:
         """Run it with values; the weights are the user's own, without a copy."""
         return self._run(program, self.valued)
 
-    def _run(self, program: Program, values: bool) -> Run:
+    def run(self, program: Program, values: bool, given: Given) -> Run:
+        """Run it on other inputs, which have values where `values` is true."""
+        return self._run(program, values, given)
+
+    def _run(self, program: Program, values: bool, given: Given | None = None) -> Run:
         with self.open(program, values) as live:
-            called = live.call(self.inputs(program, values))
+            called = live.call(self.inputs(program, values, given))
             found = tensors_in(called.result)
-            shapes = tuple(tuple(map(int, tensor.shape)) for tensor in found)
+            shapes = shapes_of(called.result)
             error = called.error.with_traceback(None) if called.error is not None else None
             print_ = print_of(found, values) if error is None and values else ()
             return Run(error, called.steps, shapes, values, live.executed, live.kept, print_)
@@ -512,6 +516,10 @@ class Bench:
     def _parts(self) -> dict[str, functools.partial[nn.Module]]:
         """What can be built anew where nobody knows how to build the whole."""
         return recoverable(self.user)
+
+
+def shapes_of(result: Any) -> ShapeList:
+    return tuple(tuple(map(int, tensor.shape)) for tensor in tensors_in(result))
 
 
 def print_of(tensors: Iterable[Tensor], values: bool) -> Print:

@@ -181,7 +181,7 @@ def passed_on(world: World, spot: Spot, node: ast.Call) -> Iterator[Draft]:
     text, function = spot.text, spot.text.function(node)
     if function is None:
         return
-    wanted = _parameters(world, spot, node)
+    wanted = parameters(world, spot, node)
     known = {k.arg for k in node.keywords} | set(wanted[: len(node.args)])
     old = text.of(node)
     names = local_names(function)
@@ -197,7 +197,7 @@ def passed_on(world: World, spot: Spot, node: ast.Call) -> Iterator[Draft]:
         yield Draft("passed_on", what, (edit,), spot, old, new)
 
 
-def _parameters(world: World, spot: Spot, node: ast.Call) -> list[str]:
+def parameters(world: World, spot: Spot, node: ast.Call) -> list[str]:
     """The names of the arguments of what is called."""
     value = world.value(spot.text, node.func)
     if value is None and isinstance(node.func, ast.Attribute):

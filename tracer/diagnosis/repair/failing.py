@@ -15,7 +15,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tracer.diagnosis.repair.bench import Bench, Called, Given, Print, Program, print_of
+from tracer.diagnosis.repair.bench import (
+    Bench,
+    Called,
+    Given,
+    Print,
+    Program,
+    ShapeList,
+    print_of,
+    shapes_of,
+)
 from tracer.diagnosis.repair.flow import Depends, Flow, depends
 from tracer.diagnosis.repair.samples import (
     Axes,
@@ -31,10 +40,14 @@ from tracer.diagnosis.repair.samples import (
     resized,
     with_sizes,
 )
+from tracer.diagnosis.repair.variants import Variant, variants
+from tracer.record.frames import HERE, TORCH
 from tracer.record.tensors import tensors_in
 from tracer.source.text import text_of
 
 PLAIN = Program()
+_SHAPES = (HERE, TORCH + "_")
+"""Where it is worked out what an operation does to shapes: no layer's own code."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,16 @@ class Probe:
     sized: tuple[Given, Given]
     size: int
     other: int
+
+
+@dataclass(frozen=True)
+class Larger:
+    """Inputs twice as `large` or twice as `long` with which the program gets as far, and what it
+    then gives, None where it fails again."""
+
+    kind: str
+    given: Given
+    shapes: ShapeList | None
 
 
 @dataclass(frozen=True)
@@ -119,11 +142,12 @@ class Calls:
 
 
 class Failing:
-    """The failing run of a bench; what it shows is worked out when asked for, once."""
+    """The failing run of a bench, with values or on shapes alone; what it shows is worked out when
+    asked for, once."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, values: bool) -> None:
         self.bench = bench
-        self.values = not bench.by_shapes
+        self.values = values
         self.inputs = input_tensors(bench.given)
         self.bits: dict[str, int] = {}
 
@@ -141,6 +165,7 @@ class Failing:
             self.probe(axes)
             self.larger(axes)
         self.larger(None)
+        _ = self.variants
 
     # --- what was still needed ---
 
@@ -180,29 +205,41 @@ class Failing:
             self._reached[key] = self._gets_as_far(self.given(axes, size))
         return self._reached[key]
 
-    def larger(self, batch: Axes | None) -> tuple[tuple[str, Given], ...]:
+    def larger(self, batch: Axes | None) -> tuple[Larger, ...]:
         """The inputs twice as large, and twice as long, where the run gets as far with them."""
         if batch not in self._larger:
-            given = self.given()
-            kinds = {"large": pictures(self.inputs, batch), "long": lengths(self.inputs, batch)}
-            made = {
-                kind: with_sizes(given, places, lambda size: 2 * size)
-                for kind, places in kinds.items()
-                if places
-            }
-            self._larger[batch] = tuple(
-                (kind, larger) for kind, larger in made.items() if self._gets_as_far(larger)
-            )
+            ways = [
+                ("large", pictures(self.inputs, batch)),
+                *(("long", lengths(self.inputs, batch, dims)) for dims in ((0, 1), (2,))),
+            ]
+            found: dict[str, Larger] = {}
+            for kind, places in ways:
+                if places and kind not in found:
+                    given = with_sizes(self.given(), places, lambda size: 2 * size)
+                    called = self._called(given)
+                    if called.steps >= self.bench.plain.steps:
+                        shapes = shapes_of(called.result) if called.error is None else None
+                        found[kind] = Larger(kind, given, shapes)
+            self._larger[batch] = tuple(found.values())
         return self._larger[batch]
 
     @functools.cached_property
-    def _larger(self) -> dict[Axes | None, tuple[tuple[str, Given], ...]]:
+    def _larger(self) -> dict[Axes | None, tuple[Larger, ...]]:
         return {}
 
+    @functools.cached_property
+    def variants(self) -> tuple[Variant, ...]:
+        """The failure with other numbers in its configs."""
+        return variants(self.bench, self.given(), self.values)
+
     def _gets_as_far(self, given: Given) -> bool:
-        steps = self.bench.plain.steps
+        return self._called(given).steps >= self.bench.plain.steps
+
+    def _called(self, given: Given) -> Called:
         with self.bench.open(PLAIN, self.values) as live:
-            return live.call(given).steps >= steps
+            called = live.call(given)
+        _let_go(called)
+        return called
 
     @functools.cached_property
     def _reached(self) -> dict[tuple[Axes, int], bool]:
@@ -252,10 +289,11 @@ class Failing:
         """The tensors that were there when the run failed."""
         with self.bench.open(PLAIN, values) as live:
             called = live.call(given, evaluated=True)
+            own = {id(tensor) for tensor in live.model.parameters()}
         frames = tuple(_frames(called.error, self.bench.files))
         found = [*_operands(called, self.bench.files), *_read_later(frames)]
         _let_go(called)
-        return [tensor for tensor in found if not isinstance(tensor, nn.Parameter)]
+        return [tensor for tensor in found if id(tensor) not in own]
 
     def probe(self, axes: Axes) -> Probe:
         """The inputs for runs with values: where these are costly, few samples that are short."""
@@ -309,11 +347,12 @@ class Failing:
         return {}
 
 
-def failing_of(bench: Bench) -> Failing:
-    """The failing run of this bench, worked out once."""
-    if not isinstance(bench.failing, Failing):
-        bench.failing = Failing(bench)
-    return bench.failing
+def failing_of(bench: Bench, values: bool | None = None) -> Failing:
+    """The failing run of this bench, worked out once; with values where shapes do not lead as far,
+    or where it is asked for so."""
+    values = not bench.by_shapes if values is None else values
+    found: Failing = bench.failing.setdefault(values, Failing(bench, values))
+    return found
 
 
 def _short(size: int) -> int:
@@ -351,6 +390,8 @@ def _operands(called: Called, files: frozenset[str]) -> list[Tensor]:
         ours = frame.f_code.co_filename.partition(" (edited ")[0] in files
         inner = [] if ours else [*inner, frame]
     for frame in inner:
+        if frame.f_code.co_filename.startswith(_SHAPES):
+            continue
         for value in frame.f_locals.values():
             found += [value] if isinstance(value, Tensor) else []
             if isinstance(value, nn.Module) and not list(value.children()):

@@ -72,6 +72,7 @@ class Flow:
         self.quantities: list[Quantity] = []
         self.halved = False  # a cast dropped the imaginary part of complex numbers
         self.paired: set[str] = set()  # lines on which a column of the inputs met a row of them
+        self.stretched = 0  # how often one entry along a dimension met several
 
     def bit(self, name: str) -> int:
         return 1 << self.bits.setdefault(name, len(self.bits))
@@ -105,6 +106,8 @@ class Flow:
         if raw == "__setitem__":
             setattr(args[0], _NAME, Depends(grad, used))
             return
+        if name in _ENTRY_BY_ENTRY and len(given) == 2:
+            self.stretched += _stretches(*given)
         met = name in _ENTRY_BY_ENTRY and len(given) == 2 and _crossed(*given)
         if met and all(each.used & self.inputs for each in known):
             self.paired.add(linecache.getline(*self._place(2)).strip())
@@ -164,6 +167,13 @@ def _spreads(tensor: Tensor, other: Tensor) -> bool:
     axes = list(zip(tensor.shape, other.shape, strict=True))
     same = sum(a == b and a > 1 for a, b in axes)
     return same == tensor.dim() - 1 and any(a == 1 and b > 1 for a, b in axes)
+
+
+def _stretches(one: Tensor, other: Tensor) -> bool:
+    """Whether (B, 1, H, W) meets (B, C, H, W): of as many dimensions, and one alone is repeated."""
+    if one.dim() != other.dim() or one.dim() < 3:
+        return False
+    return sum(1 in (a, b) and a != b for a, b in zip(one.shape, other.shape, strict=True)) == 1
 
 
 def _crossed(one: Tensor, other: Tensor) -> bool:

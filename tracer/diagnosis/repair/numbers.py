@@ -27,17 +27,29 @@ def at_hand(world: World, text: Text, node: ast.AST) -> dict[str, int]:
         function = text.function(node)
         if function is not None:
             bound = local_names(function) | module_names(text)
-            scope = {name: value for name, value in scope.items() if name in bound}
+        else:
+            bound = _names_before(text, node)
+        scope = {name: value for name, value in scope.items() if name in bound}
         world.numbers[key] = integers(scope)
     return world.numbers[key]
 
 
-def module_names(text: Text) -> frozenset[str]:
-    """The names that a file gives values at its top."""
+def _names_before(text: Text, node: ast.AST) -> frozenset[str]:
+    """The names of a file that have their values when a statement at its top, or in the body of a
+    class, is executed."""
+    top = node
+    while not isinstance(text.parents.get(top), ast.Module | None):
+        top = text.parents[top]
+    return module_names(text, getattr(top, "lineno", 0))
+
+
+def module_names(text: Text, before: int | None = None) -> frozenset[str]:
+    """The names that a file gives values at its top, those before a line alone if it is given."""
     return frozenset(
         target.id
         for statement in text.tree.body
         if isinstance(statement, ast.Assign | ast.AnnAssign)
+        and (before is None or statement.lineno < before)
         for target in (
             statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         )
@@ -56,6 +68,7 @@ def expressions(world: World, text: Text, node: ast.AST, value: int) -> list[str
     if len(found) >= MOST_WAYS:
         return found[:MOST_WAYS]
     products: list[str] = []
+    of_names: list[str] = []
     names = sorted(table.items(), key=lambda item: _length(item[0]))[:24]
     for name, known in names:
         for factor in FACTORS:
@@ -72,17 +85,19 @@ def expressions(world: World, text: Text, node: ast.AST, value: int) -> list[str
     for number, (name, known) in enumerate(names):
         for other, extra in names[number + 1 :]:
             if known > 1 and extra > 1 and known * extra == value:
-                products.append(f"{name} * {other}")
+                of_names.append(f"{name} * {other}")
             if known + extra == value:
-                products.append(f"{name} + {other}")
+                of_names.append(f"{name} + {other}")
             if extra > 1 and known == extra * value:
-                products.append(f"{name} // {other}")
+                of_names.append(f"{name} // {other}")
             if known > 1 and extra == known * value:
-                products.append(f"{other} // {name}")
+                of_names.append(f"{other} // {name}")
             if known - extra == value:
-                products.append(f"{name} - {other}")
+                of_names.append(f"{name} - {other}")
     products.sort(key=_length)
-    return [*found, *products][:MOST_WAYS]
+    of_names.sort(key=_length)
+    # What is worked out from names alone may hold for others too.
+    return [*found, *products[:1], *of_names[: MOST_WAYS - 1]]
 
 
 def _length(text: str) -> tuple[int, int]:
@@ -153,7 +168,10 @@ def _written(world: World, spot: Spot, want: int, why: str, value: int | None) -
     for new in _grown(text, node, value, want) if value is not None else ():
         yield instead(spot, f"number_grown_{why}", what, new)
     if why != "step" or spot.constructs:
+        plain = why == "step" or want < 4  # to nearly any two of them such a number is a ratio
         for name in expressions(world, text, node, want):
+            if plain and " " in name:
+                continue
             new = f"({name})" if " " in name and _inside_arithmetic(text, node) else name
             yield instead(spot, f"number_name_{why}", what, new)
     yield instead(spot, f"number_{why}", what, str(want))

@@ -16,7 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from tracer.diagnosis.budget import OutOfBudget, TooCostly
-from tracer.diagnosis.repair.bench import Bench, Called, Given, Live, Program, Run, agree
+from tracer.diagnosis.repair.bench import (
+    Bench,
+    Called,
+    CannotRunError,
+    Given,
+    Live,
+    Program,
+    Run,
+    agree,
+    shapes_of,
+)
 from tracer.diagnosis.repair.failing import Calls, Stopped, failing_of
 from tracer.diagnosis.repair.flow import Depends, Flow, depends
 from tracer.diagnosis.repair.samples import (
@@ -33,11 +43,13 @@ from tracer.diagnosis.repair.samples import (
     permuted,
     turned,
 )
+from tracer.diagnosis.repair.variants import with_variant
 from tracer.diagnosis.repair.written import (
     ChangedFunction,
     changed_functions,
     new_lines,
     new_numbers,
+    new_numbers_at_the_top,
     read,
 )
 from tracer.record.frames import HERE
@@ -55,8 +67,10 @@ CHECKS = (
     "instances",  # what else the edited line makes or computes stays as it was
     "kinds",  # no index and no class number serves as a quantity
     "literals",  # no number is written where a name serves
+    "larger",  # it does for larger inputs too what failed there, or ran, without it
+    "numbers",  # and for other numbers in the config
 )
-WEAK = ("literals",)  # it is told, and a repair may pass without it
+WEAK = ("literals", "larger", "numbers")  # a repair may pass without them
 
 
 @dataclass(frozen=True)
@@ -67,16 +81,19 @@ class Check:
     name: str
     passed: bool | None
     said: Said | None = None
+    share: float | None = None  # of several trials that hold
 
 
 @dataclass(frozen=True)
 class Proof:
     """What a program has shown; `checks` has those of `CHECKS` that were made, in that order: they
-    end where one fails.  `whole` is false where the budget ended them."""
+    end where one fails.  `whole` is false where the budget ended them; `stretched` counts where
+    one entry along a dimension met several."""
 
     run: Run
     checks: tuple[Check, ...]
     whole: bool = True
+    stretched: int = 0
 
     @property
     def failed(self) -> tuple[Check, ...]:
@@ -136,6 +153,7 @@ class _Prover:
         self.program = program
         self.failing = failing_of(bench)
         self.changed = changed_functions(program.sources)
+        self.stretched = 0
 
     def proof(self) -> Proof:
         run = self._run()
@@ -152,18 +170,19 @@ class _Prover:
         except OutOfBudget:
             whole = False
         checks.sort(key=lambda check: CHECKS.index(check.name))
-        return Proof(run, tuple(checks), whole)
+        return Proof(run, tuple(checks), whole, self.stretched)
 
     def _checks(self) -> Iterator[Check]:
         """One after the other, what costs least first."""
         self.failing.look()  # no program is open while another is
         with self.bench.open(self.program, self.failing.values) as live:
             first, used, flow = self._first(live)
-            if first.error is not None:  # shapes alone do not lead through
-                return
-            sizes = self._sizes(live, first)
-            batches = self._batches(live, first)
-        yield from (self._literals(), sizes)
+            sizes = self._sizes(live, first) if first.error is None else []
+            batches = self._batches(live, first) if first.error is None else []
+        if not sizes:
+            yield from self._checks_with_values(first)
+            return
+        yield from (self._literals(), *sizes)
         if not self.program.batches and any(
             t.dim() and len(t) != 1 for t in tensors_in(first.result)
         ):
@@ -180,6 +199,24 @@ class _Prover:
             yield Check("independent", False, words)
         yield from self._of_samples(batches)
         yield self._instances()
+        yield self._numbers()
+
+    def _checks_with_values(self, first: Called) -> Iterator[Check]:
+        """The same where shapes alone did not lead through, though they had to the failure."""
+        if self.failing.values:
+            yield Check(
+                "batches",
+                False,
+                said("It runs once, and not again: {words}.", words=_short(first.error)),
+            )
+        elif not self.bench.valued:
+            words = said(
+                "That it runs is all that was checked: more runs with values cost too much."
+            )
+            yield Check("batches", None, words)
+        else:
+            self.failing = failing_of(self.bench, values=True)
+            yield from self._checks()
 
     def _why_not(self, run: Run) -> Said | None:
         if not run.ran:
@@ -278,26 +315,35 @@ class _Prover:
         found |= {a * b for a, b in itertools.combinations(sizes[:40], 2)}
         return found | {max(1, math.prod(t.shape[1:-1])) for t in self.failing.stopped.operands}
 
-    def _sizes(self, live: Live, first: Called) -> Check:
+    def _sizes(self, live: Live, first: Called) -> list[Check]:
         """Whether it holds where the inputs are larger.  A size that an edit writes down or
         reckons with is its own fault; others may be a layer's."""
-        ran = False
+        told: list[bool] = []
+        sizes = larger = Check("larger", None)
         batch = next(iter(self.failing.batches), None)
         written = {number for each in self.changed for number in new_numbers(each)}
-        sizes = {int(s) for tensor in self.failing.inputs for s in tensor.shape}
+        known = {int(s) for tensor in self.failing.inputs for s in tensor.shape}
         lines = new_lines(self.program.sources)
-        fault = bool(written & sizes) or any(_SIZE.search(line) for line in lines)
-        for kind, given in self.failing.larger(batch):
-            other = live.call(self.bench.inputs(self.program, self.failing.values, given))
+        fault = bool(written & known) or any(_SIZE.search(line) for line in lines)
+        for each in self.failing.larger(batch):
+            other = live.call(self.bench.inputs(self.program, self.failing.values, each.given))
+            wrong = _LARGER[each.kind](_short(other.error))
             if other.error is None:
-                ran = True
-                wrong = _lost_batch(first, other, batch) if fault else None
-                if wrong is not None:
-                    return Check("sizes", False, wrong)
-            elif fault and self._is_written(other):
-                words = _short(other.error)
-                return Check("sizes", False, _LARGER[kind](words))
-        return Check("sizes", ran or None)
+                lost = _lost_batch(first, other, batch) if fault else None
+                told.append(each.shapes is None or shapes_of(other.result) == each.shapes)
+                sizes = Check("sizes", False, lost) if lost is not None else sizes
+            else:
+                told.append(False)
+                if fault and self._is_written(other):
+                    sizes = Check("sizes", False, wrong)
+            if not told[-1]:
+                words = wrong if other.error is not None else _OTHERWISE
+                larger = Check("larger", False, words)
+        if sizes.passed is None:
+            sizes = Check("sizes", True in told or None)
+        if larger.passed is None:
+            larger = Check("larger", True if told else None)
+        return [sizes, larger]
 
     def _is_written(self, called: Called) -> bool:
         """Whether an edited line fails, and not for a layer's own size."""
@@ -315,6 +361,31 @@ class _Prover:
             traceback = traceback.tb_next
         layer = any(isinstance(tensor, nn.Parameter) for tensor in tensors_in(called.last))
         return not inside and not layer and text in new_lines(self.program.sources)
+
+    def _numbers(self) -> Check:
+        """Whether it holds for other numbers in the config: of two descriptions of one thing it
+        may be that only these numbers agree."""
+        held: list[bool] = []
+        wrong: Said | None = None
+        for variant in self.failing.variants:
+            program = with_variant(self.program, variant)
+            if program is None:
+                continue
+            try:
+                run = self.bench.run(program, self.failing.values, variant.given)
+            except CannotRunError:
+                continue
+            held.append(run.ran and (not variant.before.ran or run.shapes == variant.before.shapes))
+            if not held[-1]:
+                wrong = said(
+                    "It runs for these numbers, and not with {new} for `{name}`.",
+                    new=variant.edit.replacement,
+                    name=variant.name,
+                )
+        if not held:
+            return Check("numbers", None)
+        share = sum(held) / len(held)
+        return Check("numbers", all(held), wrong, share)
 
     # --- samples ---
 
@@ -390,6 +461,7 @@ class _Prover:
                         kept.extend(tensors_in(value))
 
         called = live.call(self._given(), follow=flow, look=look)
+        self.stretched = flow.stretched
         grad = used = 0
         for tensor in (*tensors_in(called.result), *kept):
             known = depends(tensor)
@@ -559,9 +631,15 @@ class _Prover:
                         False,
                         said("It writes {number}, which is a size of the inputs.", number=number),
                     )
+        sizes = {int(s) for tensor in self.failing.inputs for s in tensor.shape}
+        for number in new_numbers_at_the_top(self.program.sources):
+            if number in sizes and number > MOST_DIMS:
+                words = said("It writes {number}, which is a size of the inputs.", number=number)
+                return Check("literals", False, words)
         return Check("literals", True)
 
 
+_OTHERWISE = said("For larger inputs, with which the model ran, it gives other shapes.")
 _SIZE = re.compile(r"\.shape\b|\.size\(")
 _TABLES = frozenset(nn.Module().__dict__)
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tracer.diagnosis.repair.bench import Run
+from tracer.diagnosis.repair.calls import parameters
 from tracer.diagnosis.repair.draft import Draft, tokens
 from tracer.diagnosis.repair.proof import Proof
 from tracer.diagnosis.repair.world import World, walk
@@ -69,8 +70,16 @@ def before(world: World, draft: Draft) -> dict[str, float]:
         "unused": float(any(name in _unread(_function(draft)) for name in added)),
         "unused layer": float(_unused_layer(world, draft)),
         "becomes one": float(draft.kind.startswith("number") and draft.new.strip() == "1"),
-        "called alike": _called_alike(draft),
+        "called alike": _called_alike(world, draft),
+        "size of an input": float(_writes_a_size(world, draft)),
+        "by a factor": float("interpolate(" in draft.new and _is_a_factor(world)),
+        "as beside": float(_as_beside(draft)),
+        "noted": float(len(draft.notes)),
     }
+    family = _family(draft.kind)
+    if family:
+        found[f"{family} at {spot.role}"] = 1.0
+        found[f"family {family}"] = 1.0
     for name, places in world.pointed.items():
         found[name] = float(bool(lines & places))
     if draft.recipe is not None:
@@ -93,9 +102,12 @@ def after(
     found["parts"] = float(len(parts) - 1)
     found["parts alike"] = float(len(parts) > 1 and len({part.kind for part in parts}) == 1)
     found["kept"] = float(run.kept)
+    found["stretches"] = float(min(proof.stretched, 4)) if proof is not None else 0.0
     for check in proof.checks if proof is not None else ():
         if check.passed is not None:
             found[f"{check.name} {'passed' if check.passed else 'failed'}"] = 1.0
+        if check.share is not None:
+            found[f"{check.name} held"] = check.share
     return found
 
 
@@ -146,7 +158,63 @@ def _unused_layer(world: World, draft: Draft) -> bool:
     return any(name not in world.read for name in own)
 
 
-def _called_alike(draft: Draft) -> float:
+_FAMILIES = {
+    "counts": "number operand operator squared",
+    "exchanges": "name swap_arguments swap_items thrown_away use passed_on",
+    "turns": "turn axis_around dim join_dim regroup reverse turn_around twin",
+    "shapes": "flatten unflatten add_axis add_axes drop_axis squeeze keepdim",
+    "reduces": "mean mean_kept sum argmax",
+    "discards": "cut cut_one crop select fewer drop_item slice no_slice drop_call drop_statement",
+    "repeats": "repeat expand expand_batch spread_index",
+    "fills": "pad pad_crop pad_entry resize resize_linear sized",
+    "settings": "flag option function",
+    "order": "swap_statements",
+}
+_FAMILY = {kind: family for family, kinds in _FAMILIES.items() for kind in kinds.split()}
+
+
+def _family(kind: str) -> str:
+    """What several kinds of edits have in common."""
+    plain = kind.removesuffix("_all").removeprefix("entry_").removeprefix("input_")
+    known = _FAMILY.get(plain)
+    return known if known is not None else _FAMILY.get(plain.partition("_")[0], "")
+
+
+def _writes_a_size(world: World, draft: Draft) -> bool:
+    """Whether it writes a number that is a size of the inputs."""
+    sizes = {str(int(s)) for tensor in world.given for s in tensor.shape if s > 4}
+    return bool(sizes & (set(tokens(draft.new)) - set(tokens(draft.old))))
+
+
+def _is_a_factor(world: World) -> bool:
+    """Whether one of the sizes at odds is a multiple of the other: by a stride, or an order."""
+    sizes = sorted({mark.size for mark in world.finding.marks})
+    return len(sizes) == 2 and sizes[0] > 1 and sizes[1] % sizes[0] == 0
+
+
+def _as_beside(draft: Draft) -> bool:
+    """Whether the class has what is added in another place too: what one branch gets, another may
+    need."""
+    added = _added(draft.old, draft.new).strip(" ,()")
+    text, node = draft.spot.text, draft.spot.node
+    around = text.around(node, ast.ClassDef) or text.function(node)
+    if len(added) < 6 or added.isdigit() or around is None:
+        return False
+    return added in text.of(around)
+
+
+def _added(old: str, new: str) -> str:
+    """What stands in the new text between the common beginning and the common end."""
+    start = 0
+    while start < min(len(old), len(new)) and old[start] == new[start]:
+        start += 1
+    end = 0
+    while end < min(len(old), len(new)) - start and old[-1 - end] == new[-1 - end]:
+        end += 1
+    return new[start : len(new) - end]
+
+
+def _called_alike(world: World, draft: Draft) -> float:
     """By how much better than before the names that it writes agree with what they are given for:
     `embed_dim=dim` for `embed_dim=heads`."""
     spot = draft.spot
@@ -157,10 +225,24 @@ def _called_alike(draft: Draft) -> float:
         wanted = spot.text.of(above.targets[0])
     elif isinstance(above, ast.arguments):
         wanted = _argument_of(above, spot.node)
+    elif isinstance(above, ast.Call) and spot.node in above.args:
+        names = parameters(world, spot, above)
+        place = above.args.index(spot.node)
+        wanted = names[place] if place < len(names) else ""
     else:
         return 0.0
     words = _words(wanted)
-    return float(len(words & _words(draft.new)) - len(words & _words(draft.old)))
+    return float(_alike(words, _words(draft.new)) - _alike(words, _words(draft.old)))
+
+
+def _alike(wanted: set[str], given: set[str]) -> int:
+    """How many words are in both, one of them abbreviated perhaps."""
+    return sum(any(one == other or _abbreviates(one, other) for other in given) for one in wanted)
+
+
+def _abbreviates(one: str, other: str) -> bool:
+    short, long = sorted((one, other), key=len)
+    return len(short) > 2 and long.startswith(short)
 
 
 def _argument_of(arguments: ast.arguments, default: ast.AST) -> str:

@@ -53,14 +53,20 @@ def pictures(tensors: Sequence[Tensor], batch: Axes | None) -> Places:
     return _alike(tensors, batch, own, 4)
 
 
-def lengths(tensors: Sequence[Tensor], batch: Axes | None) -> Places:
+def lengths(
+    tensors: Sequence[Tensor], batch: Axes | None, dims: tuple[int, ...] = (0, 1)
+) -> Places:
     """The length of what is a sequence, (B, T, C) or (B, T) of whole numbers, and of what goes with
-    it."""
+    it.
+
+    Args:
+        dims: where the length may be; 2 for (B, C, T).
+    """
     taken = set(pictures(tensors, batch)) | set(batch.places if batch is not None else ())
     own: list[tuple[int, int]] = []
     for n, t in enumerate(tensors):
         if t.dim() == 3 or (t.dim() == 2 and not t.is_floating_point()):
-            own += [(n, dim) for dim in (0, 1) if (n, dim) not in taken][:1]
+            own += [(n, dim) for dim in dims if dim < t.dim() and (n, dim) not in taken][:1]
     return _alike(tensors, batch, [place for place in own if not _in_picture(place, taken)], 3)
 
 

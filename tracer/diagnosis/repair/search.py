@@ -30,6 +30,7 @@ from tracer.diagnosis.repair.bench import (
 from tracer.diagnosis.repair.draft import Draft
 from tracer.diagnosis.repair.loops import LEAST, EndlessError, at_most
 from tracer.diagnosis.repair.proof import Proof, prove
+from tracer.diagnosis.repair.shapes import OnZeros
 from tracer.diagnosis.repair.watched import Watched
 from tracer.diagnosis.repair.world import World, files_of
 from tracer.document import Failure
@@ -130,7 +131,7 @@ class Search:
     def looked_at(self, crash: Crash, finding: Finding, failure: Failure) -> World:
         """Everything that names stood for, in a run on copies."""
         watched = Watched(files_of(crash))
-        with quiet(), random_state(), torch.no_grad():
+        with quiet(), random_state(), torch.no_grad(), OnZeros(self.bench.watch(False)):
             if crash.build is not None and not self.built.ran:
                 with contextlib.suppress(Exception), torch.device("meta"):
                     self.built.run(crash.build)

@@ -78,6 +78,7 @@ def suffixes(world: World, spot: Spot, tensor: Tensor) -> Iterator[Suffixed]:
     yield from spread(world, spot, shape)
     yield from casts(tensor)
     yield from classes(world, spot, tensor)
+    yield from as_beside(spot, shape)
 
 
 # --- one family each ----------------------------------------------------------------------------
@@ -163,6 +164,36 @@ def reductions(shape: tuple[int, ...]) -> Iterator[Suffixed]:
                 yield "select", said("Take one entry of a dimension"), f"[{front}{at}]"
 
 
+def as_beside(spot: Spot, shape: tuple[int, ...]) -> Iterator[Suffixed]:
+    """What the function does to another tensor, `.flatten(2).permute(2, 0, 1)`, done to this
+    one."""
+    text, function = spot.text, spot.text.function(spot.node)
+    found: dict[str, None] = {}
+    for node in walk(function) if function is not None else ():
+        above = text.parents.get(node)
+        if isinstance(above, ast.Attribute) or not isinstance(node, ast.Call):
+            continue
+        base: ast.expr = node
+        while isinstance(base, ast.Call) and isinstance(base.func, ast.Attribute):
+            if base.func.attr not in _SHAPING:
+                break
+            base = base.func.value
+            suffix = text.of(node)[len(text.of(base)) :]
+            if base is not spot.node and suffix.startswith("."):
+                found[suffix] = None
+    for suffix in list(found)[:6]:
+        if suffix.count("(") > 1:  # one alone is found without an example
+            yield "twin", said("Do what is done to another tensor"), suffix
+
+
+_SHAPING = frozenset(
+    [
+        *("view", "reshape", "flatten", "unflatten", "permute", "transpose", "movedim", "squeeze"),
+        *("unsqueeze", "expand", "repeat", "contiguous", "mean", "swapaxes", "t", "detach"),
+    ]
+)
+
+
 def cuts(world: World, spot: Spot, shape: tuple[int, ...]) -> Iterator[Suffixed]:
     what = said("Cut a dimension to the size of the other")
     swaps = world.swaps
@@ -173,6 +204,9 @@ def cuts(world: World, spot: Spot, shape: tuple[int, ...]) -> Iterator[Suffixed]
                 names = _written(world, spot, want)
                 for name in [name for name in names if not _of_another(name, axis)][:2]:
                     yield "cut", what, f"[{front}:{name}]"
+                    if axis and shape[axis - 1] == size:  # a square, of which a corner is used
+                        inner = ":, " * (axis - 1)
+                        yield "cut", what, f"[{inner}:{name}, :{name}]"
         if size > 1:
             yield "cut_one", said("Cut one entry off a dimension"), f"[{front}:-1]"
             yield "cut_one", said("Cut one entry off a dimension"), f"[{front}1:]"
@@ -245,8 +279,9 @@ def wrappings(world: World, spot: Spot, tensor: Tensor) -> Iterator[tuple[str, S
     if alias is None or isinstance(node, ast.Constant):
         return
     if not tensor.dtype.is_floating_point and tensor.dtype != torch.bool:
-        for size in _numbers(world, spot, least=1)[:4]:
-            hot = f"{alias}.one_hot({written}, {size[0]})"
+        counted = [f"{name}.shape[1]" for name, other in partners(world, spot) if _scores(other)]
+        for size in (*counted[:3], *(name for name, _ in _numbers(world, spot, least=1)[:4])):
+            hot = f"{alias}.one_hot({written}, {size})"
             what = said("Write class numbers as one plane for each class")
             yield "one_hot", what, f"{hot}.movedim(-1, 1).float()"
             yield "one_hot", what, f"{hot}.float()"
@@ -282,6 +317,11 @@ def wrappings(world: World, spot: Spot, tensor: Tensor) -> Iterator[tuple[str, S
         if all(a >= b for a, b in zip(shape[2:], sizes, strict=True)):
             cut = ", ".join(f":{name}.shape[{axis}]" for axis in range(2, len(shape)))
             yield "crop", said("Crop it to the other's size"), f"{written}[..., {cut}]"
+
+
+def _scores(tensor: Tensor) -> bool:
+    """Whether these may be the scores of classes, (B, C, …)."""
+    return tensor.dim() > 1 and tensor.dtype.is_floating_point
 
 
 def axis_around(world: World, spot: Spot, node: ast.Call) -> Iterator[Draft]:

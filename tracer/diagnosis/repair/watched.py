@@ -67,12 +67,11 @@ class Watched:
             del kept[0]
 
     def scopes(self, text: Text, node: ast.AST) -> Iterator[Scope]:
-        """What names stood for where a node is written, the latest first; at least the names of
-        its module."""
+        """What names stood for where a node is written, the latest first; nothing where that did
+        not run."""
         statement = text.statement(node)
-        below = self._globals.get(text.file, {})
+        below = self.module(text)
         if statement is None:
-            yield below
             return
         outer = self._outer.get((text.file, statement.lineno), [])
         inner: list[dict[str, Any]] = []
@@ -81,9 +80,14 @@ class Watched:
                 inner = self._inner.get((text.file, line), [])
                 if inner:
                     break
-        for scope in reversed(outer[-MOST_SCOPES:] or [{}]):
-            for part in reversed(inner or [{}]):
+        nothing: list[dict[str, Any]] = [{}]
+        for scope in reversed(outer[-MOST_SCOPES:] or nothing[: len(inner)]):
+            for part in reversed(inner or nothing):
                 yield {**below, **scope, **part}
+
+    def module(self, text: Text) -> Scope:
+        """The names of a file's module."""
+        return self._globals.get(text.file, {})
 
     def executed(self, text: Text, node: ast.AST) -> bool:
         """Whether the line on which the node's statement begins was executed."""

@@ -67,12 +67,13 @@ class World:
             if statement is not None and statement.lineno <= frame.place.line:
                 spanned = frame.place.statement_span
                 if spanned is not None and spanned.line == statement.lineno:
-                    below = next(self.run.scopes(text, node), {})
+                    below = next(self.run.scopes(text, node), self.run.module(text))
                     yield {**below, **frame.scope}
         yield from self.run.scopes(text, node)
         if frame is not None:
             yield frame.scope
         yield from self.built.scopes(text, node)
+        yield {**self.built.module(text), **self.run.module(text)}
 
     def scope(self, text: Text, node: ast.AST) -> Scope:
         """The likeliest scope that has names of its own."""
@@ -249,7 +250,11 @@ class World:
         failure = self.failure
         partings = [each.parting for each in failure.histories]
         terms = [term for each in failure.histories for term in _terms(each.term)]
+        links: dict[str, list[Place]] = {}
+        for link in failure.chain:
+            links.setdefault(f"at the {link.kind} of the chain", []).append(link.place)
         return {
+            **{name: _lines(places) for name, places in links.items()},
             "at the root": _lines([failure.root.place] if failure.root is not None else []),
             "in the chain": _lines([link.place for link in failure.chain]),
             "at the parting": _lines([term.place for term in partings if term is not None]),
@@ -438,6 +443,8 @@ def integers(scope: Mapping[str, Any]) -> dict[str, int]:
                     enter(f"{name}[{place}]", item)
                 enter(f"{name}[-1]", value[-1])
                 enter(f"sum({name})", sum(value))
+                if scope.get("math") is math:
+                    enter(f"math.prod({name})", math.prod(value))
             enter(f"len({name})", len(value))
         elif type(value) is dict and len(value) <= 30:
             for key, item in value.items():
@@ -447,6 +454,10 @@ def integers(scope: Mapping[str, Any]) -> dict[str, int]:
             for key, item in list(vars(value).items())[:60]:
                 if not key.startswith("_") and key != "training":
                     enter(f"{name}.{key}", item)
+                    if isinstance(item, list | tuple) and 0 < len(item) <= 8:
+                        enter(f"len({name}.{key})", len(item))
+                        if scope.get("math") is math and all(type(i) is int for i in item):
+                            enter(f"math.prod({name}.{key})", math.prod(item))
             if isinstance(value, nn.Module):
                 for key, layer in list(value._modules.items())[:20]:
                     for field in ("in_features", "out_features", "in_channels", "out_channels"):

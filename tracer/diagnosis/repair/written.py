@@ -81,6 +81,22 @@ def new_numbers(changed: ChangedFunction) -> list[int]:
     return sorted(added)
 
 
+def new_numbers_at_the_top(sources: Sources) -> list[int]:
+    """The same of what stands in no function: a config, the fields of a class."""
+    added: Counter[int] = Counter()
+    for file, text in sources:
+        for was, now in Edited(file, text).changed:
+            functions = [_inside(each) for each in (was, now)]
+            if ast.dump(was) != ast.dump(now) and functions[0] == functions[1]:
+                added += Counter(_numbers(now)) - Counter(_numbers(was))
+    return sorted(added)
+
+
+def _inside(node: ast.AST) -> list[str]:
+    """The functions below a node, each as it is written."""
+    return [ast.dump(each) for each in ast.walk(node) if isinstance(each, Function)]
+
+
 def _numbers(node: ast.AST) -> list[int]:
     return [
         each.value

@@ -43,6 +43,19 @@ KINDS = {
         "x.view(x.size(0), 6)",
         "x.view(4, 6)",
     ),
+    "a literal for the batch, and values that decide behind it": Kind(
+        "batches",
+        """
+        class Net(nn.Module):
+            def forward(self, x):
+                y = x.view(5, 5).relu()
+                return y * 2 if y.max().item() > 1 else y
+        """,
+        "torch.randn(4, 6)",
+        "x.view(5, 5)",
+        "x.view(x.size(0), 6)",
+        "x.view(4, 6)",
+    ),
     "samples thrown away": Kind(
         "batches",
         NO_FIVES,
@@ -235,6 +248,41 @@ KINDS = {
         "x.relu().view(b, n, c)",
         "x.relu().view(b, -1, 6)",
     ),
+    "one entry cut off, of lengths that are odd": Kind(
+        "larger",
+        """
+        class Net(nn.Module):
+            def forward(self, x):
+                return x.unflatten(1, (-1, 2)).sum(2)
+        """,
+        "torch.randn(4, 7, 3)",
+        "x.unflatten(1, (-1, 2))",
+        "nn.functional.pad(x, (0, 0, 0, -x.shape[1] % 2)).unflatten(1, (-1, 2))",
+        "x[:, 1:].unflatten(1, (-1, 2))",
+    ),
+    "a number that a config has too": Kind(
+        "numbers",
+        """
+        class Config:
+            width = 8
+            heads = 2
+
+
+        class Net(nn.Module):
+            def __init__(self, config=Config):
+                super().__init__()
+                self.fc = nn.Linear(6, config.width)
+                self.out = nn.Linear(config.width * config.heads, 3)
+
+            def forward(self, x):
+                return self.out(self.fc(x))
+        """,
+        "torch.randn(4, 6)",
+        "nn.Linear(config.width * config.heads, 3)",
+        "nn.Linear(config.width, 3)",
+        "nn.Linear(8, 3)",
+        constructs=True,
+    ),
 }
 
 
@@ -244,15 +292,28 @@ def test_a_check_fails_for_what_it_is_there_for_and_holds_for_the_right_edit(nam
     model = run_cell(kind.source)["Net"]()
     torch.manual_seed(0)
     inputs: tuple[Any, ...] = eval(f"({kind.inputs},)", {"torch": torch})
-    right = proven(model, inputs, kind.old, kind.right)
+    how = {"constructs": True, "build": type(model)} if kind.constructs else {}
+    right = proven(model, inputs, kind.old, kind.right, **how)
     assert failed(right) == []
     assert right.verified
-    wrong = proven(model, inputs, kind.old, kind.wrong)
+    wrong = proven(model, inputs, kind.old, kind.wrong, **how)
     assert right.check(kind.check).passed is not False
     assert wrong.check(kind.check).passed is False
     assert failed(wrong) == [kind.check] * (kind.check not in WEAK)
     assert wrong.verified is (kind.check in WEAK)
     assert all(check.said is not None for check in wrong.failed)
+
+
+def test_numbers_are_changed_with_the_inputs_that_have_that_size() -> None:
+    source = KINDS["a number that a config has too"].source.replace(
+        "(6, config", "(config.given, config"
+    )
+    source = source.replace("heads = 2", "heads = 2\n            given = 6")
+    model = run_cell(source)["Net"]()
+    bench = bench_of(model, (torch.randn(4, 6),), build=type(model))
+    found = failing_of(bench).variants
+    assert {each.name for each in found} == {"width", "heads"}  # of which the failure speaks
+    assert all(each.before.error is not None for each in found)
 
 
 def failed(proof: Proof) -> list[str]:
@@ -457,7 +518,7 @@ def test_branches_of_one_class() -> None:
     cut = proven(model, inputs, "x.mean(1)", "x.flatten(1)[:, :6]")
     assert failed(cut) == ["instances"]
     right = proven(model, inputs, "self.text(text)", "self.text(text.transpose(1, 2))")
-    assert right.failed == ()
+    assert failed(right) == []
 
 
 def test_labels_into_a_regression() -> None:
