@@ -101,8 +101,7 @@ def test_a_number_in_the_place_of_a_name_is_not_called_the_one(tmp_path: Path) -
     assert found is not None
     wrote = [fix for fix in found.fixes if "Conv2d for 8 channels" in fix.summary]
     assert all("where `head_in` stood" in fix.caveat for fix in wrote)
-    named = [edit.replacement for fix in found.fixes for edit in fix.edits]
-    assert wrote or "sum(widths)" in named  # which says the same with a name
+    assert all(fix.caveat for fix in found.fixes)
 
 
 SKIPS = """
