@@ -316,8 +316,7 @@ def fit(data: list[Path], write: bool, onto: bool) -> None:
             first, among = (sum(each) for each in zip(*found, strict=True))
             print(f"{table} on parts left out: {name} {first}, among four {among}, of {len(pairs)}")
     claim = _claim(models, dict(_left_out(known, "after", prior["after"])), made["after"])
-    kept = rank.weights()["claim"] if onto else claim
-    made["claim"] = {name: max(value, kept[name]) for name, value in claim.items()}
+    made["claim"] = rank.weights()["claim"] if onto else claim
     if write:
         text = json.dumps(made, indent=1, sort_keys=True) + "\n"
         rank.WEIGHTS.write_text(text, encoding="utf-8")
