@@ -27,14 +27,7 @@ def answers(found: Found) -> tuple[Fix, ...]:
         if shown and repair.proof is not None and repair.proof.check("runs").passed:
             key = rounded(repair.print), any(part.inputs for part in repair.parts)
             meanings.setdefault(key, []).append(repair)
-    told = frozenset(
-        name
-        for name in WEAK
-        if any(
-            each.verified and each.proof and each.proof.check(name).passed for each in found.repairs
-        )
-    )
-    return tuple(fix_of(_plainest(each), told) for each in meanings.values())
+    return tuple(fix_of(_plainest(each)) for each in meanings.values())
 
 
 def _plainest(alike: list[Repair]) -> Repair:
@@ -67,19 +60,15 @@ def cut_off(found: Found) -> Said | None:
     return None
 
 
-def fix_of(repair: Repair, told: frozenset[str] = frozenset()) -> Fix:
-    """A repair as a document keeps it.
-
-    Args:
-        told: the weak checks that another repair passed, of which it is said where it did not.
-    """
+def fix_of(repair: Repair) -> Fix:
+    """A repair as a document keeps it."""
     run = repair.run if repair.proof is None else repair.proof.run
     return Fix(
         says=_says(repair),
         edits=_edits(repair),
         verified=repair.verified,
         output_shapes=run.shapes,
-        notes=tuple(dict.fromkeys(_notes(repair, told - {"literals"}))),
+        notes=tuple(dict.fromkeys(_notes(repair))),
         inputs=tuple(pair for part in repair.parts for pair in part.inputs),
     )
 
@@ -123,7 +112,7 @@ def _edits(repair: Repair) -> tuple[Edit, ...]:
     )
 
 
-def _notes(repair: Repair, told: frozenset[str]) -> Iterator[Said]:
+def _notes(repair: Repair) -> Iterator[Said]:
     """What speaks against it, and what of it was not seen."""
     for part in repair.parts:
         yield from part.notes
@@ -138,8 +127,7 @@ def _notes(repair: Repair, told: frozenset[str]) -> Iterator[Said]:
     elif repair.verified and not rank.is_likely(repair.score):
         yield said("It passes every check, and is an unusual change: see whether it is meant.")
     for each in proof.checks:
-        weak = each.name in WEAK and each.name not in told
-        if each.said is not None and not each.passed and not weak:
+        if each.said is not None and not each.passed and each.name not in WEAK:
             yield each.said
     batches = proof.check("batches")
     if batches.passed is False and batches.said is None:
