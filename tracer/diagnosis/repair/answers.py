@@ -39,6 +39,11 @@ def _plainest(alike: list[Repair]) -> Repair:
 
 def cut_off(found: Found) -> Said | None:
     """What of the search was cut off, in one sentence; None if nothing was."""
+    if found.ended and found.in_time and found.tried >= found.drafted:
+        return said(
+            "The search for changes ended at its limit of work, behind {ran} of them.",
+            ran=found.tried,
+        )
     if found.ended and found.in_time:
         return said(
             "The search for changes has a limit of work: {ran} of about {found} were tried.",
