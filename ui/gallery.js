@@ -5,8 +5,9 @@ const written = new WeakMap();
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const family = parentElement.querySelector(".family");
-  if (written.get(family) !== data) family.innerHTML = data;
-  written.set(family, data);
+  const text = new TextDecoder().decode(data);
+  if (written.get(family) !== text) family.innerHTML = text;
+  written.set(family, text);
   family.onclick = (event) => {
     const link = event.target.closest("a");
     const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;

@@ -82,7 +82,8 @@ def gallery() -> None:
     for name in dict.fromkeys(each.family for each in found):
         members = [each for each in found if each.family == name]
         result: Any = _family(
-            data=written(name, members),
+            # Of a text Streamlit asks whether it is a data frame, for which it loads pandas.
+            data=written(name, members).encode(),
             key=f"family-{families.index(name)}",
             on_open_change=lambda: None,
         )

@@ -133,9 +133,9 @@ class Search:
         watched = Watched(files_of(crash))
         with quiet(), random_state(), torch.no_grad(), OnZeros(self.bench.watch(False)):
             if crash.build is not None and not self.built.ran:
-                with contextlib.suppress(Exception), torch.device("meta"):
+                with _as_far_as_it_goes(), torch.device("meta"):
                     self.built.run(crash.build)
-            with contextlib.suppress(Exception):
+            with _as_far_as_it_goes():
                 meta = _on_meta(crash)
                 watched.run(meta)
         return World(crash, finding, failure, self.built, watched)
@@ -365,6 +365,11 @@ def _order(repair: Repair) -> tuple[bool, bool, bool, bool, int, float]:
     several = 0 if repair.passed else len(repair.parts)
     proven = repair.proof is not None
     return repair.verified, repair.passed, keeps, proven, -several, repair.score
+
+
+def _as_far_as_it_goes() -> contextlib.AbstractContextManager[None]:
+    """Of a run that ends early, for whatever reason, what was seen is kept."""
+    return contextlib.suppress(Exception, OutOfBudget, TooCostly)
 
 
 def _on_meta(crash: Crash) -> Callable[[], object]:
