@@ -269,7 +269,7 @@ def test_a_module_of_one_s_own(open_page: Open, app: str, reader: Reader) -> Non
     expect(verdict).to_contain_text("步")
     expect(page.locator(".shapewalk .transport")).to_be_visible()
     settled(page)
-    reader.read(page, "a class of torch", {"bias", "device", "input", "Linear"})
+    reader.read(page, "a module that works", {"Gate", "channels", "reduction"})
 
 
 def test_an_exported_page(open_page: Open, server: Server, reader: Reader) -> None:

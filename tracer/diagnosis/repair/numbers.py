@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -169,11 +170,17 @@ def _written(world: World, spot: Spot, want: int, why: str, value: int | None) -
         yield instead(spot, f"number_grown_{why}", what, new)
     if why != "step" or spot.constructs:
         plain = why == "step" or want < 4  # to nearly any two of them such a number is a ratio
+        # What is left of an expression when some of it goes is another kind of change, and where
+        # names stand no number takes their place.
+        parts = {text.of(part) for part in ast.walk(node) if isinstance(part, ast.expr)}
+        named = not isinstance(node, ast.Constant)
         for name in expressions(world, text, node, want):
-            if plain and " " in name:
+            numbered = named and re.search(r"\b\d", name) is not None
+            if (plain and " " in name) or name in parts or numbered:
                 continue
             new = f"({name})" if " " in name and _inside_arithmetic(text, node) else name
-            yield instead(spot, f"number_name_{why}", what, new)
+            kind = "operand_named" if named else "number_name"
+            yield instead(spot, f"{kind}_{why}", what, new)
     yield instead(spot, f"number_{why}", what, str(want))
 
 

@@ -293,7 +293,10 @@ class _Prover:
 
     def _other_batch(self, first: Called, other: Called, axes: Axes, size: int) -> int | None:
         """The size of an output's batch where it is a multiple that nothing in the inputs, and
-        nothing before the failure, explains."""
+        nothing before the failure, explains.  Where shapes alone do not lead through, values decide
+        some sizes, and may explain any."""
+        if self.failing.values:
+            return None
         for a, b in pairs(first.result, other.result) or ():
             dims = grown(a, b, axes.size, size) if a.numel() > 1 else []
             wrong = [

@@ -70,7 +70,8 @@ def before(world: World, draft: Draft) -> dict[str, float]:
         "unused": float(any(name in _unread(_function(draft)) for name in added)),
         "unused layer": float(_unused_layer(world, draft)),
         "becomes one": float(draft.kind.startswith("number") and draft.new.strip() == "1"),
-        "called alike": _called_alike(world, draft),
+        "called alike": _called_alike(draft),
+        "called alike in its place": _named_in_its_place(world, draft),
         "size of an input": float(_writes_a_size(world, draft)),
         "by a factor": float("interpolate(" in draft.new and _is_a_factor(world)),
         "as beside": float(_as_beside(draft)),
@@ -214,7 +215,7 @@ def _added(old: str, new: str) -> str:
     return new[start : len(new) - end]
 
 
-def _called_alike(world: World, draft: Draft) -> float:
+def _called_alike(draft: Draft) -> float:
     """By how much better than before the names that it writes agree with what they are given for:
     `embed_dim=dim` for `embed_dim=heads`."""
     spot = draft.spot
@@ -225,13 +226,21 @@ def _called_alike(world: World, draft: Draft) -> float:
         wanted = spot.text.of(above.targets[0])
     elif isinstance(above, ast.arguments):
         wanted = _argument_of(above, spot.node)
-    elif isinstance(above, ast.Call) and spot.node in above.args:
-        names = parameters(world, spot, above)
-        place = above.args.index(spot.node)
-        wanted = names[place] if place < len(names) else ""
     else:
         return 0.0
     words = _words(wanted)
+    return float(len(words & _words(draft.new)) - len(words & _words(draft.old)))
+
+
+def _named_in_its_place(world: World, draft: Draft) -> float:
+    """The same of what is given by its place, one of the names abbreviated perhaps."""
+    spot = draft.spot
+    above = spot.text.parents.get(spot.node)
+    if not isinstance(above, ast.Call) or spot.node not in above.args:
+        return 0.0
+    names = parameters(world, spot, above)
+    place = above.args.index(spot.node)
+    words = _words(names[place]) if place < len(names) else set()
     return float(_alike(words, _words(draft.new)) - _alike(words, _words(draft.old)))
 
 
