@@ -22,7 +22,7 @@ from ui import run as runs
 from ui.controls import CUSTOM
 from ui.held import held
 from ui.language import language, link, say, told
-from ui.run import FormulaJob, Job, Run, in_bytes, in_flops
+from ui.run import FormulaJob, Job, Run, in_bytes, in_flops, times
 from ui.shipped import LESSONS, lesson
 from ui.text import code, escaped, prose
 from ui.view import (
@@ -400,9 +400,4 @@ def _takes(aligned: Comparison, names: tuple[str, str]) -> None:
 
 
 def _grows(growth: Growth | None) -> str:
-    if growth is None:
-        return "–"
-    return ", ".join(
-        say("not known") if factor is None else f"× {factor:.3g}"
-        for factor in (growth.bytes, growth.flops)
-    )
+    return "–" if growth is None else f"{times(growth.bytes)}, {times(growth.flops)}"

@@ -7,7 +7,7 @@ import streamlit as st
 from tracer import Trace
 from tracer.views import cost, growth
 from ui.language import say
-from ui.run import in_bytes, in_flops
+from ui.run import in_bytes, in_flops, times
 from ui.text import escaped
 
 
@@ -38,7 +38,7 @@ def _curve(trace: Trace, names: list[str]) -> None:
     size = here[name]
     grown = growth.doubled(trace, name)
     if grown is not None:
-        memory, flops = map(_times, grown)
+        memory, flops = map(times, grown)
         st.markdown(
             say(
                 "Doubling **{name}** from {size} to {twice}: memory {memory}, operations {flops}.",
@@ -54,11 +54,6 @@ def _curve(trace: Trace, names: list[str]) -> None:
         key="cost-chart",
         config={"displayModeBar": False},
     )
-
-
-def _times(factor: float | None) -> str:
-    """`× 2`; in words where a step has no formula for what it costs."""
-    return say("not known") if factor is None else f"× {factor:.3g}"
 
 
 def _steps(trace: Trace) -> None:

@@ -510,6 +510,11 @@ def in_flops(count: float) -> str:
     return in_units(count, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP"))
 
 
+def times(factor: float | None) -> str:
+    """`× 2`; in words where a step has no formula for what it costs."""
+    return say("not known") if factor is None else f"× {factor:.3g}"
+
+
 def in_units(count: float, units: tuple[str, ...]) -> str:
     """In the first of `units`, each a thousand of the one before, that keeps it below 1000."""
     for unit in units:

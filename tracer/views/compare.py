@@ -11,9 +11,8 @@ from itertools import zip_longest
 from tracer.document import Step, TensorNote, Trace
 from tracer.ops.names import op_name, shape_text
 from tracer.ops.steps import operation_of
-from tracer.ops.table import flops, shares_memory
-from tracer.views.growth import choices, doubled
-from tracer.views.summary import in_bytes, new_bytes, size_in_bytes
+from tracer.views.growth import ranked
+from tracer.views.summary import in_bytes, new_bytes, size_in_bytes, summary
 
 _AROUND = 100_000
 """Pairs of steps that an alignment may look at for each other."""
@@ -197,40 +196,40 @@ def _operation(step: Step) -> str:
 
 
 def totals(trace: Trace) -> Totals:
-    counts = [flops(step) for step in trace.steps]
+    whole = summary(trace, depth=0)
+    # What the run with formulas saw of the memory is exact, where an operation's name is a guess.
+    made = [cost.bytes for cost in trace.costs] or [new_bytes(step) for step in trace.steps]
     return Totals(
         steps=len(trace.steps),
-        parameters=trace.parameters,
-        flops=sum(each for each in counts if isinstance(each, int)),
-        bytes=sum(map(new_bytes, trace.steps)),
-        peak=_peak(trace.steps),
-        growth=tuple(_growth(trace)),
+        parameters=whole.parameters,
+        flops=whole.flops,
+        bytes=sum(made),
+        peak=_peak(trace.steps, made),
+        growth=tuple(Growth(*each) for each in ranked(trace)),
     )
 
 
-def _peak(steps: Sequence[Step]) -> int:
-    """As `Totals` says."""
+def _peak(steps: Sequence[Step], made: Sequence[int]) -> int:
+    """As `Totals` says; `made` are the bytes that are new at each step."""
     memory: dict[int, int] = {}  # of each tensor whose memory was made here, the one that owns it
     sizes: dict[int, int] = {}
     last: dict[int, int] = {}  # the step that reads the memory last, or gives it
-    for step in steps:
+    for step, new in zip(steps, made, strict=True):
         taken = [memory[note.id] for note in step.inputs if note.id in memory]
-        for owner in taken:
-            last[owner] = step.index
-        looks = taken[:1] if step.writes or shares_memory(step) else []
+        last |= dict.fromkeys(taken, step.index)
         for note in step.outputs:
             if note.id in memory:
                 continue
-            if looks:
-                memory[note.id] = looks[0]
-            elif new_bytes(step):
+            if new:
                 memory[note.id] = note.id
                 sizes[note.id] = size_in_bytes(note)
                 last[note.id] = step.index
-    most = held = 0
+            elif taken:
+                memory[note.id] = taken[0]
     ends: dict[int, list[int]] = {}
     for owner, index in last.items():
         ends.setdefault(index, []).append(owner)
+    most = held = 0
     for step in steps:
         held += sum(
             sizes[note.id] for note in step.outputs if note.born == step.index and note.id in sizes
@@ -238,13 +237,6 @@ def _peak(steps: Sequence[Step]) -> int:
         most = max(most, held)
         held -= sum(sizes[owner] for owner in ends.get(step.index, ()))
     return most
-
-
-def _growth(trace: Trace) -> Iterator[Growth]:
-    for name in choices(trace):
-        grown = doubled(trace, name)
-        if grown is not None:
-            yield Growth(name, *grown)
 
 
 # --- as text -----------------------------------------------------------------------------------

@@ -78,11 +78,17 @@ def _ratio(values: Sequence[int]) -> float | None:
     return after / before if before else 1.0 if after == before else None
 
 
-def choices(trace: Trace) -> list[str]:
-    """The symbols on which the costs depend, the one on which they depend most first."""
-    found: list[tuple[float, int, str]] = []
+def ranked(trace: Trace) -> list[tuple[str, float | None, float | None]]:
+    """The symbols on which the costs depend, the one on which they depend most first, each with
+    what `doubled` says of it."""
+    found = []
     for symbol in trace.symbols:
         grown = doubled(trace, symbol.name)
-        if grown is not None and grown not in ((1.0, 1.0), (1.0, None), (None, 1.0), (None, None)):
-            found.append((-sum(each or 0.0 for each in grown), len(found), symbol.name))
-    return [name for _, _, name in sorted(found)]
+        if grown is not None and not set(grown) <= {1.0, None}:
+            found.append((symbol.name, *grown))
+    return sorted(found, key=lambda each: -sum(factor or 0.0 for factor in each[1:]))
+
+
+def choices(trace: Trace) -> list[str]:
+    """The symbols of `ranked`."""
+    return [name for name, _, _ in ranked(trace)]

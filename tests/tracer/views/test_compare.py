@@ -124,6 +124,17 @@ def test_the_most_memory_at_once_is_of_what_is_still_read() -> None:
     assert kept.bytes == 640 + 4 + 40
 
 
+@pytest.mark.parametrize("key", [each.key for each in LESSONS])
+def test_totals_are_what_the_costs_of_the_steps_come_to(key: str) -> None:
+    """The page says both by the same words."""
+    run = shipped.default(key)
+    assert run is not None
+    found = tracer.compare(run, run).totals[0]
+    assert found.bytes == sum(cost.bytes for cost in run.costs)
+    assert found.flops == sum(cost.flops for cost in run.costs)
+    assert max(cost.bytes for cost in run.costs) <= found.peak <= found.bytes
+
+
 def test_what_grows_is_told_of_runs_with_formulas() -> None:
     plain = trace(Chain(False), torch.randn(1, 7))
     assert tracer.compare(plain, plain).totals[0].growth == ()

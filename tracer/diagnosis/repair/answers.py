@@ -31,7 +31,8 @@ def answers(found: Found) -> tuple[Fix, ...]:
 
 
 def _plainest(alike: list[Repair]) -> Repair:
-    """Of repairs that compute the same the likeliest that writes no number where a name serves."""
+    """Of repairs that compute the same the likeliest that writes no number where a name serves, and
+    does for larger inputs and other numbers of a config as well."""
     passed = [repair for repair in alike if repair.verified is alike[0].verified]
     fine = (each for each in passed if each.proof and not each.proof.failed)
     return next(fine, passed[0])
