@@ -5,7 +5,7 @@ from __future__ import annotations
 from streamlit.testing.v1 import AppTest
 
 from modules import LESSONS
-from tests.home import families
+from tests.apps import families
 
 
 def home() -> AppTest:

@@ -11,25 +11,19 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+from tests.apps import enough_memory as enough_memory
+from tests.apps import page
 from tests.test_pages import said, small_trace
 from tracer import trace
 from ui import comparing
 from ui.debug import Desk
 from ui.run import Run
 
-
-@pytest.fixture(autouse=True)
-def _enough_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For the same runs, whatever else the machine is busy with."""
-    monkeypatch.setattr("ui.run.free_memory", lambda: 8 * 2**30)
+pytestmark = pytest.mark.usefixtures("enough_memory")
 
 
-def page(**query: str) -> AppTest:
-    app = AppTest.from_file("../app.py", default_timeout=600)
-    app.switch_page("pages/4_Compare.py")
-    for name, value in query.items():
-        app.query_params[name] = value
-    return app.run()
+def comparison(**query: str) -> AppTest:
+    return page("pages/4_Compare.py", **query)
 
 
 def finished(app: AppTest) -> AppTest:
@@ -54,7 +48,7 @@ def shown(app: AppTest) -> list[str]:
 
 
 def test_it_opens_with_two_lessons_and_runs_nothing() -> None:
-    app = page()
+    app = comparison()
     assert not app.exception
     assert shown(app) == ["squeeze-excite", "eca-image"]
     assert app.session_state["comparing-jobs"] == {}
@@ -72,7 +66,7 @@ def test_it_opens_with_two_lessons_and_runs_nothing() -> None:
 @pytest.mark.parametrize("number", range(len(comparing.PAIRS)))
 def test_each_pair_that_is_offered(number: int) -> None:
     _, one, other = comparing.PAIRS[number]
-    app = finished(page(one=urlencode(one), other=urlencode(other)))
+    app = finished(comparison(one=urlencode(one), other=urlencode(other)))
     assert not app.exception
     assert said(app) == ""
     assert shown(app) == [one["lesson"], other["lesson"]]
@@ -84,7 +78,7 @@ def test_each_pair_that_is_offered(number: int) -> None:
 
 
 def test_sizes_of_one_side_are_its_own_and_named() -> None:
-    app = page(one="lesson=squeeze-excite", other="lesson=squeeze-excite")
+    app = comparison(one="lesson=squeeze-excite", other="lesson=squeeze-excite")
     (size,) = [box for box in app.number_input if box.key == "comparing/other/squeeze-excite/C"]
     size.set_value(32).run()
     finished(app)
@@ -98,7 +92,7 @@ def test_sizes_of_one_side_are_its_own_and_named() -> None:
 
 
 def test_another_lesson_is_chosen_from_the_list() -> None:
-    app = page()
+    app = comparison()
     (box,) = [each for each in app.selectbox if each.key == "comparing/one/en"]
     box.set_value("coordatt").run()
     assert shown(app) == ["coordatt", "eca-image"]
@@ -107,7 +101,7 @@ def test_another_lesson_is_chosen_from_the_list() -> None:
 
 def test_sizes_that_cannot_be_built_are_one_sentence() -> None:
     query = {"lesson": "non-local", "inter_channels": "1", "C": "3"}
-    app = page(one=urlencode(query), other=urlencode({"lesson": "squeeze-excite", "C": "x"}))
+    app = comparison(one=urlencode(query), other=urlencode({"lesson": "squeeze-excite", "C": "x"}))
     assert not app.exception
     assert "C=x` is not a whole number" in said(app)
 
@@ -125,7 +119,7 @@ def choose(app: AppTest, side: str, key: str) -> AppTest:
 
 
 def test_a_saved_trace_beside_a_lesson() -> None:
-    app = choose(page(), "other", comparing.FILE)
+    app = choose(comparison(), "other", comparing.FILE)
     assert "Choose a file" in said(app)
     upload(app, b"{}", "damaged.json")
     assert not app.exception
@@ -147,7 +141,7 @@ class Net(torch.nn.Module):
 
 
 def test_one_s_own_module_before_and_after_a_change() -> None:
-    app = page()
+    app = comparison()
     before, after = (Run(trace(Net(width), torch.randn(2, 4))) for width in (3, 5))
     app.session_state["desk"] = Desk(run=before, count=1)
     choose(app.run(), "one", comparing.MODULE)
@@ -159,7 +153,7 @@ def test_one_s_own_module_before_and_after_a_change() -> None:
 
 
 def test_the_way_here_from_another_page_names_its_run() -> None:
-    app = page()
+    app = comparison()
     app.session_state["opened"] = Run(trace(Net(3), torch.randn(2, 4)))
     app.session_state["page"] = "open"
     app.query_params["one"] = comparing.OPENED
@@ -170,7 +164,7 @@ def test_the_way_here_from_another_page_names_its_run() -> None:
 
 def test_a_run_without_steps() -> None:
     empty = Run(trace(torch.nn.Identity(), torch.randn(2)))
-    app = page()
+    app = comparison()
     app.session_state["compared"] = {name: comparing.Side(run=empty) for name in comparing.SIDES}
     app.run()
     assert not app.exception
@@ -184,7 +178,7 @@ def test_what_the_browser_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
         given.append(json.loads(data.split(b"\n", 1)[1]))
 
     monkeypatch.setattr(comparing, "_component", keep)
-    page()
+    comparison()
     (body,) = given
     assert body["names"] == ["SE, squeeze and excitation", "ECA for images"]
     for pair in body["pairs"]:

@@ -13,6 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 from modules import LESSONS, lesson
 from modules.lesson import run
+from tests.apps import enough_memory as enough_memory
+from tests.apps import page
 from tests.effort import TIMES
 from tracer.document import SCHEMA
 from ui.run import Run, at_default, forecast, formulated, outline, values
@@ -22,18 +24,11 @@ KEYS = [each.key for each in LESSONS]
 PAGES = sorted((Path(__file__).parent.parent / "pages").glob("*.py"))
 
 
-@pytest.fixture(autouse=True)
-def _enough_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For the same runs, whatever else the machine is busy with."""
-    monkeypatch.setattr("ui.run.free_memory", lambda: 8 * 2**30)
+pytestmark = pytest.mark.usefixtures("enough_memory")
 
 
 def walkthrough(**query: str) -> AppTest:
-    app = AppTest.from_file("../app.py", default_timeout=600)
-    app.switch_page("pages/1_Walkthrough.py")
-    for name, value in query.items():
-        app.query_params[name] = value
-    return app.run()
+    return page("pages/1_Walkthrough.py", **query)
 
 
 def finished(app: AppTest) -> AppTest:
@@ -265,9 +260,7 @@ def test_every_tab_of_every_lesson(tab: str, key: str) -> None:
 
 
 def opening() -> AppTest:
-    app = AppTest.from_file("../app.py", default_timeout=600)
-    app.switch_page("pages/2_Open_a_trace.py")
-    return app.run()
+    return page("pages/2_Open_a_trace.py")
 
 
 def upload(app: AppTest, name: str, content: bytes) -> AppTest:

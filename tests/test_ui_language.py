@@ -9,18 +9,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from modules import LESSONS, chinese, lesson
-from tests.home import families
+from tests.apps import families, page
 from tracer.language import read, translations
 from ui import language
-
-
-def page(path: str | None = None, **query: str) -> AppTest:
-    app = AppTest.from_file("../app.py", default_timeout=600)
-    if path is not None:
-        app.switch_page(path)
-    for name, value in query.items():
-        app.query_params[name] = value
-    return app.run()
 
 
 def shown(app: AppTest) -> str:
