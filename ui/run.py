@@ -186,8 +186,7 @@ def _refused(view: View, problem: Said) -> CannotRun:
     problem = as_written(f"`{words}`") if problem == as_written(words) else problem
     return CannotRun(
         said(
-            "{title} cannot be built with {settings}. {problem} Change a size or choose a preset "
-            "in the sidebar.",
+            "{title} cannot be built with {settings}. {problem} Change a size or choose a preset.",
             title=Said(shipped.lesson(view.lesson).title),
             settings=f"`{shown}`",
             problem=problem,
