@@ -101,7 +101,8 @@ def compare(one: Trace, other: Trace) -> Comparison:
     """Align the steps of two runs and compare what they give.
 
     Steps of one operation, module and expression stand beside each other; between these, steps of
-    one operation do, in their order, those first that agree in more besides.
+    one operation do, or of one module and expression, in their order, those first that agree in
+    more besides.
 
     Raises:
         TypeError: one of them is no `Trace`.
@@ -174,14 +175,16 @@ def _alike(one: Sequence[Step], other: Sequence[Step]) -> Iterator[Pair]:
 
 
 def _likeness(one: Step, other: Step) -> int:
-    """In how much two steps of one operation agree; none of two operations."""
-    if _operation(one) != _operation(other):
-        return 0
+    """In how much two steps agree; not at all where neither the operation is the same nor the
+    module and the expression, as of `self.g(x)` in two dimensions and in one."""
     ours, theirs = _key(one), _key(other)
+    alike = _operation(one) == _operation(other)
+    if not alike and ours[1:] != theirs[1:]:
+        return 0
     names = [note.name for note in one.outputs], [note.name for note in other.outputs]
     shapes = [note.shape for note in one.outputs], [note.shape for note in other.outputs]
     return (
-        4
+        4 * alike
         + (ours[1] == theirs[1])
         + 2 * (ours[2] == theirs[2])
         + sum(mine == yours for mine, yours in (names, shapes))

@@ -71,6 +71,14 @@ def test_the_same_operation_in_other_words_stands_beside_it() -> None:
     assert both == [("mean", "mean"), ("sigmoid", "sigmoid"), ("mul", "mul")]
 
 
+def test_another_operation_at_the_same_place_stands_beside_it() -> None:
+    """`self.layer(...)` is a linear layer in one, a softmax in the other."""
+    x = torch.randn(2, 3, 5)
+    found = tracer.compare(trace(Gate(nn.Linear(3, 3)), x), trace(Gate(nn.Softmax(-1)), x))
+    assert ("linear", "softmax") in pairs(found)
+    assert all(pair.same for pair in found.pairs)
+
+
 def test_dimensions_that_differ() -> None:
     one, other = trace(Gate(None), torch.randn(2, 3, 5)), trace(Gate(None), torch.randn(2, 4, 6))
     found = tracer.compare(one, other)
