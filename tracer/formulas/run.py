@@ -27,7 +27,7 @@ from tracer import document
 from tracer.formulas.writing import symbol
 from tracer.ops.table import bind, flops
 from tracer.record.bind import number
-from tracer.record.drafts import Operation
+from tracer.record.drafts import Draft
 from tracer.record.freezing import frozen
 from tracer.record.isolation import storage, unmade
 from tracer.record.live import live_call
@@ -351,7 +351,7 @@ class _SymbolicRecorder(Recorder):
 
     def begin_operation(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType
-    ) -> Operation:
+    ) -> tuple[Draft, list[Tensor], Any]:
         if not self.inside_step():
             self.names.read(frame)
         return super().begin_operation(func, args, kwargs, frame)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import operator
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import chain, repeat
 from types import CodeType
 from typing import Any
 
@@ -81,7 +81,7 @@ def call_text(
     """The call `function(*args, **kwargs)`, and the tensors among its arguments; `number` as for
     `bind.plain`."""
     key, operands = _key(function, args, kwargs)
-    if key is None or (len(operands) > 1 and len(set(map(id, operands))) < len(operands)):
+    if key is None:
         return _made(function, args, kwargs, operands, number), operands
     known = _known.get(key)
     if known is None:
@@ -100,11 +100,11 @@ def layer_text(
     """The call of a layer of torch.nn, and the tensors among its arguments; its settings are told
     once, as long as they stay."""
     key, operands = _key(None, args, kwargs)
-    if key is None or not _alone(layer, operands):
-        return _layer_made(layer, args, kwargs, operands, number), operands
     known = _layers.get(layer)
     if known is None or not known.holds(layer):
         known = _layers[layer] = _Layer(layer)
+    if key is None or known.owns_one(operands):
+        return _layer_made(layer, args, kwargs, operands, number), operands
     text = known.texts.get(key)
     if text is None:
         text = _layer_made(layer, args, kwargs, operands, number)
@@ -127,14 +127,6 @@ def _layer_made(
     )
 
 
-def _alone(layer: nn.Module, operands: list[Tensor]) -> bool:
-    """Whether no operand is given twice, or is the layer's own."""
-    ids = set(map(id, operands))
-    return len(ids) == len(operands) and ids.isdisjoint(
-        map(id, (*layer._parameters.values(), *layer._buffers.values()))
-    )
-
-
 class _Layer:
     """What one layer was told with: its settings, which tensors it had, and the texts of its calls.
     There are none where a setting can change without becoming another object."""
@@ -146,7 +138,8 @@ class _Layer:
         self.settings = tuple(settings.values()) if self.fixed else ()
         self.names = tuple(settings) if self.fixed else ()
         self.count = len(vars(layer))
-        self.tensors = _tensors_given(layer)
+        self.parameters = _ids(layer._parameters)
+        self.buffers = _ids(layer._buffers)
         self.texts: dict[tuple[Any, ...], CallText] = {}
 
     def holds(self, layer: nn.Module) -> bool:
@@ -154,14 +147,17 @@ class _Layer:
         return (
             len(now) == self.count
             and all(map(operator.is_, map(now.get, self.names, repeat(self)), self.settings))
-            and self.tensors == _tensors_given(layer)
+            and self.parameters == _ids(layer._parameters)
+            and self.buffers == _ids(layer._buffers)
         )
 
+    def owns_one(self, operands: list[Tensor]) -> bool:
+        ids = set(map(id, operands))
+        return not ids.isdisjoint(chain(self.parameters.values(), self.buffers.values()))
 
-def _tensors_given(layer: nn.Module) -> list[str | bool]:
-    """The names of a layer's own tensors, and which of them are there."""
-    given = (*layer._parameters.items(), *layer._buffers.items())
-    return [part for name, tensor in given for part in (name, tensor is None)]
+
+def _ids(tensors: Mapping[str, Tensor | None]) -> dict[str, int]:
+    return dict(zip(tensors, map(id, tensors.values()), strict=True))
 
 
 def _is_fixed(value: Any) -> bool:
@@ -212,6 +208,7 @@ _PLAIN = frozenset(
         torch.memory_format,
     ]
 )
+_TWICE = object()
 _SEVERAL = frozenset([tuple, list, torch.Size])
 
 
@@ -233,6 +230,10 @@ def _key(
         parts.append(name)
         if not _tell(value, parts, operands, 0):
             return None, operands_of(args, kwargs)
+    if len(operands) > 1:
+        ids = [*map(id, operands)]
+        if len(set(ids)) < len(ids):  # which of them are one
+            parts += [_TWICE, *map(ids.index, ids)]
     return tuple(parts), operands
 
 

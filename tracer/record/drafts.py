@@ -11,26 +11,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from tracer import document
-from tracer.record.calls import UNTOLD, CallText, Whole
+from tracer.record.calls import CallText, Whole
 from tracer.source.sites import Site
 
 
-@dataclasses.dataclass(slots=True, eq=False)
 class Draft:
-    """A step, or a call of a user's module (`module_call`), while it is being recorded."""
+    """A step, or a call of a user's module (`module_call`), while it is being recorded.  What few
+    drafts have is a value of the class until then."""
 
-    op: str
-    module: str
-    site: Site
-    frame: int
-    call: int
-    names: dict[str, Noted]
-    fill: dict[str, str]
-    inputs: list[Noted]
-    outputs: list[Noted]
-    children: list[Draft]
-    text: CallText = UNTOLD
-    bound: document.Bound = UNTOLD.bound
     targets: tuple[str, ...] = ()
     writes: bool = False
     seconds: float = 0.0
@@ -48,47 +36,84 @@ class Draft:
     within: list[Draft] | None = None  # the one operation that it was, as it passed through torch
     own: list[Noted] | None = None  # a layer's own tensors, where nobody looked inside
     began: float = 0.0
-    first_note: int = 0
     indirect: bool = False  # run by torch's own Python code on behalf of what is written
     of: nn.Module | None = None
     given: tuple[tuple[Any, ...], dict[str, Any]] | None = None
     caller: FrameType | None = None  # the frame that wrote it
     pending: BaseException | None = None
 
+    def __init__(
+        self,
+        op: str,
+        module: str,
+        site: Site,
+        frame: int,
+        call: int,
+        names: dict[str, Noted],
+        fill: dict[str, str],
+        inputs: list[Noted],
+        text: CallText,
+        first_note: int,
+    ) -> None:
+        self.op = op
+        self.module = module
+        self.site = site
+        self.frame = frame
+        self.call = call
+        self.names = names
+        self.fill = fill
+        self.inputs = inputs
+        self.text = text
+        self.bound = text.bound
+        self.first_note = first_note  # the first that is made after it began
+        self.outputs: list[Noted] = []
+        self.children: list[Draft] = []
+
 
 @dataclasses.dataclass(slots=True, eq=False)
-class Operation:
-    """What is known of an operation before it runs: its operands with their versions, those that
-    it writes without raising these, and its opened copy, if it has one."""
+class Written:
+    """What tells of an operation that may write which operands it wrote: their versions before,
+    and those that it writes without raising these."""
 
-    draft: Draft
-    siblings: list[Draft]
-    operands: list[Tensor]
     versions: tuple[int, ...]
     silent: tuple[Any, ...]
-    twin: Any
 
 
-@dataclasses.dataclass(slots=True, eq=False)
 class Noted:
     """A TensorNote whose name may still come: the first assignment gives it.  It speaks of one
-    tensor at one moment, which its version and its last write tell (see `TensorNotes`)."""
+    tensor at one moment, which its version (an inference tensor has none) and its last write tell
+    (see `TensorNotes`)."""
 
-    of: weakref.ref[Tensor]
-    version: int
-    moment: int
-    id: int
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    device: str
-    kind: str
-    stats: document.Stats | None
-    heatmap: document.Heatmap | None
-    born: int | None
-    site: Site | None
+    stats: document.Stats | None = None
+    heatmap: document.Heatmap | None = None
     corner: document.Corner | None = None
-    inner: bool = True  # named by code inside torch: the author's name replaces it
+
+    def __init__(
+        self,
+        of: weakref.ref[Tensor],
+        version: int | None,
+        moment: int,
+        id: int,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: str,
+        device: str,
+        kind: str,
+        born: int | None,
+        site: Site | None,
+    ) -> None:
+        self.of = of
+        self.version = version
+        self.moment = moment
+        self.id = id
+        self.name = name
+        self.shape = shape
+        self.dtype = dtype
+        self.device = device
+        self.kind = kind
+        self.born = born
+        self.site = site
+        self.inner = not name  # named by code inside torch: the author's name replaces it
 
 
 NO_FILL: dict[str, str] = {}

@@ -56,18 +56,17 @@ class _Freezing:
     """Each note is frozen once; `seen` are those that steps, calls, inputs or outputs have."""
 
     def __init__(self, recorder: Recorder) -> None:
-        self.seen = {each.id for each in (*recorder.inputs, *recorder.outputs)}
+        seen = [each.id for each in (*recorder.inputs, *recorder.outputs)]
         pending = [*recorder.steps, *recorder.calls]
         for draft in pending:  # which grows by the steps within
             if draft.children:
                 pending += draft.children
-            for noted in (*draft.inputs, *draft.outputs):
-                self.seen.add(noted.id)
+            seen += [each.id for each in draft.inputs]
+            seen += [each.id for each in draft.outputs]
+        self.seen = set(seen)
         self.frozen: dict[int, document.TensorNote] = {}
 
     def notes(self, items: list[Noted]) -> tuple[document.TensorNote, ...]:
-        if not items:
-            return ()
         frozen = self.frozen
         return tuple([frozen.get(item.id) or self.note(item) for item in items])
 
@@ -97,24 +96,24 @@ class _Freezing:
         return tuple([self.step(index, draft) for index, draft in enumerate(drafts)])
 
     def step(self, index: int, draft: Draft) -> document.Step:
-        names, seen = draft.names, self.seen
+        site, seen = draft.site, self.seen
         return _made(
             document.Step,
             {
                 "index": index,
                 "op": draft.op,
                 "module": draft.module,
-                "place": draft.site.place,
+                "place": site.place,
                 "targets": draft.targets,
-                "note": filled(draft.site.note, draft.fill),
+                "note": filled(site.note, draft.fill) if site.note else "",
                 "inputs": self.notes(draft.inputs),
                 "outputs": self.notes(draft.outputs),
                 "arguments": draft.text.arguments,
                 # A name may stand for a tensor at a moment that no step saw.
-                "names": tuple([(name, names[name].id) for name in names if names[name].id in seen])
-                if names
+                "names": tuple([(n, each.id) for n, each in draft.names.items() if each.id in seen])
+                if draft.names
                 else (),
-                "children": self.steps(draft.children),
+                "children": self.steps(draft.children) if draft.children else (),
                 "call": draft.call,
                 "writes": draft.writes,
                 "seconds": draft.seconds,

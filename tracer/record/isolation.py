@@ -11,7 +11,6 @@ import operator
 import random
 import sys
 import threading
-import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,29 +35,30 @@ def storage(tensor: Tensor) -> int:
         return id(tensor)
 
 
-# By address, for a module need not be hashable: a lock is there while a trace holds its module.
-_locks: weakref.WeakValueDictionary[int, threading.RLock] = weakref.WeakValueDictionary()
-_locks_guard = threading.Lock()
+# Which thread runs a module alone, by address, for a module need not be hashable.
+_held: dict[int, int] = {}
+_free = threading.Condition()
 
 
 @contextlib.contextmanager
-def exclusive(model: nn.Module) -> Iterator[None]:
+def exclusive(model: nn.Module) -> Iterator[list[nn.Module]]:
     """One trace at a time for each module, so that traces that share modules cannot see each
-    other's hooks and buffers.  Locks are taken in one order everywhere: no deadlock."""
-    with _locks_guard:
-        locks = [
-            _locks.get(id(module)) or _locks.setdefault(id(module), threading.RLock())
-            for module in sorted(modules_in(model), key=id)
-        ]
-    held = []
+    other's hooks and buffers; gives the modules.  All are taken at once: no deadlock."""
+    thread = threading.get_ident()
+    with _free:
+        modules = modules_in(model)
+        while _held and any(_held.get(id(each), thread) != thread for each in modules):
+            _free.wait()
+            modules = modules_in(model)
+        taken = [id(each) for each in modules if id(each) not in _held]
+        _held.update(dict.fromkeys(taken, thread))
     try:
-        for lock in locks:
-            lock.acquire()
-            held.append(lock)
-        yield
+        yield modules
     finally:
-        for lock in reversed(held):
-            lock.release()
+        with _free:
+            for each in taken:
+                del _held[each]
+            _free.notify_all()
 
 
 _random_guard = threading.Lock()
@@ -135,25 +135,25 @@ class State:
     HOOKS = frozenset(key for key in nn.Module().__dict__ if "hooks" in key)
     CONTAINERS = frozenset([list, dict, set, collections.deque, collections.OrderedDict])
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, modules: list[nn.Module]) -> None:
         # A lazy module turns into another class in its first forward: that cannot be undone.
-        self.modules = [
+        modules = [
             module
-            for module in modules_in(model)
+            for module in modules
             if not isinstance(module, nn.modules.lazy.LazyModuleMixin | torch.jit.ScriptModule)
         ]
-        self.attributes = [vars(module).copy() for module in self.modules]
+        self.attributes = [(vars(module), vars(module).copy()) for module in modules]
         # A cache that the forward fills, and the tables of parameters, buffers and submodules, are
         # the same object before and after: their content is put back.
         self.contents: list[tuple[Any, Any]] = [
             (value, value.copy())
-            for attributes in self.attributes
+            for _, attributes in self.attributes
             for name, value in attributes.items()
             if type(value) in self.CONTAINERS and name not in self.HOOKS
         ]
         self.tensors: dict[int, tuple[Tensor, Tensor]] = {}
         self.parameters: dict[int, Tensor] = {}
-        for module in self.modules:
+        for module in modules:
             for buffer in module._buffers.values():
                 if buffer is not None and not unmade(buffer):
                     self._keep(buffer)
@@ -172,28 +172,24 @@ class State:
             self._keep(parameter)
 
     def restore(self) -> None:
-        for module, attributes in zip(self.modules, self.attributes, strict=True):
-            own = vars(module)
+        for own, attributes in self.attributes:
             if not _same_items(own, attributes):
                 for key in own.keys() - attributes.keys() - self.HOOKS:
                     del own[key]
                 own.update((k, v) for k, v in attributes.items() if k not in self.HOOKS)
         for container, was in self.contents:
-            if not _same_items(container, was):
+            if (was or container) and not _same_items(container, was):
                 container.clear()
                 (container.extend if hasattr(container, "extend") else container.update)(was)
-        with torch.no_grad():
-            # All of them: BatchNorm's kernel writes its running statistics without a new version.
-            # Through `data`, so that a graph that waits for its backward is not disturbed.
-            for tensor, content in self.tensors.values():
-                tensor.data.copy_(content)
+        # All of them: BatchNorm's kernel writes its running statistics without a new version.
+        # Through `data`, so that a graph that waits for its backward is not disturbed.
+        for tensor, content in self.tensors.values():
+            tensor.data.copy_(content)
 
 
 def _same_items(container: Any, was: Any) -> bool:
     if len(container) != len(was):
         return False
-    if not was:
-        return True
     if isinstance(was, dict):
         return all(map(operator.is_, container, was)) and all(
             map(operator.is_, container.values(), was.values())
@@ -224,19 +220,18 @@ def moved(
 # --- modules that take their sizes from their first inputs --------------------------------------
 
 
-def unmade(tensor: Tensor) -> bool:
+def unmade(tensor: Tensor | None) -> bool:
     """Whether it has no size yet: that of a lazy module."""
     return isinstance(tensor, UninitializedTensorMixin)
 
 
 def is_lazy(model: nn.Module) -> bool:
     """Whether some layer takes its sizes from its first inputs, and has had none."""
-    return any(
-        unmade(tensor)
-        for module in modules_in(model)
-        for tensor in (*module._parameters.values(), *module._buffers.values())
-        if tensor is not None
-    )
+    for module in modules_in(model):
+        for own in (module._parameters, module._buffers):
+            if own and any(map(unmade, own.values())):
+                return True
+    return False
 
 
 def with_sizes(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> nn.Module:
@@ -251,8 +246,8 @@ def with_sizes(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
             if unmade(each)
         }
         copied = copy.deepcopy(model, memo)
-    with exclusive(copied), random_state(), quiet(), torch.no_grad():
-        before = State(copied)
+    with exclusive(copied) as modules, random_state(), quiet(), torch.no_grad():
+        before = State(modules)
         with contextlib.suppress(Exception):
             copied(*args, **kwargs)
         for tensor, content in before.tensors.values():

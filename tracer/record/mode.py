@@ -7,6 +7,7 @@ import contextlib
 import sys
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from types import FrameType, FunctionType
 from typing import Any
@@ -15,10 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 from tracer import document
 from tracer.record.calls import MOST_OF_CALL, UNTOLD, Whole, call_text, layer_text
-from tracer.record.drafts import NO_FILL, Draft, Noted, Operation, leaves, unique
+from tracer.record.drafts import NO_FILL, Draft, Noted, Written, leaves, unique
 from tracer.record.frames import (
     HAND_OVER,
     HERE,
@@ -45,7 +47,6 @@ from tracer.record.tensors import (
     count_parameters,
     flatten,
     flatten_arguments,
-    modules_in,
     named_by,
     operands_of,
     paths_of,
@@ -80,6 +81,17 @@ def _only_watched(layer: nn.Module) -> bool:
         or layer._backward_pre_hooks
         or _has_any_global_hook()  # type: ignore[no-untyped-call]
     )
+
+
+def _take_out(open_drafts: list[Draft], draft: Draft) -> None:
+    if open_drafts[-1] is draft:
+        open_drafts.pop()
+    else:
+        open_drafts.remove(draft)
+
+
+def _written(func: Any, args: tuple[Any, ...], operands: list[Tensor]) -> Written:
+    return Written(tuple(map(version, operands)), written_silently(func, args))
 
 
 class Recorder(TensorNotes, TorchFunctionMode):
@@ -119,23 +131,34 @@ class Recorder(TensorNotes, TorchFunctionMode):
 
     @contextlib.contextmanager
     def hooks(self) -> Iterator[None]:
-        handles = []
+        """Hooks of all modules, under one key in torch's own tables of hooks."""
+        key = RemovableHandle(OrderedDict()).id
+        enter, leave = self._enter, self._leave
+        hooked = []
+        for module in self.modules.values():
+            if isinstance(module, torch.jit.ScriptModule):
+                remark = said("A scripted module runs outside Python: it shows no steps.")
+                self.remarks[remark] = None
+                continue
+            hooked.append(module)
+            module._forward_pre_hooks[key] = enter
+            module._forward_pre_hooks.move_to_end(key, last=False)  # type: ignore[attr-defined]
+            module._forward_pre_hooks_with_kwargs[key] = True
+            module._forward_hooks[key] = leave
+            module._forward_hooks_with_kwargs[key] = True
+            module._forward_hooks_always_called[key] = True
         try:
-            for module in modules_in(self.model):
-                if isinstance(module, torch.jit.ScriptModule):
-                    remark = said("A scripted module runs outside Python: it shows no steps.")
-                    self.remarks[remark] = None
-                    continue
-                handles.append(
-                    module.register_forward_pre_hook(self._enter, prepend=True, with_kwargs=True)
-                )
-                handles.append(
-                    module.register_forward_hook(self._leave, with_kwargs=True, always_call=True)
-                )
             yield
         finally:
-            for handle in handles:
-                handle.remove()
+            for module in hooked:
+                for table in (
+                    module._forward_pre_hooks,
+                    module._forward_pre_hooks_with_kwargs,
+                    module._forward_hooks,
+                    module._forward_hooks_with_kwargs,
+                    module._forward_hooks_always_called,
+                ):
+                    table.pop(key, None)
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         spare_compiler()
@@ -199,12 +222,10 @@ class Recorder(TensorNotes, TorchFunctionMode):
             self._named_in(site, frame),
             self._fill(site, frame) if site.asks else NO_FILL,
             inputs,
-            [],
-            [],
             text,
-            text.bound,
+            self.next_note,
         )
-        draft.of, draft.first_note, draft.caller = module, self.next_note, frame
+        draft.of, draft.caller = module, frame
         if is_step:
             self.tick()
             self._siblings().append(draft)
@@ -273,9 +294,9 @@ class Recorder(TensorNotes, TorchFunctionMode):
             self.open_steps.append(draft)
 
     def _close(self, draft: Draft, error: BaseException | None) -> None:
-        self.stack.remove(draft)
+        _take_out(self.stack, draft)
         if not draft.type:
-            self.open_steps.remove(draft)
+            _take_out(self.open_steps, draft)
         draft.seconds = time.perf_counter() - draft.began
         draft.caller = None
         if error is not None and (self.failed is None or self.failed[0] is not error):
@@ -290,12 +311,27 @@ class Recorder(TensorNotes, TorchFunctionMode):
             draft.stop = len(self.steps)
             return
         draft.raised = error
-        own = draft.own or [
-            noted
-            for leaf in (leaves(draft) if draft.children else ())
-            for noted in leaf.inputs
-            if noted.kind in _OWNED
-        ]
+        given, own = draft.inputs, self._own(draft, error)
+        draft.inputs = unique([*given, *own])
+        if draft.of is not None or len(draft.inputs) < len(given):
+            draft.bound = self._rebound(draft, given)
+        # A module that is one operation says nothing more when opened.
+        within = []
+        while len(draft.children) == 1:
+            child = draft.children[0]
+            within += [child, *(child.within or ())]
+            draft.children = child.children
+        if within and not draft.children:
+            draft.within = within
+
+    def _own(self, draft: Draft, error: BaseException | None) -> list[Noted]:
+        """The layer's own tensors that a step which ends has used, in the model's order."""
+        if draft.own is not None:
+            own = draft.own
+        elif draft.children:
+            own = [n for leaf in leaves(draft) for n in leaf.inputs if n.kind in _OWNED]
+        else:
+            own = []
         if error is not None and draft.of is not None and not own:
             # It refused before it used its weights.
             weights = {
@@ -306,18 +342,9 @@ class Recorder(TensorNotes, TorchFunctionMode):
             }
             own = [self.note(weight) for weight in tensors_in([*weights.values()])[:2]]
             own = [noted for noted in own if noted.name in self.order]
-        given = draft.inputs
-        own.sort(key=lambda noted: self.order[noted.name])
-        draft.inputs = unique(given + own)
-        draft.bound = self._rebound(draft, given)
-        # A module that is one operation says nothing more when opened.
-        within = []
-        while len(draft.children) == 1:
-            child = draft.children[0]
-            within += [child, *(child.within or ())]
-            draft.children = child.children
-        if within and not draft.children:
-            draft.within = within
+        if len(own) > 1:
+            own.sort(key=lambda noted: self.order[noted.name])
+        return own
 
     def _rebound(self, draft: Draft, given: list[Noted]) -> document.Bound:
         """The arguments of a step whose operands `given` have become `draft.inputs`, a layer's own
@@ -402,12 +429,12 @@ class Recorder(TensorNotes, TorchFunctionMode):
         if frame is None:
             return func(*args, **kwargs)
         with torch._C.DisableTorchFunction():
-            operation = self.begin_operation(func, args, kwargs, frame)
-        draft = operation.draft
+            draft, operands, twin = self.begin_operation(func, args, kwargs, frame)
+            written = None if draft.text.only_reads else _written(func, args, operands)
         draft.indirect = indirect
         draft.began = time.perf_counter()
         try:
-            result = self._run(operation, func, args, kwargs)
+            result = self._run(draft, twin, func, args, kwargs)
         except BaseException as error:
             draft.seconds = time.perf_counter() - draft.began
             while draft in self.stack:
@@ -420,17 +447,18 @@ class Recorder(TensorNotes, TorchFunctionMode):
             raise
         draft.seconds = time.perf_counter() - draft.began
         with torch._C.DisableTorchFunction():
-            if operation.twin is not None and draft.whole is None:
+            opened = twin is not None and draft.whole is None
+            if opened:
                 self._close(draft, None)
-            self._end(operation, result, frame)
+            changed = self._changed(draft, operands, written) if written is not None else []
+            self._end(draft, operands, changed, result, frame, opened)
         return result
 
     def _run(
-        self, operation: Operation, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, draft: Draft, twin: Any, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        if operation.twin is None:
+        if twin is None:
             return func(*args, **kwargs)
-        draft = operation.draft
         if draft.whole is not None:
             try:
                 return func(*args, **kwargs)
@@ -438,15 +466,17 @@ class Recorder(TensorNotes, TorchFunctionMode):
                 draft.whole = None
         self._open(draft)
         with self:
-            return operation.twin(*args, **kwargs)
+            return twin(*args, **kwargs)
 
     def begin_operation(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType
-    ) -> Operation:
+    ) -> tuple[Draft, list[Tensor], Any]:
+        """The draft of an operation, its operands, and its opened copy if it has one."""
         text, operands = call_text(func, args, kwargs, self.number)
         if text.in_place and operands and self.state is not None:
             self.state.about_to_write(operands[0])
-        site = self.reader.site(frame.f_code, frame.f_lasti)
+        code, instruction = frame.f_code, frame.f_lasti
+        site = self.reader.site(code, instruction)
         around = self.stack[-1] if self.stack else None
         names = self._named_in(site, frame)
         first_note = self.next_note
@@ -458,32 +488,28 @@ class Recorder(TensorNotes, TorchFunctionMode):
             around.call if around is not None else 0,
             names,
             self._fill(site, frame) if site.asks else NO_FILL,
-            [self.note(tensor) for tensor in operands],
-            [],
-            [],
+            [self.known(each) or self._anew(each, "", "constant") for each in operands],
             text,
-            text.bound,
+            first_note,
         )
-        draft.first_note, draft.at = first_note, (frame.f_code, frame.f_lasti)
-        siblings = self.open_steps[-1].children if self.open_steps else self.steps
-        siblings.append(draft)
+        draft.at = code, instruction
+        self._siblings().append(draft)
         self.tick()
         twin = self._opened.twin(func) if type(func) is FunctionType else None
         # A tensor that is new with the call may get its name inside.
         if twin is not None and text.whole and not self.open_steps and first_note == self.next_note:
             draft.whole = self._known_whole(draft)
-        return Operation(
-            draft,
-            siblings,
-            operands,
-            () if text.only_reads else tuple(map(version, operands)),
-            () if text.only_reads else written_silently(func, args),
-            twin,
-        )
+        return draft, operands, twin
 
-    def _end(self, operation: Operation, result: Any, frame: FrameType) -> None:
-        draft, operands = operation.draft, operation.operands
-        changed = [] if draft.text.only_reads else self._changed(operation)
+    def _end(
+        self,
+        draft: Draft,
+        operands: list[Tensor],
+        changed: list[Tensor],
+        result: Any,
+        frame: FrameType,
+        opened: bool,
+    ) -> None:
         index = self.current_step()
         for tensor in changed:
             self.written[storage(tensor)] = (index, draft.site, next(self.writes))
@@ -493,7 +519,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
             result = changed[0]
             outputs = [result]
         if not outputs:
-            operation.siblings.remove(draft)
+            self._siblings().remove(draft)
             return
         if changed:
             draft.writes = any(out is tensor for out in outputs for tensor in changed)
@@ -501,23 +527,24 @@ class Recorder(TensorNotes, TorchFunctionMode):
             self._pass_over(draft, draft.whole)
         draft.outputs = unique([self.result_of(draft, out, operands, index) for out in outputs])
         self._assign(draft, result, frame)
-        self._made_by(draft)
+        if opened or self.open_steps:
+            self._made_by(draft)
         if draft.within is not None:
             self._learn(draft)
 
-    def _changed(self, operation: Operation) -> list[Tensor]:
+    def _changed(self, draft: Draft, operands: list[Tensor], written: Written) -> list[Tensor]:
         """The operands that the operation wrote to."""
-        operands, in_place = operation.operands, operation.draft.text.in_place
+        in_place = draft.text.in_place
         now = tuple(map(version, operands))
         changed = []
-        if in_place or now != operation.versions:
+        if in_place or now != written.versions:
             changed = [
                 tensor
-                for tensor, before, after in zip(operands, operation.versions, now, strict=True)
+                for tensor, before, after in zip(operands, written.versions, now, strict=True)
                 if after != before or (in_place and tensor is operands[0] and tensor.is_inference())
             ]
-        if operation.silent:
-            changed += [tensor for tensor in operation.silent if isinstance(tensor, Tensor)]
+        if written.silent:
+            changed += [tensor for tensor in written.silent if isinstance(tensor, Tensor)]
         return changed
 
     def result_of(
@@ -598,7 +625,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         if frame is None or not site.reads:
             return found
         for text, tensor in tensors_read(site.reads, frame):
-            noted = found[text] = self.note(tensor, text)
+            noted = found[text] = self.known(tensor) or self._anew(tensor, text, "constant")
             if not noted.name and noted.id >= self._opened_at():
                 noted.name, noted.inner = text, self.inside_step()
         return found
@@ -607,14 +634,12 @@ class Recorder(TensorNotes, TorchFunctionMode):
         """Give the outputs the names that the statement assigns them to; a helper's returned value
         takes the name that its caller gives it."""
         site = draft.site
-        if draft.indirect:
+        if draft.indirect or not (site.patterns or site.returned):
             return
         for around in self.stack:
             if around.site is site and around.frame == draft.frame and around is not draft:
                 return  # written as one expression with the call around it, which takes the names
         draft.targets = site.targets
-        if not (site.returned or site.patterns):
-            return
         inner = self.inside_step(but=draft)
         while site.returned and frame is not None and frame.f_back is not None:
             frame = frame.f_back

@@ -17,7 +17,6 @@ from tracer.record.drafts import Noted
 from tracer.record.isolation import (
     storage,
     unobserved,
-    version,
 )
 from tracer.record.tensors import paths_of
 from tracer.sentences import Said, said
@@ -40,33 +39,36 @@ class TensorNotes:
         self.next_note = 0
         self.written: dict[int, tuple[int | None, Site | None, int]] = {}
         self.writes = itertools.count(1)
-        parameters: dict[int, tuple[str, str]] = {}
-        buffers: dict[int, tuple[str, str]] = {}
+        self.modules: dict[int, nn.Module] = {}
         self.paths: dict[int, list[str]] = {}
+        self.owned: dict[int, tuple[str, str]] = {}
+        buffers: dict[int, tuple[str, str]] = {}
         for path, module in paths_of(model):
+            self.modules[id(module)] = module
             self.paths.setdefault(id(module), []).append(path)
             prefix = f"{path}." if path else ""
             for name, parameter in module._parameters.items():
                 if parameter is not None:
-                    parameters.setdefault(id(parameter), (prefix + name, "parameter"))
+                    self.owned.setdefault(id(parameter), (prefix + name, "parameter"))
             for name, buffer in module._buffers.items():
                 if buffer is not None:
                     buffers.setdefault(id(buffer), (prefix + name, "buffer"))
-        self.owned = {**parameters, **{k: v for k, v in buffers.items() if k not in parameters}}
-        names = dict.fromkeys(path for path, _ in self.owned.values())
+        for key, own in buffers.items():
+            self.owned.setdefault(key, own)
+        names = dict.fromkeys([path for path, _ in self.owned.values()])
         self.order = {path: place for place, path in enumerate(names)}
 
     def known(self, tensor: Tensor) -> Noted | None:
         """The note of this tensor object as it is now."""
         noted = self.notes.get(id(tensor))
         if (
-            noted is not None
-            and noted.of() is tensor
-            and noted.version == (0 if tensor.is_inference() else tensor._version)
-            and (not self.written or noted.moment == self._moment(tensor))
+            noted is None
+            or noted.of() is not tensor
+            or (noted.version is not None and noted.version != tensor._version)
+            or (self.written and noted.moment != self._moment(tensor))
         ):
-            return noted
-        return None
+            return None
+        return noted
 
     def _moment(self, tensor: Tensor) -> int:
         """When the tensor was last written to, as far as that was seen; with its version, this
@@ -76,9 +78,10 @@ class TensorNotes:
         return written[2] if written is not None else 0
 
     def note(self, tensor: Tensor, name: str = "", kind: str = "constant") -> Noted:
-        noted = self.known(tensor)
-        if noted is not None:
-            return noted
+        return self.known(tensor) or self._anew(tensor, name, kind)
+
+    def _anew(self, tensor: Tensor, name: str, kind: str) -> Noted:
+        """The note of a tensor that has none as it is now."""
         was = self.notes.get(id(tensor))
         if was is not None and was.of() is tensor:
             born, site, _ = self.written.get(storage(tensor), (was.born, was.site, 0))
@@ -114,7 +117,7 @@ class TensorNotes:
         self.next_note = number + 1
         noted = self.notes[id(tensor)] = Noted(
             weakref.ref(tensor),
-            version(tensor),
+            None if tensor.is_inference() else tensor._version,
             self._moment(tensor) if self.written else 0,
             number,
             name,
@@ -122,12 +125,8 @@ class TensorNotes:
             _dtype_text(tensor.dtype),
             _device_text(tensor.device),
             kind,
-            None,
-            None,
             born,
             site,
-            None,
-            not name,
         )
         return noted
 

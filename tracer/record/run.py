@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -48,6 +49,19 @@ class Recording:
     crash: Crash | None
 
 
+def _device(device: str | torch.device | None) -> AbstractContextManager[Any]:
+    return torch.device(device) if device is not None else _AS_IT_IS
+
+
+def _eagerly() -> AbstractContextManager[Any]:
+    if "torch._dynamo" in sys.modules:
+        return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]
+    return _AS_IT_IS
+
+
+_AS_IT_IS = contextlib.nullcontext()
+
+
 def record(
     model: nn.Module,
     args: tuple[Any, ...],
@@ -74,19 +88,16 @@ def record(
     constructions = Constructions(model, build)  # a copy has none
     if device is not None:
         model, args, kwargs = moved(model, args, kwargs, torch.device(device))
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(exclusive(model))
-        stack.enter_context(random_state())
-        before = State(model) if restore else None
-        if before is not None:
-            stack.callback(before.restore)
-        if device is not None:
-            stack.enter_context(torch.device(device))
-        if "torch._dynamo" in sys.modules:
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-        recorder = Recorder(model, values, watch, capture, before)
-        stack.enter_context(recorder.hooks())
-        recorder.run(args, kwargs)
+    with exclusive(model) as modules, random_state():
+        before = State(modules) if restore else None
+        try:
+            with _device(device), _eagerly():
+                recorder = Recorder(model, values, watch, capture, before)
+                with recorder.hooks():
+                    recorder.run(args, kwargs)
+        finally:
+            if before is not None:
+                before.restore()
     trace = frozen(recorder, name or type(model).__name__)
     crash = None
     if recorder.error is not None:

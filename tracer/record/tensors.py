@@ -120,26 +120,25 @@ def _collect(
             known[id(item)] = item, found[start:]
 
 
-def named_by(pattern: Pattern, value: Any) -> Iterator[tuple[str, Tensor]]:
+def named_by(pattern: Pattern, value: Any) -> list[tuple[str, Tensor]]:
     """The names that assigning `value` to `pattern` gives to tensors."""
     if isinstance(pattern, str):
         name = pattern.removeprefix("*")
         if type(value) in ONE_TENSOR:
-            yield name, value
-            return
-        for path, tensor in flatten(value):
-            yield name + path, tensor
-    elif isinstance(value, list | tuple):
-        items = list(value)
-        star = next(
-            (i for i, p in enumerate(pattern) if isinstance(p, str) and p.startswith("*")), None
-        )
-        if star is not None:
-            behind = len(pattern) - star - 1
-            stop = len(items) - behind
-            items = [*items[:star], items[star:stop], *items[stop:]]
-        for part, item in zip(pattern, items, strict=False):
-            yield from named_by(part, item)
+            return [(name, value)]
+        return [(name + path, tensor) for path, tensor in flatten(value)]
+    if not isinstance(value, list | tuple):
+        return []
+    items = list(value)
+    star = next(
+        (i for i, p in enumerate(pattern) if isinstance(p, str) and p.startswith("*")), None
+    )
+    if star is not None:
+        behind = len(pattern) - star - 1
+        stop = len(items) - behind
+        items = [*items[:star], items[star:stop], *items[stop:]]
+    pairs = zip(pattern, items, strict=False)
+    return [pair for part, item in pairs for pair in named_by(part, item)]
 
 
 def modules_in(model: nn.Module) -> list[nn.Module]:
@@ -165,6 +164,8 @@ def paths_of(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         count += 1
         path, module, around = pending.pop()
         yield path, module
+        if not module._modules:
+            continue
         around = (*around, id(module))
         within = [
             (f"{path}.{name}" if path else name, each, around)
@@ -187,6 +188,7 @@ def count_parameters(module: nn.Module) -> int:
     own = {
         id(parameter): parameter
         for each in modules_in(module)
+        if each._parameters
         for parameter in each._parameters.values()
         if parameter is not None and not isinstance(parameter, UninitializedTensorMixin)
     }
@@ -216,12 +218,15 @@ def flatten_arguments(
 ) -> list[tuple[str, Tensor]]:
     """The input tensors, named as the forward's signature names them."""
     try:
-        bound = signature_of(model.forward).bind(*args, **kwargs)
+        signature = signature_of(model.forward)
+        given = signature.bind(*args, **kwargs).arguments
     except (TypeError, ValueError):
         return [*flatten(args, "args"), *flatten(kwargs, "kwargs")]
     found: list[tuple[str, Tensor]] = []
-    for name, value in bound.arguments.items():
-        if bound.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+    for name, value in given.items():
+        if type(value) in ONE_TENSOR:
+            found.append((name, value))
+        elif signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
             for key, item in value.items():
                 found += flatten(item, key)
         else:

@@ -45,7 +45,7 @@ from tracer.document import Edit
 from tracer.record.crash import Crash
 from tracer.record.isolation import State, exclusive, quiet, random_state, unobserved
 from tracer.record.run import record
-from tracer.record.tensors import tensors_in
+from tracer.record.tensors import modules_in, tensors_in
 from tracer.source.built import of_user
 from tracer.source.text import code_of
 
@@ -415,7 +415,7 @@ class Bench:
                 )
             model, executed = self._model(program, stand, values)
             built = model is not stand.model
-            state = State(model) if built else stand.state
+            state = State(modules_in(model)) if built else stand.state
             if program.prepare is not None:
                 program.prepare(model)
             try:
@@ -447,7 +447,7 @@ class Bench:
         if self.build is not None:
             twins.of(self.build)
         twins.inhabit(model)
-        return _Stand(twins, model, State(model))
+        return _Stand(twins, model, State(modules_in(model)))
 
     def _model(self, program: Program, stand: _Stand, values: bool) -> tuple[nn.Module, bool]:
         """The edited model, and whether its edited constructors were executed: built anew as a
