@@ -445,7 +445,9 @@ def test_a_link_shows_and_does_not_run() -> None:
     assert app.session_state["desk"].task is None
     assert app.session_state["desk"].answer is None
     assert text(app) == LINEAR
+    assert "nothing of it has run" in said(app)
     press(app, "debug-run")
+    assert "nothing of it has run" not in said(app)
     assert app.session_state["desk"].job == job
     assert handed.from_file(handed.to_file(job)) == job
 

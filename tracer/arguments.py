@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from tracer.configurations import (
     FEW_LAYERS,
@@ -297,7 +298,8 @@ def _of_a_size(
 ) -> tuple[nn.Module, dict[str, str]]:
     """The module of these arguments; where it may be made `small` and is large, with fewer of its
     layers, heads or channels than the usual."""
-    if not small or _elements(build, texts) <= LARGEST_MODEL:
+    size = elements(build, texts) if small else 0
+    if size <= LARGEST_MODEL:
         return build(texts), texts
     counts = [
         each.name
@@ -307,18 +309,29 @@ def _of_a_size(
     counts.sort(key=lambda name: not _LAYERS.search(name))
     for name in counts[:MOST_OTHERS]:
         fewer = {**texts, name: "2"}
-        before, after = _elements(build, texts), _elements(build, fewer)
-        if 0 < after < before * 0.6:
-            texts = fewer
-        if _elements(build, texts) <= LARGEST_MODEL:
+        after = elements(build, fewer)
+        if 0 < after < size * 0.6:
+            texts, size = fewer, after
+        if size <= LARGEST_MODEL:
             break
     return build(texts), texts
 
 
-def _elements(build: Build, texts: Mapping[str, str]) -> int:
+class _Unset(TorchFunctionMode):
+    """Parameters are not set to anything."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if getattr(func, "__name__", "") in ("uniform_", "normal_") and args:
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+def elements(build: Build, texts: Mapping[str, str]) -> int:
     """Of the parameters; 0 where that is not known without making them."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Unset():
             return sum(each.numel() for each in build(texts).parameters())
     except Exception:  # noqa: BLE001 - it may need values, or refuse
         return 0

@@ -12,6 +12,7 @@ import binascii
 import dataclasses
 import difflib
 import fnmatch
+import functools
 import importlib
 import io
 import itertools
@@ -22,7 +23,7 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import EllipsisType
+from types import EllipsisType, NoneType
 from typing import Any, TypeAlias, Union
 
 from tracer import arithmetic
@@ -1044,7 +1045,15 @@ def load(path: str | Path) -> Trace:
 # --- JSON -----------------------------------------------------------------------------------
 
 
+_PLAIN = frozenset({int, float, str, bool, NoneType})
+
+
 def _pack(value: Any) -> Any:
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is tuple:
+        return [_pack(item) for item in value]
     if isinstance(value, TensorNote):
         return value.id
     if isinstance(value, Bound):
@@ -1053,17 +1062,19 @@ def _pack(value: Any) -> Any:
         return _pack_said(value)
     if dataclasses.is_dataclass(value):
         return _pack_fields(value)
-    if isinstance(value, tuple):
-        return [_pack(item) for item in value]
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     return value
 
 
 def _pack_fields(value: Any) -> dict[str, Any]:
-    return {
-        field.name: _pack(getattr(value, field.name)) for field in dataclasses.fields(type(value))
-    }
+    kind: Any = type(value)
+    return {name: _pack(getattr(value, name)) for name in _names(kind)}
+
+
+@functools.cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in dataclasses.fields(kind))
 
 
 def _pack_value(value: Value) -> Any:

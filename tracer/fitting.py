@@ -31,12 +31,16 @@ from tracer.ops.names import op_name
 from tracer.record.crash import Crash
 from tracer.record.isolation import moved, tensors_on
 from tracer.record.run import Recording, record
+from tracer.record.tensors import modules_in
 
 MOST_RUNS = 60
 """Runs of one forward."""
 
 FEW_RUNS = 15
 """Those of a module that is itself a guess."""
+
+MOST_WORK = 60_000
+"""Of one search, as `Fitted` counts it: with more of it nothing else is tried."""
 
 LARGEST_INPUT = 16_000_000
 """Elements of an input: what asks for more was not meant so."""
@@ -72,6 +76,9 @@ _NO_NUMBER = re.compile(
 _RANKS = {1: "N", 2: "B C", 3: "B N C", 4: "B C H W", 5: "B C T H W"}
 """What is tried for an input of which so many sizes are taken apart."""
 
+_STEP, _LAYER, _ELEMENTS = 4, 5, 20_000
+"""Units of work: of a step, of a layer that is built, and how many elements are one."""
+
 _SPATIAL = re.compile(r"([123])d$")
 _META = torch.device("meta")
 
@@ -80,7 +87,8 @@ _META = torch.device("meta")
 class Fitted:
     """Inputs as `tracer.inputs.make` takes them, and what their letters stand for; `runs` says
     whether the forward ran with them, else they are what brought it furthest, to two sizes at
-    `odds` or something else.  It took so many `steps`."""
+    `odds` or something else.  It took so many `steps`.  `work` is what all runs of the search took:
+    one for each of the layers and `_STEP` for each step."""
 
     texts: tuple[str, ...]
     sizes: dict[str, int]
@@ -88,6 +96,7 @@ class Fitted:
     odds: tuple[int, ...] = ()
     steps: int = 0
     guess: _Guess | None = field(default=None, compare=False, repr=False)
+    work: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -164,13 +173,19 @@ def fitted(
         pending.insert(0, [each for each in optional if each.name in alone.reads])
     before = search.run(first.guess) if first is not None and first.guess is not None else None
     if before is not None and before.runs:
-        return _of(before)
+        return _of(before, search)
 
     def starts(chosen: list[inspect.Parameter]) -> Iterator[_Guess]:
         return _starts(model, chosen, given, sizes)
 
     best = _best(search, pending, optional, starts, bool(required), before)
-    return None if best is None else _of(best)
+    return None if best is None else _of(best, search)
+
+
+def built(model: nn.Module) -> int:
+    """The work that it was to build a module, as `Fitted` counts it."""
+    elements = sum(each.numel() for each in model.parameters() if not is_lazy(each))
+    return _LAYER * len(modules_in(model)) + elements // _ELEMENTS
 
 
 def _best(
@@ -208,9 +223,10 @@ def _best(
     return best
 
 
-def _of(tried: _Tried) -> Fitted:
+def _of(tried: _Tried, search: _Search) -> Fitted:
     guess = tried.guess
-    return Fitted(guess.texts, guess.used(), tried.runs, tried.odds, tried.steps, guess)
+    sizes = guess.used()
+    return Fitted(guess.texts, sizes, tried.runs, tried.odds, tried.steps, guess, search.work)
 
 
 def _choices(
@@ -231,8 +247,12 @@ def _missing(
     """Those parameters that are not given: what is needed, and tensors that may be given."""
     rest = [each for each in parameters if each.name not in kwargs]
     required = [each for each in rest if arguments.is_required(each)]
-    optional = [each for each in rest if each.default is None and "Tensor" in str(each.annotation)]
+    optional = [each for each in rest if each.default is None and _may_be_a_tensor(each)]
     return required, optional
+
+
+def _may_be_a_tensor(parameter: inspect.Parameter) -> bool:
+    return parameter.annotation is parameter.empty or "Tensor" in str(parameter.annotation)
 
 
 def _starts(
@@ -274,7 +294,8 @@ def _rare(
     missing: list[inspect.Parameter], given: tuple[str, ...], sizes: dict[str, int], width: int
 ) -> Iterator[_Guess]:
     """What few modules take: a long row, and numbers of classes beside scores."""
-    start = _SIZES | {"L": _LONG, "C": width} | sizes
+    high, wide = _SPACE[0]
+    start = _SIZES | {"L": _LONG, "C": width, "H": high, "W": wide} | sizes
     if not missing:
         return
     first, *rest = missing
@@ -351,12 +372,20 @@ class _Search:
     def __init__(self, model: nn.Module, most: int) -> None:
         self.model = model
         self.on_meta: nn.Module | None = None
-        self.left = most
+        self.layers = len(modules_in(model))
+        parameters = arguments.parameters(model.forward)
+        self.switches = frozenset(e.name for e in parameters if e.default in (None, True))
+        self.runs_left, self.work = most, 0
         self.seen: set[_Guess] = set()
         try:
             self.on_meta, _, _ = moved(model, (), {}, _META)
         except Exception:  # noqa: BLE001 - it cannot be copied: it is run as it is
             self.on_meta = None
+
+    @property
+    def left(self) -> int:
+        """Runs that may still be made."""
+        return self.runs_left if self.work < MOST_WORK else 0
 
     def run(self, guess: _Guess) -> _Tried:
         """Mend the guess for as long as a run says what it wants; where it may be meant of several
@@ -368,7 +397,7 @@ class _Search:
             if guess in self.seen:
                 continue
             self.seen.add(guess)
-            self.left -= 1
+            self.runs_left -= 1
             found = self._recorded(guess)
             if found is None:
                 continue
@@ -387,8 +416,31 @@ class _Search:
                 best = _Tried(False, count, guess, odds=_odds(found))
             reads = best.reads | _absent(found)
             best = dataclasses.replace(best, needs_more=needs_more, reads=reads)
-            guesses += _told(guess, found.error) + _asked(guess, found) + _demanded(guess, found)
+            guesses += (
+                _told(guess, found.error) + self._asked(guess, found) + _demanded(guess, found)
+            )
         return best
+
+    def _asked(self, guess: _Guess, found: Recording) -> list[_Guess]:
+        """The guess as the failing statement asks for it: with as many dimensions as it takes
+        apart, with several tensors, with a plain value, without what it says yes to by itself, or
+        with the sizes that a check compares; the likeliest last."""
+        if found.crash is None:
+            return []
+        made: list[_Guess] = []
+        words = str(found.error)
+        parts = _UNPACKED.search(words)
+        if parts is not None:
+            made += _taken_apart(guess, found.crash, int(parts[1]))
+        elif "Boolean value of Tensor" in words:
+            made += _plain(guess, found.crash, "False")
+        elif isinstance(found.error, TypeError) and _NO_NUMBER.search(words):
+            made += _plain(guess, found.crash, "")
+        elif isinstance(found.error, ValueError | AssertionError | RuntimeError):
+            made += _denied(guess, found.crash, self.switches)
+            for pair in reversed(checks.at_odds(found.crash)):
+                made += _of_sizes(guess, *pair)
+        return [each for each in made if _elements(each) <= LARGEST_INPUT]
 
     def _recorded(self, guess: _Guess) -> Recording | None:
         if self.on_meta is not None:
@@ -398,16 +450,18 @@ class _Search:
             self.on_meta = None
         return self._once(self.model, guess)
 
-    @staticmethod
-    def _once(model: nn.Module, guess: _Guess, on_meta: bool = False) -> Recording | None:
+    def _once(self, model: nn.Module, guess: _Guess, on_meta: bool = False) -> Recording | None:
+        self.work += self.layers
         args, kwargs = inputs.make(guess.texts, dict(guess.sizes))
         if on_meta:
             args, kwargs = tensors_on(_META, args), tensors_on(_META, kwargs)
         try:
             with torch.no_grad():
-                return record(model, args, kwargs)
+                found = record(model, args, kwargs)
         except Exception:  # noqa: BLE001 - somebody's module may refuse to be looked at
             return None
+        self.work += _STEP * len(found.trace.steps)
+        return found
 
 
 def _is_of_meta(error: BaseException | None) -> bool:
@@ -459,38 +513,17 @@ def _told(guess: _Guess, error: BaseException) -> list[_Guess]:
 
 def _absent(found: Recording) -> frozenset[str]:
     """The names that the failing statement reads and that are None, if it wants none of them."""
-    if found.crash is None or "None" not in str(found.error):
+    if found.crash is None or not _IS_MISSING.search(str(found.error)):
         return frozenset()
     read = checks.names_read(found.crash)
     return frozenset(name for name, value in read.items() if value is None)
-
-
-def _asked(guess: _Guess, found: Recording) -> list[_Guess]:
-    """The guess as the failing statement asks for it: with as many dimensions as it takes apart,
-    with several tensors, with a plain value, or with the sizes that a check compares; the likeliest
-    last."""
-    if found.crash is None:
-        return []
-    made: list[_Guess] = []
-    words = str(found.error)
-    parts = _UNPACKED.search(words)
-    if parts is not None:
-        made += _taken_apart(guess, found.crash, int(parts[1]))
-    elif "Boolean value of Tensor" in words:
-        made += _plain(guess, found.crash, "False")
-    elif isinstance(found.error, TypeError) and _NO_NUMBER.search(words):
-        made += _plain(guess, found.crash, "")
-    elif isinstance(found.error, ValueError | AssertionError | RuntimeError):
-        for pair in reversed(checks.at_odds(found.crash)):
-            made += _of_sizes(guess, *pair)
-    return [each for each in made if _elements(each) <= LARGEST_INPUT]
 
 
 def _taken_apart(guess: _Guess, crash: Crash, count: int) -> list[_Guess]:
     whole = checks.unpacks(crash)
     read = checks.names_read(crash)
     found = []
-    for place, each in enumerate(guess.inputs):
+    for place, each in sorted(enumerate(guess.inputs), key=lambda pair: pair[1].name in read):
         if isinstance(whole, torch.Tensor) and each.name in read:
             several = dataclasses.replace(each, count=count)
             found.append(_with_input(guess, place, several))
@@ -510,6 +543,20 @@ def _plain(guess: _Guess, crash: Crash, value: str) -> list[_Guess]:
             number = str(arguments.number(each.name, _SIZES["N"]))
             found.append(_without(guess, place, value or number))
     return found
+
+
+def _denied(guess: _Guess, crash: Crash, switches: frozenset[str]) -> list[_Guess]:
+    """With no for what has a default and is true where the failing statement reads it."""
+    read = checks.names_read(crash)
+    return [
+        dataclasses.replace(guess, values=(*guess.values, f"{name}:=False"))
+        for name, value in read.items()
+        if value is True and name in switches and not _names(guess, name)
+    ]
+
+
+def _names(guess: _Guess, name: str) -> bool:
+    return any(re.match(rf"{name}:?=", text) for text in guess.texts)
 
 
 def _of_sizes(guess: _Guess, one: int, other: int) -> list[_Guess]:
@@ -559,7 +606,7 @@ def _demanded(guess: _Guess, found: Recording) -> list[_Guess]:
             wishes.append((letter in guess.fixed, place, born.dim, mark.wanted))
     wishes = wishes or _of_elements(guess, found, finding, places)
     if not wishes:
-        return []
+        return _in_ratio(guess, *_odds(found))
     is_fixed, place, dim, wanted = min(wishes)
     letter = guess.inputs[place].letters[dim]
     alone = _sized(_with_own_letter(guess, place, dim), place, dim, wanted)
@@ -567,6 +614,20 @@ def _demanded(guess: _Guess, found: Recording) -> list[_Guess]:
     together = _sized(guess, place, dim, wanted)
     mended = [alone] if is_fixed else [alone, together] if shared else [together]
     return [each for each in mended if _elements(each) <= LARGEST_INPUT]
+
+
+def _in_ratio(guess: _Guess, has: int = 0, wants: int = 0) -> list[_Guess]:
+    """The guess with another size for the letter of which a size may be a multiple that comes of no
+    one input: that of tensors which were joined."""
+    sizes = dict(guess.sizes)
+    found = []
+    for letter in dict.fromkeys(each for i in guess.inputs for each in i.letters):
+        size = sizes[letter]
+        times, rest = divmod(has, size) if size > 1 else (0, 1)
+        if letter not in guess.fixed | {"B"} and not rest and times > 1 and not wants % times:
+            changed = tuple((sizes | {letter: wants // times}).items())
+            found.append(dataclasses.replace(guess, sizes=changed, fixed=guess.fixed | {letter}))
+    return found
 
 
 def _of_elements(

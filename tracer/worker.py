@@ -67,12 +67,11 @@ _LOOK = 0.2  # seconds between two looks at what a run takes
 
 @dataclass(frozen=True)
 class Limits:
-    """What one run may take: seconds of computing, seconds that may pass by the clock, bytes of
+    """What one run may take: seconds of computing, seconds by the clock in which it waits, bytes of
     memory, bytes it may print, bytes of one file and of all files in its scratch folder.  It may
     start no process.
 
-    What computes is held by the time it computes, which is the same on a busy machine; the clock
-    ends what waits."""
+    Neither is more on a busy machine: to be ready and to have no processor is not to wait."""
 
     seconds: float = 20.0
     clock: float = 60.0
@@ -366,7 +365,7 @@ def _reported(
     for _ in range(2):  # a server that died since the last run is started anew
         try:
             server = _server()
-            reply = _exchange(server, request, limits, wanted)
+            reply = _exchange(server, request, wanted)
         except (_WorkerLost, OSError):  # the disk is full, or there are no descriptors left
             continue
         except _Left:
@@ -395,20 +394,19 @@ class _Left(Exception):  # noqa: N818 - says what happened
     """The caller does not want the answer any more."""
 
 
-def _exchange(server: _Server, request: bytes, limits: Limits, wanted: Callable[[], bool]) -> bytes:
+def _exchange(server: _Server, request: bytes, wanted: Callable[[], bool]) -> bytes:
     """The supervisor's reply; empty when it ended without one.  Hanging up ends the run."""
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
             server.hand_over(theirs)
-        deadline = time.monotonic() + limits.clock + _PATIENCE + 30
         received = bytearray()
         try:
             ours.settimeout(10)
             ours.sendall(request)
             ours.shutdown(socket.SHUT_WR)
             ours.settimeout(_LOOK)
-            while time.monotonic() < deadline:
+            while True:  # the supervisor ends what it runs, and itself with this process
                 if not wanted():
                     raise _Left
                 with contextlib.suppress(TimeoutError):
@@ -563,8 +561,8 @@ def _out_of_time(ended: str, limits: Limits, where: Filling, at: Filling = "") -
     """`ended` is `computing` or `clock`."""
     if ended == "clock":
         return said(
-            "The code was still running after {seconds} s{where}{at}, and was stopped: look for "
-            "what it waits for, or use smaller inputs.",
+            "The code has waited for {seconds} s{where}{at}, and was stopped: look for what it "
+            "waits for.",
             seconds=f"{limits.clock:g}",
             where=where,
             at=at,
@@ -705,7 +703,7 @@ def _watched(
     """Until the child ends or breaks a limit: how it ended, its answer, what it printed.  `given`
     are the bytes that were in its folder from the beginning."""
     said, text = bytearray(), bytearray()
-    deadline = time.monotonic() + limits.clock + _PATIENCE
+    waiting = _Waiting(child)
     look = 0.0
     ended: str | None = None
     open_pipes = {result: said, printed: text}
@@ -735,14 +733,49 @@ def _watched(
             return "answer", b"", bytes(text)
         if ended is not None:
             return ended, bytes(said), bytes(text)
-        if time.monotonic() > deadline:
-            return "clock", bytes(said), bytes(text)
         if time.monotonic() > look:
             look = time.monotonic() + _LOOK
+            if waiting.ends(limits.clock):
+                return "clock", bytes(said), bytes(text)
             if not _within(scratch, limits.files + given - _deleted(child)):
                 return "files", bytes(said), bytes(text)
             if _threads(child) > _MOST_THREADS:
                 return "threads", bytes(said), bytes(text)
+
+
+class _Waiting:
+    """How long a process has waited: neither computed nor been ready to."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.seconds = 0.0
+        self.told = False
+        self.clock, self.worked = time.monotonic(), _worked(pid)
+
+    def ends(self, most: float) -> bool:
+        """Whether it is to be ended: it has waited for so many seconds, was told so by a signal,
+        and did not end."""
+        clock, worked = time.monotonic(), _worked(self.pid)
+        passed, did = clock - self.clock, worked - self.worked  # less than 0 where a thread ends
+        self.seconds += max(0.0, passed - max(0.0, did))
+        self.clock, self.worked = clock, worked
+        if self.seconds > most and not self.told:
+            self.told = True
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGALRM)
+        return self.seconds > most + _PATIENCE
+
+
+def _worked(pid: int) -> float:
+    """Seconds that the threads of a process have computed or been ready to; 0 where the system does
+    not say."""
+    total = 0
+    with contextlib.suppress(OSError, ValueError), os.scandir(f"/proc/{pid}/task") as threads:
+        for thread in threads:
+            with contextlib.suppress(OSError):
+                ran, ready, _ = Path(thread.path, "schedstat").read_text().split()
+                total += int(ran) + int(ready)
+    return total / 1e9
 
 
 def _ended(child: int, limits: Limits) -> str | None:
@@ -922,7 +955,6 @@ def _run(job: Job, limits: Limits, errand: str, of: Any) -> None:
     for number in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(number, time_up)
     signal.setitimer(signal.ITIMER_PROF, limits.seconds)
-    signal.setitimer(signal.ITIMER_REAL, limits.clock)
     stage = _Stage()
     trace = problem = None
     try:
@@ -937,8 +969,8 @@ def _run(job: Job, limits: Limits, errand: str, of: Any) -> None:
     except BaseException as error:  # noqa: BLE001 - all that the code raises becomes a sentence
         trace, problem = None, _of_error(error, stage.now, job, limits)
     finally:
-        for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
-            signal.setitimer(timer, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)  # which the supervisor sends
     told = None if problem is None else {**vars(problem), "says": said_to_json(problem.says)}
     _say(b"answer " + json.dumps(told).encode())
     if trace is not None:
@@ -1147,15 +1179,20 @@ def _otherwise(
     texts_of: dict[str, str],
 ) -> tuple[Any, Fitted, dict[str, str]]:
     """The module with other arguments than those that were found, where its forward runs with
-    them; else as it was."""
+    them, as long as there is work left for it; else as it was."""
     from tracer import arguments, fitting
 
+    work = fitted.work
     for texts in arguments.others(found, texts_of, job.arguments, fitted.odds):
+        if work >= fitting.MOST_WORK:
+            break
         try:
             other = build(texts)
+            work += fitting.built(other)
             again = fitting.fitted(other, plain, job.sizes, fitting.FEW_RUNS, fitted)
         except Exception:  # noqa: BLE001 - it was a guess
             continue
+        work += again.work if again is not None else 0
         if again is not None and again.runs:
             return other, again, texts
     return model, fitted, texts_of

@@ -159,6 +159,7 @@ def arrive(query: Mapping[str, str]) -> None:
         job = handed.from_query(query)
         if job is not None:
             _show(job)
+            st.session_state["debug-handed"] = True
     except handed.HandedError:
         st.session_state["debug-damaged"] = True
 
@@ -195,6 +196,11 @@ def workbench() -> None:
         st.warning(
             say("The link is damaged: something in it was lost on the way."),
             icon=":material/link_off:",
+        )
+    if st.session_state.get("debug-handed"):
+        st.info(
+            say("This came with the address, and nothing of it has run: read it, then press Run."),
+            icon=":material/link:",
         )
     if not access.runs_code():
         _closed(state)
@@ -268,6 +274,7 @@ def _offer(state: Desk) -> editor.Offer | None:
 
 def _start(state: Desk, job: Job) -> None:
     state.before.clear()
+    st.session_state.pop("debug-handed", None)
     state.start(replace(job, literal=not job.source and not access.runs_code()))
 
 
@@ -337,8 +344,8 @@ def _protections() -> None:
     with st.expander(say("What protects this machine"), icon=":material/shield:"):
         st.caption(
             say(
-                "The code runs in a process of its own, computes at most {seconds} s and is there "
-                "at most {clock} s, with {memory} of memory, in an empty folder, and is ended with "
+                "The code runs in a process of its own, computes at most {seconds} s and waits at "
+                "most {clock} s, with {memory} of memory, in an empty folder, and is ended with "
                 "all that it started.",
                 seconds=f"{LIMITS.seconds:g}",
                 clock=f"{LIMITS.clock:g}",
@@ -442,11 +449,11 @@ def _progress(state: Desk) -> None:
         else:
             passed = time.monotonic() - task.began
             text = say(
-                "Running: {passed} s of at most {most} s",
+                "Running for {passed} s; it may compute for {most} s",
                 passed=f"{passed:.0f}",
-                most=f"{LIMITS.clock:g}",
+                most=f"{LIMITS.seconds:g}",
             )
-            st.progress(min(1.0, passed / LIMITS.clock), text=text)
+            st.progress(min(1.0, passed / LIMITS.seconds), text=text)
         if st.button(say("Cancel"), key="cancel"):
             task.dropped = True
             state.task = None

@@ -303,8 +303,11 @@ def test_a_link_opens_in_another_browser_at_the_same_step(open_page: Open, app: 
     other.goto(page.url)
     has_text(other, fine)
     expect(other.locator(".st-key-verdict")).to_have_count(0)
+    handed = other.get_by_text("nothing of it has run")
+    expect(handed).to_be_visible()
     other.locator(".st-key-debug-run button").click()
     expect(other.locator(".st-key-verdict")).to_contain_text("Net runs: 4 steps")
+    expect(handed).to_have_count(0)
     other.wait_for_function("window.shapewalkPath === '2'")
 
 
@@ -349,7 +352,7 @@ def test_an_example_on_a_phone(open_page: Open, app: str, scheme: str) -> None:
 
 
 def test_a_run_that_does_not_end_leaves_the_page_alive(open_page: Open, app: str) -> None:
-    page = open_page()
+    page = open_page(width=390, height=800)  # where the way to end it lies under no band
     go(page, app)
     write(page, "while True:\n    pass\n" + LINEAR)
     page.keyboard.press("Control+Enter")

@@ -222,6 +222,24 @@ def test_the_search_ends_and_gives_what_came_furthest(monkeypatch: pytest.Monkey
     assert (search.runs, short.runs) == (True, False)
 
 
+class Apart(nn.Module):
+    """Takes apart more than any form that is tried first has; the row of letters is a long one."""
+
+    def forward(self, x: Tensor) -> Any:
+        _, _, _, _ = x.shape
+        raise RuntimeError("never")
+
+
+def test_a_search_is_held_by_the_work_that_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fitting.fitted(Apart())
+    assert whole is not None
+    assert not whole.runs
+    monkeypatch.setattr(fitting, "MOST_WORK", whole.work // 2)
+    half = fitting.fitted(Apart())
+    assert half is not None
+    assert whole.work // 2 <= half.work < whole.work
+
+
 def test_what_a_class_takes_is_told_as_a_text_tells_it() -> None:
     form = arguments.form_of(Block, Block(BlockConfig(), 0).forward)
     assert [(each.name, each.annotation, each.default) for each in form.constructor] == [
@@ -497,9 +515,56 @@ class Valued(nn.Module):
         return self.fc(cls_token)
 
 
+class Quartered(nn.Module):
+    """What is joined has four times the last size of the one input, which nothing else fixes."""
+
+    def __init__(self, dim: int = 20) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4 * dim)
+
+    def forward(self, x: Tensor) -> Any:
+        _, high, _, _ = x.shape
+        assert high % 2 == 0
+        return self.norm(torch.cat([x, x, x, x], -1))
+
+
+class Stack(nn.Module):
+    """As the stacks of T5 are: all has a default, nothing an annotation, and it is one of two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(50, 8)
+
+    def forward(self, input_ids=None, mask=None, embeds=None, use_cache=None):  # type: ignore[no-untyped-def]
+        use_cache = True if use_cache is None else use_cache
+        if use_cache is True:
+            raise ValueError("`use_cache` is for decoders.")
+        if input_ids is not None and embeds is not None:
+            raise ValueError("You cannot specify both.")
+        elif input_ids is None and embeds is None:
+            raise ValueError("You must specify one of input_ids or embeds.")
+        return self.table(input_ids) if embeds is None else embeds
+
+
+class Clip(nn.Module):
+    """The first of two is taken apart into five."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.words = nn.Conv2d(4, 8, 3), nn.Linear(6, 8)
+
+    def forward(self, frames: Tensor, words: Tensor) -> Any:
+        batch, count, channels, high, wide = frames.shape
+        maps = self.stem(frames.reshape(batch * count, channels, high, wide))
+        return maps.mean((2, 3)).view(batch, count, -1) + self.words(words).mean(1, keepdim=True)
+
+
 @pytest.mark.parametrize(
     ("made", "texts"),
     [
+        (Quartered, ("x=B,C,H,W",)),
+        (Stack, ("input_ids=B,N:int64<50", "use_cache:=False")),
+        (Clip, ("frames=B,C,T,H,W", "words=B,C,H,W")),
         (Grid, ("x=B,N,C",)),
         (Asserting, ("x=B,N,C", "size:=(32, 32)")),
         (Windows, ("x=B,C,H,W",)),

@@ -458,7 +458,13 @@ def test_what_waits_is_ended_by_the_clock() -> None:
     on_and_on = "while True:\n    try: time.sleep(1000)\n    except BaseException: pass"
     for body in ("time.sleep(1000)", on_and_on):
         found = answered(net(body), limits=WAITING)
-        problem(found, "time", "after 3 s ", "look for what it waits for")
+        problem(found, "time", "has waited for 3 s ", "look for what it waits for")
+
+
+@linux
+def test_what_computes_is_not_ended_by_the_clock() -> None:
+    body = "end = time.process_time() + 2\nwhile time.process_time() < end: pass\nreturn x"
+    assert answered(net(body), limits=Limits(clock=1)).problem is None
 
 
 def test_an_endless_loop_is_told_with_its_line() -> None:
