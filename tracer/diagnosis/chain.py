@@ -11,6 +11,7 @@ from tracer.diagnosis.histories.written import Numbers, Written
 from tracer.diagnosis.roots.handed import caller, helper, kept, renamed
 from tracer.diagnosis.roots.lineage import made_by
 from tracer.diagnosis.roots.places import Search, code, finished, shape
+from tracer.diagnosis.roots.returned import Handed, handed_over
 from tracer.document import Failure, History, Place, Root, TensorNote, Term
 from tracer.ops.flow import adds_dimension, permutes
 from tracer.ops.table import bound_step
@@ -20,10 +21,12 @@ from tracer.source.text import text_of
 _ROOT, _PARTING, _HANDED, _MADE, _WRITTEN, _NUMBER = 75, 60, 45, 35, 30, 25
 _ON_THE_WAY = 20
 _KEPT, _CALLED, _TAKEN = 60, 25, 40
+_RETURNED, _IN_HELPER, _ALONE, _PASSED, _FARTHER = 70, 30, 10, 15, 4
 _TOLD, _OTHER, _GIVEN = 30, 20, 10
 _BESIDES = 2  # links beside the failing expression
 """How much speaks for a place: where the root was found, where the histories part, what returned or
-made an operand, what else was worked out or written; more on the way to the root."""
+made an operand, what else was worked out or written; more on the way to the root.  What handed a
+value over counts by how near it is, more in a helper, and most where that does nothing else."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ def _candidates(s: Search) -> Iterator[_Candidate]:
     if not s.failure.histories:
         found += _of_numbers(s)
     yield from found
+    yield from map(_returned, handed_over(s))
     here = helper(s.failure.place)
     if (above := caller(s.crash, s.failure.place)) is not None:
         yield _Candidate(_NUMBER, _called(s, above, s.failure.place))
@@ -102,6 +106,17 @@ def _candidates(s: Search) -> Iterator[_Candidate]:
             # What is marked in a helper is right there, and wrong for who called it.
             less = _CALLED * (_statement(each.link) not in marked)
             yield _Candidate(each.score - less, _called(s, above, each.link.place))
+
+
+def _returned(each: Handed) -> _Candidate:
+    """What a function gave back, or was given, as a link."""
+    score = _RETURNED - _FARTHER * each.depth - _PASSED * (each.kind == "call")
+    score += _IN_HELPER * bool(helper(each.place)) + _ALONE * (each.length <= 1)
+    if each.kind == "call":
+        because = said("It is handed to {name} here.", name=each.by)
+    else:
+        because = said("{name} returns here what the failing expression is made of.", name=each.by)
+    return _Candidate(score, Root("call", each.place, each.module, None, because))
 
 
 def _marked(s: Search) -> set[tuple[str, int]]:

@@ -452,6 +452,46 @@ def test_equal_parts_are_held_against_what_they_are_counted_of() -> None:
     assert partings(found) == [(8, "parts"), (12, "width")]
 
 
+class Banded(nn.Module):
+    def __init__(self, mels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 6, 3, stride=2)
+        width = 6 * self.bands(mels)
+        self.out = nn.Linear(width, 3)
+
+    def bands(self, mels: int) -> int:
+        return mels // 2
+
+    def forward(self, mel: Tensor) -> Tensor:
+        return self.out(self.conv(mel).amax(2).flatten(1))
+
+
+def test_a_method_that_works_a_number_out_is_followed() -> None:
+    found = failure(lambda: Banded(12), torch.ones(2, 1, 12, 12))
+    assert partings(found)[1] == (None, "mels // 2")
+
+
+def time_layer(width: int) -> tuple[nn.Module, int]:
+    return nn.Linear(1, 8), 2 * width
+
+
+class Embedded(nn.Module):
+    def __init__(self, width: int, make: Callable[[int], tuple[nn.Module, int]] = time_layer):
+        super().__init__()
+        self.time, size = make(width)
+        self.fc = nn.Linear(size, 3)
+
+    def forward(self, t: Tensor) -> Tensor:
+        return self.fc(self.time(t))
+
+
+def test_of_several_results_of_a_function_that_is_an_argument_the_one_that_is_meant() -> None:
+    found = failure(lambda: Embedded(7), torch.ones(2, 1))
+    part = found.histories[1].parting
+    assert part is not None
+    assert part.place.statement == "return nn.Linear(1, 8), 2 * width"
+
+
 def to_map(tokens: Tensor, h: int, w: int) -> Tensor:
     return tokens.transpose(1, 2).reshape(tokens.size(0), -1, h, w)
 
@@ -581,3 +621,40 @@ def test_one_feature_that_has_no_dimension_is_the_inputs() -> None:
     found = failure(Series, torch.ones(5, 30))
     assert found.root is not None
     assert found.root.kind == "input"
+
+
+class Sampled(nn.Module):
+    def aggregate(self, x: Tensor, at: Tensor) -> Tensor:
+        return x.new_zeros(int(at.max()) + 1, x.size(1)).index_add(0, at, x)
+
+    def forward(self, x: Tensor, at: Tensor) -> Tensor:
+        near = self.aggregate(x, at)
+        return near + x
+
+
+def test_what_a_helper_returns_is_a_link() -> None:
+    found = failure(Sampled, torch.ones(4, 3), torch.tensor([0, 1, 0, 2]))
+    place = next(link for link in found.chain if link.place.function == "Sampled.aggregate")
+    assert place.place.statement.startswith("return x.new_zeros")
+
+
+class Turned(nn.Module):
+    def order(self, skips: list[Tensor]) -> list[Tensor]:
+        return skips
+
+    def join(self, x: Tensor, skip: Tensor) -> Tensor:
+        return torch.cat([x, skip], dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skips = []
+        for _ in range(2):
+            skips.append(x)
+            x = F.max_pool2d(x, 2)
+        for skip in self.order(skips):
+            x = self.join(F.interpolate(x, scale_factor=2.0), skip)
+        return x
+
+
+def test_a_helper_that_hands_a_list_on_is_a_link() -> None:
+    found = failure(Turned, torch.ones(1, 2, 8, 8))
+    assert "return skips" in statements(found)

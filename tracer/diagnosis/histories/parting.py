@@ -52,7 +52,7 @@ def _worked_out(term: Term, path: Path) -> Path:
     found = _term(term, path)
     while found.kind == "written" and found.parts:
         last = found.parts[-1]
-        if last.kind != "written" or not last.place.statement.startswith("return"):
+        if last.kind != "written" or last.place.function == found.place.function:
             break
         path, found = (*path, len(found.parts) - 1), last
     return path

@@ -16,6 +16,7 @@ from tracer.diagnosis.rebuild import guessed, local_numbers
 from tracer.document import Place, Term
 from tracer.record.crash import Construction, Crash, Frame
 from tracer.source.built import assigned_to_self, default_of, parameters_of
+from tracer.source.names import settled
 from tracer.source.text import Extent, Text, called, extent_of, first_line, given, text_of
 from tracer.source.values import Unknown, value_of
 
@@ -113,7 +114,7 @@ class Numbers:
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
             return self.leaf("written", here, value, (self.term(here.to(node.value), depth + 1),))
         if isinstance(node, ast.Name | ast.Attribute | ast.Subscript):
-            found = self.defined(here)
+            found = self.unpacked(here) or self.defined(here)
             if found is None or _same(found, here):
                 return self.leaf("name", here, value)
             inner = self.term(found, depth + 1)
@@ -142,10 +143,11 @@ class Numbers:
         functions that it calls in turn."""
         for each in self.returns(here) if depth < _DEEPEST else ():
             function = each.text.function(each.node)
+            made = settled(function, each.node, each.node.lineno)
             calls = [each.to(node) for node in ast.walk(function) if isinstance(node, ast.Call)]
             inner = [call for call in calls if self.function(call) is not None]
             parts = [part for call in inner[:1] for part in self.worked_out(call, depth + 4)]
-            yield self.leaf("written", each, None, tuple(parts))
+            yield self.leaf("written", each if made is None else each.to(made), None, tuple(parts))
 
     def leaf(
         self, kind: str, here: Written, value: int | None, parts: tuple[Term, ...] = ()
@@ -166,6 +168,21 @@ class Numbers:
                 yield here.to(side)
 
     # --- what a name stands for ---
+
+    def unpacked(self, here: Written) -> Written | None:
+        """Of a target in `layer, size = made(config)` what the function gives back for it."""
+        target, statement = here.text.parents.get(here.node), here.text.statement(here.node)
+        if not isinstance(target, ast.Tuple) or not isinstance(statement, ast.Assign):
+            return None
+        if target not in statement.targets or not isinstance(statement.value, ast.Call):
+            return None
+        position, wanted = target.elts.index(here.node), here.number()
+        for each in self.returns(here.to(statement.value)):
+            if isinstance(each.node, ast.Tuple) and len(each.node.elts) == len(target.elts):
+                found = each.to(each.node.elts[position])
+                if wanted is None or found.number() in (wanted, None):
+                    return found
+        return None
 
     def followed(self, here: Written) -> Written:
         """The expression that is no name any more."""
@@ -207,7 +224,11 @@ class Numbers:
                 found = here.to(value)
                 if value is here.node:
                     return None
-                if found.number() == here.number() or isinstance(value, ast.Call):
+                number = found.number()
+                worked_out = number is None and any(
+                    isinstance(n, ast.Call) for n in ast.walk(value)
+                )
+                if number == here.number() or worked_out:
                     return found
             arguments = function.args
             names = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
@@ -404,14 +425,29 @@ class Numbers:
     def function(self, base: Written) -> FunctionType | None:
         """The author's function that a call calls; None of anything else."""
         assert isinstance(base.node, ast.Call)
-        try:
-            found = value_of(base.node.func, base.frame.scope, base.frame.globals)
-        except Unknown:
-            return None
+        name = base.to(base.node.func)
+        found = _value(name)
+        if found is Unknown:
+            found = self.method(name)
+        if found is Unknown and isinstance(name.node, ast.Name):
+            found = _value(self.followed(name))  # a function that is an argument
+        found = getattr(found, "__func__", found)
         if not isinstance(found, FunctionType):
             return None
         package = (found.__module__ or "").partition(".")[0]
         return None if package == "torch" or package in sys.stdlib_module_names else found
+
+    def method(self, here: Written) -> Any:
+        """`self.name` where the class has it."""
+        node, path = here.node, here.frame.module
+        own = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        if not own or path is None or not isinstance(node, ast.Attribute):
+            return Unknown
+        assert isinstance(node.value, ast.Name)
+        if node.value.id != "self":
+            return Unknown
+        cls = type(self.crash.model.get_submodule(path))
+        return inspect.getattr_static(cls, node.attr, Unknown)
 
     def item(self, bound: tuple[ast.expr, ast.expr], here: Written) -> Written | None:
         """What a loop's name is an item of: the item where it can be told, else the list."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
-from tracer.diagnosis.repair import calls, inputs, names, numbers, tensors
+from tracer.diagnosis.repair import beside, calls, inputs, names, numbers, tensors
 from tracer.diagnosis.repair.draft import Draft, everywhere
 from tracer.diagnosis.repair.places import Spot, spots
 from tracer.diagnosis.repair.world import World
@@ -20,6 +20,7 @@ ANYWHERE: tuple[Production, ...] = (
     numbers.number_edits,
     numbers.flags,
     names.name_edits,
+    beside.beside,
 )
 MOST_ENTRIES = 4  # functions whose arguments are changed at their entry
 
@@ -36,9 +37,11 @@ def drafts(world: World) -> list[Draft]:
 
 
 def _all(world: World, places: list[Spot]) -> Iterator[Draft]:
-    valued = 0
+    valued, told = 0, world.told
     for spot in places:
-        if not spot.constructs and valued < tensors.MOST_TENSORS:
+        expression = isinstance(spot.node, ast.expr)
+        named = expression and (spot.text.file, spot.text.span(spot.node)) in told
+        if not spot.constructs and (valued < tensors.MOST_TENSORS or named):
             before = valued
             for draft in tolerated(tensors.value_edits(world, spot)):
                 valued = before + 1
@@ -60,6 +63,7 @@ def _all(world: World, places: list[Spot]) -> Iterator[Draft]:
         entered.add(function)
         yield from tolerated(inputs.entry_edits(world, spot))
         yield from tolerated(inputs.padded_and_cropped(world, spot))
+        yield from tolerated(beside.calls_of_unused(world, spot))
     if places:
         yield from tolerated(inputs.input_changes(world, places[0]))
 

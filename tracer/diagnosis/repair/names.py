@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from tracer.diagnosis.repair.draft import Draft, bracketed, instead
-from tracer.diagnosis.repair.places import Spot, definitions
+from tracer.diagnosis.repair.places import Spot
 from tracer.diagnosis.repair.world import World, blank, local_names, walk
 from tracer.document import Span
 from tracer.record.scripts import Lines
 from tracer.sentences import said
+from tracer.source.names import definitions
 from tracer.source.text import Text
 
 MOST_NAMES = 8
@@ -57,6 +58,9 @@ def other_names(world: World, spot: Spot) -> Iterator[Draft]:
     found.sort(key=lambda item: item[0])
     layer = "layer" if isinstance(own, nn.Module) else type(own).__name__
     kind = "name_tensor" if tensor is not None else f"name_{layer}"
+    above = text.parents.get(node)
+    if tensor is not None and isinstance(above, ast.Attribute) and above.attr == "shape":
+        kind = "name_sizes"  # its sizes alone are read
     for _, name in found[:MOST_NAMES]:
         yield instead(spot, kind, what, name)
 

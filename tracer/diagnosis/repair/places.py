@@ -13,10 +13,12 @@ from tracer.diagnosis.repair.world import World, walk
 from tracer.diagnosis.roots import lineage
 from tracer.document import Step
 from tracer.source.built import assigned_to_self, constructor, default_of, of_user
+from tracer.source.names import definitions
 from tracer.source.text import Text, called, code_of, given, text_of
 
 MOST = 400  # places of one failure
 FARTHEST = 14.0
+TOLD = 1.3  # the distance of a place on the chain, or where the histories part
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,12 @@ class _Slice:
             self.push(0.6 * depth, text, node, "failing" if depth == 0 else "caller")
         for number, running in enumerate(reversed(world.crash.running)):
             self.layer(running.path, 0.4 + 0.8 * number)
+        for file, span in world.told:
+            where = text_of(file)
+            at = where.at(span) if where is not None else None
+            if where is not None and at is not None:
+                self.push(TOLD, where, at, "lineage")
+        self.makers()
         marked = [(m.operand, m.dim) for m in world.finding.marks]
         for number, operand in enumerate(world.failure.operands):
             dims = [dim for which, dim in marked if which == number]
@@ -86,6 +94,18 @@ class _Slice:
             found = lineage.ancestors(world.crash.trace, operand.note)
             for place, (step, _, _) in enumerate(itertools.islice(found, 10)):
                 self.step(step, 1.0 + 0.7 * place)
+
+    def makers(self) -> None:
+        """What the modules return that made the operands as they are."""
+        crash = self.world.crash
+        ids = {operand.note.id for operand in self.world.failure.operands}
+        for call in crash.trace.calls[1:]:
+            if ids & {each.id for each in call.outputs}:
+                code = code_of(type(crash.model.get_submodule(call.module)).forward)
+                text = text_of(code.co_filename) if code is not None else None
+                made = text.definition(code) if text is not None and code is not None else None
+                if text is not None and made is not None:
+                    self.returns(TOLD, text, made, "lineage")
 
     def step(self, step: Step, distance: float) -> None:
         text = text_of(step.file)
@@ -255,47 +275,14 @@ class _Slice:
         name = called(node)
         for other in self.world.texts:
             for item in walk(other.tree):
-                if isinstance(item, ast.FunctionDef) and item.name == name:
+                named = isinstance(item, ast.FunctionDef) and item.name == name
+                if named and isinstance(item, ast.FunctionDef) and self.world.ran(other, item):
                     self.returns(distance + 1, other, item, role)
 
     def returns(self, distance: float, text: Text, function: ast.AST, role: str) -> None:
         for node in walk(function):
             if isinstance(node, ast.Return) and self.world.runs(text, node):
                 self.push(distance, text, node.value, role)
-
-
-def definitions(function: ast.AST, name: str) -> Iterator[ast.expr]:
-    """The expressions that give a local name its value, or part of it."""
-    for node in walk(function):
-        if isinstance(node, ast.Assign):
-            for target in node.targets:
-                yield from _given_to(target, node.value, name)
-        elif isinstance(node, ast.AnnAssign | ast.AugAssign | ast.NamedExpr):
-            if node.value is not None:
-                yield from _given_to(node.target, node.value, name)
-        elif isinstance(node, ast.For | ast.comprehension):
-            yield from _given_to(node.target, node.iter, name)
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            fills = node.func.attr in ("append", "extend", "insert") and node.args
-            if fills and isinstance(node.func.value, ast.Name) and node.func.value.id == name:
-                yield node.args[-1]
-
-
-def _given_to(target: ast.expr, value: ast.expr, name: str) -> Iterator[ast.expr]:
-    if isinstance(target, ast.Name):
-        if target.id == name:
-            yield value
-    elif isinstance(target, ast.Starred):
-        yield from _given_to(target.value, value, name)
-    elif isinstance(target, ast.Tuple | ast.List):
-        if isinstance(value, ast.Tuple | ast.List) and len(value.elts) == len(target.elts):
-            for part, own in zip(target.elts, value.elts, strict=True):
-                yield from _given_to(part, own, name)
-        else:
-            for part in target.elts:
-                yield from _given_to(part, value, name)
-    elif isinstance(target, ast.Subscript):
-        yield from _given_to(target.value, value, name)
 
 
 def _arguments(function: ast.FunctionDef) -> list[str]:

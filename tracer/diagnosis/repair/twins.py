@@ -149,10 +149,16 @@ class Twins:
             self._functions.setdefault(file, []).append((function, twin))
             self._names.setdefault(file, twin.__globals__)
         twin.__kwdefaults__ = function.__kwdefaults__
+        self._pending.append(lambda: self._default(function, twin))
         twin.__qualname__ = function.__qualname__
         twin.__module__ = function.__module__
         twin.__dict__.update({k: self._of(v) for k, v in function.__dict__.items()})
         return twin
+
+    def _default(self, function: FunctionType, twin: FunctionType) -> None:
+        """What an argument is by default may be a class or a function: `block=Block`."""
+        twin.__defaults__ = self._of(function.__defaults__)
+        twin.__kwdefaults__ = self._of(function.__kwdefaults__)
 
     def _cell(self, cell: CellType | None, name: str) -> CellType:
         if cell is None:

@@ -4,6 +4,8 @@ expressions, which statements ran, and the numbers that are at odds."""
 from __future__ import annotations
 
 import ast
+import contextlib
+import dataclasses
 import functools
 import math
 from collections.abc import Iterator, Mapping
@@ -16,11 +18,12 @@ from torch import Tensor, nn
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.fixes_scene import evaluate
 from tracer.diagnosis.repair.watched import Scope, Watched
-from tracer.document import Failure, Place, Step, TensorNote, Term
+from tracer.document import Failure, Place, Span, Step, TensorNote, Term
 from tracer.record.crash import Crash, Frame
 from tracer.record.tensors import tensors_in
 from tracer.source.built import of_user
 from tracer.source.text import Text, called, code_of, text_of
+from tracer.source.values import Unknown, value_of
 
 _LOST = (LookupError, ArithmeticError, TypeError, ValueError, AttributeError, RuntimeError)
 
@@ -42,6 +45,7 @@ class World:
             self._enter(step)
         self.numbers: dict[object, dict[str, int]] = {}  # at hand at a statement
         self.partners: dict[object, list[tuple[str, Tensor]]] = {}
+        self.unused: list[Any] | None = None  # functions that did not run
         self._scopes: dict[object, Scope] = {}
         self._spans: dict[str, dict[Any, ast.AST]] = {}
         self.texts = [
@@ -91,7 +95,9 @@ class World:
             try:
                 value = evaluate(node, dict(scope))
             except _LOST:
-                continue
+                value = _reckoned(node, scope)
+                if value is None:
+                    continue
             if not any(value is other or _equal(value, other) for other in found):
                 found.append(value)
         return found
@@ -222,6 +228,13 @@ class World:
         inside = any(first < line <= last for line in lines)
         return not inside
 
+    def ran(self, text: Text, function: ast.FunctionDef) -> bool:
+        """Whether a function is known to have run."""
+        return any(
+            self.run.executed(text, each) or self.built.executed(text, each)
+            for each in function.body
+        )
+
     def constructs(self, text: Text, node: ast.AST) -> bool:
         """Whether a node runs while the model is built, so that an edit asks to build it anew."""
         function = text.function(node)
@@ -260,6 +273,14 @@ class World:
             "at the parting": _lines([term.place for term in partings if term is not None]),
             "in the histories": _lines([term.place for term in terms]),
         }
+
+    @functools.cached_property
+    def told(self) -> dict[tuple[str, Span | None], None]:
+        """The expressions on the chain and where the histories part, by file and span."""
+        partings = [each.parting for each in self.failure.histories]
+        places = [link.place for link in self.failure.chain]
+        places += [term.place for term in partings if term is not None]
+        return {(place.file, place.span): None for place in places}
 
     # --- numbers ---
 
@@ -395,6 +416,17 @@ def local_names(function: ast.AST) -> frozenset[str]:
     return frozenset(names | {node.arg for node in nodes if isinstance(node, ast.arg)})
 
 
+def _reckoned(node: ast.AST, scope: Scope) -> Any:
+    """The number that is worked out with functions such as `max`; None where it is none."""
+    if not isinstance(node, ast.BinOp | ast.Call):
+        return None
+    try:
+        found = value_of(node, scope, scope)
+    except Unknown:
+        return None
+    return found if type(found) is int else None
+
+
 def _equal(a: Any, b: Any) -> bool:
     plain = (int, float, str, bool)
     return isinstance(a, plain) and type(a) is type(b) and a == b
@@ -456,8 +488,15 @@ def integers(scope: Mapping[str, Any]) -> dict[str, int]:
                     enter(f"{name}.{key}", item)
                     if isinstance(item, list | tuple) and 0 < len(item) <= 8:
                         enter(f"len({name}.{key})", len(item))
+                        enter(f"{name}.{key}[0]", item[0])
+                        enter(f"{name}.{key}[-1]", item[-1])
                         if scope.get("math") is math and all(type(i) is int for i in item):
                             enter(f"math.prod({name}.{key})", math.prod(item))
+            if dataclasses.is_dataclass(value):
+                for key, own in vars(type(value)).items():
+                    if isinstance(own, property):
+                        with contextlib.suppress(Exception):
+                            enter(f"{name}.{key}", getattr(value, key))
             if isinstance(value, nn.Module):
                 for key, layer in list(value._modules.items())[:20]:
                     for field in ("in_features", "out_features", "in_channels", "out_channels"):

@@ -90,6 +90,101 @@ CASES = (
         operands=(),
         fixed=({"x.size(0)": "x.size(1)"},),
     ),
+    Case(
+        name="a_size_that_a_helper_is_not_told",
+        source="""
+        def gathered(x, at, size=None):
+            size = int(at.max()) + 1 if size is None else size
+            return x.new_zeros(size, x.shape[1]).index_add(0, at, x)
+
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.near, self.own = nn.Linear(4, 5), nn.Linear(4, 5)
+
+            def collect(self, x, at, count):
+                return gathered(x, at)
+
+            def forward(self, x):
+                at = torch.arange(len(x)) // 2
+                return self.near(self.collect(x, at, len(x))) + self.own(x)
+        """,
+        inputs="torch.randn(B, 4)",
+        expression="self.near(self.collect(x, at, len(x))) + self.own(x)",
+        operands=(),
+        fixed=({"gathered(x, at)\n": "gathered(x, at, count)\n"},),
+    ),
+    Case(
+        name="frames_given_to_a_layer_for_pictures",
+        source="""
+        class Encoder(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten())
+
+            def forward(self, frames):
+                return self.net(frames - 0.5)
+
+
+        class Net(nn.Module):
+            def __init__(self, encoder=Encoder):
+                super().__init__()
+                self.encoder, self.cell = encoder(), nn.GRU(4 * 36, 6, batch_first=True)
+
+            def embed(self, video):
+                return self.encoder(video)
+
+            def forward(self, video):
+                return self.cell(self.embed(video))[0]
+        """,
+        inputs="torch.randn(B, 5, 3, 8, 8)",
+        expression="self.net(frames - 0.5)",
+        operands=(),
+        fixed=(
+            {
+                "self.encoder(video)": "self.encoder(video.flatten(0, 1))"
+                ".unflatten(0, video.shape[:2])"
+            },
+        ),
+    ),
+    Case(
+        name="one_of_two_that_is_not_resized",
+        source="""
+        class Heads(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.down = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+                self.main, self.aux = nn.Conv2d(4, 2, 1), nn.Conv2d(4, 2, 1)
+
+            def outputs(self, main, aux, size):
+                main = F.interpolate(main, size=size, mode="bilinear", align_corners=False)
+                return {"main": main, "aux": aux}
+
+            def forward(self, x):
+                deep = self.down(x)
+                return self.outputs(self.main(deep), self.aux(deep), x.shape[2:])
+
+
+        class Net(nn.Module):
+            def __init__(self, heads=Heads):
+                super().__init__()
+                self.heads = heads()
+
+            def forward(self, x):
+                found = self.heads(x)
+                return found["main"] + 0.4 * found["aux"]
+        """,
+        inputs="torch.randn(B, 3, 12, 12)",
+        expression='found["main"] + 0.4 * found["aux"]',
+        operands=(),
+        fixed=(
+            {
+                '"aux": aux': '"aux": F.interpolate(aux, size=size, mode="bilinear", '
+                "align_corners=False)"
+            },
+        ),
+    ),
 )
 
 

@@ -323,6 +323,32 @@ def test_a_constructor_is_executed_anew(old: str, new: str) -> None:
         assert last.weight is not model.act[1].weight
 
 
+def test_a_class_that_is_an_arguments_default_is_edited_too() -> None:
+    cell = run_cell("""
+        class Front(nn.Module):
+            def __init__(self, bands):
+                super().__init__()
+                self.fc = nn.Linear(self.width(bands), 2)
+
+            def width(self, bands):
+                return bands // 2
+
+            def forward(self, x):
+                return self.fc(x)
+
+        class Net(nn.Module):
+            def __init__(self, front=Front, *, back=Front):
+                super().__init__()
+                self.front, self.back = front(12), back(4)
+
+            def forward(self, x):
+                return self.back(self.front(x))
+    """)
+    model = cell["Net"]()
+    for run in ran(model, (torch.randn(4, 7),), "// 2", "// 2 + bands // 12", build=cell["Net"]):
+        assert (run.error, run.executed) == (None, True)
+
+
 def test_a_constructor_that_raises_cannot_be_run() -> None:
     cell = run_cell(CONSTRUCTOR)
     with pytest.raises(CannotRunError, match="constructor"):
