@@ -47,7 +47,7 @@ def server(folder: Path, **settings: str) -> Iterator[Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    command = [sys.executable, "-m", "streamlit", "run", "served.py", "--server.port", str(port)]
     began = time.time()
     with subprocess.Popen(
         command,

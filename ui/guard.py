@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 import streamlit as st
 from starlette.responses import PlainTextResponse, Response
 
-from ui import access, token
+from ui import access, preload, token
 from ui.language import say
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Guard:
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_policy()]
+                message["headers"] = [*message["headers"], *_policy(), *_parts(message)]
             await send(message)
 
         await app(scope, receive, told if scope["type"] == "http" else send)
@@ -101,6 +101,12 @@ def _policy() -> list[tuple[bytes, bytes]]:
         (b"x-content-type-options", b"nosniff"),
         (b"referrer-policy", b"same-origin"),
     ]
+
+
+def _parts(message: Message) -> list[tuple[bytes, bytes]]:
+    """What else a page needs, where it is one that is answered with."""
+    is_page = dict(message["headers"]).get(b"content-type", b"").startswith(b"text/html")
+    return [preload.header()] if is_page else []
 
 
 def say_little(error: Exception) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from modules import LESSONS
+from ui import preload
 
 Open = Callable[..., Page]
 
@@ -27,6 +29,14 @@ def test_every_lesson_has_a_card_with_a_picture(open_page: Open, app: str) -> No
         expect(picture).to_be_visible()
         size = picture.evaluate("e => e.decode().then(() => [e.naturalWidth, e.naturalHeight])")
         assert min(size) >= 100
+    # What home is drawn with is asked for with the page itself.
+    preloaded = set(re.findall(r"/([\w.-]+\.js)>", preload.header()[1].decode()))
+    named = set(re.findall(r"/([\w.-]+\.js)", (preload.STATIC / "index.html").read_text()))
+    loaded: list[str] = page.evaluate(
+        "performance.getEntriesByType('resource').map(each => each.name)"
+        ".filter(each => each.endsWith('.js')).map(each => each.split('/').at(-1))"
+    )
+    assert preloaded <= set(loaded) <= preloaded | named
 
 
 def test_search_and_family_filter(open_page: Open, app: str) -> None:
