@@ -327,7 +327,7 @@ def downloads(run: Run, compared: str) -> None:
             return source
         return f"{source}\n\n{text.annotated(trace, symbols=True, translate=translate)}"
 
-    with st.container(key="downloads", horizontal=True, gap="small"):
+    with st.container(key="downloads", horizontal=True, gap="small", vertical_alignment="center"):
         for label, make, ending, mime in (
             (say("Trace"), trace.to_json, "json", "application/json"),
             (say("Table"), lambda: as_csv(step_table(trace)), "csv", "text/csv"),

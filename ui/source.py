@@ -52,7 +52,8 @@ def source_tab(trace: Trace, chosen: Description, written: Path) -> None:
     # A paper is named as it was published, whatever the page is in.
     title, authors, venue = map(escape, (paper.title, paper.authors, paper.venue))
     link = f'<a href="{escape(paper.link)}">{escape(paper.link)}</a>'
-    st.html(f'<p lang="en"><b>{title}</b><br>{authors}. <i>{venue}</i>, {paper.year}. {link}</p>')
+    cited = f"<b>{title}</b><br>{authors}. <i>{venue}</i>, {paper.year}. {link}"
+    st.markdown(f'<p lang="en">{cited}</p>', unsafe_allow_html=True)
     st.markdown(say(chosen.about))
     st.markdown(
         say(

@@ -485,7 +485,7 @@ def test_another_language_changes_words_and_no_place(show: Show) -> None:
     press(page, "Home", "ArrowRight", "ArrowRight")
     assert count(page) == "operation 3 of 13"
     page.evaluate("next => player.update(next)", payload(net(), language="zh"))
-    assert count(page) == "操作 3 / 13"
+    assert count(page) == "运算 3 / 13"
     assert page.locator(".shapewalk").get_attribute("lang") == "zh"
     expect(page.get_by_role("button", name="下一个", exact=True)).to_be_visible()
     press(page, "ArrowRight")

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from modules import chinese, lesson
 from modules.lesson import run
+from tests.browser.test_accessibility import objections
 from tests.browser.test_player import Open, Server, Show, count, marked, net, path, press, query
 from tests.browser.test_player import server as server
 from tests.browser.test_player import show as show
@@ -298,6 +299,7 @@ def test_an_exported_page_tells_the_story_in_its_language(open_page: Open, serve
     page = open_page()
     page.goto(server.put("story", html.page(chinese.in_chinese(regions()), language="zh")))
     assert title(page) == "硬注意力：由 θ 得到区域"
+    assert objections(page) == []
     expect(page.locator(".detail")).to_contain_text("在网络中的位置")
     press(page, "PageDown", "PageDown")
     assert current(page) == ["切出四个区域"]

@@ -15,7 +15,10 @@ from tracer.views.player import payload, script, style
 
 NOTEBOOK_HEIGHT = 700
 
-_PAGE_STYLE = "body { margin: 0; }\n"
+_PAGE_STYLE = """body { margin: 0; }
+/* For whom cannot see the player, which says what it shows. */
+h1 { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); }
+"""
 
 _START = """import { mount } from "./player.js";
 
@@ -67,7 +70,10 @@ def _document(trace: Trace, dims: Mapping[str, str] | None, language: str, url_k
 <style>{look}</style>
 </head>
 <body>
+<main>
+<h1>{_title(trace)}</h1>
 <div id="player"></div>
+</main>
 <noscript>{without}</noscript>
 <script type="application/json" id="trace">{_json(trace, dims, language)}</script>
 <script type="module">{run}</script>
