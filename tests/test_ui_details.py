@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from modules import lesson
 from modules.lesson import run as run_lesson
 from tracer import Trace, trace
-from ui.details import as_csv, step_table
 from ui.inspector import _result_of, dimensions
 from ui.source import lines, parts
+from ui.takeaway import as_csv, step_table
 from ui.text import escaped, label, shown
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from html import escape as html_escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -15,15 +13,15 @@ import streamlit as st
 import modules
 from modules.lesson import Description, check_claims
 from modules.posts import POSTS
-from tracer import Step, TensorNote, Trace
-from tracer.language import translator
+from tracer import Trace
 from tracer.sentences import Said
-from tracer.views import graph, html, text
+from tracer.views import graph
 from ui import loading, player, shipped
 from ui.held import held
-from ui.language import language, link, say, told
+from ui.language import language, say, told
 from ui.run import Run, tensor
 from ui.source import own_source, source_tab
+from ui.takeaway import downloads, step_table
 from ui.text import escaped, post_name, shown
 from ui.view import View, to_query
 
@@ -156,44 +154,6 @@ def _nodes(trace: Trace, level: int) -> int:
 # --- table ------------------------------------------------------------------------------------
 
 
-def step_table(trace: Trace) -> dict[str, list[Any]]:
-    """One row for each step, by columns. A column without a single entry says nothing and is left
-    out."""
-
-    def shapes(notes: Iterable[TensorNote]) -> str:
-        return ", ".join(graph.shape_text(note) for note in notes)
-
-    def row(step: Step) -> dict[str, Any]:
-        weights = [note for note in step.inputs if note.kind in ("parameter", "buffer")]
-        made = step.outputs[0] if step.outputs else None
-        stats = made.stats if made else None
-        return {
-            "step": step.index + 1,
-            "name": ", ".join(note.name for note in step.outputs if note.name),
-            "expression": " ".join(step.expression.split()),
-            "from": shapes(note for note in step.inputs if note not in weights),
-            "to": shapes(step.outputs),
-            "weights": shapes(weights),
-            "operation": step.op,
-            "arguments": ", ".join(step.arguments),
-            "module": step.module,
-            "line": step.line,
-            "type": made.dtype.removeprefix("torch.") if made else "",
-            "min": stats.minimum if stats else None,
-            "max": stats.maximum if stats else None,
-            "mean": stats.mean if stats else None,
-            "NaN": stats.nan if stats else None,
-            "ms": step.seconds * 1000,
-        }
-
-    rows = [row(step) for step in trace.steps]
-    names = rows[0] if rows else ("step",)
-    columns = {name: [row[name] for row in rows] for name in names}
-    return {
-        name: cells for name, cells in columns.items() if any(c not in ("", None) for c in cells)
-    }
-
-
 def _headings() -> dict[str, str]:
     """What the table's columns are called on the page; a file of it has their own names."""
     return {
@@ -212,14 +172,6 @@ def _headings() -> dict[str, str]:
         "max": say("max"),
         "mean": say("mean"),
     }
-
-
-def as_csv(table: dict[str, list[Any]]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(table)
-    writer.writerows(zip(*table.values(), strict=True))
-    return file.getvalue()
 
 
 def _table(trace: Trace) -> None:
@@ -309,48 +261,3 @@ def _claims(chosen: Description) -> None:
                 )
                 if why:
                     st.caption(escaped(say(why)))
-
-
-# --- downloads --------------------------------------------------------------------------------
-
-
-def downloads(run: Run, compared: str) -> None:
-    """The trace to take along, in files that are made when they are asked for; and the way to
-    another run beside it, where it is known as `compared`."""
-    trace = run.trace
-    stem = "".join(c if c.isalnum() else "-" for c in trace.name.lower()).strip("-") or "trace"
-
-    def annotated() -> str:
-        translate = translator(run.language)
-        source = text.annotated(trace, translate=translate)
-        if not trace.symbols:
-            return source
-        return f"{source}\n\n{text.annotated(trace, symbols=True, translate=translate)}"
-
-    with st.container(key="downloads", horizontal=True, gap="small", vertical_alignment="center"):
-        for label, make, ending, mime in (
-            (say("Trace"), trace.to_json, "json", "application/json"),
-            (say("Table"), lambda: as_csv(step_table(trace)), "csv", "text/csv"),
-            (
-                say("Page"),
-                lambda: html.page(trace, dict(run.dims), run.language),
-                "html",
-                "text/html",
-            ),
-            (say("Annotated source"), annotated, "txt", "text/plain"),
-        ):
-            st.download_button(
-                label,
-                make,
-                f"{stem}.{ending}",
-                mime,
-                key=f"download-{ending}",
-                icon=":material/download:",
-                on_click="ignore",
-            )
-        st.page_link(
-            "pages/4_Compare.py",
-            label=say("Compare"),
-            icon=":material/compare_arrows:",
-            query_params={"one": compared, **link()},
-        )

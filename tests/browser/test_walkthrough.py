@@ -386,6 +386,19 @@ def test_source_and_downloads(open_page: Open, app: str) -> None:
     with page.expect_download() as saved:
         page.get_by_role("button", name="Page").click()
     assert "<!doctype html>" in saved.value.path().read_text()[:100].lower()
+    # What else there is of a run, each by its first bytes.
+    files = {
+        "Table": b"step,",
+        "Annotated source": b"FBKDStudentConnector",
+        "Markdown": b"## FBKDStudentConnector",
+        "Worksheet": b"<!doctype html>",
+        "Graph": b"<svg",
+        "Heatmaps": b"PK",
+    }
+    for name, first in files.items():
+        with page.expect_download() as saved:
+            page.locator(".st-key-downloads").get_by_role("button", name=name).click()
+        assert saved.value.path().read_bytes().startswith(first), name
 
 
 def test_a_downloaded_trace_can_be_opened(open_page: Open, app: str) -> None:

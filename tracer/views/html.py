@@ -17,7 +17,8 @@ NOTEBOOK_HEIGHT = 700
 
 _PAGE_STYLE = """body { margin: 0; }
 /* For whom cannot see the player, which says what it shows. */
-h1 { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); }
+h1 { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden;
+  clip-path: inset(50%); }
 """
 
 _START = """import { mount } from "./player.js";

@@ -1,16 +1,18 @@
-"""How the pictures of the gallery are drawn of a tensor."""
+"""How the heatmap of a tensor is drawn as PNG, and those of a run."""
 
 from __future__ import annotations
 
 import io
 import struct
+import zipfile
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from tracer import Heatmap, Stats, TensorNote
-from ui.pictures import thumbnail
+from tracer import Heatmap, Stats, TensorNote, trace
+from tracer.views.png import pictures, png
 
 
 def _pixels(data: bytes) -> np.ndarray:
@@ -38,15 +40,15 @@ def note(cells: list[list[float]], shape: tuple[int, ...]) -> TensorNote:
 
 def test_what_differs_by_rounding_alone_has_one_colour() -> None:
     tensor = note([[-3e-7, 0.0], [1e-7, 3e-7]], (2, 2))
-    assert len(np.unique(_pixels(thumbnail(tensor)).reshape(-1, 3), axis=0)) > 1
-    assert len(np.unique(_pixels(thumbnail(tensor, level=True)).reshape(-1, 3), axis=0)) == 1
+    assert len(np.unique(_pixels(png(tensor)).reshape(-1, 3), axis=0)) > 1
+    assert len(np.unique(_pixels(png(tensor, level=True)).reshape(-1, 3), axis=0)) == 1
 
 
 def pixels(tensor: TensorNote) -> np.ndarray:
-    return _pixels(thumbnail(tensor))
+    return _pixels(png(tensor))
 
 
-def test_a_thumbnail_keeps_the_proportions_of_the_tensor() -> None:
+def test_a_picture_keeps_the_proportions_of_the_tensor() -> None:
     height, width, _ = pixels(note([[0, 1], [2, 3]], (1, 1, 100, 150))).shape
     assert width / height == pytest.approx(1.5, rel=0.02)
     height, width, _ = pixels(note([[0, 1], [2, 3]], (300, 100))).shape
@@ -80,6 +82,22 @@ def test_a_constant_and_a_tensor_without_a_finite_value_can_be_drawn() -> None:
 
 
 def test_the_png_is_a_png() -> None:
-    data = thumbnail(note([[0.0, 1.0]], (10, 20)))
+    data = png(note([[0.0, 1.0]], (10, 20)))
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", data[16:24]) == (480, 240)
+
+
+def test_the_pictures_of_a_run_are_one_archive_with_a_name_for_each() -> None:
+    def twice(x: torch.Tensor) -> torch.Tensor:
+        for _ in range(2):
+            y = x * 2
+        return torch.relu(y)
+
+    run = trace(twice, torch.randn(3, 4))
+    data = pictures(run)
+    archive = zipfile.ZipFile(io.BytesIO(data))
+    assert archive.namelist() == ["00-x.png", "01-y.png", "02-y.png", "03-output.png"]
+    assert all(archive.read(name)[:4] == b"\x89PNG" for name in archive.namelist())
+    assert data == pictures(run)
+    shapes = trace(twice, torch.randn(3, 4), values=False)
+    assert zipfile.ZipFile(io.BytesIO(pictures(shapes))).namelist() == []

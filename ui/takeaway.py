@@ -1,0 +1,151 @@
+"""What a reader takes along of a run: files that are made when they are asked for, one
+`Format` each."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from tracer import Step, TensorNote, Trace
+from tracer.language import translator
+from tracer.views import graph, html, svg, text, worksheet
+from ui.language import link, say
+from ui.run import Run
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file of a run: `name` in the reader's language, `ending` that of its own name; `fits` says
+    of which runs there is one."""
+
+    name: str
+    make: Callable[[Run], str | bytes]
+    ending: str
+    mime: str
+    fits: Callable[[Trace], bool] = lambda trace: True
+
+
+def _annotated(run: Run) -> str:
+    trace, translate = run.trace, translator(run.language)
+    source = text.annotated(trace, translate=translate)
+    if not trace.symbols:
+        return source
+    return f"{source}\n\n{text.annotated(trace, symbols=True, translate=translate)}"
+
+
+def _pictures(run: Run) -> bytes:
+    from tracer.views import png  # which takes its time to load
+
+    return png.pictures(run.trace)
+
+
+def _is_drawn(trace: Trace) -> bool:
+    return graph.readable(trace) is not None
+
+
+def _formats() -> tuple[Format, ...]:
+    return (
+        Format(say("Trace"), lambda run: run.trace.to_json(), ".json", "application/json"),
+        Format(say("Table"), lambda run: as_csv(step_table(run.trace)), ".csv", "text/csv"),
+        Format(
+            say("Page"),
+            lambda run: html.page(run.trace, dict(run.dims), run.language),
+            ".html",
+            "text/html",
+        ),
+        Format(say("Annotated source"), _annotated, ".txt", "text/plain"),
+        Format(
+            say("Markdown"),
+            lambda run: text.markdown(run.trace, translator(run.language)),
+            ".md",
+            "text/markdown",
+        ),
+        Format(
+            say("Worksheet"),
+            lambda run: worksheet.worksheet(run.trace, dict(run.dims), run.language),
+            "-worksheet.html",
+            "text/html",
+        ),
+        Format(say("Graph"), lambda run: svg.svg(run.trace), ".svg", "image/svg+xml", _is_drawn),
+        Format(say("Heatmaps"), _pictures, ".zip", "application/zip", lambda trace: trace.values),
+    )
+
+
+def downloads(run: Run, compared: str) -> None:
+    """The run in every format that there is of it; and the way to another run beside it, where it
+    is known as `compared`."""
+    trace = run.trace
+    stem = "".join(c if c.isalnum() else "-" for c in trace.name.lower()).strip("-") or "trace"
+    with st.container(key="downloads", horizontal=True, gap="small", vertical_alignment="center"):
+        for each in _formats():
+            if each.fits(trace):
+                st.download_button(
+                    each.name,
+                    functools.partial(each.make, run),
+                    f"{stem}{each.ending}",
+                    each.mime,
+                    key=f"download{each.ending}",
+                    icon=":material/download:",
+                    on_click="ignore",
+                )
+        st.page_link(
+            "pages/4_Compare.py",
+            label=say("Compare"),
+            icon=":material/compare_arrows:",
+            query_params={"one": compared, **link()},
+        )
+
+
+# --- the table of steps ---
+
+
+def step_table(trace: Trace) -> dict[str, list[Any]]:
+    """One row for each step, by columns. A column without a single entry says nothing and is left
+    out."""
+
+    def shapes(notes: Iterable[TensorNote]) -> str:
+        return ", ".join(graph.shape_text(note) for note in notes)
+
+    def row(step: Step) -> dict[str, Any]:
+        weights = [note for note in step.inputs if note.kind in ("parameter", "buffer")]
+        made = step.outputs[0] if step.outputs else None
+        stats = made.stats if made else None
+        return {
+            "step": step.index + 1,
+            "name": ", ".join(note.name for note in step.outputs if note.name),
+            "expression": " ".join(step.expression.split()),
+            "from": shapes(note for note in step.inputs if note not in weights),
+            "to": shapes(step.outputs),
+            "weights": shapes(weights),
+            "operation": step.op,
+            "arguments": ", ".join(step.arguments),
+            "module": step.module,
+            "line": step.line,
+            "type": made.dtype.removeprefix("torch.") if made else "",
+            "min": stats.minimum if stats else None,
+            "max": stats.maximum if stats else None,
+            "mean": stats.mean if stats else None,
+            "NaN": stats.nan if stats else None,
+            "ms": step.seconds * 1000,
+        }
+
+    rows = [row(step) for step in trace.steps]
+    names = rows[0] if rows else ("step",)
+    columns = {name: [row[name] for row in rows] for name in names}
+    return {
+        name: cells for name, cells in columns.items() if any(c not in ("", None) for c in cells)
+    }
+
+
+def as_csv(table: dict[str, list[Any]]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(table)
+    writer.writerows(zip(*table.values(), strict=True))
+    return file.getvalue()
