@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import language, player
+from ui import embed, language, player
 from ui.controls import current_view, sidebar
 from ui.details import details
 from ui.frame import frame, read
@@ -16,6 +16,13 @@ view = current_view(arrived)
 read("walkthrough")
 sidebar(view)
 chosen = lesson(view.lesson)
+
+if embed.is_asked():
+    with st.container(key="embedded"):
+        run = shown(view)
+        if run is not None:
+            player.show(run, to_query(view) | language.link(), height=embed.HEIGHT)
+    st.stop()
 
 with st.container(key="title", horizontal=True, vertical_alignment="bottom", gap="small"):
     st.title(say(chosen.title), anchor=False, width="content")

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable
 from html import escape as html_escape
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -23,7 +22,7 @@ from ui.run import Run, tensor
 from ui.source import own_source, source_tab
 from ui.takeaway import downloads, step_table
 from ui.text import escaped, post_name, shown
-from ui.view import View, to_query
+from ui.view import View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +72,7 @@ def details(run: Run, view: View | None, compute: Callable[[int], Tensor] | None
     else:
         own_source(run.trace)
     elsewhere = "opened" if compute is None else "module"
-    downloads(run, urlencode(to_query(view)) if view is not None else elsewhere)
+    downloads(run, view, elsewhere)
 
 
 def _opened(names: dict[str, str]) -> str:

@@ -9,14 +9,17 @@ import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
 from tracer import Step, TensorNote, Trace
 from tracer.language import translator
 from tracer.views import graph, html, svg, text, worksheet
+from ui import embed
 from ui.language import link, say
 from ui.run import Run
+from ui.view import View, to_query
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,9 @@ def _formats() -> tuple[Format, ...]:
     )
 
 
-def downloads(run: Run, compared: str) -> None:
-    """The run in every format that there is of it; and the way to another run beside it, where it
-    is known as `compared`."""
+def downloads(run: Run, view: View | None, elsewhere: str) -> None:
+    """The run in every format that there is of it, a lesson's `view` for the frame of another page,
+    and the way to another run beside it, where one that is no lesson is known as `elsewhere`."""
     trace = run.trace
     stem = "".join(c if c.isalnum() else "-" for c in trace.name.lower()).strip("-") or "trace"
     with st.container(key="downloads", horizontal=True, gap="small", vertical_alignment="center"):
@@ -94,6 +97,9 @@ def downloads(run: Run, compared: str) -> None:
                     icon=":material/download:",
                     on_click="ignore",
                 )
+        if view is not None:
+            embed.snippet(view)
+        compared = urlencode(to_query(view)) if view is not None else elsewhere
         st.page_link(
             "pages/4_Compare.py",
             label=say("Compare"),

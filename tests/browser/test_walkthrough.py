@@ -401,6 +401,26 @@ def test_source_and_downloads(open_page: Open, app: str) -> None:
         assert saved.value.path().read_bytes().startswith(first), name
 
 
+def test_in_a_frame_the_player_is_alone(open_page: Open, app: str) -> None:
+    page = open_page()
+    go(page, app, f"{SMALL}&lang=en&embed=1&step=3")
+    for part in ("stSidebar", "stHeader"):
+        expect(page.get_by_test_id(part)).to_be_hidden()
+    expect(page.locator("h1, .st-key-tabs, .st-key-downloads")).to_have_count(0)
+    box = page.locator(".shapewalk").bounding_box()
+    assert box is not None
+    assert (box["x"], box["y"], box["width"], box["height"]) == (0, 0, 1400, 850)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => location.search.includes('step=4')")
+    assert query_of(page)["embed"] == "1"
+    # What the other page takes is what the lesson's own page says.
+    go(page, app, f"{SMALL}&lang=en")
+    page.get_by_role("button", name="Embed").click()
+    code = page.get_by_test_id("stPopoverBody").get_by_test_id("stCode")
+    expect(code).to_contain_text("Walkthrough?lesson=fbkd-student")
+    expect(code).to_contain_text("embed=1")
+
+
 def test_a_downloaded_trace_can_be_opened(open_page: Open, app: str) -> None:
     page = open_page()
     go(page, app, f"{SMALL}&show=shapes")
