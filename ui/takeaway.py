@@ -64,7 +64,7 @@ def _formats() -> tuple[Format, ...]:
         ),
         Format(say("Annotated source"), _annotated, ".txt", "text/plain"),
         Format(
-            say("Markdown"),
+            "Markdown",
             lambda run: text.markdown(run.trace, translator(run.language)),
             ".md",
             "text/markdown",
