@@ -505,7 +505,7 @@ def test_headings_and_places_are_told_in_chinese() -> None:
     failure = DIAGNOSED
     told = failure_text(failure, translate=translator("zh"))
     assert told.startswith("停止于 ")
-    for heading in ("规则：", "原因：", "根源：", "修复 1："):
+    for heading in ("规则：", "原因：", "根源：", "修改 1："):
         assert any(line.startswith(heading) for line in told.splitlines()), told
     for heading in ("Stopped", "Rule:", "Why:", "Root:", "Fix 1", "More:", "Note:", "(not run)"):
         assert heading not in told
