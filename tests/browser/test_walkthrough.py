@@ -389,8 +389,8 @@ def test_source_and_downloads(open_page: Open, app: str) -> None:
     # What else there is of a run, each by its first bytes.
     files = {
         "Table": b"step,",
-        "Annotated source": b"FBKDStudentConnector",
-        "Markdown": b"## FBKDStudentConnector",
+        "Annotated source": b"FBKD student connector",
+        "Markdown": b"## FBKD student connector",
         "Worksheet": b"<!doctype html>",
         "Graph": b"<svg",
         "Heatmaps": b"PK",
