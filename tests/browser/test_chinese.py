@@ -261,7 +261,7 @@ def test_a_module_of_one_s_own(open_page: Open, app: str, reader: Reader) -> Non
     known = {"classes", "images", "relu", "flatten", "Linear"}
     reader.read(page, "a broken example", known)
     tabs(page, reader, "a broken example", known)
-    page.get_by_label("代码").fill("class Net(")
+    page.get_by_role("textbox", name="代码").fill("class Net(")
     page.keyboard.press("Control+Enter")
     settled(page)
     reader.read(page, "a text that is no Python", known)
