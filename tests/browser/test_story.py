@@ -317,6 +317,11 @@ def test_with_chapters_a_step_is_seen_without_scrolling(
     options = "{ url: true, height: '100dvh' }"
     page = show(regions(), options=options, width=width, height=height)
     bar = page.locator(".transport").bounding_box()
+    # A card's pictures are seen whole or not at all; on a phone they are scrolled to.
+    for canvas in page.locator(".figures canvas:visible").all() if width > 640 else ():
+        box = canvas.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= bar["y"]
     for key in ("PageDown", "PageDown", "ArrowRight", "PageDown"):
         press(page, key)
         for part in (".expression", ".flow", ".summary"):
