@@ -412,6 +412,8 @@ def _argument(
     made: Callable[..., Any], parameter: inspect.Parameter, taste: _Taste, depth: int
 ) -> str | None:
     kind: Any = one_of(parameter.annotation)
+    if dict in (kind, typing.get_origin(kind)):
+        return _table(made, parameter.name)
     if is_configuration(kind) or parameter.name in ("config", "cfg"):
         known = candidates(made, kind)
         kind = known[min(taste.choice, len(known) - 1)] if known else kind
@@ -438,6 +440,16 @@ def _argument(
     if isinstance(kind, type) and kind.__module__ != "builtins" and depth < DEPTH:
         return _object(made, kind, taste, depth) or _usual(made, parameter.name)
     return _usual(made, parameter.name)
+
+
+def _table(made: Callable[..., Any], name: str) -> str | None:
+    """A table of the file of `made` that is called like the parameter, `cfg_cls` for `cfg`; the
+    first that is in it if it is one of tables."""
+    for other, value in names_beside(made).items():
+        if isinstance(value, dict) and value and re.match(rf"{name}(s|_|$)", other):
+            first, within = next(iter(value.items()))
+            return f"{other}[{first!r}]" if isinstance(within, dict) else other
+    return None
 
 
 def _word(made: Callable[..., Any], name: str) -> str | None:
@@ -507,7 +519,8 @@ def one_of(kind: Any) -> Any:
     options = [each for each in typing.get_args(kind) if each is not type(None)]
     if not options or typing.get_origin(kind) not in (typing.Union, types.UnionType):
         return kind
-    return torch.Tensor if torch.Tensor in options else one_of(options[0])
+    tensor = next((each for each in options if "Tensor" in str(each)), None)
+    return tensor or one_of(options[0])
 
 
 def number(name: str, width: int) -> int:

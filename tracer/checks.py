@@ -61,7 +61,7 @@ def unpacks(crash: Crash) -> Any:
 
 
 def _failing(crash: Crash) -> Iterator[tuple[Frame, ast.AST]]:
-    """The statement at which each frame was, the innermost first; of one that raises the condition
+    """The statement at which each frame was, the innermost first; of one that raises the conditions
     above it."""
     for frame in list(reversed(crash.frames))[:_MOST_FRAMES]:
         text = text_of(frame.place.file)
@@ -70,8 +70,9 @@ def _failing(crash: Crash) -> Iterator[tuple[Frame, ast.AST]]:
             continue
         if isinstance(statement, ast.Raise):
             above = text.around(statement, ast.If)
-            if above is not None:
+            while above is not None:
                 yield frame, above.test
+                above = text.around(above, ast.If)
         elif isinstance(statement, ast.If | ast.While):
             yield frame, statement.test
         elif isinstance(statement, ast.For):

@@ -93,11 +93,12 @@ class Task:
 @dataclass
 class Desk:
     """What a session has on its desk. `count` numbers the answers, `before` are the texts that
-    fixes have replaced, `formulas` finds those of the run that is shown.  `tensor` is the last that
-    was looked into: of which answer, which one, and its values."""
+    fixes have replaced, `formulas` finds those of the run that is shown, `unfound` is why there are
+    none.  `tensor` is the last that was looked into: of which answer, which one, and its values."""
 
     task: Task | None = None
     formulas: Task | None = None
+    unfound: Problem | None = None
     job: Job | None = None
     answer: Answer | None = None
     run: Run | None = None
@@ -118,10 +119,12 @@ class Desk:
             trace = self.answer.trace
             self.run = _named(self.answer, trace) if trace is not None else None
             self.count += 1
+            self.unfound = None
             if trace is not None and trace.failure is None and self.job.name:
                 self.formulas = Task(replace(self.job, formulas=True))
         if self.formulas is not None and self.formulas.answer is not None:
             answer, self.formulas = self.formulas.answer, None
+            self.unfound = answer.problem
             if answer.trace is not None and answer.trace.failure is None:
                 self.run = _named(answer, answer.trace)
 
@@ -406,11 +409,26 @@ def outcome() -> None:
         start = (path, state.count) if path is not None else None
         said = {name: value for name, value in address().items() if value}
         player.show(run, said | link(), start, _apply)
+        if state.unfound is not None:
+            _no_formulas(state.unfound)
         details(run, None, functools.partial(_tensor, state))
         if state.formulas is not None:
             push.when(_ended(state.formulas))
     st.divider()
     gallery()
+
+
+def _no_formulas(why: Problem) -> None:
+    if why.kind == "time":
+        words = say(
+            "The sizes stay numbers: to find their formulas takes more than the {seconds} s that a "
+            "run may compute.",
+            seconds=f"{LIMITS.seconds:g}",
+        )
+    else:
+        reason = prose(render(why.says, translator(language())))
+        words = say("The sizes stay numbers, for no formulas were found: {reason}", reason=reason)
+    st.caption(f":material/info: {words}")
 
 
 def _tensor(state: Desk, number: int) -> Tensor:

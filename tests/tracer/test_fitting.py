@@ -495,7 +495,7 @@ class Guided(nn.Module):
         self,
         x: Tensor,
         mask: Tensor | None = None,
-        timestep: torch.LongTensor | Any = None,
+        timestep: int | float | torch.LongTensor = None,  # type: ignore[assignment]
         context: Tensor | Any = None,
         style: Tensor | Any = None,
     ) -> Any:
@@ -534,11 +534,14 @@ class Stack(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.table = nn.Embedding(50, 8)
+        self.is_decoder = False
 
     def forward(self, input_ids=None, mask=None, embeds=None, use_cache=None):  # type: ignore[no-untyped-def]
         use_cache = True if use_cache is None else use_cache
         if use_cache is True:
-            raise ValueError("`use_cache` is for decoders.")
+            layer = self.table
+            if not self.is_decoder:
+                raise ValueError(f"`use_cache` is for decoders, and this has {layer}.")
         if input_ids is not None and embeds is not None:
             raise ValueError("You cannot specify both.")
         elif input_ids is None and embeds is None:
@@ -629,9 +632,24 @@ class Made(nn.Module):
         return self.conv(self.norm(self.main(x)))
 
 
+cfg_of = {"small": {"width": 16, "depth": 1}, "large": {"width": 32, "depth": 2}}
+
+
+class Tabled(nn.Module):
+    """As those of timm are that take a table, of which the file has several."""
+
+    def __init__(self, cfg: dict[str, int]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(3, cfg["width"]) for _ in range(cfg["depth"]))
+
+    def forward(self, x: Tensor) -> Any:
+        return [layer(x) for layer in self.layers]
+
+
 @pytest.mark.parametrize(
     ("made", "expected"),
     [
+        (Tabled, {"cfg": "cfg_of['small']"}),
         (Moded, {"dim": "64", "mode": "'sum'", "side": "'left'"}),
         (
             Made,
