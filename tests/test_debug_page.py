@@ -435,6 +435,20 @@ def test_formulas_follow_a_run_that_succeeds() -> None:
     assert "Cost" in [option for each in app.segmented_control for option in each.options]
 
 
+def test_formulas_that_are_not_found_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(debug, "LIMITS", worker.Limits(seconds=3, clock=300))
+    endless = "        while type(x.shape[0]) is not int:\n            pass\n"
+    line = "    def forward(self, x, scale=1.0, mask=None):\n"
+    fine = LINEAR.replace("nn.Linear(20", "nn.Linear(16")
+    assert line in fine
+    app = page(fine.replace(line, line + endless))
+    press(app, "debug-run")
+    assert "runs: 4 steps" in said(app)
+    app.session_state["desk"].formulas.wait(None)
+    app.run()
+    assert any("stay numbers" in each.value for each in app.caption)
+
+
 def test_a_link_shows_and_does_not_run() -> None:
     job = Job(LINEAR, "Net", {"width": "6"}, ("B,W", "scale:=2.0"), {"B": 3, "W": 6}, training=True)
     app = AppTest.from_file("../app.py", default_timeout=600)
