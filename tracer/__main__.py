@@ -47,7 +47,9 @@ from tracer.record.construction import recording_construction
 from tracer.source import files
 from tracer.views import github, snapshot
 from tracer.views.answer import Finding, answer, at, diff, findings, shown_path, source
+from tracer.views.svg import svg
 from tracer.views.text import annotated
+from tracer.views.worksheet import worksheet
 
 
 class UsageError(Exception):
@@ -85,8 +87,8 @@ def main(
 
 def _trace(options: argparse.Namespace) -> int:
     """`FILE.py:NAME`: one run of a module."""
-    outputs = [Path(p) for p in (options.save, options.html) if p is not None]
-    for path in outputs:
+    named = (options.save, options.html, options.worksheet, options.svg)
+    for path in (Path(each) for each in named if each is not None):
         if not path.parent.is_dir():
             raise UsageError(f"There is no folder {path.parent} to write {path.name} to.")
     result = _traced_target(options)
@@ -302,6 +304,10 @@ def _parser(prog: str, more: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--save", metavar="T.json", help="write the trace as JSON")
     parser.add_argument("--html", metavar="T.html", help="write the walk as one HTML page")
+    parser.add_argument(
+        "--worksheet", metavar="T.html", help="write the shapes as blanks, to print"
+    )
+    parser.add_argument("--svg", metavar="T.svg", help="write the graph as a picture")
     parser.add_argument("--open", action="store_true", help="open the HTML page in a browser")
     _add_answers(parser)
     return parser
@@ -726,6 +732,11 @@ def _write(result: Trace, options: argparse.Namespace) -> None:
     try:
         if options.save is not None:
             result.save(options.save)
+        if options.worksheet is not None:
+            sheet = worksheet(result, language=options.language)
+            Path(options.worksheet).write_text(sheet, encoding="utf-8")
+        if options.svg is not None:
+            Path(options.svg).write_text(svg(result), encoding="utf-8")
         page = Path(options.html) if options.html is not None else None
         if page is None and options.open:
             page = Path(tempfile.mkdtemp(prefix="shapewalk-")) / "trace.html"
@@ -735,6 +746,8 @@ def _write(result: Trace, options: argparse.Namespace) -> None:
                 webbrowser.open(page.resolve().as_uri())
     except OSError as error:
         raise UsageError(f"{error.filename} cannot be written: {error.strerror}.") from error
+    except ValueError as error:  # of a graph that is too large
+        raise UsageError(str(error)) from error
 
 
 if __name__ == "__main__":

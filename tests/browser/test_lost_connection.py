@@ -17,10 +17,11 @@ Open = Callable[..., Page]
 # Early, among the controls, at the player and behind it; with more effort after every message.
 AFTER = range(3, 41) if TIMES > 1 else (3, 9, 16, 34)
 OTHERS = ("/", "/Open_a_trace", "/Your_module")
+COMPARED = "/Compare"
 EARLY = (
-    [(path, after) for path in OTHERS for after in range(1, 15)]
+    [(path, after) for path in (*OTHERS, COMPARED) for after in range(1, 15)]
     if TIMES > 1
-    else [*zip(OTHERS, (1, 2, 1), strict=True), *zip(OTHERS, (9, 5, 5), strict=True)]
+    else [(COMPARED, 6), *zip(OTHERS, (1, 2, 1), strict=True), *zip(OTHERS, (9, 5, 5), strict=True)]
 )
 """The shortest page is made of 15 messages."""
 

@@ -123,10 +123,14 @@ def test_shapes_only_of_code_that_looks_at_values(net, capsys):
 
 def test_save_and_html(net, capsys, tmp_path):
     saved, page = tmp_path / "t.json", tmp_path / "t.html"
-    options = ["--save", str(saved), "--html", str(page)]
+    sheet, graph = tmp_path / "w.html", tmp_path / "g.svg"
+    options = ["--save", str(saved), "--html", str(page), "--worksheet", str(sheet)]
+    options += ["--svg", str(graph)]
     assert run(capsys, f"{net}:ready", "--input", "1,3,2,2", *options)[0] == 0
     assert tracer.load(saved).steps[0].op == "nn.Conv2d"
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert sheet.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert graph.read_text(encoding="utf-8").startswith("<svg")
 
 
 @pytest.mark.parametrize(
