@@ -18,6 +18,7 @@ from tracer.language import translator
 from tracer.views import graph, html, svg, text, worksheet
 from ui import embed
 from ui.language import link, say
+from ui.notebook import notebook
 from ui.run import Run
 from ui.view import View, to_query
 
@@ -86,7 +87,11 @@ def downloads(run: Run, view: View | None, elsewhere: str) -> None:
     trace = run.trace
     stem = "".join(c if c.isalnum() else "-" for c in trace.name.lower()).strip("-") or "trace"
     with st.container(key="downloads", horizontal=True, gap="small", vertical_alignment="center"):
-        for each in _formats():
+        formats = _formats()
+        if view is not None and not view.own:
+            book = notebook(view)  # in the language of this moment, in which it is short to make
+            formats += (Format(say("Notebook"), lambda _: book, ".ipynb", "application/json"),)
+        for each in formats:
             if each.fits(trace):
                 st.download_button(
                     each.name,

@@ -394,6 +394,7 @@ def test_source_and_downloads(open_page: Open, app: str) -> None:
         "Worksheet": b"<!doctype html>",
         "Graph": b"<svg",
         "Heatmaps": b"PK",
+        "Notebook": b"{",
     }
     for name, first in files.items():
         with page.expect_download() as saved:
