@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import operator
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import repeat
 from types import CodeType
 from typing import Any
 
@@ -36,11 +36,13 @@ class Whole:
     """A call of torch's own Python code that is one operation and does nothing else.
 
     `own` are the names of a layer's own tensors that the operation takes, in its order; `places`
-    where in torch's files it is called, from without to within.
+    where in torch's files it is called, from without to within; `bounds` are its arguments, by the
+    order that a model gives these tensors.
     """
 
     own: tuple[str, ...]
     places: tuple[tuple[CodeType, int], ...]
+    bounds: dict[tuple[str, ...], Bound] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,8 +140,8 @@ class _Layer:
         self.settings = tuple(settings.values()) if self.fixed else ()
         self.names = tuple(settings) if self.fixed else ()
         self.count = len(vars(layer))
-        self.parameters = _ids(layer._parameters)
-        self.buffers = _ids(layer._buffers)
+        self.own = (*layer._parameters, *layer._buffers)
+        self.ids = _ids(layer)
         self.texts: dict[tuple[Any, ...], CallText] = {}
 
     def holds(self, layer: nn.Module) -> bool:
@@ -147,17 +149,16 @@ class _Layer:
         return (
             len(now) == self.count
             and all(map(operator.is_, map(now.get, self.names, repeat(self)), self.settings))
-            and self.parameters == _ids(layer._parameters)
-            and self.buffers == _ids(layer._buffers)
+            and self.ids == _ids(layer)
+            and self.own == (*layer._parameters, *layer._buffers)
         )
 
     def owns_one(self, operands: list[Tensor]) -> bool:
-        ids = set(map(id, operands))
-        return not ids.isdisjoint(chain(self.parameters.values(), self.buffers.values()))
+        return not set(map(id, operands)).isdisjoint(self.ids)
 
 
-def _ids(tensors: Mapping[str, Tensor | None]) -> dict[str, int]:
-    return dict(zip(tensors, map(id, tensors.values()), strict=True))
+def _ids(layer: nn.Module) -> tuple[int, ...]:
+    return (*map(id, layer._parameters.values()), *map(id, layer._buffers.values()))
 
 
 def _is_fixed(value: Any) -> bool:

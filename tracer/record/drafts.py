@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import CodeType, FrameType
 from typing import Any
 
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from tracer import document
 from tracer.record.calls import CallText, Whole
 from tracer.source.sites import Site
+
+NOTHING: dict[str, Noted] = {}
 
 
 class Draft:
@@ -34,7 +36,7 @@ class Draft:
     at: tuple[CodeType, int] | None = None  # an operation's instruction
     whole: Whole | None = None  # what it is known to be, so that nobody looks inside
     within: list[Draft] | None = None  # the one operation that it was, as it passed through torch
-    own: list[Noted] | None = None  # a layer's own tensors, where nobody looked inside
+    own: Mapping[str, Noted] = NOTHING  # a layer's own tensors, where nobody looked inside
     began: float = 0.0
     indirect: bool = False  # run by torch's own Python code on behalf of what is written
     of: nn.Module | None = None

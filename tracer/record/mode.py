@@ -205,7 +205,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
     def begin_module(self, module: nn.Module, args: Any, kwargs: Any) -> Draft:
         kind = type(module)
         library = kind.__module__.startswith("torch.nn")
-        is_step = bool(self.calls) and library and not isinstance(module, _CONTAINERS)
+        is_step = bool(self.calls) and library and not issubclass(kind, _CONTAINERS)
         frame = self._frame(bool(self.open_steps))[0] if self.calls else None
         site = self._site(frame)
         if is_step:
@@ -311,8 +311,11 @@ class Recorder(TensorNotes, TorchFunctionMode):
             draft.stop = len(self.steps)
             return
         draft.raised = error
-        given, own = draft.inputs, self._own(draft, error)
-        draft.inputs = unique([*given, *own])
+        given = draft.inputs
+        if draft.whole is not None and error is None:
+            self._take_whole(draft, draft.whole, given)
+            return
+        draft.inputs = unique([*given, *self._own(draft, error)])
         if draft.of is not None or len(draft.inputs) < len(given):
             draft.bound = self._rebound(draft, given)
         # A module that is one operation says nothing more when opened.
@@ -324,14 +327,18 @@ class Recorder(TensorNotes, TorchFunctionMode):
         if within and not draft.children:
             draft.within = within
 
+    def _take_whole(self, draft: Draft, whole: Whole, given: list[Noted]) -> None:
+        """The inputs and arguments of a layer in which nobody looked inside."""
+        draft.inputs = unique([*given, *draft.own.values()])
+        names = tuple(draft.own)
+        bound = whole.bounds.get(names)
+        if bound is None:
+            bound = whole.bounds[names] = self._rebound(draft, given)
+        draft.bound = bound
+
     def _own(self, draft: Draft, error: BaseException | None) -> list[Noted]:
         """The layer's own tensors that a step which ends has used, in the model's order."""
-        if draft.own is not None:
-            own = draft.own
-        elif draft.children:
-            own = [n for leaf in leaves(draft) for n in leaf.inputs if n.kind in _OWNED]
-        else:
-            own = []
+        own = [n for leaf in leaves(draft) for n in leaf.inputs if n.kind in _OWNED]
         if error is not None and draft.of is not None and not own:
             # It refused before it used its weights.
             weights = {
@@ -404,9 +411,10 @@ class Recorder(TensorNotes, TorchFunctionMode):
             self.reader.site(code, instruction)
         if draft.of is not None and whole.own:
             owned = {**draft.of._parameters, **draft.of._buffers}
-            draft.own = [
-                self.note(tensor) for tensor in map(owned.get, whole.own) if tensor is not None
-            ]
+            noted = [(n, self.note(t)) for n in whole.own if (t := owned.get(n)) is not None]
+            if len(noted) > 1:
+                noted.sort(key=lambda pair: self.order[pair[1].name])
+            draft.own = dict(noted)
 
     # --- operations ---
 
