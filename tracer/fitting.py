@@ -27,7 +27,7 @@ from tracer.diagnosis import rules
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.roots.lineage import birth
 from tracer.document import TensorNote, Trace
-from tracer.ops.names import op_name
+from tracer.ops.names import BY_RANK, op_name
 from tracer.record.crash import Crash
 from tracer.record.isolation import moved, tensors_on
 from tracer.record.run import Recording, record
@@ -73,9 +73,6 @@ _UNPACKED = re.compile(r"values to unpack \(expected (?:at least )?(\d)")
 _NO_NUMBER = re.compile(
     r"(?i)tensor.*\b(integer|index|int|number)\b|\b(integer|number|int)\b.*tensor"
 )
-_RANKS = {1: "N", 2: "B C", 3: "B N C", 4: "B C H W", 5: "B C T H W"}
-"""What is tried for an input of which so many sizes are taken apart."""
-
 _STEP, _LAYER, _ELEMENTS = 4, 5, 20_000
 """Units of work: of a step, of a layer that is built, and how many elements are one."""
 
@@ -528,7 +525,7 @@ def _taken_apart(guess: _Guess, crash: Crash, count: int) -> list[_Guess]:
             several = dataclasses.replace(each, count=count)
             found.append(_with_input(guess, place, several))
         elif not isinstance(whole, torch.Tensor) and len(each.letters) != count:
-            letters = tuple(_RANKS.get(count, _TOKENS).split())
+            letters = tuple(BY_RANK.get(count, _TOKENS).split())
             found.append(_with_input(guess, place, dataclasses.replace(each, letters=letters)))
     return found
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 from torch import Tensor, nn
 
+from tests.browser.test_accessibility import objections
 from tracer import trace
 
 Open = Callable[..., Page]
@@ -118,10 +118,7 @@ def test_the_way_from_a_lesson(open_page: Open, app: str) -> None:
 )
 def test_every_reader(open_page: Open, app: str, language: str, scheme: str, width: int) -> None:
     page = opened(open_page, app, f"lang={language}", width=width, color_scheme=scheme)
-    page.wait_for_function("document.getAnimations().every(each => each.playState !== 'running')")
-    options = {"rules": {"presentation-role-conflict": {"enabled": False}}}
-    found = Axe().run(page, options=options).response["violations"]
-    assert [(rule["id"], node["html"]) for rule in found for node in rule["nodes"]] == []
+    assert objections(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     if language == "zh":
         assert verdict(page) == "两者给出相同的形状和类型。"

@@ -226,12 +226,14 @@ class Scene:
 
 EVERYTHING = Scene("whole", cells=everything)
 EACH = Scene("each")
+SUMS = Scene("product", "sum")
 
 
 __all__ = [
     "EACH",
     "EVERYTHING",
     "SCENES",
+    "SUMS",
     "WHOLE",
     "Along",
     "Cells",

@@ -21,7 +21,7 @@ from tracer.ops.bound import (
     refuse,
 )
 from tracer.ops.call import At, Call, Shape, Size, need
-from tracer.ops.cells import Scene
+from tracer.ops.cells import SUMS
 from tracer.ops.refusal import THE_TENSOR, Refusal, Report, said
 from tracer.ops.say import (
     Spoken,
@@ -366,7 +366,7 @@ operation(
     clues=_clues,
     report=_report,
     flops=_flops,
-    scene=Scene("product", "sum"),
+    scene=SUMS,
 )
 
 
@@ -484,5 +484,5 @@ operation(
     words=_tensordot_words,
     report=_tensordot_report,
     flops=_tensordot_flops,
-    scene=Scene("product", "sum"),
+    scene=SUMS,
 )

@@ -22,7 +22,7 @@ from tracer.ops.bound import (
     refuse,
 )
 from tracer.ops.call import At, Call, Size, need
-from tracer.ops.cells import Scene
+from tracer.ops.cells import SUMS, Scene
 from tracer.ops.product import batch_report
 from tracer.ops.refusal import Count, Refusal, Report, Said, ShapeOf, SizeAt, said
 from tracer.ops.say import (
@@ -217,7 +217,7 @@ operation(
     clues=_linear_clues,
     report=_linear_report,
     flops=_linear_flops,
-    scene=Scene("product", "sum"),
+    scene=SUMS,
 )
 layers(linear="Linear LazyLinear NonDynamicallyQuantizableLinear")
 layer_sizes("Linear LazyLinear", reads="in_features", makes="out_features")
@@ -310,7 +310,7 @@ operation(
     words=_bilinear_words,
     report=_bilinear_report,
     flops=_bilinear_flops,
-    scene=Scene("product", "sum"),
+    scene=SUMS,
 )
 layers(bilinear="Bilinear")
 layer_sizes("Bilinear", makes="out_features")
@@ -416,7 +416,7 @@ operation(
     forms=[form("input: m", "vec2: n", gives="m n")],
     words=_outer_words,
     report=_outer_report,
-    scene=Scene("product", "sum"),
+    scene=SUMS,
 )
 
 
@@ -501,5 +501,5 @@ operation(
     bind=_vecdot,
     words=_vecdot_words,
     flops=lambda bound: 2 * product(bound.shapes[0]) * bound.letters["k"],
-    scene=Scene("product", "sum"),
+    scene=SUMS,
 )

@@ -9,7 +9,7 @@ from typing import Any
 from tracer.ops.algebra import differ, known, product
 from tracer.ops.bound import Bound, Violation, all_marks, laid_on, mark, refuse, same
 from tracer.ops.call import At, Call, Size, Unclear, need
-from tracer.ops.cells import Scene
+from tracer.ops.cells import SUMS
 from tracer.ops.refusal import Count, Refusal, Report, ShapeOf, SizeAt, said
 from tracer.ops.say import (
     Spoken,
@@ -246,9 +246,6 @@ def _rank_report(refusal: Refusal) -> Report:
 _KINDS = {"k": "matmul", "*b": "batch", "b": "batch"}
 
 
-_SUMS = Scene("product", "sum")
-
-
 def _product(names: str, *forms: Form) -> None:
     operation(
         names,
@@ -258,7 +255,7 @@ def _product(names: str, *forms: Form) -> None:
         clues=_clues,
         report=_report,
         flops=_flops,
-        scene=_SUMS,
+        scene=SUMS,
     )
 
 
@@ -301,7 +298,7 @@ def _added(name: str, pattern: Form) -> None:
         clues=_clues,
         report=_added_report,
         flops=_flops,
-        scene=_SUMS,
+        scene=SUMS,
     )
 
 

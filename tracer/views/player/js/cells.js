@@ -25,49 +25,37 @@ export function isFollowable(shape) {
   return shape.length <= LIMIT.rank && shape.every((size) => Number.isInteger(size) && size >= 0 && size <= LONGEST);
 }
 
-/** The places from `first` on that are there. */
-function every(first, count, spread, size) {
-  const found = [];
-  for (let k = 0; k < Math.min(count, LONGEST); k += 1) {
-    const place = first + k * spread;
-    if (place >= 0 && place < size) found.push(place);
-  }
-  return found;
-}
-
-/** The places of a kernel whose window, over `size` places, is there. */
-function taps({ start = 0, step = 1, count = 1, spread = 1, size }, i, isBack) {
+/** Where a window of `count` taps is over `size` places, as pairs `[tap, place]`; `isBack` from a
+ * place to those whose windows reach it. */
+function walked({ start = 0, step = 1, count = 1, spread = 1 }, i, size, isBack) {
   const found = [];
   for (let k = 0; k < Math.min(count, LONGEST); k += 1) {
     const place = isBack ? (start + i - k * spread) / step : start + step * i + k * spread;
-    if (Number.isInteger(place) && place >= 0 && place < size) found.push(k);
+    if (Number.isInteger(place) && place >= 0 && place < size) found.push([k, place]);
   }
   return found;
 }
+
+const tapsOf = (pairs) => pairs.map(([tap]) => tap);
+const placesOf = (pairs) => pairs.map(([, place]) => place);
+
+/** The places from `first` on that are there. */
+const every = (first, count, size) => placesOf(walked({ start: first, count }, 0, size, false));
 
 const PLACES = {
-  line: ({ start = 0, step = 1, count = 1, spread = 1 }, i, size) => every(start + step * i, count, spread, size),
-  whole: (along, i, size) => every(0, size, 1, size),
+  line: (along, i, size) => placesOf(walked(along, i, size, false)),
+  whole: (along, i, size) => every(0, size, size),
   wrap: ({ start = 0 }, i, size) => (size ? [(((start + i) % size) + size) % size] : []),
-  part: ({ count = 1, over = 1 }, i, size) => every(Math.floor(i / over) * count, count, 1, size),
-  back: (along, i, size) => backwards(along, i, size),
-  taps: (along, i) => taps(along, i, false),
-  untaps: (along, i) => taps(along, i, true),
+  part: ({ count = 1, over = 1 }, i, size) => every(Math.floor(i / over) * count, count, size),
+  back: (along, i, size) => placesOf(walked(along, i, size, true)),
+  taps: (along, i) => tapsOf(walked(along, i, along.size, false)),
+  untaps: (along, i) => tapsOf(walked(along, i, along.size, true)),
   bins: ({ over = 1 }, i, size) => {
     const first = Math.floor((i * size) / over);
-    return every(first, Math.ceil(((i + 1) * size) / over) - first, 1, size);
+    return every(first, Math.ceil(((i + 1) * size) / over) - first, size);
   },
-  until: (along, i, size) => every(0, i + 1, 1, size),
+  until: (along, i, size) => every(0, i + 1, size),
 };
-
-function backwards({ start = 0, step = 1, count = 1, spread = 1 }, i, size) {
-  const found = [];
-  for (let k = 0; k < Math.min(count, LONGEST); k += 1) {
-    const place = (start + i - k * spread) / step;
-    if (Number.isInteger(place) && place >= 0 && place < size) found.push(place);
-  }
-  return found;
-}
 
 /** The indices along a dimension of `size` for a cell of the result; `named` looks a value up. */
 export function alongOf(along, index, size, named = () => null) {

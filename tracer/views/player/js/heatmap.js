@@ -26,6 +26,20 @@ const INFINITY = pixelOf(ODD_COLOURS.infinity);
 const MINUS_INFINITY = pixelOf(ODD_COLOURS.minusInfinity);
 const HATCH = pixelOf(ODD_COLOURS.hatch);
 
+/** `count` float32 numbers out of their base64; null where the text is of others. */
+export function floats(text, count) {
+  try {
+    const read = atob(text);
+    if (read.length !== 4 * count) return null;
+    const bytes = new Uint8Array(read.length);
+    for (let index = 0; index < read.length; index += 1) bytes[index] = read.charCodeAt(index);
+    return new Float32Array(bytes.buffer);
+  } catch (error) {
+    if (!(error instanceof DOMException)) throw error;
+    return null;
+  }
+}
+
 /** The picture of a tensor as float32 cells, decoded when first looked at; null if it has none. */
 export class Pictures {
   constructor() {
@@ -37,17 +51,7 @@ export class Pictures {
     if (!heatmap || !this.fits(heatmap)) return null;
     const known = this.decoded.get(note);
     if (known) return known;
-    let cells = null;
-    try {
-      const text = atob(heatmap.cells);
-      if (text.length === 4 * heatmap.rows * heatmap.columns) {
-        const bytes = new Uint8Array(text.length);
-        for (let index = 0; index < text.length; index += 1) bytes[index] = text.charCodeAt(index);
-        cells = new Float32Array(bytes.buffer);
-      }
-    } catch (error) {
-      if (!(error instanceof DOMException)) throw error;
-    }
+    const cells = floats(heatmap.cells, heatmap.rows * heatmap.columns);
     if (this.decoded.size >= LIMIT.pictures) this.decoded.clear();
     this.decoded.set(note, cells);
     return cells;

@@ -2,19 +2,7 @@
  * else those of its corner. */
 
 import { placeOf, product } from "./cells.js";
-
-function decoded(text, count) {
-  let bytes = "";
-  try {
-    bytes = atob(text);
-  } catch (error) {
-    if (!(error instanceof DOMException)) throw error;
-  }
-  if (bytes.length !== 4 * count) return null;
-  const view = new DataView(new ArrayBuffer(bytes.length));
-  for (let index = 0; index < bytes.length; index += 1) view.setUint8(index, bytes.charCodeAt(index));
-  return Float32Array.from({ length: count }, (_, index) => view.getFloat32(4 * index, true));
-}
+import { floats } from "./heatmap.js";
 
 export class Numbers {
   constructor() {
@@ -29,12 +17,12 @@ export class Numbers {
 
   kept({ heatmap, corner, shape }) {
     if (corner) {
-      const values = decoded(corner.cells, product(corner.shape));
+      const values = floats(corner.cells, product(corner.shape));
       return values && { shape: corner.shape, values };
     }
     const isWhole = heatmap && heatmap.rows * heatmap.columns === product(shape);
     if (!isWhole) return null;
-    const values = decoded(heatmap.cells, product(shape));
+    const values = floats(heatmap.cells, product(shape));
     return values && { shape, values };
   }
 
