@@ -36,20 +36,20 @@ function walked({ start = 0, step = 1, count = 1, spread = 1 }, i, size, isBack)
   return found;
 }
 
-const tapsOf = (pairs) => pairs.map(([tap]) => tap);
-const placesOf = (pairs) => pairs.map(([, place]) => place);
+const tapsIn = (pairs) => pairs.map(([tap]) => tap);
+const placesIn = (pairs) => pairs.map(([, place]) => place);
 
 /** The places from `first` on that are there. */
-const every = (first, count, size) => placesOf(walked({ start: first, count }, 0, size, false));
+const every = (first, count, size) => placesIn(walked({ start: first, count }, 0, size, false));
 
 const PLACES = {
-  line: (along, i, size) => placesOf(walked(along, i, size, false)),
+  line: (along, i, size) => placesIn(walked(along, i, size, false)),
   whole: (along, i, size) => every(0, size, size),
   wrap: ({ start = 0 }, i, size) => (size ? [(((start + i) % size) + size) % size] : []),
   part: ({ count = 1, over = 1 }, i, size) => every(Math.floor(i / over) * count, count, size),
-  back: (along, i, size) => placesOf(walked(along, i, size, true)),
-  taps: (along, i) => tapsOf(walked(along, i, along.size, false)),
-  untaps: (along, i) => tapsOf(walked(along, i, along.size, true)),
+  back: (along, i, size) => placesIn(walked(along, i, size, true)),
+  taps: (along, i) => tapsIn(walked(along, i, along.size, false)),
+  untaps: (along, i) => tapsIn(walked(along, i, along.size, true)),
   bins: ({ over = 1 }, i, size) => {
     const first = Math.floor((i * size) / over);
     return every(first, Math.ceil(((i + 1) * size) / over) - first, size);
