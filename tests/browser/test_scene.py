@@ -22,6 +22,7 @@ from tests.browser.test_player_modules import Modules
 from tests.browser.test_player_modules import page as page
 from tests.browser.test_player_modules import run as run
 from tests.cells import forward_cell
+from tests.effort import TIMES
 from tracer import Trace, trace
 from tracer.ops.cells import SCENES
 from tracer.views import html
@@ -46,9 +47,15 @@ a.amax(2)                              | a 2 20 90
 a + b                                  | a 2 30 40 | b 40
 """
 
-FRAMES = """(rule, inputs, outputs, side) => {
+MOST = 60
+"""Frames of a scene that are looked at; of more than that these, from the first to the last."""
+
+FRAMES = """(rule, inputs, outputs, side, most) => {
   const model = sceneModel(rule, inputs, outputs, new Numbers(), side);
-  return model && model.frames.map((_, at) => {
+  const count = Math.min(model?.frames.length, most);
+  const looked = (k) => Math.round(k * (model.frames.length - 1) / Math.max(count - 1, 1));
+  return model && Array.from({ length: count }, (_, k) => {
+    const at = looked(k);
     const { number, index, value, lit, results, operands, sum } = frameAt(model, at);
     return { number, index, value, lit, results, operands, sum, text: sumText(sum) };
   });
@@ -56,7 +63,7 @@ FRAMES = """(rule, inputs, outputs, side) => {
 
 
 def frames(run: Modules, line: str) -> tuple[list[Any], list[Tensor], list[Tensor]] | None:
-    """Every frame of a call's scene, with the operands and the results."""
+    """The frames of a call's scene, with the operands and the results."""
     expression, tensors = read(line)
     run_ = recorded(expression, tensors)
     step = run_.steps[-1]
@@ -68,7 +75,7 @@ def frames(run: Modules, line: str) -> tuple[list[Any], list[Tensor], list[Tenso
     rule = packed["cells"]["kinds"][packed["cells"]["of"][at]]
     ins, outs = ([notes[each.id] for each in side] for side in (step.inputs, step.outputs))
     names = "scene-model.js: sceneModel, frameAt; numbers.js: Numbers; scene-words.js: sumText"
-    found = run(names, FRAMES, rule, ins, outs, 8)
+    found = run(names, FRAMES, rule, ins, outs, 8, MOST * TIMES)
     return found, [tensors[note.name] for note in step.inputs], results(expression, tensors)
 
 

@@ -14,7 +14,7 @@ from tests.effort import TIMES
 
 ROOT = Path(__file__).resolve().parents[3]
 BUSY = 4
-SAMPLE = sorted(case.name for case in random.Random(0).sample(CASES, min(8 * TIMES, len(CASES))))
+SAMPLE = sorted(case.name for case in random.Random(0).sample(CASES, min(4 * TIMES, len(CASES))))
 
 ANSWERS = """
 import json, multiprocessing, subprocess, sys, tempfile
