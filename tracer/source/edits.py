@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Sequence
 
 from tracer.document import Edit, Source, Span, Trace
 from tracer.source.text import text_of
 
 
+def shared(old: Sequence[str], new: Sequence[str]) -> tuple[int, int]:
+    """How many lines, or characters, two texts share at their start, and at their end behind it."""
+    most = min(len(old), len(new))
+    head = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), most)
+    ends = zip(reversed(old), reversed(new), strict=False)
+    tail = next((n for n, (a, b) in enumerate(ends) if a != b), most)
+    return head, min(tail, most - head)
+
+
 def between(file: str, old: str, new: str) -> tuple[Edit, ...]:
     """Edits that turn `old` into `new`, as few characters as lines allow."""
     before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
+    head, tail = shared(before, after)
+    old_part, new_part = before[head : len(before) - tail], after[head : len(after) - tail]
     found: list[Edit] = []
-    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
-    for tag, i, j, k, m in matcher.get_opcodes():
+    matcher = difflib.SequenceMatcher(None, old_part, new_part, autojunk=False)
+    for tag, *places in matcher.get_opcodes():
+        i, j, k, m = (place + head for place in places)
         if tag == "equal":
             continue
         if tag == "replace" and j - i == m - k:
@@ -30,13 +43,9 @@ def between(file: str, old: str, new: str) -> tuple[Edit, ...]:
 
 
 def _line_edit(file: str, row: int, old: str, new: str) -> Edit:
-    start = 0
-    while start < min(len(old), len(new)) and old[start] == new[start]:
-        start += 1
-    stop = 0
-    while stop < min(len(old), len(new)) - start and old[-1 - stop] == new[-1 - stop]:
-        stop += 1
-    return Edit(file, Span(row + 1, start, row + 1, len(old) - stop), new[start : len(new) - stop])
+    head, tail = shared(old, new)
+    span = Span(row + 1, head, row + 1, len(old) - tail)
+    return Edit(file, span, new[head : len(new) - tail])
 
 
 def with_edited_lines(found: Trace) -> Trace:

@@ -279,6 +279,6 @@ def _unread(text: Text, function: ast.AST | None) -> list[str]:
     names += [
         each.id
         for each in walk(function)
-        if isinstance(each, ast.Name) and any(True for _ in given_to(function, each.id))
+        if isinstance(each, ast.Name) and given_to(function, each.id)
     ]
     return [name for name in dict.fromkeys(names) if name not in read and name != "self"][:3]

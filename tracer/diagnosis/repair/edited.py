@@ -11,7 +11,7 @@ from types import CodeType
 
 from tracer import syntax
 from tracer.document import Edit, with_edits
-from tracer.source.edits import between
+from tracer.source.edits import between, shared
 from tracer.source.slices import Slice
 from tracer.source.text import Text, text_of
 
@@ -187,12 +187,7 @@ def first_line(statement: ast.stmt) -> int:
 
 def _differing(old: list[str], new: list[str], body: list[ast.stmt]) -> tuple[int, int, int, int]:
     """Which statements differ (from, up to), and the lines of the new text that stand for them."""
-    head = 0
-    while head < min(len(old), len(new)) and old[head] == new[head]:
-        head += 1
-    tail = 0
-    while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
-        tail += 1
+    head, tail = shared(old, new)
     first, last = head + 1, len(old) - tail
     start = sum((each.end_lineno or each.lineno) < first for each in body)
     stop = max(start, sum(first_line(each) <= last for each in body))

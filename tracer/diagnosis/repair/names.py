@@ -199,7 +199,7 @@ def _unused(text: Text, function: ast.AST, scope: Any) -> list[str]:
 
 
 def _defined(function: ast.AST, name: str) -> bool:
-    if next(definitions(function, name), None) is not None:
+    if definitions(function, name):
         return True
     return any(a.arg == name for a in walk(function) if isinstance(a, ast.arg))
 

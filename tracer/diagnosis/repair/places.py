@@ -148,7 +148,7 @@ class _Slice:
     def name(self, distance: float, text: Text, node: ast.Name, role: str) -> None:
         function = text.function(node)
         while function is not None:
-            found = list(definitions(function, node.id))
+            found = definitions(function, node.id)
             for value in found:
                 if self.world.runs(text, value):
                     self.push(distance + 1, text, value, role)

@@ -296,7 +296,7 @@ class Twins:
             touched = id(now) in changed
             if not touched and not fresh:
                 continue
-            used = _used(now) if fresh else set()
+            used = _used(now) if fresh else frozenset()
             if isinstance(now, ast.Assign | ast.AnnAssign | ast.AugAssign):
                 made = _bound(now)
                 plain = all(name in names and not _costly(names[name]) for name in made)
@@ -423,8 +423,9 @@ def _evaluated(node: ast.expr, names: dict[str, Any], otherwise: Any) -> Any:
     return otherwise
 
 
-def _used(statement: ast.stmt) -> set[str]:
-    return {each.id for each in ast.walk(statement) if isinstance(each, ast.Name)}
+@functools.lru_cache(maxsize=1024)
+def _used(statement: ast.stmt) -> frozenset[str]:
+    return frozenset(each.id for each in ast.walk(statement) if isinstance(each, ast.Name))
 
 
 def _bound(statement: ast.stmt) -> set[str]:
