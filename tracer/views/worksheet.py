@@ -112,6 +112,8 @@ class _Sheet:
         weights = [note for note in step.inputs if note.kind in ("parameter", "buffer")]
         # What a layer was made with; what stands in the expression is read there.
         made = [each for each in step.arguments if each.rpartition("=")[2] not in step.expression]
+        if any([*map(str, note.shape)] == [*step.arguments] for note in step.outputs):
+            made = []  # where it says the shape itself, its names are what is to be known
         known = ", ".join([*map(_with_shape, weights), *map(escape, made)])
         given = f' <span class="given">{known}</span>' if known else ""
         line = f"<code>{names + ' = ' if names else ''}{code}</code>{given}"

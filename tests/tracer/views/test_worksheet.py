@@ -60,6 +60,14 @@ def test_what_is_asked_is_what_the_run_made() -> None:
     assert "(4,)" in plain(answers)
 
 
+def test_a_shape_that_is_an_argument_is_not_told() -> None:
+    body = "B, C, N = x.shape\ny = x.view(B, C * N)\nreturn y[:, :C]"
+    asked, answers = halves(worksheet(trace(forward_cell("x", body), torch.randn(2, 3, 4))))
+    assert "y = x.view(B, C * N)" in plain(asked)
+    assert "12" not in plain(asked).partition("y = ")[2].partition("y[")[0]
+    assert "(2, 12)" in plain(answers)
+
+
 def test_it_is_told_in_chinese() -> None:
     run = shipped.default("hacnn-regions")
     assert run is not None
