@@ -267,15 +267,17 @@ def others(
     odds: Sequence[int] = (),
 ) -> Iterator[dict[str, str]]:
     """Other arguments than those found (`texts`), for a forward that fails, at most `MOST_OTHERS`:
-    each of the whole numbers in the ratio of the two sizes at `odds`, then other words, then small
-    numbers, then what has a default of None."""
+    each of the whole numbers in the ratio of the two sizes at `odds`, then configurations and other
+    words, then small numbers, then what else has a default of None."""
     numbers = {
         name: int(text) for name, text in texts.items() if name not in given and text.isdecimal()
     }
-    unset = [
-        each.name for each in parameters(made) if each.default is None and each.name not in texts
-    ]
+    unset = [each for each in parameters(made) if each.default is None and each.name not in texts]
     found: dict[tuple[str, str], None] = {}
+    for each in unset:
+        if is_configuration(one_of(each.annotation)):
+            text = _argument(made, each, _Taste(WIDTHS[0], SMALL, 0), 0)
+            found |= {(each.name, text): None} if text is not None else {}
     if len(odds) == 2 and min(odds) > 0:
         for name, number in numbers.items():
             for above, below in (odds, tuple(reversed(odds))):
@@ -287,7 +289,7 @@ def others(
             found |= dict.fromkeys((name, repr(word)) for word in words(made, name))
     for small in ("3", "1"):
         found |= dict.fromkeys((name, small) for name, number in numbers.items() if number < 32)
-    found |= dict.fromkeys((name, "2") for name in unset)
+    found |= dict.fromkeys((each.name, "2") for each in unset)
     for name, text in itertools.islice(found, MOST_OTHERS):
         if texts.get(name) != text:
             yield {**texts, name: text}

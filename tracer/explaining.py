@@ -163,6 +163,7 @@ def traced(
     build: Callable[[], nn.Module] | None = None,
     most: int | None = None,
     dims: Mapping[str, str] | None = None,
+    mend: bool = True,
 ) -> Trace:
     """As `tracer.api.traced`, for no more than `most` steps.
 
@@ -171,7 +172,15 @@ def traced(
     """
     watch = _most(most) if most is not None else None
     return api.traced(
-        model, args, kwargs, values=values, name=name, build=build, watch=watch, dims=dims
+        model,
+        args,
+        kwargs,
+        values=values,
+        name=name,
+        build=build,
+        watch=watch,
+        dims=dims,
+        mend=mend,
     )
 
 

@@ -1081,6 +1081,8 @@ def _traced(job: Job, stage: _Stage) -> Trace:
             ready.kwargs,
             values=job.values,
             build=ready.build,
+            # What is installed is not edited.
+            mend=bool(job.source),
             dims=ready.dims if job.formulas else None,
         )
 
@@ -1158,6 +1160,8 @@ def _ready(job: Job, stage: _Stage) -> _Ready:
         sizes = (fitted.sizes if fitted is not None else {}) | job.sizes
         args, kwargs = inputs.make(texts, sizes, dtype, job.seed, files.tensor)
     except (inputs.InputError, given.GivenError) as error:
+        if _MEMORY.search(str(error)):
+            raise  # against a limit, which has words of its own
         raise _Stopped(Problem("inputs", error.sentence)) from error
     _say(b"notes " + json.dumps([said_to_json(each) for each in files.notes]).encode())
     used = {"arguments": shown, "inputs": texts, "sizes": sizes}

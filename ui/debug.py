@@ -625,6 +625,8 @@ def _way(trace: Trace, failure: Failure) -> None:
 
 def _fixes(state: Desk, failure: Failure) -> None:
     assert state.job is not None
+    if not state.job.source:
+        return
     mended = {number: opened.mended(state.job, fix) for number, fix in enumerate(failure.fixes)}
     usable = [number for number, job in mended.items() if job is not None]
     if not usable:

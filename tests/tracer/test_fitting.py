@@ -352,6 +352,28 @@ def test_arguments_are_corrected_by_the_sizes_that_a_forward_finds_at_odds() -> 
     assert texts["kernel_size"] == "3"
 
 
+@dataclasses.dataclass
+class FoldConfig:
+    heads: int = 4
+
+
+class Configured(nn.Module):
+    """Its configuration has a default, and the forward asks for it."""
+
+    def __init__(self, width: int, config: FoldConfig | None = None) -> None:
+        super().__init__()
+        self.fc, self.config = nn.Linear(width, width), config
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x).unflatten(-1, (self.config.heads, -1))  # type: ignore[union-attr]
+
+
+def test_a_configuration_that_has_a_default_is_given_where_the_forward_asks_for_it() -> None:
+    texts, found = otherwise(Configured)
+    assert texts == {"width": "64", "config": "FoldConfig()"}
+    assert found.runs
+
+
 class Stages(nn.Module):
     """Lists where nothing says so."""
 

@@ -279,6 +279,21 @@ def test_an_installed_class_is_run_by_its_name() -> None:
     assert [each.text for each in found.trace.outputs[0].dims] == ["B", "N", "64"]
 
 
+def test_an_installed_class_that_fails_is_told_and_not_edited() -> None:
+    found = run(Job("", "torch.nn.Linear", {"in_features": "5"}, ("2,4",)))
+    assert found.problem is None
+    assert found.trace is not None
+    assert found.trace.failure is not None
+    assert found.trace.failure.violation is not None
+    assert found.trace.failure.fixes == ()
+
+
+@linux
+def test_inputs_that_take_too_much_memory_are_told_as_such() -> None:
+    found = run(Job(NET, "Net", inputs=("100000,100000,4",)))
+    problem(found, "memory", "160 GB of memory at once", "4 GB")
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -429,7 +444,6 @@ def test_wrong_constructor_arguments(arguments: dict[str, str], words: tuple[str
         (("2,x",), ("x has no size",)),
         (("2,?",), ("should be sizes such as",)),
         (("2,4:flot32",), ("no dtype",)),
-        (("100000,100000,100",), ("cannot be made",)),
     ],
 )
 def test_inputs_of_the_wrong_number_or_kind(
