@@ -4,11 +4,13 @@
                                     [--profile CASE]
 
 The cases are blocks as people trace them (CBAM, a non-local block, an encoder layer), a CBAM so
-small that nothing but the tracing is measured, and every lesson at its first preset; NAME keeps to
+small that nothing but the tracing is measured, 100 and 10,000 operations in a row, and every lesson
+at its first preset; NAME keeps to
 some.  Everything runs in one process on one thread and interleaved, so that a noisy machine
 disturbs all alike.  Printed are the median and the minimum of the plain forward, and for each kind
 of trace the ratio of its median and of its minimum to these:
 
+    floor     the plain forward under an empty mode and empty hooks: what no recorder can undercut
     shapes    `trace(..., values=False)`, with its warnings
     bare      the same without diagnosis: what recording alone costs
     values    with statistics and heatmaps
@@ -37,6 +39,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -74,6 +77,38 @@ class CBAM(nn.Module):
         return x * gate
 
 
+class Row(nn.Module):
+    """So many operations, every other one a layer's."""
+
+    def __init__(self, operations: int) -> None:
+        super().__init__()
+        self.pairs = operations // 2
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(self.pairs):
+            x = self.layer(x + 1)
+        return x
+
+
+class Empty(TorchFunctionMode):
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        return func(*args, **kwargs or {})
+
+
+def floor(model: nn.Module, *args: Any, **kwargs: Any) -> None:
+    handles = []
+    for module in model.modules():
+        handles.append(module.register_forward_pre_hook(lambda *_: None, with_kwargs=True))
+        handles.append(module.register_forward_hook(lambda *_: None, with_kwargs=True))
+    with Empty():
+        model(*args, **kwargs)
+    for handle in handles:
+        handle.remove()
+
+
 @dataclass(frozen=True)
 class Case:
     name: str
@@ -94,6 +129,8 @@ def cases() -> Iterator[tuple[str, Callable[[], Case]]]:
     )
     yield "encoder_unfused", lambda: replace(dict(cases())["encoder_layer"](), fused=False)
     yield of("cbam_tiny", lambda: CBAM(32), 1, 32, 8, 8)
+    yield of("row_100", lambda: Row(100), 2, 2)
+    yield of("row_10000", lambda: Row(10_000), 2, 2)
     for lesson in LESSONS:
 
         def build(lesson: Any = lesson) -> Case:
@@ -124,7 +161,7 @@ def measured(
 
 
 @dataclass(frozen=True)
-class Row:
+class Found:
     """One case: median and minimum of the plain forward in milliseconds, and for each kind of trace
     the ratios of its median and of its minimum to these."""
 
@@ -139,9 +176,10 @@ class Row:
         return f"{self.case:24} {self.steps:5} {median:7.2f} {least:6.2f} ms  {ratios}"
 
 
-def row(name: str, case: Case, repeat: int, clock: Callable[[], float]) -> Row:
+def row(name: str, case: Case, repeat: int, clock: Callable[[], float]) -> Found:
     runs: dict[str, Callable[[], object]] = {
         "plain": partial(case.model, *case.args, **case.kwargs),
+        "floor": partial(floor, case.model, *case.args, **case.kwargs),
     }
     for kind, how in KINDS.items():
         runs[kind] = partial(trace, case.model, *case.args, **how, **case.kwargs)
@@ -150,7 +188,9 @@ def row(name: str, case: Case, repeat: int, clock: Callable[[], float]) -> Row:
         steps = len(trace(case.model, *case.args, values=False, **case.kwargs).steps)
         found = measured(runs, repeat, clock)
     median, least = plain = found.pop("plain")
-    return Row(name, steps, plain, {k: (m / median, low / least) for k, (m, low) in found.items()})
+    return Found(
+        name, steps, plain, {k: (m / median, low / least) for k, (m, low) in found.items()}
+    )
 
 
 def main() -> None:
@@ -166,7 +206,9 @@ def main() -> None:
     if options.profile:
         profile(dict(cases())[options.profile](), options.repeat)
         return
-    print(f"{'case':24} {'steps':>5} {'plain':>17}  " + "".join(f"{k:>16}" for k in KINDS))
+    print(
+        f"{'case':24} {'steps':>5} {'plain':>17}  " + "".join(f"{k:>16}" for k in ("floor", *KINDS))
+    )
     rows = []
     for name, build in cases():
         if not options.names or name in options.names:

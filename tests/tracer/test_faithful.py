@@ -611,3 +611,30 @@ class TestInside:
         finally:
             torch.set_default_dtype(torch.float32)
         assert found.steps[0].outputs[0].dtype == "float64"
+
+
+class Circle:
+    """Only the garbage collector frees it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.mark.parametrize("sizes", [(2, 3), (7, 7)])
+def test_garbage_is_looked_for_among_what_is_new(sizes: tuple[int, ...]) -> None:
+    """While a trace runs, whether it succeeds or fails; afterwards as it was set."""
+    seen: list[Any] = []
+
+    class Littering(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            circles = [weakref.ref(Circle()) for _ in range(5000)]
+            seen.extend([gc.get_threshold(), circles[0]() is None])
+            return x.view(sizes)
+
+    before = gc.get_threshold()
+    found = trace(Littering(), torch.ones(2, 3), values=False, diagnose=False)
+    assert (found.failure is None) == (sizes == (2, 3))
+    assert gc.get_threshold() == before
+    assert seen[0][:2] == before[:2]
+    assert seen[0][2] > before[2]
+    assert seen[1]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import copy
+import gc
 import io
 import operator
 import random
@@ -89,6 +90,32 @@ def random_state() -> Iterator[None]:
             _random_users -= 1
             if _random_users == 0:
                 _random_saved.close()
+
+
+_garbage_guard = threading.Lock()
+_garbage_users = 0
+_garbage_saved = gc.get_threshold()
+_NEVER = 1_000_000_000
+
+
+@contextlib.contextmanager
+def young_garbage() -> Iterator[None]:
+    """Python looks for garbage among what is new alone: what is recorded is kept anyway, and of a
+    long run each look at everything there is would cost as much as its operations.  Of traces that
+    overlap in several threads the first to begin changes this and the last to end puts it back."""
+    global _garbage_users, _garbage_saved
+    with _garbage_guard:
+        if _garbage_users == 0:
+            _garbage_saved = gc.get_threshold()
+            gc.set_threshold(*_garbage_saved[:2], _NEVER)
+        _garbage_users += 1
+    try:
+        yield
+    finally:
+        with _garbage_guard:
+            _garbage_users -= 1
+            if _garbage_users == 0 and gc.get_threshold()[2] == _NEVER:
+                gc.set_threshold(*_garbage_saved)
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from tracer.record.isolation import (
     exclusive,
     moved,
     random_state,
+    young_garbage,
 )
 from tracer.record.mode import Recorder
 from tracer.strict import tolerant
@@ -88,7 +89,7 @@ def record(
     constructions = Constructions(model, build)  # a copy has none
     if device is not None:
         model, args, kwargs = moved(model, args, kwargs, torch.device(device))
-    with exclusive(model) as modules, random_state():
+    with exclusive(model) as modules, random_state(), young_garbage():
         before = State(modules) if restore else None
         try:
             with _device(device), _eagerly():
