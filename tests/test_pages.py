@@ -249,7 +249,7 @@ def test_every_tab_of_every_lesson(tab: str, key: str) -> None:
     if tab in expected:
         assert expected[tab] in {box.label for box in app.selectbox}
     if tab == "Source":
-        assert any(lesson(key).paper.link in html.proto.body for html in app.get("html"))
+        assert any(lesson(key).paper.link in words.value for words in app.markdown)
     if tab == "Table":
         assert len(app.dataframe[0].value) == len(run_of(app).trace.steps)
     if tab == "Claims" and lesson(key).claims:
