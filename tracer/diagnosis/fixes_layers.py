@@ -1185,25 +1185,35 @@ def pixel_shuffle(scene: Scene) -> Iterator[Candidate]:
     if x is None or x.dim() < 3 or not isinstance(factor, int) or factor < 2:
         return
     channels = x.shape[-3]
-    wanted_ = factor * factor * max(1, -(-channels // (factor * factor)))
-    for step in scene.lineage(x, 3):
-        if step.op == "nn.Conv2d":
-            yield from rebuilt(
-                scene,
-                step.module,
-                {"out_channels": wanted_},
-                6,
-                said(
-                    "Let {module} make {wanted} instead of {channels} channels: "
-                    "{factor} · {factor} for each channel that is left",
-                    module=step.module,
-                    wanted=wanted_,
-                    channels=channels,
-                    factor=factor,
-                ),
-                said("It assumes that as few channels as possible are to be left."),
-            )
-            return
+    fewest = factor * factor * max(1, -(-channels // (factor * factor)))
+    step = next((each for each in scene.lineage(x, 3) if each.op == "nn.Conv2d"), None)
+    if step is None:
+        return
+    assumed = said("It assumes that as few channels as possible are to be left.")
+    found: list[tuple[int, int, Said | None]] = [(6, fewest, assumed)]
+    if _multiplied_by(scene, channels, factor):
+        found = [(6, channels * factor, None), (30, fewest, assumed)]
+    for rank, wanted_, caveat in found:
+        what = said(
+            "Let {module} make {wanted} instead of {channels} channels: "
+            "{factor} · {factor} for each channel that is left",
+            module=step.module,
+            wanted=wanted_,
+            channels=channels,
+            factor=factor,
+        )
+        yield from rebuilt(scene, step.module, {"out_channels": wanted_}, rank, what, caveat)
+
+
+def _multiplied_by(scene: Scene, size: int, factor: int) -> bool:
+    """Whether a size is written as a product with this factor, which is meant twice."""
+    terms = (term for history in scene.failure.histories for term in history.term.walk())
+    return any(
+        term.kind == "product"
+        and term.value == size
+        and [part.value for part in term.operands].count(factor) == 1
+        for term in terms
+    )
 
 
 @repair("nn.ConvTranspose1d", "nn.ConvTranspose2d", "nn.ConvTranspose3d")

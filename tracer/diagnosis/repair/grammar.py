@@ -22,6 +22,8 @@ ANYWHERE: tuple[Production, ...] = (
     names.name_edits,
     beside.beside,
 )
+EVERYWHERE = ("one_hot", "cast", "add_axis", "drop_axis", "turn", "shift")
+"""What is done to a tensor wherever the failing function names it."""
 MOST_ENTRIES = 4  # functions whose arguments are changed at their entry
 
 
@@ -46,6 +48,9 @@ def _all(world: World, places: list[Spot]) -> Iterator[Draft]:
             for draft in tolerated(tensors.value_edits(world, spot)):
                 valued = before + 1
                 yield draft
+                same = everywhere(draft) if draft.kind in EVERYWHERE else None
+                if same is not None and spot.distance < 1:
+                    yield same
         for production in ANYWHERE:
             for draft in tolerated(production(world, spot)):
                 yield draft

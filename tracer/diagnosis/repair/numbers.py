@@ -175,7 +175,8 @@ def _written(world: World, spot: Spot, want: int, why: str, value: int | None) -
         parts = {text.of(part) for part in ast.walk(node) if isinstance(part, ast.expr)}
         named = not isinstance(node, ast.Constant)
         for name in expressions(world, text, node, want):
-            numbered = named and re.search(r"\b\d", name) is not None
+            # A size is none that somebody wrote, nor is a half of it.
+            numbered = named and ".shape[" not in name and re.search(r"\b\d", name) is not None
             if (plain and " " in name) or name in parts or numbered:
                 continue
             new = f"({name})" if " " in name and _inside_arithmetic(text, node) else name

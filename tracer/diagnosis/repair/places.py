@@ -81,7 +81,7 @@ class _Slice:
             where = text_of(file)
             at = where.at(span) if where is not None else None
             if where is not None and at is not None:
-                self.push(TOLD, where, at, "lineage")
+                self.push(TOLD, where, at, "forward")
         self.makers()
         marked = [(m.operand, m.dim) for m in world.finding.marks]
         for number, operand in enumerate(world.failure.operands):
@@ -105,7 +105,7 @@ class _Slice:
                 text = text_of(code.co_filename) if code is not None else None
                 made = text.definition(code) if text is not None and code is not None else None
                 if text is not None and made is not None:
-                    self.returns(TOLD, text, made, "lineage")
+                    self.returns(TOLD, text, made, "forward")
 
     def step(self, step: Step, distance: float) -> None:
         text = text_of(step.file)

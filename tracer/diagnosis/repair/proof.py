@@ -27,7 +27,7 @@ from tracer.diagnosis.repair.bench import (
     agree,
     shapes_of,
 )
-from tracer.diagnosis.repair.failing import Calls, Stopped, failing_of
+from tracer.diagnosis.repair.failing import Calls, Larger, Stopped, failing_of
 from tracer.diagnosis.repair.flow import Depends, Flow, depends
 from tracer.diagnosis.repair.samples import (
     Axes,
@@ -339,6 +339,8 @@ class _Prover:
                 told.append(False)
                 if fault and self._is_written(other):
                     sizes = Check("sizes", False, wrong)
+            if (lost := self._lost_places(first, each)) is not None:
+                sizes = Check("sizes", False, lost)
             if not told[-1]:
                 words = wrong if other.error is not None else _OTHERWISE
                 larger = Check("larger", False, words)
@@ -347,6 +349,23 @@ class _Prover:
         if larger.passed is None:
             larger = Check("larger", True if told else None)
         return [sizes, larger]
+
+    def _lost_places(self, first: Called, larger: Larger) -> Said | None:
+        """What is wrong where an output has other height and width than the input, though the model
+        gave those that an input has where it ran."""
+        before = [tuple(tensor.shape) for tensor in input_tensors(larger.given)]
+        now = [tuple(tensor.shape) for tensor in input_tensors(self._given())]
+        for made, had in zip(shapes_of(first.result), larger.shapes or (), strict=False):
+            for old, new in zip(before, now, strict=False):
+                pictures = len(made) == len(had) == len(old) == len(new) >= 4
+                if pictures and had[2:] == old[2:] and made[2:] != new[2:]:
+                    return said(
+                        "It runs, but gives {made} places for {given}: where the model ran it gave "
+                        "as many as it got.",
+                        made=_by(made[2:]),
+                        given=_by(new[2:]),
+                    )
+        return None
 
     def _is_written(self, called: Called) -> bool:
         """Whether an edited line fails, and not for a layer's own size."""
@@ -655,6 +674,10 @@ def _lost_batch(first: Called, other: Called, batch: Axes | None) -> Said | None
         if rows and b.shape[0] != a.shape[0]:
             return _other_batch(int(b.shape[0]), int(a.shape[0]))
     return None
+
+
+def _by(sizes: tuple[int, ...]) -> str:
+    return " × ".join(map(str, sizes))
 
 
 def _other_batch(wrong: int, size: int) -> Said:

@@ -40,12 +40,14 @@ from tracer.strict import tolerant
 
 MOST_RUN = 420  # edits of one failure that are run on shapes
 EACH_KIND = 6  # edits of each kind that are run besides
-MOST_PROVEN = 14
+MOST_AT_ALL = 900  # that are run while none passed that may be the answer
+MOST_PROVEN = 40
 MOST_BEHIND = 4  # edits that got further, whose next failure is mended too
 MOST_SECOND = 60  # edits of such a next failure that are run
 DEPTH = 3  # edits that are made together
 ENOUGH = 1  # repairs that passed all checks, after which unlikelier edits are left
 UNLIKELIER = 1.0  # in the score: more finds more to choose from, and takes as much longer
+MIDDLING = -1.0  # the score of what may be the answer
 BATCH = 30  # edits, after which it is asked whether this is enough
 FOR_PROOFS = 0.35  # of the budget
 LOOKED_AT = 400_000  # work: a further failure looked at, and its edits drafted
@@ -176,7 +178,7 @@ class Search:
         ran: list[Repair] = []
         further: list[Repair] = []
         groups: set[str] = set()
-        for number, (value, draft) in enumerate(_worth_running(found)):
+        for number, (value, draft) in enumerate(self.worth_running(found, ran)):
             if self.budget.left < self.budget.total * FOR_PROOFS:
                 self.ended = True
                 break
@@ -195,6 +197,26 @@ class Search:
         self.prove(ran)
         return further
 
+    def worth_running(
+        self, found: list[tuple[float, Draft]], ran: list[Repair]
+    ) -> Iterator[tuple[float, Draft]]:
+        """The likeliest edits, and the likeliest of each kind: what is rare is seldom the answer,
+        and nothing else is where it is.  More of them while none passed that may be it."""
+        kinds: Counter[str] = Counter()
+        left: list[tuple[float, Draft]] = []
+        for number, (value, draft) in enumerate(found):
+            kinds[draft.kind] += 1
+            if number < MOST_RUN or kinds[draft.kind] <= EACH_KIND:
+                yield value, draft
+            else:
+                left.append((value, draft))
+        for number, pair in enumerate(left[: MOST_AT_ALL - MOST_RUN]):
+            if number % BATCH == 0:
+                self.prove(ran)
+            if any(each.verified and each.score > MIDDLING for each in self.repairs):
+                return
+            yield pair
+
     def farther(self, world: World, tried: Repair, before: Run) -> bool:
         """Whether a run got further than that before its last edit, by more than the edit itself
         computes; a repair at the root may also change what an earlier layer sees, which then
@@ -211,7 +233,8 @@ class Search:
         if not likely:
             return False
         self.prove(likely)
-        return sum(repair.verified for repair in self.repairs) >= ENOUGH
+        passed = [each for each in self.repairs if each.verified and each.score > MIDDLING]
+        return len(passed) >= ENOUGH
 
     def attempt(
         self, parts: tuple[Draft, ...], after: Program | None, value: float
@@ -320,16 +343,6 @@ def merged(drafts: list[Draft], known: list[Draft]) -> list[Draft]:
     return list(found.values())
 
 
-def _worth_running(found: list[tuple[float, Draft]]) -> Iterator[tuple[float, Draft]]:
-    """The likeliest edits, and the likeliest of each kind: what is rare is seldom the answer, and
-    nothing else is where it is."""
-    kinds: Counter[str] = Counter()
-    for number, (value, draft) in enumerate(found):
-        kinds[draft.kind] += 1
-        if number < MOST_RUN or kinds[draft.kind] <= EACH_KIND:
-            yield value, draft
-
-
 def _belong(parts: tuple[Draft, ...]) -> bool:
     """Whether edits may be one repair: the same in several places, or each a known one.  Of others
     nearly any two lead through somehow."""
@@ -354,8 +367,9 @@ def among_rivals(ranked: list[Repair]) -> tuple[Repair, ...]:
     return (*found, *ranked[len(head) :])
 
 
-DISCARDS = frozenset(("crop", "input_crop"))
-"""What throws pixels away comes after what keeps them, as does what loses the numbers' meaning."""
+DISCARDS = frozenset(("crop", "input_crop", "input_pad"))
+"""What throws pixels away, or has the caller bring others, comes after what keeps them, as does
+what loses the numbers' meaning."""
 
 
 def _order(repair: Repair) -> tuple[bool, bool, bool, bool, int, float]:

@@ -174,16 +174,18 @@ def as_beside(spot: Spot, shape: tuple[int, ...]) -> Iterator[Suffixed]:
         if isinstance(above, ast.Attribute) or not isinstance(node, ast.Call):
             continue
         base: ast.expr = node
+        calls = 0
         while isinstance(base, ast.Call) and isinstance(base.func, ast.Attribute):
             if base.func.attr not in _SHAPING:
                 break
             base = base.func.value
+            calls += 1
             suffix = text.of(node)[len(text.of(base)) :]
-            if base is not spot.node and suffix.startswith("."):
+            # One alone is found without an example.
+            if base is not spot.node and suffix.startswith(".") and calls > 1:
                 found[suffix] = None
     for suffix in list(found)[:6]:
-        if suffix.count("(") > 1:  # one alone is found without an example
-            yield "twin", said("Do what is done to another tensor"), suffix
+        yield "twin", said("Do what is done to another tensor"), suffix
 
 
 _SHAPING = frozenset(
