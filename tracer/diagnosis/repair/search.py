@@ -41,11 +41,11 @@ from tracer.strict import tolerant
 MOST_RUN = 420  # edits of one failure that are run on shapes
 EACH_KIND = 6  # edits of each kind that are run besides
 MOST_AT_ALL = 900  # that are run while none passed that may be the answer
-MOST_PROVEN = 40
+MOST_PROVEN = 14
+MOST_PROVEN_AT_ALL = 40  # while none passed that may be the answer
 MOST_BEHIND = 4  # edits that got further, whose next failure is mended too
 MOST_SECOND = 60  # edits of such a next failure that are run
 DEPTH = 3  # edits that are made together
-ENOUGH = 1  # repairs that passed all checks, after which unlikelier edits are left
 UNLIKELIER = 1.0  # in the score: more finds more to choose from, and takes as much longer
 MIDDLING = -1.0  # the score of what may be the answer
 BATCH = 30  # edits, after which it is asked whether this is enough
@@ -213,7 +213,7 @@ class Search:
         for number, pair in enumerate(left[: MOST_AT_ALL - MOST_RUN]):
             if number % BATCH == 0:
                 self.prove(ran)
-            if any(each.verified and each.score > MIDDLING for each in self.repairs):
+            if self.answered:
                 return
             yield pair
 
@@ -233,8 +233,7 @@ class Search:
         if not likely:
             return False
         self.prove(likely)
-        passed = [each for each in self.repairs if each.verified and each.score > MIDDLING]
-        return len(passed) >= ENOUGH
+        return self.answered
 
     def attempt(
         self, parts: tuple[Draft, ...], after: Program | None, value: float
@@ -266,7 +265,13 @@ class Search:
         fresh.sort(key=lambda repair: repair.score, reverse=True)
         for repair in fresh:
             proven = sum(each.proof is not None for each in self.repairs)
-            self.repairs.append(self.judged(repair) if proven < MOST_PROVEN else repair)
+            most = MOST_PROVEN if self.answered else MOST_PROVEN_AT_ALL
+            self.repairs.append(self.judged(repair) if proven < most else repair)
+
+    @property
+    def answered(self) -> bool:
+        """Whether one passed that may be the answer."""
+        return any(each.verified and each.score > MIDDLING for each in self.repairs)
 
     def judged(self, repair: Repair) -> Repair:
         try:

@@ -56,6 +56,18 @@ KINDS = {
         "x.view(x.size(0), 6)",
         "x.view(4, 6)",
     ),
+    "columns thrown away where the model keeps them": Kind(
+        "sizes",
+        """
+        class Net(nn.Module):
+            def forward(self, x):
+                return x.unflatten(3, (-1, 2)).flip(4).flatten(3)
+        """,
+        "torch.randn(4, 3, 6, 7)",
+        "x.unflatten(3, (-1, 2)).flip(4).flatten(3)",
+        "F.pad(x, (0, -x.shape[3] % 2)).unflatten(3, (-1, 2)).flip(4).flatten(3)[..., :x.shape[3]]",
+        "x[..., 1:].unflatten(3, (-1, 2)).flip(4).flatten(3)",
+    ),
     "samples thrown away": Kind(
         "batches",
         NO_FIVES,

@@ -167,35 +167,6 @@ CASES = (
         fixed=({"planes * factor": "planes * factor ** 2"},),
     ),
     Case(
-        name="windows_that_do_not_divide_the_picture",
-        source="""
-        class Net(nn.Module):
-            def __init__(self, window=4):
-                super().__init__()
-                self.window = window
-                self.mix = nn.Linear(window * window, window * window)
-
-            def forward(self, x):
-                w, (b, c, height, width) = self.window, x.shape
-                y = x.unflatten(3, (-1, w)).unflatten(2, (-1, w))
-                rows, columns = y.shape[2], y.shape[4]
-                y = self.mix(y.permute(0, 1, 2, 4, 3, 5).reshape(b, c, rows, columns, w * w))
-                y = y.view(b, c, rows, columns, w, w).permute(0, 1, 2, 4, 3, 5)
-                return y.reshape(b, c, rows * w, columns * w)
-        """,
-        inputs="torch.randn(B, 2, 8, 13)",
-        expression="x.unflatten(3, (-1, w))",
-        operands=(),
-        fixed=(
-            {
-                "w, (b, c, height, width) = self.window, x.shape": "w, size = self.window, "
-                "x.shape[2:]; x = F.pad(x, (0, -x.shape[3] % w, 0, -x.shape[2] % w)); "
-                "b, c = x.shape[:2]",
-                "columns * w)\n": "columns * w)[..., :size[0], :size[1]]\n",
-            },
-        ),
-    ),
-    Case(
         name="one_of_two_that_is_not_resized",
         source="""
         class Heads(nn.Module):
