@@ -270,8 +270,12 @@ class Search:
 
     @property
     def answered(self) -> bool:
-        """Whether one passed that may be the answer."""
-        return any(each.verified and each.score > MIDDLING for each in self.repairs)
+        """Whether one passed that may be the answer: a known repair, or none of the unlikely."""
+        return any(
+            each.verified
+            and (each.score > MIDDLING or any(part.recipe is not None for part in each.parts))
+            for each in self.repairs
+        )
 
     def judged(self, repair: Repair) -> Repair:
         try:
