@@ -165,7 +165,7 @@ def tabs(page: Page, reader: Reader, where: str, known: set[str]) -> None:
         expect(page.locator(".st-key-downloads [data-testid=stPageLink]")).to_have_count(1)
         settled(page)
         if choices.nth(number).inner_text() == "张量查看":
-            page.locator(".st-key-slice .js-plotly-plot").hover()  # its tools show
+            page.locator(".st-key-slice .js-plotly-plot").first.hover()  # its tools show
             expect(page.locator(".modebar-btn").first).to_be_visible()
         reader.read(page, f"{where}, {choices.nth(number).inner_text()}", known)
 

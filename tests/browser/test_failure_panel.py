@@ -398,31 +398,31 @@ def test_where_the_text_is_not_at_hand_the_replacement_and_its_place(show: Show)
     expect(page.locator(".verified")).to_contain_text("gives a scalar.")
 
 
-def fixes_of(run: Trace) -> int:
-    """The fixes of a failure that are edits: several."""
+def several() -> Trace:
+    """A failure with two fixes that are edits."""
+    run = unet()
     assert run.failure is not None
-    count = sum(bool(fix.edits) for fix in run.failure.fixes)
-    assert count > 1
-    return count
+    one = next(fix for fix in run.failure.fixes if fix.edits)
+    other = dataclasses.replace(one, says=as_written("Another"))
+    return with_failure(run, fixes=(one, other))
 
 
 def test_the_host_is_asked_to_apply_a_fix_by_mouse_and_by_keyboard(show: Show) -> None:
-    page = show(unet(), ASKING)
+    page = show(several(), ASKING)
     buttons = page.get_by_role("button", name="Apply and run again")
-    count = fixes_of(unet())
-    assert buttons.count() == count
-    buttons.nth(count - 1).click()
-    buttons.nth(count - 2).focus()
+    assert buttons.count() == 2
+    buttons.nth(1).click()
+    buttons.nth(0).focus()
     press(page, "Enter")
-    assert page.evaluate("asked") == [count - 1, count - 2]
+    assert page.evaluate("asked") == [1, 0]
     # Enter pressed the button; it did not go into the step.
     assert page.locator(".rule").count() == 1
 
 
 def test_without_a_host_nothing_can_be_applied(show: Show) -> None:
-    page = show(unet())
+    page = show(several())
     assert page.get_by_role("button", name="Apply and run again").count() == 0
-    assert page.get_by_role("button", name="Copy the new lines").count() == fixes_of(unet())
+    assert page.get_by_role("button", name="Copy the new lines").count() == 2
 
 
 def test_the_new_lines_are_copied_as_they_stand_in_the_file(show: Show) -> None:

@@ -237,6 +237,7 @@ def test_what_cannot_be_made_again_does_not_hide_what_can() -> None:
     """`real` is gone, as a loop gave it; `ones` is made again all the same."""
     failure = failed(adversarial)
     assert [each.expression for each in failure.operands] == ["judge(real)", "torch.ones(count)"]
+    assert torch.is_grad_enabled(), "what is tried changes nothing for who goes on"
 
 
 def returns(rewards: list[float]) -> Tensor:

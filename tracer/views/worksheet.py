@@ -15,7 +15,7 @@ from tracer.views.rules import rules
 
 _STYLE = """
 @page { margin: 18mm 16mm; }
-body { max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #000; background: #fff;
+body { max-width: 46rem; margin: 2rem auto; padding: 0 1rem;
   font: 11pt/1.45 system-ui, "Noto Sans CJK SC", sans-serif; }
 h1 { font-size: 17pt; margin: 0 0 .2rem; } h2 { font-size: 12pt; margin: 1.3rem 0 .3rem; }
 code { font: 9.5pt/1.4 ui-monospace, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
@@ -25,10 +25,10 @@ ol { margin: 0; padding: 0 0 0 2.2em; } li { break-inside: avoid; padding: .35re
 .blank { display: inline-block; min-width: 15em; border-bottom: 1px solid; }
 .blanks { display: block; margin-top: .45rem; }
 .answers { break-before: page; } table { width: 100%; border-collapse: collapse; }
-:is(th, td) { padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #bbb;
+:is(th, td) { padding: .25rem .6rem .25rem 0; border-bottom: .5px solid;
   text-align: left; vertical-align: top; } td:last-child { font-size: 9.5pt; }
 """
-"""Black on white: it is printed."""
+"""As a browser prints, black on white."""
 
 
 def worksheet(trace: Trace, dims: Mapping[str, str] | None = None, language: str = "en") -> str:

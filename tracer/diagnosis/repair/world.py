@@ -8,8 +8,9 @@ import contextlib
 import dataclasses
 import functools
 import math
+import sys
 from collections.abc import Iterator, Mapping
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -453,6 +454,15 @@ def _line(text: Text, node: ast.AST) -> int:
     return statement.lineno if statement is not None else 0
 
 
+def _of_a_library(value: Any) -> bool:
+    """Whether a value is a module that is none of the user's files: its numbers (a version, a
+    constant) are no sizes of theirs."""
+    if not isinstance(value, ModuleType):
+        return False
+    known = value.__name__.partition(".")[0] in sys.stdlib_module_names
+    return known or not of_user(getattr(value, "__file__", None) or "")
+
+
 def integers(scope: Mapping[str, Any]) -> dict[str, int]:
     """The whole numbers that can be written with the names of a scope: names, fields of configs,
     numbers that modules keep, items of short lists, sizes of tensors."""
@@ -463,7 +473,7 @@ def integers(scope: Mapping[str, Any]) -> dict[str, int]:
             found[text] = value
 
     for name, value in scope.items():
-        if name.startswith("__"):
+        if name.startswith("__") or _of_a_library(value):
             continue
         enter(name, value)
         if isinstance(value, Tensor):

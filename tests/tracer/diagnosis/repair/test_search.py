@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from tests.broken.case import Case
 from tests.cells import run_cell
 from tests.tracer.diagnosis.test_corpus import agree, outcome
 from tracer import Failure, trace
+from tracer.diagnosis.repair.world import integers
 from tracer.document import Fix
 
 CASES = (
@@ -331,3 +334,11 @@ def test_the_answer_is_the_same_where_the_caller_wants_no_gradients() -> None:
         told.append([(fix.summary, fix.verified, fix.caveat, fix.apply(text)) for fix in fixes])
     assert told[0]
     assert told[1] == told[0]
+
+
+def test_the_numbers_of_a_library_are_no_sizes() -> None:
+    own = ModuleType("settings")
+    own.__file__ = "/home/somebody/settings.py"
+    vars(own)["WIDTH"] = 9
+    scope = {"pytest": pytest, "sys": sys, "torch": torch, "settings": own, "n": 3}
+    assert integers(scope) == {"settings.WIDTH": 9, "n": 3}
