@@ -40,7 +40,7 @@ from tracer.strict import tolerant
 
 MOST_RUN = 420  # edits of one failure that are run on shapes
 EACH_KIND = 6  # edits of each kind that are run besides
-MOST_AT_ALL = 900  # that are run while none passed that may be the answer
+MOST_AT_ALL = 600  # that are run while none passed that may be the answer
 MOST_PROVEN = 14
 MOST_PROVEN_AT_ALL = 40  # while none passed that may be the answer
 MOST_BEHIND = 4  # edits that got further, whose next failure is mended too
