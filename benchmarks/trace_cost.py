@@ -5,10 +5,9 @@
 
 The cases are blocks as people trace them (CBAM, a non-local block, an encoder layer), a CBAM so
 small that nothing but the tracing is measured, 100 and 10,000 operations in a row, and every lesson
-at its first preset; NAME keeps to
-some.  Everything runs in one process on one thread and interleaved, so that a noisy machine
-disturbs all alike.  Printed are the median and the minimum of the plain forward, and for each kind
-of trace the ratio of its median and of its minimum to these:
+at its first preset; NAME keeps to some.  Everything runs in one process on one thread and
+interleaved, so that a noisy machine disturbs all alike.  Printed are the median and the minimum of
+the plain forward, and for each kind of trace the ratio of its median and of its minimum to these:
 
     floor     the plain forward under an empty mode and empty hooks: what no recorder can undercut
     shapes    `trace(..., values=False)`, with its warnings

@@ -448,6 +448,16 @@ def given(call: ast.Call, name: str, position: int | None = None) -> ast.expr | 
     return None
 
 
+def passed(call: ast.Call, name: str, position: int | None = None) -> ast.expr | None:
+    """The same, or the `*values` or `**values` that may hold it."""
+    found = given(call, name, position)
+    if found is None:
+        starred = [each.value for each in call.args if isinstance(each, ast.Starred)]
+        doubled = [each.value for each in call.keywords if each.arg is None]
+        found = next(iter((*starred, *doubled)), None)
+    return found
+
+
 def called(node: ast.AST) -> str:
     """The last name of what is called: `Linear` of `nn.Linear(...)`."""
     func = node.func if isinstance(node, ast.Call) else node

@@ -14,7 +14,7 @@ from tracer.diagnosis.roots import lineage
 from tracer.document import Step
 from tracer.source.built import assigned_to_self, constructor, default_of, of_user
 from tracer.source.names import definitions
-from tracer.source.text import Text, called, code_of, given, text_of
+from tracer.source.text import Text, called, code_of, passed, text_of
 
 MOST = 400  # places of one failure
 FARTHEST = 14.0
@@ -182,9 +182,9 @@ class _Slice:
         for number, (where, call) in enumerate(self.callers(text, function)):
             if number > 6:
                 return
-            passed = _passed(call, name, position)
-            if passed is not None:
-                self.push(distance + 1, where, passed, "caller" if role == "forward" else role)
+            value = _passed(call, name, position)
+            if value is not None:
+                self.push(distance + 1, where, value, "caller" if role == "forward" else role)
                 if role != "forward":
                     self.push(distance + 1.2, where, call, role)
 
@@ -296,9 +296,4 @@ def _arguments(function: ast.FunctionDef) -> list[str]:
 def _passed(call: ast.Call, name: str, position: int) -> ast.expr | None:
     if called(call) in ("map", "partial"):
         position += 1
-    found = given(call, name, position)
-    if found is None:
-        starred = [item.value for item in call.args if isinstance(item, ast.Starred)]
-        doubled = [item.value for item in call.keywords if item.arg is None]
-        found = next(iter((*starred, *doubled)), None)
-    return found
+    return passed(call, name, position)

@@ -19,7 +19,7 @@ from tracer.diagnosis.roots.places import Search
 from tracer.document import Place
 from tracer.source.built import assigned_to_self, default_of, of_user
 from tracer.source.names import given_to, settled
-from tracer.source.text import Text, called, definition, given, text_of
+from tracer.source.text import Text, called, definition, passed, text_of
 
 MOST = 500  # expressions that are looked at
 FARTHEST = 5  # functions that a value came out of or was passed into
@@ -148,12 +148,12 @@ class _Way:
         self, depth: int, function: ast.FunctionDef, name: str, here: _Here, item: int | None
     ) -> Iterator[Handed]:
         """What the caller passed for it, else its default."""
-        passed = _passed(here.call, function, name) if here.call is not None else None
-        if passed is None or here.above is None or here.call is None:
+        value = _passed(here.call, function, name) if here.call is not None else None
+        if value is None or here.above is None or here.call is None:
             self.push(depth, default_of(function, name), here, item)
             return
         yield _handed(here.above, here.call, depth + 1, "call", function.name)
-        self.push(depth + 1, passed, here.above, item)
+        self.push(depth + 1, value, here.above, item)
 
     def attribute(
         self, depth: int, node: ast.Attribute, here: _Here, item: int | None
@@ -320,12 +320,7 @@ def _passed(call: ast.Call, function: ast.FunctionDef, name: str) -> ast.expr | 
     if names[:1] in (["self"], ["cls"]):
         names = names[1:]
     position = names.index(name) if name in names else len(names)
-    found = given(call, name, position)
-    if found is None:
-        starred = [each.value for each in call.args if isinstance(each, ast.Starred)]
-        doubled = [each.value for each in call.keywords if each.arg is None]
-        found = next(iter((*starred, *doubled)), None)
-    return found
+    return passed(call, name, position)
 
 
 def _handed(here: _Here, node: ast.expr, depth: int, kind: str, by: str) -> Handed:
