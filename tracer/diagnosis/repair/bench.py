@@ -32,6 +32,7 @@ from tracer.diagnosis.rebuild import recoverable, with_modules_of
 from tracer.diagnosis.repair.copies import (
     copied,
     elements,
+    is_on_meta,
     keeps_shapes,
     on_meta,
     take_modes,
@@ -493,8 +494,12 @@ class Bench:
         whole = values and elements(base) <= LARGE
         made = None
         if not whole:
-            with contextlib.suppress(Exception), self.watch(False), torch.no_grad():
-                made = build()
+            try:
+                with self.watch(False), torch.no_grad():
+                    made = build()
+            except Exception as error:
+                if not _may_ask_for_values(error):
+                    raise CannotRunError(f"the edited constructor raised {error}") from error
         if made is None:
             self.budget.spend(INITIALISED * elements(base))
             torch.default_generator.manual_seed(0)  # what is built alike computes alike
@@ -504,7 +509,7 @@ class Bench:
                 raise CannotRunError(f"the edited constructor raised {error}") from error
         if not isinstance(made, nn.Module):
             raise CannotRunError("build made no module")
-        if not values:
+        if not values and not is_on_meta(made):
             made = copied(made, META)
         take_weights(made, base)
         if values:
@@ -554,6 +559,15 @@ def rounded(print_: Print) -> Print:
     return tuple(
         (a[0], f"{a[1]:.4g}") if len(a) == 2 and isinstance(a[1], float) else a for a in print_
     )
+
+
+def _may_ask_for_values(error: Exception) -> bool:
+    """Whether this may be a complaint about a tensor without values, in whatever words; what Python
+    itself raises of arguments and names comes with values as well."""
+    plain = isinstance(
+        error, ArithmeticError | AttributeError | LookupError | NameError | TypeError
+    )
+    return not plain or "meta" in str(error).lower()
 
 
 def _asks_for_values(error: Exception | None) -> bool:

@@ -42,6 +42,17 @@ def copied(model: nn.Module, device: torch.device | None = None) -> nn.Module:
     return copy.deepcopy(model, memo)
 
 
+def is_on_meta(model: nn.Module) -> bool:
+    """Whether none of its tensors has values."""
+    return all(
+        value.is_meta
+        for module in model.modules()
+        for table in (module._parameters, module._buffers, vars(module))
+        for value in table.values()
+        if isinstance(value, Tensor)
+    )
+
+
 def take_weights(made: nn.Module, base: nn.Module) -> None:
     """Give a module built anew the parameters and buffers of `base` that fit it."""
     for old in ("_parameters", "_buffers"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._decomp import global_decomposition_table
 from torch.utils._device import _device_constructors
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -55,6 +55,8 @@ class Shapes(Watch):
             args = [META if type(each) in (str, torch.device) else each for each in args]
         elif func in _MOVES or (func in _FILLS and args[0].is_meta):
             return args[0]
+        elif func in _INITIALISES and kwargs["tensor"].is_meta:
+            return kwargs["tensor"]
         key = _key(func, args, kwargs)
         found = self.memory.get(key) if key is not None else None
         if found is not None:
@@ -178,6 +180,8 @@ _FILLS = {
     Tensor.bernoulli_,
     Tensor.random_,
 }
+_INITIALISES = {nn.init.uniform_, nn.init.normal_, nn.init.constant_}
+"""The same of torch.nn.init, which names the tensor."""
 
 
 # --- what is remembered ------------------------------------------------------------------------
