@@ -33,6 +33,7 @@ from tracer.configurations import (
     is_configuration,
     part_with,
     shrunk,
+    usual,
 )
 from tracer.outline import Argument, ModuleClass
 from tracer.source.text import definition
@@ -143,7 +144,7 @@ def built(
             if found is not None:
                 return found
             assert error is not None
-            if rest == dict(given) and not (small and _needs_more(error)):
+            if rest == dict(given) and not (small and _needs_more(made, rest, error)):
                 raise error
             rest = _of_a_part(rest, error)
     improves = search.first is not None
@@ -200,9 +201,24 @@ def _of_a_part(texts: dict[str, str], error: Exception) -> dict[str, str] | None
     return None
 
 
-def _needs_more(error: Exception) -> bool:
+def _needs_more(made: Callable[..., Any], texts: Mapping[str, str], error: Exception) -> bool:
     """Whether a constructor to which nothing was left to find may want what has a default."""
-    return isinstance(error, TypeError | AttributeError) and "None" in str(error)
+    uses_none = isinstance(error, TypeError | AttributeError) and "None" in str(error)
+    return uses_none or next(_configured(made, texts), None) is not None
+
+
+def _left_out(made: Callable[..., Any], texts: Mapping[str, str]) -> list[inspect.Parameter]:
+    """The parameters that are not given and have a default of None."""
+    return [each for each in parameters(made) if each.default is None and each.name not in texts]
+
+
+def _configured(made: Callable[..., Any], texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Small configurations for those parameters that may have one, by name."""
+    for each in _left_out(made, texts):
+        if is_configuration(one_of(each.annotation)):
+            text = _argument(made, each, _Taste(WIDTHS[0], SMALL, 0), 0)
+            if text is not None:
+                yield each.name, text
 
 
 def _emptied(error: Exception) -> Exception:
@@ -225,9 +241,8 @@ def _changed(
 ) -> Iterator[dict[str, str]]:
     """The arguments with one of those that are not given changed, those found before those that
     have a default of None."""
-    unset = [
-        each.name for each in parameters(made) if each.default is None and each.name not in texts
-    ]
+    unset = [each.name for each in _left_out(made, texts)]
+    yield from ({**texts, name: text} for name, text in _configured(made, texts))
     for name in texts:
         if name not in given:
             yield from ({**texts, name: repr(word)} for word in words(made, name))
@@ -272,12 +287,8 @@ def others(
     numbers = {
         name: int(text) for name, text in texts.items() if name not in given and text.isdecimal()
     }
-    unset = [each for each in parameters(made) if each.default is None and each.name not in texts]
-    found: dict[tuple[str, str], None] = {}
-    for each in unset:
-        if is_configuration(one_of(each.annotation)):
-            text = _argument(made, each, _Taste(WIDTHS[0], SMALL, 0), 0)
-            found |= {(each.name, text): None} if text is not None else {}
+    unset = _left_out(made, texts)
+    found = dict.fromkeys(_configured(made, texts))
     if len(odds) == 2 and min(odds) > 0:
         for name, number in numbers.items():
             for above, below in (odds, tuple(reversed(odds))):
@@ -389,7 +400,8 @@ def _arguments(
 
 
 def parameters(made: Callable[..., Any]) -> list[inspect.Parameter]:
-    """With the annotations that can be resolved; of what is overloaded those of the first form."""
+    """With the annotations that can be resolved, the inherited ones where a class has none; of what
+    is overloaded those of the first form."""
     function: Any = getattr(made, "__init__", made) if isinstance(made, type) else made
     forms = typing.get_overloads(function) if inspect.isfunction(function) else []
     try:
@@ -398,11 +410,19 @@ def parameters(made: Callable[..., Any]) -> list[inspect.Parameter]:
         return []
     if forms and found and found[0].name == "self":
         del found[0]
-    try:
-        hints = typing.get_type_hints(function)
-    except Exception:  # noqa: BLE001 - names of other people's annotations may not exist
-        hints = {}
+    hints = _hints(function)
+    if isinstance(made, type):
+        for above in made.__mro__[1:]:
+            if "__init__" in vars(above) and above is not nn.Module and above is not object:
+                hints = _hints(vars(above)["__init__"]) | hints
     return [each.replace(annotation=hints.get(each.name, each.annotation)) for each in found]
+
+
+def _hints(function: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function)
+    except Exception:  # noqa: BLE001 - names of other people's annotations may not exist
+        return {}
 
 
 def is_required(parameter: inspect.Parameter) -> bool:
@@ -427,7 +447,8 @@ def _argument(
         asked = _word(made, parameter.name)
         return asked or str(number(parameter.name, taste.width))
     if kind is str:
-        return _word(made, parameter.name) or _usual(made, parameter.name)
+        text = _word(made, parameter.name) or _usual(made, parameter.name)
+        return text or _plain(usual(made, parameter.name), {})
     if typing.get_origin(kind) is typing.Literal:
         return repr(typing.get_args(kind)[0])
     if typing.get_origin(kind) in (tuple, list):

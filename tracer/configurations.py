@@ -103,16 +103,40 @@ def _defaults(kind: type) -> list[tuple[str, Any]]:
 def _parts(kind: type) -> list[tuple[str, Any]]:
     """The configurations that one of this class consists of, by the parameters that take them."""
     try:
-        whole = kind()
+        held = getattr(kind(), "__dict__", {})
     except Exception:  # noqa: BLE001 - somebody's class may want more
-        return []
-    names = {name for name, _ in _defaults(kind)}
-    held = getattr(whole, "__dict__", {})
-    return [
-        (name, part)
-        for name, part in held.items()
-        if name in names and is_configuration(type(part))
+        held = {}
+    names = [name for name, _ in _defaults(kind)]
+    known = {name: held[name] for name in names if is_configuration(type(held.get(name)))}
+    return list((known or _exemplary(kind, names)).items())
+
+
+def _exemplary(kind: type, names: list[str]) -> dict[str, Any]:
+    """The parts that a configuration is made of in the example of its description: where it is
+    made of any others, it has none by itself."""
+    text = kind.__doc__ or ""
+    made = re.search(rf"\b{kind.__name__}\(([^()]*)\)", text)
+    variables = dict(re.findall(r"(\w+) = (\w+)\(\)", text))
+    places = [
+        sys.modules.get(each) for each in (kind.__module__, kind.__module__.partition(".")[0])
     ]
+    found = {}
+    for name, variable in re.findall(r"(\w+)=(\w+)", made[1] if made else ""):
+        called = variables.get(variable, "")
+        part: Any = next((getattr(each, called) for each in places if hasattr(each, called)), None)
+        if name in names and is_configuration(part) and part is not kind:
+            try:
+                found[name] = part()
+            except Exception:  # noqa: BLE001 - as above
+                continue
+    return found
+
+
+def usual(made: Callable[..., Any], name: str) -> Any:
+    """What a configuration of `made` has by that name where nothing is said; None if there is
+    none."""
+    known = candidates(made, None)
+    return dict(_defaults(known[0])).get(name) if known else None
 
 
 def part_with(error: BaseException) -> str:

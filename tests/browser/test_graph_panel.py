@@ -75,6 +75,19 @@ def test_it_is_a_fourth_panel_and_lights_the_current_step(show: Show) -> None:
     assert inside(page, page.locator(".graph .node.current"))
 
 
+def test_nothing_is_empty_where_a_long_drawing_begins_and_ends(show: Show) -> None:
+    page = show(dycaconv(), "step=21", **WIDE)
+    for key, edge in (("Home", "top"), ("End", "bottom")):
+        press(page, key)
+        press(page, {"Home": "ArrowRight", "End": "ArrowLeft"}[key])
+        assert inside(page, page.locator(".graph .node.current"))
+        drawn, panel = (
+            page.locator(each).evaluate("(node, edge) => node.getBoundingClientRect()[edge]", edge)
+            for each in (".graph .place", ".graph")
+        )
+        assert abs(drawn - panel) < 40, edge
+
+
 def test_a_node_leads_to_its_step_by_hand_and_by_key(show: Show) -> None:
     page = show(net(), "step=3", **WIDE)
     nodes = page.locator(".graph .node[role=button]")

@@ -746,3 +746,73 @@ def test_of_two_configurations_the_derived_one_is_meant() -> None:
 
     found = configurations.candidates(Own, BaseConfig)
     assert found.index(OwnConfig) < found.index(BaseConfig)
+
+
+class PairConfig:
+    """
+    What is made from two others.
+
+    >>> first = VisionConfig()
+    >>> second = TextConfig()
+    >>> config = PairConfig(vision_config=first, text_config=second)
+    """
+
+    def __init__(self, vision_config: Any = None, text_config: Any = None) -> None:
+        if vision_config is None or text_config is None:
+            raise ValueError("It consists of two.")
+        self.vision_config, self.text_config = vision_config, text_config
+
+
+class Pair(nn.Module):
+    config_class = PairConfig
+
+    def __init__(self, config: PairConfig | None = None, table: nn.Module | None = None) -> None:
+        super().__init__()
+        if config is None and table is None:
+            raise ValueError("Either a configuration or a table is to be given.")
+        assert config is not None
+        sizes = config.text_config
+        self.table = nn.Embedding(sizes.vocab_size, sizes.hidden_size)
+
+    def forward(self, input_ids: Tensor) -> Any:
+        return self.table(input_ids)
+
+
+def test_a_configuration_of_two_others_is_made_as_its_example_makes_it() -> None:
+    model, texts = arguments.built(Pair, {}, functools.partial(called, Pair), small=True)
+    assert texts == {
+        "config": "PairConfig(vision_config=VisionConfig(hidden_size=64, image_size=32, "
+        "num_hidden_layers=2), text_config=TextConfig(hidden_size=64, vocab_size=100, "
+        "pad_token_id=1))"
+    }
+    assert shapes(model) == {"input_ids": (2, 10)}
+
+
+@dataclasses.dataclass
+class WordedConfig:
+    hidden_act: str = "relu"
+
+
+class Worded(nn.Module):
+    config_class = WordedConfig
+
+    def __init__(self, width: int, hidden_act: str) -> None:
+        super().__init__()
+        self.linear, self.act = nn.Linear(width, width), getattr(torch, hidden_act)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.act(self.linear(x))
+
+
+class Inheriting(Worded):
+    def __init__(self, width, hidden_act="relu"):  # type: ignore[no-untyped-def]
+        super().__init__(width, hidden_act)
+
+
+def test_a_word_is_that_of_the_configuration() -> None:
+    assert next(arguments.guessed(Worded))["hidden_act"] == "'relu'"
+
+
+def test_what_has_no_annotation_has_that_of_the_class_from_which_it_is_inherited() -> None:
+    width, act = arguments.parameters(Inheriting)
+    assert (width.annotation, act.annotation) == (int, str)

@@ -395,3 +395,28 @@ def test_what_the_module_raises_is_the_callers_to_see() -> None:
             attention_inputs,
             {"B": 2, "N": 5, "D": 12, "heads": 5},
         )
+
+
+class Pairs(nn.Module):
+    """Half of the channels, at least one, of every place with those of every other."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.narrow = nn.Conv1d(channels, max(1, channels // 2), 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        half = self.narrow(x)
+        return torch.matmul(torch.matmul(half.permute(0, 2, 1), half), half.permute(0, 2, 1))
+
+
+def test_operations_of_another_branch_keep_the_sizes_that_are_one_in_the_run() -> None:
+    def inputs(sizes: dict[str, int]) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
+        return (torch.empty(sizes["B"], sizes["C"], sizes["T"]),), {}
+
+    def build(sizes: dict[str, int]) -> nn.Module:
+        return Pairs(sizes["C"])
+
+    found = solve(build, inputs, {"B": 1, "C": 12, "T": 5})
+    for sizes in ({"B": 3, "C": 1, "T": 7}, {"B": 3, "C": 8, "T": 7}, {"B": 1, "C": 1, "T": 2}):
+        counted = [each and evaluate(each, sizes) for each in found.flops]
+        assert counted == list(measure(build, inputs, sizes).flops)

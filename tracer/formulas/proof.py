@@ -528,10 +528,6 @@ class _Search:
     ]:
         """The expressions, those that a run contradicts replaced by ones that fit all runs; the
         tensors for which there is none; and the further symbolic runs that were needed."""
-        seen = []
-        for sizes, measured, ids in self.alike(first.trace):
-            notes = measured.trace.tensors()
-            seen.append((sizes, {id: notes[ids[id]].shape for id in ids}, measured))
         # A question for a number, answered with this run's: the number stands for the expression.
         numbers = [(n.value, n.expression) for n in first.numbers if n.value.is_Integer]
         others: list[tuple[Symbolic, dict[int, int]]] = []
@@ -563,6 +559,7 @@ class _Search:
             return None
 
         def attempt() -> tuple[Any, ...]:
+            seen = list(self.shaped(first.trace))
             shapes: dict[int, tuple[Expr | None, ...]] = {}
             wrong: dict[int, Sizes] = {}
             for id in first.trace.tensors():
@@ -592,7 +589,7 @@ class _Search:
             if not wrong:
                 break
             try:
-                other = self.symbolic(next(iter(wrong.values())))
+                other = self.symbolic(self.apart(first, *next(iter(wrong.items()))))
             except Exception:  # noqa: BLE001 - it ran with plain sizes: this is about symbols alone
                 break
             matched = _matched(first.trace, other.trace)
@@ -601,6 +598,29 @@ class _Search:
             others.append((other, matched))
             shapes, flops, wrong = attempt()
         return shapes, flops, list(wrong), others
+
+    def shaped(
+        self, like: document.Trace
+    ) -> Iterator[tuple[Sizes, dict[int, tuple[int, ...]], Measured]]:
+        """The runs that took the same steps, with the shape of each tensor of `like`."""
+        for sizes, measured, ids in self.alike(like):
+            notes = measured.trace.tensors()
+            yield sizes, {id: notes[ids[id]].shape for id in ids}, measured
+
+    def apart(self, first: Symbolic, id: int, sizes: Sizes) -> Sizes:
+        """Sizes at which the tensor's shape is another than in `first`, as at these `sizes`, and
+        generic but for one of them, where that is enough: of what is one, no symbol is left."""
+        for name, size in sizes.items():
+            near = {**first.sizes, name: size}
+            if near == first.sizes or self.run(near).error is not None:
+                continue
+            found = next((shape for at, shape, _ in self.shaped(first.trace) if at == near), None)
+            if found is not None and any(
+                _value(expression, near) != true
+                for expression, true in zip(first.shapes[id], found[id], strict=True)
+            ):
+                return near
+        return sizes
 
 
 def _near(size: int, draw: random.Random) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from modules.chinese import in_chinese
 from modules.lesson import Lesson, run, with_formulas
 from tests.cells import run_cell
 from tests.chinese import english
-from tracer import Trace, trace
+from tracer import Trace, language, trace
 from tracer.formulas import writing
 from tracer.formulas.writing import symbol
 from tracer.language import translator
@@ -128,3 +129,11 @@ def test_the_annotated_source_and_the_table_have_no_english() -> None:
         message = [] if found.failure is None else [found.failure.type, found.failure.message]
         known = [*code_of(found), *sources, *message, "torch docs errors SW width md", found.name]
         assert english(lines, known) == {}
+
+
+def test_a_dimension_is_named_in_one_way() -> None:
+    numbered = re.compile(r"(?<!个)维度 [{\d]")
+    files = (language.FILE, language.PLAYER)
+    told = [text for each in files for text in language.translations(language.read(each)).values()]
+    assert told
+    assert [text for text in told if numbered.search(text)] == []

@@ -25,6 +25,13 @@ export function fitting(drawing, frame) {
   return clamp(Math.min(room("width"), room("height")), FARTHEST, 1.25);
 }
 
+/** Where a drawing of this length begins in a frame of that, so that its point `at` is in the middle
+ * and no more is empty than has to be. */
+export function centred(at, length, frame) {
+  if (length <= frame) return (frame - length) / 2;
+  return clamp(frame / 2 - at, frame - MARGIN - length, MARGIN);
+}
+
 /** The view `{scale, x, y}` with another scale, in which the point at `px`, `py` stays. */
 export function zoomed({ scale, x, y }, wanted, px, py) {
   const next = clamp(wanted, FARTHEST, CLOSEST);
@@ -258,8 +265,7 @@ export class GraphPanel {
     const [side, above] = [(current.width * scale) / 2 + MARGIN, height * 0.22];
     const isInside = px > side && px < width - side && py > above && py < height - above;
     if (isInside) return;
-    const at = { scale, x: this.beside(current, scale), y: height / 2 - current.y * scale };
-    this.look(at, isSmooth);
+    this.look(this.around(current, scale), isSmooth);
   }
 
   // --- The view ---
@@ -274,18 +280,19 @@ export class GraphPanel {
   /** As wide as the panel where that can be read, around the current step. */
   near() {
     const current = this.nodes.find((each) => this.isHere(each)) ?? this.nodes[0];
-    const { clientWidth: width, clientHeight: height } = this.node;
+    const { clientWidth: width } = this.node;
     this.isFit = false;
     if (!current) return;
     const scale = clamp(fitting(this.plan, { width, height: Infinity }), SMALLEST, READABLE);
-    this.look({ scale, x: this.beside(current, scale), y: height / 2 - current.y * scale });
+    this.look(this.around(current, scale));
   }
 
-  /** Where the drawing begins: in the middle if it fits, else so that the node is there. */
-  beside(current, scale) {
-    const { clientWidth: width } = this.node;
-    const fits = this.plan.width * scale <= width;
-    return width / 2 - (fits ? this.plan.width / 2 : current.x) * scale;
+  /** The view with the node in the middle, or where the drawing begins or ends before it is. */
+  around(current, scale) {
+    const { clientWidth: width, clientHeight: height } = this.node;
+    const { plan } = this;
+    const x = centred(current.x * scale, plan.width * scale, width);
+    return { scale, x, y: centred(current.y * scale, plan.height * scale, height) };
   }
 
   fit() {
