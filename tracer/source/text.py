@@ -24,6 +24,13 @@ Extent = tuple[int, int, int, int]
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 _PRAGMA = re.compile(r"(noqa|type|mypy|pyright|pyrefly|pylint|ruff|fmt|isort|pragma|flake8)\b *:")
+_UNNAMED: dict[type[ast.AST], str] = {
+    ast.ListComp: "<listcomp>",
+    ast.SetComp: "<setcomp>",
+    ast.DictComp: "<dictcomp>",
+    ast.GeneratorExp: "<genexpr>",
+    ast.Lambda: "<lambda>",
+}
 _ATOMS = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.List, ast.ListComp)
 
 
@@ -38,6 +45,7 @@ class Text:
         self.tree = parsed(self.text)
         self._sources: dict[tuple[str, int], Source] = {}
         self._places: dict[ast.stmt, dict[Extent, ast.expr]] = {}
+        self._lines: dict[tuple[int, int], list[ast.AST]] = {}
 
     @cached_property
     def _walked(self) -> tuple[list[ast.AST], dict[ast.AST, ast.AST]]:
@@ -119,58 +127,51 @@ class Text:
 
     # --- places ---
 
-    @cached_property
-    def _statements(self) -> list[ast.stmt]:
-        return [node for node in self.nodes if isinstance(node, ast.stmt)]
+    def _on(self, first: int, last: int) -> list[ast.AST]:
+        """The nodes that reach into these lines, the outer before the inner, as `nodes` has them:
+        what stands elsewhere is not walked through, for a text may be read for one function."""
+        found = self._lines.get((first, last))
+        if found is None:
+            found = self._lines[first, last] = [self.tree]
+            for node in found:
+                found += [
+                    child for child in ast.iter_child_nodes(node) if _reaches(child, first, last)
+                ]
+        return found
 
-    @cached_property
-    def _by_line(self) -> dict[int, list[ast.stmt]]:
+    def _statements_on(self, line: int) -> Iterator[ast.stmt]:
         """The statements whose header covers a line, innermost last."""
-        found: dict[int, list[ast.stmt]] = {}
-        for statement in self._statements:
-            extent = header_extent(statement, self)
-            for line in range(extent[0], extent[2] + 1):
-                found.setdefault(line, []).append(statement)
-        return found
+        for node in self._on(line, line):
+            if isinstance(node, ast.stmt):
+                extent = header_extent(node, self)
+                if extent[0] <= line <= extent[2]:
+                    yield node
 
-    @cached_property
-    def _functions(self) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-        functions = ast.FunctionDef | ast.AsyncFunctionDef
-        return [node for node in self._statements if isinstance(node, functions)]
-
-    @cached_property
-    def _definitions(self) -> dict[tuple[int, str], ast.AST]:
-        """By first line and name the outermost of what compiles to a code object of its own."""
-        found: dict[tuple[int, str], ast.AST] = {
-            (1, "<module>"): self.tree,
-            (0, "<module>"): self.tree,
-        }
-        comprehensions = {
-            ast.ListComp: "<listcomp>",
-            ast.SetComp: "<setcomp>",
-            ast.DictComp: "<dictcomp>",
-            ast.GeneratorExp: "<genexpr>",
-            ast.Lambda: "<lambda>",
-        }
-        for node in self.nodes:
+    def _definition(self, code: CodeType) -> ast.AST | None:
+        """The outermost of what compiles to a code object of this first line and name."""
+        if code.co_name == "<module>":
+            return self.tree if code.co_firstlineno in (0, 1) else None
+        for node in self._on(code.co_firstlineno, code.co_firstlineno):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-                found.setdefault((first, node.name), node)
-            elif type(node) in comprehensions:
-                line: int = node.lineno  # type: ignore[attr-defined]
-                found.setdefault((line, comprehensions[type(node)]), node)
-        return found
+                first, name = _begins(node), node.name
+            elif type(node) in _UNNAMED:
+                first, name = node.lineno, _UNNAMED[type(node)]  # type: ignore[attr-defined]
+            else:
+                continue
+            if (first, name) == (code.co_firstlineno, code.co_name):
+                return node
+        return None
 
     def definition(self, code: CodeType) -> Function | None:
         """The function that was compiled to `code`; None when the file has changed since."""
-        found = self._definitions.get((code.co_firstlineno, code.co_name))
+        found = self._definition(code)
         return found if isinstance(found, Function) else None
 
     def contains(self, code: CodeType) -> bool:
         """False when the file has changed since the code was compiled."""
-        key = code.co_firstlineno, code.co_name
-        if key not in self._definitions:
+        if self._definition(code) is None:
             return False
+        key = code.co_firstlineno, code.co_name
         return not self._is_new or any(_same(code, each) for each in self._compiled.get(key, ()))
 
     @cached_property
@@ -194,12 +195,12 @@ class Text:
         return found
 
     def statement_on(self, line: int) -> ast.stmt | None:
-        found = self._by_line.get(line)
+        found = list(self._statements_on(line))
         return found[-1] if found else None
 
     def statement_at(self, extent: Extent) -> ast.stmt | None:
         best = None
-        for statement in self._by_line.get(extent[0], ()):
+        for statement in self._statements_on(extent[0]):
             header = header_extent(statement, self)
             if inside(extent, header) and (
                 best is None or inside(header, header_extent(best, self))
@@ -242,8 +243,10 @@ class Text:
         """First and last line of the outermost function around the statement, or of the
         module-level statement itself."""
         best: tuple[int, int] | None = None
-        for node in self._functions:
-            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+        for node in self._on(statement.lineno, statement.lineno):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            first = _begins(node)
             last = node.end_lineno or node.lineno
             inside = first <= statement.lineno and (statement.end_lineno or 0) <= last
             if inside and (best is None or first < best[0]):
@@ -272,7 +275,8 @@ class Text:
 
     def comments(self, first: int, last: int) -> Iterator[Comment]:
         seen: set[int] = set()
-        for statement in sorted(self._statements, key=lambda s: (s.lineno, s.col_offset)):
+        statements = [node for node in self._on(first, last) if isinstance(node, ast.stmt)]
+        for statement in sorted(statements, key=lambda s: (s.lineno, s.col_offset)):
             if first < statement.lineno <= last and statement.lineno not in seen:
                 seen.add(statement.lineno)
                 comment = self._comment(statement)
@@ -470,6 +474,19 @@ def extent_of(node: Any) -> Extent:
 
 def inside(inner: Extent, outer: Extent) -> bool:
     return outer[:2] <= inner[:2] and inner[2:] <= outer[2:]
+
+
+def _begins(node: ast.AST) -> int:
+    """Where a node that stands in a text begins: a definition with the first of its decorators."""
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    lines: list[int] = [each.lineno for each in (node, *decorators)]  # type: ignore[attr-defined]
+    return min(lines)
+
+
+def _reaches(node: ast.AST, first: int, last: int) -> bool:
+    """Whether a node has text in these lines; what has no place of its own may hold what has."""
+    end: int | None = getattr(node, "end_lineno", None)
+    return end is None or (first <= end and _begins(node) <= last)
 
 
 def header_extent(statement: ast.stmt, text: Text) -> Extent:
