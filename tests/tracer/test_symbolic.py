@@ -39,7 +39,7 @@ def words(found: Trace) -> list[str]:
     return [constraint.words for constraint in found.constraints]
 
 
-SETTINGS = 8 * TIMES
+SETTINGS = 4 * TIMES
 """At which the formulas of each lesson are held against a run."""
 
 # --- lessons ------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ def test_every_formula_holds_at_other_settings(each: Lesson) -> None:
                 for expression, size in zip(solution.shapes[one.id], other.shape, strict=True):
                     if expression is not None:
                         assert evaluate(expression, settings) == size, (made.expression, settings)
-        if checked % 7 == 0:
+        if checked % 8 == 0:
             model, args, kwargs = prepare(each, settings, values=False)
             with FlopCounterMode(display=False) as counter, torch.no_grad():
                 model(*args, **kwargs)
@@ -168,7 +168,7 @@ def test_coincidences_are_not_identities() -> None:
 def test_a_setting_that_fails_says_which_constraint_it_violates() -> None:
     each = lesson("fbkd-student")
     settings = {**each.settings(), "H": 3}
-    real = run_lesson(each, settings, values=False)
+    real = run_lesson(each, settings, values=False, mend=False)
     assert real.failure is not None
     found = with_formulas(each, real, settings)
     (broken,) = [constraint for constraint in found.constraints if not constraint.holds]
