@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import random
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -16,6 +19,8 @@ from torch.overrides import _get_current_function_mode_stack
 
 import tracer
 from tracer.explaining import HEADING, explained, traced
+
+pytestmark = pytest.mark.filterwarnings("ignore:only once")
 
 
 class Net(nn.Module):
@@ -30,6 +35,7 @@ class Net(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
         print("forward runs")
+        warnings.warn("only once", stacklevel=1)
         features = self.drop(self.norm(self.conv(x)))
         flat = features.flatten(1)
         return self.fc(flat)
@@ -44,19 +50,59 @@ def failing(function: Callable[[], Any]) -> tuple[Exception, str]:
     return raised.value, notes[0] if notes else ""
 
 
-def test_the_same_exception_with_a_note() -> None:
+@dataclass(frozen=True)
+class Failed:
+    """What a failing call leaves behind."""
+
+    error: Exception
+    note: str
+    state: list[Any]
+    printed: str
+    warned: list[str]
+
+
+def failed(call: Callable[[Callable[[], Any]], tuple[Exception, str]]) -> Failed:
+    torch.manual_seed(7)
+    random.seed(7)
     net, x = Net(), torch.randn(2, 3, 8, 8)
-    with pytest.raises(RuntimeError) as plain:
-        net(x)
-    error, note = failing(lambda: net(x))
-    assert (type(error), str(error)) == (RuntimeError, str(plain.value))
-    lines = note.splitlines()
+    with redirect_stdout(io.StringIO()) as printed, warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        error, note = call(lambda: net(x))
+    state = [
+        torch.rand(1).item(),
+        random.random(),
+        net.calls,
+        net.training,
+        int(net.norm.num_batches_tracked or 0),
+        net.norm.running_mean.tolist(),
+        x.sum().item(),
+        [p.grad for p in net.parameters()],
+        sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in net.modules()),
+    ]
+    return Failed(error, note, state, printed.getvalue(), [str(each.message) for each in seen])
+
+
+def plainly(function: Callable[[], Any]) -> tuple[Exception, str]:
+    with pytest.raises(RuntimeError) as raised:
+        function()
+    return raised.value, ""
+
+
+@pytest.fixture(scope="module")
+def told() -> Failed:
+    """One call that fails under `explain`: several tests look at it."""
+    return failed(failing)
+
+
+def test_the_same_exception_with_a_note(told: Failed) -> None:
+    assert (type(told.error), str(told.error)) == (RuntimeError, str(failed(plainly).error))
+    lines = told.note.splitlines()
     assert lines[0] == HEADING
     assert lines[1].startswith("Stopped at test_explain.py:")
     assert lines[1].endswith("in Net.forward, module fc")
     assert "    return self.fc(flat)" in lines
     assert any("features.flatten(1)" in line for line in lines)
-    assert "Rule:" in note
+    assert "Rule:" in told.note
 
 
 def test_nothing_is_recorded_while_nothing_fails() -> None:
@@ -69,31 +115,9 @@ def test_nothing_is_recorded_while_nothing_fails() -> None:
     assert explaining.trace is None
 
 
-def test_state_and_random_numbers_are_as_after_the_failure() -> None:
+def test_state_and_random_numbers_are_as_after_the_failure(told: Failed) -> None:
     """The failing call itself changes what it changes; running it again changes nothing more."""
-
-    def left(explaining: bool) -> list[Any]:
-        torch.manual_seed(7)
-        random.seed(7)
-        net, x = Net(), torch.randn(2, 3, 8, 8)
-        if explaining:
-            failing(lambda: net(x))
-        else:
-            with pytest.raises(RuntimeError):
-                net(x)
-        return [
-            torch.rand(1).item(),
-            random.random(),
-            net.calls,
-            net.training,
-            int(net.norm.num_batches_tracked or 0),
-            net.norm.running_mean.tolist(),
-            x.sum().item(),
-            [p.grad for p in net.parameters()],
-            sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in net.modules()),
-        ]
-
-    assert left(True) == left(False)
+    assert told.state == failed(plainly).state
 
 
 def test_inputs_are_written_to_no_second_time() -> None:
@@ -108,17 +132,9 @@ def test_inputs_are_written_to_no_second_time() -> None:
     assert torch.equal(x, torch.ones(2, 3))
 
 
-def test_what_the_code_prints_and_warns_is_seen_once(capsys: pytest.CaptureFixture[str]) -> None:
-    class Warns(Net):
-        def forward(self, x: Tensor) -> Tensor:
-            warnings.warn("only once", stacklevel=1)
-            return super().forward(x)
-
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
-        failing(lambda: Warns()(torch.randn(2, 3, 8, 8)))
-    assert [str(each.message) for each in seen] == ["only once"]
-    assert capsys.readouterr().out == "forward runs\n"
+def test_what_the_code_prints_and_warns_is_seen_once(told: Failed) -> None:
+    assert told.warned == ["only once"]
+    assert told.printed == "forward runs\n"
 
 
 def test_a_whole_training_step() -> None:
