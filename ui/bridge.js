@@ -125,6 +125,10 @@ const roles = {
     const chart = document.querySelector(`.st-key-${within}`);
     if (!chart) return;
     const mark = () => {
+      // One graph would glide into the next, which nobody sees: to work out how takes longer than
+      // all else that a page does when a size is changed.
+      const drawing = chart.querySelector("[data-testid=stGraphVizChart]")?.__graphviz__;
+      drawing?.tweenShapes(false).tweenPaths(false);
       const step = Number.parseInt(currentPath(), 10);
       for (const node of chart.querySelectorAll("g.node")) {
         const range = pattern.exec(node.id);

@@ -154,11 +154,25 @@ def test_a_changed_size_is_traced_again_at_the_same_step(open_page: Open, app: s
     page = open_page()
     go(page, app, f"{SMALL}&step=3")
     page.wait_for_timeout(2000)
+    expect(page.locator(".st-key-graph g.node").first).to_be_visible()
+    page.evaluate(
+        """() => {
+            const { getPointAtLength } = SVGGeometryElement.prototype;
+            window.measured = 0;
+            SVGGeometryElement.prototype.getPointAtLength = function (...given) {
+                window.measured += 1;
+                return getPointAtLength.apply(this, given);
+            };
+        }"""
+    )
     change_size(page, "H", 14)
     wait_for_query(page, H="14", step="3", C="32")
     settled(page)
     expect(page.locator(".shapewalk .detail")).to_contain_text(str(14 * 16))
     assert shown(page) == "2"
+    # The graph is drawn anew, and what would glide from the old one to it is not worked out.
+    expect(page.get_by_test_id("stGraphVizChart")).to_contain_text("14")
+    assert page.evaluate("window.measured") == 0
 
 
 def test_back_and_forward_walk_through_the_views(open_page: Open, app: str) -> None:
