@@ -46,15 +46,23 @@ OPTIONS = {
 }
 
 
+LOOK = """async options => {
+  const found = await axe.run(options);
+  return found.violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
+}"""
+
+
 def objections(page: Page) -> list[str]:
     """What axe finds on a page at rest, a line for each element: what fades has no contrast."""
+    if page.evaluate("window.axe === undefined"):
+        page.evaluate(Axe().axe_script)
     for _ in range(LOOKS_AT_REST):
         settled(page)
         watch_rest(page)
-        found = Axe().run(page, options=OPTIONS).response["violations"]
+        found: list[str] = page.evaluate(LOOK, OPTIONS)
         if has_rested(page):
             break
-    return [f"{rule['id']}: {node['html']}" for rule in found for node in rule["nodes"]]
+    return found
 
 
 @pytest.mark.parametrize(("language", "scheme", "size"), LOOKS)
@@ -106,7 +114,9 @@ def test_axe_objects_to_nothing_of_what_came_of_a_run_or_a_file(
     expect(page.locator(".shapewalk .transport")).to_be_visible()
     expect(page.locator(".st-key-downloads [data-testid=stPageLink]")).to_have_count(1)
     assert objections(page) == [], "a saved trace"
-    tabs_are_read(page, language, "a saved trace")
+    # The tabs are drawn by the same code, of a file as of a run.
+    if TIMES > 1 or language == "en":
+        tabs_are_read(page, language, "a saved trace")
     page.goto(f"{app}/Your_module?lang={language}")
     page.locator(".st-key-cards-broken button").first.click()
     expect(page.locator(".shapewalk .failure").first).to_be_visible()
@@ -116,7 +126,8 @@ def test_axe_objects_to_nothing_of_what_came_of_a_run_or_a_file(
     expect(page.locator(".shapewalk .failure")).to_have_count(0)
     expect(page.locator(".shapewalk .transport")).to_be_visible()
     assert objections(page) == [], "a class that runs"
-    tabs_are_read(page, language, "a class that runs")
+    if TIMES > 1 or language == "zh":
+        tabs_are_read(page, language, "a class that runs")
 
 
 def test_what_is_quoted_is_in_its_own_language(open_page: Open, app: str) -> None:

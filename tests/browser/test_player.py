@@ -1355,19 +1355,23 @@ def straight(count: int) -> nn.Module:
     return forward_cell("x0", "\n".join([*lines, f"return x{count}"]))
 
 
+@cache
+def long() -> Trace:
+    return trace(straight(3_000), torch.rand(2), values=False)
+
+
 @pytest.mark.parametrize("kind", ["lesson", "formulas", "loop", "straight"])
 def test_a_step_changes_few_nodes_however_many_steps_there_are(show: Show, kind: str) -> None:
     """What a step costs follows from the nodes that it makes and lays out, at 40 steps and at
-    5,000; the time itself is measured by `benchmarks/stepping.py`."""
+    thousands; the time itself is measured by `benchmarks/stepping.py`."""
     if kind == "lesson":
         run = student()
     elif kind == "formulas":
         sizes = {2: "B", 16: "C", 12: "H", 192: "H·W", 8: "⌊C/r⌋", 96: "⌊H/2⌋·⌊W/2⌋"}
         run = with_formulas(student(), {"B": 2, "C": 16, "H": 12, "W": 16, "r": 2}, sizes)
     else:
-        model = forward_cell("x", LOOP) if kind == "loop" else straight(5_000)
-        run = trace(model, torch.rand(24, 24), values=kind == "loop")
-        assert len(run.steps) >= 5_000
+        run = long() if kind == "straight" else trace(forward_cell("x", LOOP), torch.rand(24, 24))
+        assert len(run.steps) >= 3_000
     page = show(run, "step=2&dims=both")
     changes, nodes = page.evaluate(CHANGES)
     print(kind, changes, nodes)
@@ -1379,7 +1383,7 @@ def test_a_step_changes_few_nodes_however_many_steps_there_are(show: Show, kind:
 
 
 def test_a_long_function_is_built_where_it_is_looked_at(show: Show) -> None:
-    page = show(trace(straight(3_000), torch.rand(2), values=False), "step=1501")
+    page = show(long(), "step=1501")
     assert page.locator(".source .line").count() < 600
     assert marked(page) == "x1500 + 1"
     page.locator(".source").evaluate("panel => panel.scrollTo(0, 0)")
