@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             f"{number.total():,} calls of operations as torch has them: {number['taken']:,} taken, "
             f"{number['refused']:,} refused."
         )
+
+
+@pytest.fixture(autouse=True)
+def torchs_modes_stay() -> Iterator[None]:
+    """What a test turns on in torch it turns off again: else the tests after it fail."""
+    yield
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        assert torch.is_grad_enabled()
+        assert torch._C._len_torch_function_stack() == 0
+        assert torch._C._len_torch_dispatch_stack() == 0
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tracer.diagnosis.roots.places import Search
 from tracer.document import Failure, Operand, Violation
 from tracer.record.construction import paused
 from tracer.record.crash import Crash
-from tracer.record.isolation import gradients_as_they_were, random_state, unobserved
+from tracer.record.isolation import random_state, unobserved
 from tracer.sentences import Said, said
 from tracer.strict import tolerant
 
@@ -31,7 +31,7 @@ def diagnose(crash: Crash, mend: bool = True) -> Failure:
     without it."""
     failure = crash.trace.failure
     assert failure is not None
-    with tolerant(), random_state(), gradients_as_they_were(), paused():
+    with tolerant(), random_state(), paused():
         finding, failure = understood(crash, failure)
         if not mend:
             return failure

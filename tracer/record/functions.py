@@ -33,6 +33,12 @@ FACTS: frozenset[Any] = frozenset(
     + [getattr(Tensor, name) for name in _METHODS.split()]
 )
 
+SETTINGS: frozenset[Any] = frozenset(
+    [torch._C._set_grad_enabled, torch._C._set_multithreading_enabled]
+)
+"""What such as `torch.no_grad` call when they are entered and left: no operations, and who ended a
+run in one of them would leave gradients off."""
+
 
 _QUIET: dict[str, Any] = {
     name: (lambda *args, **kwargs: False)

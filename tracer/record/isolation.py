@@ -68,17 +68,6 @@ _random_saved = contextlib.ExitStack()
 
 
 @contextlib.contextmanager
-def gradients_as_they_were() -> Iterator[None]:
-    """Whether gradients are recorded is afterwards as before, whatever ran inside and however it
-    was left."""
-    before = torch.is_grad_enabled()
-    try:
-        yield
-    finally:
-        torch.set_grad_enabled(before)
-
-
-@contextlib.contextmanager
 def random_state() -> Iterator[None]:
     """The global random state afterwards is what it was before.  Of traces that overlap in several
     threads the first to begin saves it and the last to end puts it back."""

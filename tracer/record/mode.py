@@ -32,6 +32,7 @@ from tracer.record.frames import (
 )
 from tracer.record.functions import (
     FACTS,
+    SETTINGS,
     Opened,
     short_text,
     written_silently,
@@ -426,7 +427,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if func in FACTS or self._boundary is None:
+        if func in FACTS or func in SETTINGS or self._boundary is None:
             return func(*args, **kwargs)
         if self._closed is not None:
             try:

@@ -32,7 +32,7 @@ def composed(sources: Sources, edits: tuple[Edit, ...]) -> Sources:
     texts = dict(sources)
     for name in dict.fromkeys(edit.file for edit in edits):
         own = tuple(edit for edit in edits if edit.file == name)
-        file = name.partition(_MARK)[0]
+        file = original_name(name)
         try:
             if name != file:
                 current = text_of(name)
@@ -166,6 +166,11 @@ _IMPORTS = (ast.Import, ast.ImportFrom)
 _FUTURE = annotations.compiler_flag  # of what can be asked from the future, only this is left
 _numbers = itertools.count(1)  # no name stands for two texts, in whatever thread
 _published: list[str] = []
+
+
+def original_name(file: str) -> str:
+    """The file in which the code that runs as `file`, edited or not, is written."""
+    return file.partition(_MARK)[0]
 
 
 @functools.lru_cache(maxsize=64)

@@ -25,6 +25,7 @@ from tracer.diagnosis.repair.bench import (
     print_of,
     shapes_of,
 )
+from tracer.diagnosis.repair.edited import original_name
 from tracer.diagnosis.repair.flow import Depends, Flow, depends
 from tracer.diagnosis.repair.samples import (
     Axes,
@@ -137,7 +138,7 @@ class Calls:
         known.append(Ended(print_of(found, self.values), bit))
 
     def _ours(self, code: CodeType) -> bool:
-        file = code.co_filename.partition(" (edited ")[0]
+        file = original_name(code.co_filename)
         return code.co_qualname in self.names and file in self.files
 
 
@@ -378,7 +379,7 @@ def _walk(error: Exception | None) -> Iterator[tuple[FrameType, int]]:
 def _frames(error: Exception | None, files: frozenset[str]) -> Iterator[Stopped]:
     for frame, line in _walk(error):
         code = frame.f_code
-        if code.co_filename.partition(" (edited ")[0] in files:
+        if original_name(code.co_filename) in files:
             names = dict(frame.f_locals)
             yield Stopped(code.co_filename, code.co_qualname, code.co_firstlineno, line, names)
 
@@ -387,7 +388,7 @@ def _operands(called: Called, files: frozenset[str]) -> list[Tensor]:
     found = list(tensors_in(called.last))
     inner: list[FrameType] = []
     for frame, _ in _walk(called.error):
-        ours = frame.f_code.co_filename.partition(" (edited ")[0] in files
+        ours = original_name(frame.f_code.co_filename) in files
         inner = [] if ours else [*inner, frame]
     for frame in inner:
         if frame.f_code.co_filename.startswith(_SHAPES):

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tracer.diagnosis.repair.edited import original_name
 from tracer.diagnosis.repair.samples import input_tensors
 from tracer.ops.names import op_name
 
@@ -154,7 +155,7 @@ class Flow:
         frame = sys._getframe(depth)
         while frame.f_back is not None:
             file = frame.f_code.co_filename
-            if file.partition(" (edited ")[0] in self.files:
+            if original_name(file) in self.files:
                 return file, frame.f_lineno
             frame = frame.f_back
         return "", 0

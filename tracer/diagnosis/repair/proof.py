@@ -27,6 +27,7 @@ from tracer.diagnosis.repair.bench import (
     agree,
     shapes_of,
 )
+from tracer.diagnosis.repair.edited import original_name
 from tracer.diagnosis.repair.failing import Calls, Larger, Stopped, failing_of
 from tracer.diagnosis.repair.flow import Depends, Flow, depends
 from tracer.diagnosis.repair.samples import (
@@ -374,7 +375,7 @@ class _Prover:
         text, inside = "", True
         while traceback is not None:
             file = traceback.tb_frame.f_code.co_filename
-            if file.partition(" (edited ")[0] in self.bench.files:
+            if original_name(file) in self.bench.files:
                 text, inside = linecache.getline(file, traceback.tb_lineno).strip(), False
             elif text and file.startswith(HERE):
                 break  # what counts the calls of torch

@@ -28,7 +28,7 @@ from tracer.diagnosis.repair.bench import (
     rounded,
 )
 from tracer.diagnosis.repair.draft import Draft
-from tracer.diagnosis.repair.loops import LEAST, EndlessError, at_most
+from tracer.diagnosis.repair.loops import LEAST, at_most
 from tracer.diagnosis.repair.proof import Proof, prove
 from tracer.diagnosis.repair.shapes import OnZeros
 from tracer.diagnosis.repair.watched import Watched
@@ -250,9 +250,9 @@ class Search:
                 inputs=draft.change,
                 batches=all(part.batches for part in parts),
             )
-            with at_most(LEAST) if self.loops else contextlib.nullcontext():
+            with at_most(LEAST, self.bench.files) if self.loops else contextlib.nullcontext():
                 return Repair(parts, program, self.bench.shapes(program), None, value)
-        except (EndlessError, TooCostly):
+        except TooCostly:
             self.costly += 1
         except CannotRunError:
             pass

@@ -16,7 +16,16 @@ from torch.utils._device import _device_constructors
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
-from tracer.diagnosis.budget import CALL, OPERATION, PER_ELEMENT, SHAPED, Budget, Watch, price
+from tracer.diagnosis.budget import (
+    CALL,
+    OPERATION,
+    PER_ELEMENT,
+    SHAPED,
+    Budget,
+    Watch,
+    price,
+)
+from tracer.record.functions import SETTINGS
 
 META = torch.device("meta")
 _MOST = 20_000_000  # elements of the operands of an operation that is run on zeros
@@ -38,8 +47,10 @@ class Shapes(Watch):
         self.zeros = OnZeros(self)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count()
         kwargs = kwargs or {}
+        if func in SETTINGS:
+            return func(*args, **kwargs)
+        self.count()
         if func in _NO_TENSOR:
             return func(*args, **kwargs)
         self.last = args, kwargs
@@ -226,8 +237,11 @@ def _part(value: Any) -> Any:
 
 def _known(result: Any, args: Any) -> Any:
     """How to make the result again: for each of its leaves a tensor's form, the number of the
-    argument that it is, or None."""
+    argument that it is, or None.  What gives nothing is called for what it does, and is not
+    remembered."""
     leaves, form = tree_flatten(result)
+    if all(leaf is None for leaf in leaves):
+        return None
     parts: list[Any] = []
     for leaf in leaves:
         place = next((i for i, each in enumerate(args) if each is leaf), None)

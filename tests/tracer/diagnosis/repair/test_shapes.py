@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 from tests.cells import run_cell
 from tests.tracer.diagnosis.repair.editing import bench_of, program
-from tracer.diagnosis.budget import CALL, Budget, Watch
+from tracer.diagnosis.budget import CALL, Budget, OutOfBudget, Watch
 from tracer.diagnosis.repair.shapes import OnZeros, Shapes
 
 ELEMENTWISE: dict[str, Callable[[Any, Any], Any]] = {
@@ -120,3 +121,26 @@ failing_of(bench).look()
 assert "torch._dynamo" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", text], check=True, timeout=600)
+
+
+def test_gradients_go_off_and_on_again_each_time() -> None:
+    with Shapes(Budget(), math.inf, {}):
+        for _ in range(2):  # what was remembered would not be done
+            with torch.no_grad():
+                assert not torch.is_grad_enabled()
+            assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("kind", [Watch, lambda *given: Shapes(*given, {})])
+def test_a_budget_that_ends_where_gradients_are_off_leaves_them_on(kind: Any) -> None:
+    budget = Budget(CALL * 3 / 2)
+
+    def twice() -> None:
+        with kind(budget, math.inf), torch.no_grad():
+            torch.empty(2, device="meta")
+            torch.empty(2, device="meta")
+
+    with pytest.raises(OutOfBudget):
+        twice()
+    assert budget.left < 0
+    assert torch.is_grad_enabled()
