@@ -46,7 +46,7 @@ def test_a_loop_ends_where_the_edited_code_calls() -> None:
     assert bench.shapes(program(model, SEVEN, "view(3)")).ran
 
 
-@pytest.mark.parametrize("calls", range(300, 420))
+@pytest.mark.parametrize("calls", range(50, 650, 50))
 def test_what_runs_the_code_is_never_broken_off(calls: int) -> None:
     """Wherever the last call is: torch's modes, sources and random state are as before."""
     model = Repeats()
