@@ -7,6 +7,7 @@ computes on the same weights, not by its text.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import re
 import tempfile
@@ -19,7 +20,8 @@ from torch import Tensor, nn
 
 from tests.broken import CASES, Case
 from tests.broken.case import Program, same
-from tracer import Failure, trace
+from tracer import Failure, Trace, trace
+from tracer.views.diff import changes, known_lines
 
 NAMES = [case.name for case in CASES]
 BY_NAME = {case.name: case for case in CASES}
@@ -62,9 +64,13 @@ def broken(name: str) -> tuple[Program, nn.Module]:
 
 
 @functools.cache
-def answer(name: str) -> Failure:
+def run(name: str) -> Trace:
     program, model = broken(name)
-    failure = trace(model, *program.inputs(), name=name).failure
+    return trace(model, *program.inputs(), name=name)
+
+
+def answer(name: str) -> Failure:
+    failure = run(name).failure
     assert failure is not None, "the model does not fail"
     return failure
 
@@ -281,3 +287,20 @@ def test_best_fix(name: str) -> None:
 @pytest.mark.parametrize("name", TEMPTING, scope="module")
 def test_a_tempting_wrong_fix_does_not_come_first(name: str) -> None:
     assert wrong_temptation(BY_NAME[name], answer(name)) == ""
+
+
+@pytest.mark.parametrize("name", NAMES, scope="module")
+def test_the_lines_shown_of_a_fix_are_those_that_applying_it_changes(name: str) -> None:
+    case, failure = BY_NAME[name], answer(name)
+    path, known = str(broken(name)[0].path), known_lines(failure, run(name).sources)
+    for fix in failure.fixes:
+        lines = case.text.split("\n")
+        shown = list(changes(fix, known))
+        if any(change.column is not None for change in shown):
+            continue
+        for change in reversed(shown):
+            start = change.line - 1
+            assert tuple(lines[start : start + len(change.old)]) == change.old
+            lines[start : start + len(change.old)] = change.new
+        applied = fix.apply(case.text, path).split("\n")
+        assert lines == applied, "\n".join(difflib.unified_diff(lines, applied, lineterm=""))

@@ -94,6 +94,17 @@ def like(case: Broken, text: str, change: Change, weights: nn.Module) -> bool:
 
 
 def answered(case: Broken) -> tuple[nn.Module, tuple[Fix, ...]]:
+    """Searched for once, however many tests look at it."""
+    known = _answered.get(case.name)
+    if known is None:
+        known = _answered[case.name] = _answer(case)
+    return known
+
+
+_answered: dict[str, tuple[nn.Module, tuple[Fix, ...]]] = {}
+
+
+def _answer(case: Broken) -> tuple[nn.Module, tuple[Fix, ...]]:
     torch.manual_seed(5)
     model: nn.Module = run_cell(case.text)["Net"]()
     failure = trace(model, *case.given(4)).failure

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from pathlib import Path
 
 import pytest
 
-from tests.broken import CASES, Case
-from tracer import Trace, trace
+from tracer import Trace
 from tracer.document import Edit, Failure, Fix, Place, Root, Source, Span
 from tracer.sentences import as_written, said
 from tracer.views.diff import Change, changes, known_lines
@@ -109,24 +106,3 @@ def test_the_statement_to_blame_is_known_too_and_a_source_is_believed_first() ->
         11: "    def f():",
         12: "        right",
     }
-
-
-# Every ninth: each is traced, and its fixes are run.
-@pytest.mark.parametrize("case", CASES[::9], ids=lambda case: case.name)
-def test_the_lines_are_those_that_applying_the_fix_changes(case: Case, tmp_path: Path) -> None:
-    program = case.load(tmp_path)
-    run = trace(program.build(), *program.inputs())
-    assert run.failure is not None
-    known = known_lines(run.failure, run.sources)
-    for fix in run.failure.fixes:
-        text = case.text.split("\n")
-        lines = list(text)
-        shown = list(changes(fix, known))
-        if any(change.column is not None for change in shown):
-            continue
-        for change in reversed(shown):
-            start = change.line - 1
-            assert tuple(lines[start : start + len(change.old)]) == change.old
-            lines[start : start + len(change.old)] = change.new
-        applied = fix.apply(case.text).split("\n")
-        assert lines == applied, "\n".join(difflib.unified_diff(lines, applied, lineterm=""))
