@@ -20,7 +20,7 @@ def fails(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[Trace, Failure]:
     """The trace of a run that must fail, checked against what the plain run raises."""
     with pytest.raises(Exception) as raised:  # noqa: PT011 - any of the model's own errors
         model(*args, **kwargs)
-    found = trace(model, *args, **kwargs)
+    found = trace(model, *args, mend=False, **kwargs)
     assert found.failure is not None
     assert found.failure.type == type(raised.value).__name__
     assert found.failure.message == str(raised.value).strip()
@@ -381,7 +381,7 @@ class TestCaught:
             y = x.flatten()
         return y + 1
         """
-        found = trace(forward_cell("x", body), torch.randn(2, 3))
+        found = trace(forward_cell("x", body), torch.randn(2, 3), mend=False)
         assert found.failure is None
         assert shapes(found.outputs) == [(6,)]
         good = [step.expression for step in found.steps if step.error is None]
@@ -402,7 +402,7 @@ class TestCaught:
                     y = self.safe(x)
                     return y
 
-        found = trace(Careful(), torch.randn(2, 3, 4))
+        found = trace(Careful(), torch.randn(2, 3, 4), mend=False)
         assert found.failure is None
         assert (found.steps[-1].module, found.steps[-1].error) == ("safe", None)
         assert found.steps[-1].call == 0
@@ -418,7 +418,7 @@ class TestCaught:
         z = x * 2
         return z.view(8)
         """
-        found = trace(forward_cell("x", body), torch.randn(2, 3))
+        found = trace(forward_cell("x", body), torch.randn(2, 3), mend=False)
         assert found.failure is not None
         assert found.failure.expression == "z.view(8)"
         assert found.failure.step == found.steps[-1]
@@ -430,7 +430,7 @@ class TestCaught:
         except RuntimeError as error:
             raise ValueError("cannot be shown as 7") from error
         """
-        found = trace(forward_cell("x", body), torch.randn(2, 3))
+        found = trace(forward_cell("x", body), torch.randn(2, 3), mend=False)
         assert found.failure is not None
         assert (found.failure.type, found.failure.message) == ("ValueError", "cannot be shown as 7")
         assert found.failure.line == 6
@@ -442,14 +442,14 @@ def test_the_message_of_an_odd_exception() -> None:
             raise RuntimeError("no text either")
 
     model = forward_cell("x", "raise OddError()", OddError=OddError)
-    found = trace(model, torch.ones(1))
+    found = trace(model, torch.ones(1), mend=False)
     assert found.failure is not None
     assert found.failure.type == "OddError"
 
 
 def test_text_with_surrogates_survives_json() -> None:
     model = forward_cell("x", "raise ValueError('\\ud800 <script>')")
-    found = trace(model, torch.ones(1))
+    found = trace(model, torch.ones(1), mend=False)
     assert found.failure is not None
     assert "<script>" in found.failure.message
     assert Trace.from_json(found.to_json().encode("utf-8")).failure is not None
@@ -461,7 +461,7 @@ def test_conv_with_bad_groups_on_meta() -> None:
             weight = torch.ones(4, 3, 1, 1)
             return F.conv2d(x, weight)
 
-    found = trace(Net(), torch.ones(1, 5, 4, 4), device="meta")
+    found = trace(Net(), torch.ones(1, 5, 4, 4), device="meta", mend=False)
     assert found.failure is not None
     assert found.failure.expression == "F.conv2d(x, weight)"
     assert [operand.note.shape for operand in found.failure.operands] == [

@@ -107,7 +107,9 @@ def stepped() -> nn.Module:
 
 
 def failure(build: Callable[[], nn.Module], *args: Any, recorded: bool = True) -> Failure:
-    found = trace(build(), *args, build=build if recorded else None, values=False).failure
+    found = trace(
+        build(), *args, build=build if recorded else None, values=False, mend=False
+    ).failure
     assert found is not None
     return found
 
@@ -247,7 +249,7 @@ def test_what_was_made_of_the_other_parts_at_the_setting_that_changed_it() -> No
 def test_a_recorded_model_needs_no_build() -> None:
     with recording_construction():
         model = pooled()
-    found = trace(model, torch.ones(2, 3, 16, 16), values=False).failure
+    found = trace(model, torch.ones(2, 3, 16, 16), values=False, mend=False).failure
     assert found is not None
     assert partings(found)[1] == (5, "len(cfg.scales)")
 
@@ -260,7 +262,7 @@ def test_of_a_model_that_nobody_saw_being_made_what_can_be_told() -> None:
 
 def test_there_and_back_and_older_files(branches: Failure) -> None:
     model = pooled()
-    found = trace(model, torch.ones(2, 3, 16, 16), build=pooled, values=False)
+    found = trace(model, torch.ones(2, 3, 16, 16), build=pooled, values=False, mend=False)
     assert Trace.from_json(found.to_json()) == found
     body = json.loads(found.to_json())
     body["schema"] = 4

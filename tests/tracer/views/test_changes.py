@@ -806,7 +806,7 @@ def damaged(found: Trace, chance: random.Random) -> Trace:
     )
 
 
-@settings(max_examples=20 * TIMES, deadline=None)
+@settings(max_examples=6 * TIMES, deadline=None)
 @given(st.integers(0, 2**32))
 def test_nothing_that_a_trace_may_hold_makes_it_fail(seed: int) -> None:
     chance = random.Random(seed)
