@@ -411,7 +411,7 @@ def outcome() -> None:
         player.show(run, said | link(), start, _apply)
         if state.unfound is not None:
             _no_formulas(state.unfound)
-        details(run, None, functools.partial(_tensor, state))
+        details(run, None, functools.partial(_tensor, state), said)
         if state.formulas is not None:
             push.when(_ended(state.formulas))
     st.divider()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape as html_escape
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +35,15 @@ SIGNS = {
 
 
 @st.fragment
-def details(run: Run, view: View | None, compute: Callable[[int], Tensor] | None = None) -> None:
+def details(
+    run: Run,
+    view: View | None,
+    compute: Callable[[int], Tensor] | None = None,
+    query: Mapping[str, str] | None = None,
+) -> None:
     """The tabs for a run; claims and a paper only with the `view` of a lesson, and the inspector
     only where tensors can be made again: of a lesson, or by `compute`.  Only the open one is
-    computed."""
+    computed.  `query` is what an address says of a run that is no lesson's."""
     names = {"Graph": say("Graph"), "Table": say("Table")}
     if run.trace.costs or view is not None:
         # Always there for a lesson: a tab that came with the formulas would move the others.
@@ -72,7 +77,7 @@ def details(run: Run, view: View | None, compute: Callable[[int], Tensor] | None
     else:
         own_source(run.trace)
     elsewhere = "opened" if compute is None else "module"
-    downloads(run, view, elsewhere)
+    downloads(run, view, elsewhere, query or {})
 
 
 def _opened(names: dict[str, str]) -> str:

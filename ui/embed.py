@@ -4,11 +4,12 @@ page for it."""
 from __future__ import annotations
 
 from html import escape
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs
 
 import streamlit as st
 
 from ui import access
+from ui.address import page as address_of
 from ui.language import link, say
 from ui.view import View, to_query
 
@@ -27,9 +28,7 @@ def is_asked() -> bool:
 def snippet(view: View) -> None:
     """A button that opens what a page takes to show this lesson at its present settings."""
     with st.popover(say("Embed"), icon=":material/frame_source:"):
-        query = urlencode(to_query(view) | link() | {"embed": "1"})
-        base = (st.context.url or "").split("?")[0].rpartition("/")[0]
-        address = escape(f"{base}/Walkthrough?{query}")
+        address = escape(address_of("Walkthrough", to_query(view) | link() | {"embed": "1"}))
         st.code(
             f'<iframe src="{address}" width="100%" height="640" title="Shapewalk"></iframe>',
             language="html",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import functools
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -16,7 +16,7 @@ import streamlit as st
 from tracer import Step, TensorNote, Trace
 from tracer.language import translator
 from tracer.views import graph, html, svg, text, worksheet
-from ui import embed
+from ui import address, embed
 from ui.language import link, say
 from ui.notebook import notebook
 from ui.run import Run
@@ -81,9 +81,11 @@ def _formats() -> tuple[Format, ...]:
     )
 
 
-def downloads(run: Run, view: View | None, elsewhere: str) -> None:
-    """The run in every format that there is of it, a lesson's `view` for the frame of another page,
-    and the way to another run beside it, where one that is no lesson is known as `elsewhere`."""
+def downloads(run: Run, view: View | None, elsewhere: str, query: Mapping[str, str]) -> None:
+    """The run in every format that there is of it, its link, a lesson's `view` for the frame of
+    another page, and the way to another run beside it, where one that is no lesson is known as
+    `elsewhere`.  `query` is what an address says of a module of one's own; without it and a view
+    there is no link."""
     trace = run.trace
     stem = "".join(c if c.isalnum() else "-" for c in trace.name.lower()).strip("-") or "trace"
     with st.container(key="downloads", horizontal=True, gap="small", vertical_alignment="center"):
@@ -103,7 +105,10 @@ def downloads(run: Run, view: View | None, elsewhere: str) -> None:
                     on_click="ignore",
                 )
         if view is not None:
+            address.button("Walkthrough", to_query(view), without=bool(view.own))
             embed.snippet(view)
+        elif query:
+            address.button("Your_module", query)
         compared = urlencode(to_query(view)) if view is not None else elsewhere
         st.page_link(
             "pages/4_Compare.py",

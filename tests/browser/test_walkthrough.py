@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, TimeoutError, expect
 
 from modules import LESSONS, chinese, lesson
 from modules.lesson import run
+from tests.browser.test_accessibility import objections
 from tests.browser.waiting import settled
 from tests.effort import TIMES
 from tests.test_pages import hostile
@@ -435,11 +436,19 @@ def test_in_a_frame_the_player_is_alone(open_page: Open, app: str) -> None:
     page.wait_for_function("() => location.search.includes('step=4')")
     assert query_of(page)["embed"] == "1"
     # What the other page takes is what the lesson's own page says.
-    go(page, app, f"{SMALL}&lang=en")
+    go(page, app, f"{SMALL}&lang=en&step=3")
     page.get_by_role("button", name="Embed").click()
     code = page.get_by_test_id("stPopoverBody").get_by_test_id("stCode")
     expect(code).to_contain_text("Walkthrough?lesson=fbkd-student")
     expect(code).to_contain_text("embed=1")
+    page.keyboard.press("Escape")
+    # The link is of the step on screen, as the address is.
+    page.locator(".st-key-downloads").get_by_role("button", name="Link").click()
+    dialog = page.get_by_role("dialog", name="Link")
+    expect(dialog.get_by_role("img", name="QR code of the link")).to_be_visible()
+    asked = parse_qs(urlsplit(dialog.get_by_test_id("stCode").inner_text().strip()).query)
+    assert {name: values[0] for name, values in asked.items()} == query_of(page)
+    assert objections(page) == []
 
 
 def test_a_downloaded_trace_can_be_opened(open_page: Open, app: str) -> None:
