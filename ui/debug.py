@@ -411,7 +411,8 @@ def outcome() -> None:
         player.show(run, said | link(), start, _apply)
         if state.unfound is not None:
             _no_formulas(state.unfound)
-        details(run, None, functools.partial(_tensor, state), said)
+        source = state.job.source if state.job is not None else ""
+        details(run, None, functools.partial(_tensor, state), said, source)
         if state.formulas is not None:
             push.when(_ended(state.formulas))
     st.divider()

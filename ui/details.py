@@ -40,10 +40,11 @@ def details(
     view: View | None,
     compute: Callable[[int], Tensor] | None = None,
     query: Mapping[str, str] | None = None,
+    source: str = "",
 ) -> None:
     """The tabs for a run; claims and a paper only with the `view` of a lesson, and the inspector
     only where tensors can be made again: of a lesson, or by `compute`.  Only the open one is
-    computed.  `query` is what an address says of a run that is no lesson's."""
+    computed.  `query` is what an address says of a run that is no lesson's, `source` its text."""
     names = {"Graph": say("Graph"), "Table": say("Table")}
     if run.trace.costs or view is not None:
         # Always there for a lesson: a tab that came with the formulas would move the others.
@@ -77,7 +78,7 @@ def details(
     else:
         own_source(run.trace)
     elsewhere = "opened" if compute is None else "module"
-    downloads(run, view, elsewhere, query or {})
+    downloads(run, view, elsewhere, query or {}, source)
 
 
 def _opened(names: dict[str, str]) -> str:

@@ -16,7 +16,7 @@ import streamlit as st
 from tracer import Step, TensorNote, Trace
 from tracer.language import translator
 from tracer.views import graph, html, svg, text, worksheet
-from ui import address, embed
+from ui import address, embed, shipped
 from ui.language import link, say
 from ui.notebook import notebook
 from ui.run import Run
@@ -81,11 +81,24 @@ def _formats() -> tuple[Format, ...]:
     )
 
 
-def downloads(run: Run, view: View | None, elsewhere: str, query: Mapping[str, str]) -> None:
+def _program(source: str) -> Format:
+    """The file that ran, which runs on with its shapes as comments."""
+    return Format(
+        "Python",
+        lambda run: text.program(run.trace, source, translate=translator(run.language)) or source,
+        ".py",
+        "text/x-python",
+        lambda trace: text.file_of(trace, source) is not None,
+    )
+
+
+def downloads(
+    run: Run, view: View | None, elsewhere: str, query: Mapping[str, str], source: str
+) -> None:
     """The run in every format that there is of it, its link, a lesson's `view` for the frame of
     another page, and the way to another run beside it, where one that is no lesson is known as
-    `elsewhere`.  `query` is what an address says of a module of one's own; without it and a view
-    there is no link."""
+    `elsewhere`.  `query` is what an address says of a module of one's own, `source` is its text;
+    without it and a view there is no link."""
     trace = run.trace
     stem = "".join(c if c.isalnum() else "-" for c in trace.name.lower()).strip("-") or "trace"
     with st.container(key="downloads", horizontal=True, gap="small", vertical_alignment="center"):
@@ -93,7 +106,9 @@ def downloads(run: Run, view: View | None, elsewhere: str, query: Mapping[str, s
         if view is not None and not view.own:
             book = notebook(view)  # in the language of this moment, in which it is short to make
             formats += (Format(say("Notebook"), lambda _: book, ".ipynb", "application/json"),)
-        for each in formats:
+        if view is not None:
+            source = shipped.source(view.lesson).read_text(encoding="utf-8")
+        for each in (*formats, _program(source)):
             if each.fits(trace):
                 st.download_button(
                     each.name,

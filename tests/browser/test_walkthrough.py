@@ -416,6 +416,7 @@ def test_source_and_downloads(open_page: Open, app: str) -> None:
         "Graph": b"<svg",
         "Heatmaps": b"PK",
         "Notebook": b"{",
+        "Python": b"# FBKD student connector",
     }
     for name, first in files.items():
         with page.expect_download() as saved:

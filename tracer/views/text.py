@@ -6,7 +6,9 @@ Text from a trace may come from a stranger's file: control characters never reac
 from __future__ import annotations
 
 import dataclasses
+import io
 import re
+import tokenize
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -67,6 +69,54 @@ def annotated(
         outputs = [_note_text(note, voice) for note in trace.outputs]
         parts.append(_table(voice.say(said("output")), outputs) or voice.say(said("no output")))
     return "\n\n".join(parts) + "\n"
+
+
+def program(trace: Trace, text: str, width: int = 100, translate: Translate = str) -> str | None:
+    """The whole `text` of a file that ran, with the shapes as comments: the same program, which
+    runs as before.  None where nothing of the run stands in this text.  A shape stands at the end
+    of its expression's line, or above it where it would pass `width` columns, as far as Python
+    takes a comment there."""
+    file = file_of(trace, text)
+    if file is None:
+        return None
+    voice = _Voice(_numbers, translate)
+    found = (event for group in _events_by_call(trace, voice) for event in group)
+    events = sorted((e for e in found if e.place.file == file), key=lambda event: event.order)
+    rows = text.split("\n")
+    ends = _commentable(text)
+    comments: dict[int, list[_Event]] = {}
+    for event in events:
+        span = event.place.span
+        line = span.end_line if span is not None else event.place.line
+        while line not in ends and line < len(rows):
+            line += 1
+        comments.setdefault(line, []).append(event)
+    lines = [f"# {line}".rstrip() for line in _header(trace, voice).split("\n")]
+    if rows[0].startswith("#!"):
+        lines.insert(0, rows.pop(0))
+    for number, code in enumerate(rows, len(text.split("\n")) - len(rows) + 1):
+        bare, end = code.removesuffix("\r"), "\r" * code.endswith("\r")
+        told = _line_text(comments[number]) if number in comments else ""
+        room = width if number == 1 or number - 1 in ends else _columns(bare + told) + 4
+        shown = _row_lines(_Row(bare, told), 0, False, room)
+        lines += [line + end for line in shown] if told else [code]
+    return "\n".join(lines)
+
+
+def file_of(trace: Trace, text: str) -> str | None:
+    """The file of the run that `text` is of: every function of it that ran stands there."""
+    rows = text.split("\n")
+
+    def stands(source: Source) -> bool:
+        functions = source.text.split("\n")
+        there = rows[source.first - 1 : source.first - 1 + len(functions)]
+        return [row.rstrip() for row in there] == [row.rstrip() for row in functions]
+
+    files: dict[str, list[bool]] = {}
+    for source in trace.sources:
+        files.setdefault(source.file, []).append(stands(source))
+    fitting = {file: len(found) for file, found in files.items() if all(found)}
+    return max(fitting, key=fitting.__getitem__, default=None)
 
 
 def failure_text(
@@ -589,6 +639,13 @@ def _function(
         rows.append(_Row(code, comments.get(number, ""), line.lstrip().startswith("#"), bold))
     where = _file_line(source.file, source.first)
     return _Block((call.module,), source.function, where, tuple(rows))
+
+
+def _commentable(text: str) -> set[int]:
+    """The lines at whose end a comment is one: not within a text, nor behind a backslash."""
+    ends = (tokenize.NEWLINE, tokenize.NL, tokenize.COMMENT)
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return {token.start[0] for token in tokens if token.type in ends}
 
 
 def _comments(events: Sequence[_Event], first: int, last: int) -> dict[int, str]:
