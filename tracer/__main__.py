@@ -47,6 +47,7 @@ from tracer.record.construction import recording_construction
 from tracer.source import files
 from tracer.views import github, snapshot
 from tracer.views.answer import Finding, answer, at, diff, findings, shown_path, source
+from tracer.views.slides import slides
 from tracer.views.svg import svg
 from tracer.views.text import annotated
 from tracer.views.worksheet import worksheet
@@ -87,7 +88,7 @@ def main(
 
 def _trace(options: argparse.Namespace) -> int:
     """`FILE.py:NAME`: one run of a module."""
-    named = (options.save, options.html, options.worksheet, options.svg)
+    named = (options.save, options.html, options.worksheet, options.slides, options.svg)
     for path in (Path(each) for each in named if each is not None):
         if not path.parent.is_dir():
             raise UsageError(f"There is no folder {path.parent} to write {path.name} to.")
@@ -302,15 +303,21 @@ def _parser(prog: str, more: str | None) -> argparse.ArgumentParser:
         help="print shapes as formulas of the inputs' sizes, named as in --input B,C,H,W, with "
         "what is demanded of them",
     )
+    _add_files(parser)
+    _add_answers(parser)
+    return parser
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    """What is written of a run."""
     parser.add_argument("--save", metavar="T.json", help="write the trace as JSON")
     parser.add_argument("--html", metavar="T.html", help="write the walk as one HTML page")
     parser.add_argument(
         "--worksheet", metavar="T.html", help="write the shapes as blanks, to print"
     )
+    parser.add_argument("--slides", metavar="T.html", help="write a slide for each step")
     parser.add_argument("--svg", metavar="T.svg", help="write the graph as a picture")
     parser.add_argument("--open", action="store_true", help="open the HTML page in a browser")
-    _add_answers(parser)
-    return parser
 
 
 def _run_parser(prog: str, _: str | None) -> argparse.ArgumentParser:
@@ -735,6 +742,9 @@ def _write(result: Trace, options: argparse.Namespace) -> None:
         if options.worksheet is not None:
             sheet = worksheet(result, language=options.language)
             Path(options.worksheet).write_text(sheet, encoding="utf-8")
+        if options.slides is not None:
+            deck = slides(result, language=options.language)
+            Path(options.slides).write_text(deck, encoding="utf-8")
         if options.svg is not None:
             Path(options.svg).write_text(svg(result), encoding="utf-8")
         page = Path(options.html) if options.html is not None else None

@@ -15,7 +15,7 @@ import streamlit as st
 
 from tracer import Step, TensorNote, Trace
 from tracer.language import translator
-from tracer.views import graph, html, svg, text, worksheet
+from tracer.views import graph, html, slides, svg, text, worksheet
 from ui import address, embed, shipped
 from ui.language import link, say
 from ui.notebook import notebook
@@ -74,6 +74,12 @@ def _formats() -> tuple[Format, ...]:
             say("Worksheet"),
             lambda run: worksheet.worksheet(run.trace, dict(run.dims), run.language),
             "-worksheet.html",
+            "text/html",
+        ),
+        Format(
+            say("Slides"),
+            lambda run: slides.slides(run.trace, dict(run.dims), run.language),
+            "-slides.html",
             "text/html",
         ),
         Format(say("Graph"), lambda run: svg.svg(run.trace), ".svg", "image/svg+xml", _is_drawn),

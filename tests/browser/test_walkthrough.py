@@ -413,6 +413,7 @@ def test_source_and_downloads(open_page: Open, app: str) -> None:
         "Annotated source": b"FBKD student connector",
         "Markdown": b"## FBKD student connector",
         "Worksheet": b"<!doctype html>",
+        "Slides": b"<!doctype html>",
         "Graph": b"<svg",
         "Heatmaps": b"PK",
         "Notebook": b"{",

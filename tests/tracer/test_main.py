@@ -125,11 +125,13 @@ def test_save_and_html(net, capsys, tmp_path):
     saved, page = tmp_path / "t.json", tmp_path / "t.html"
     sheet, graph = tmp_path / "w.html", tmp_path / "g.svg"
     options = ["--save", str(saved), "--html", str(page), "--worksheet", str(sheet)]
-    options += ["--svg", str(graph)]
+    deck = tmp_path / "s.html"
+    options += ["--svg", str(graph), "--slides", str(deck)]
     assert run(capsys, f"{net}:ready", "--input", "1,3,2,2", *options)[0] == 0
     assert tracer.load(saved).steps[0].op == "nn.Conv2d"
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert sheet.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert deck.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert graph.read_text(encoding="utf-8").startswith("<svg")
 
 

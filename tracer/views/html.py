@@ -56,7 +56,7 @@ def _document(trace: Trace, dims: Mapping[str, str] | None, language: str, url_k
     # Only this very script and these styles may run, whatever the trace holds.
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
-        f"script-src '{_digest(run)}'; style-src '{_digest(look)}'"
+        f"script-src '{digest(run)}'; style-src '{digest(look)}'"
     )
     title = f"{_title(trace)} · Shapewalk"
     without = render(said("This page draws the trace with JavaScript."), translator(language))
@@ -94,6 +94,7 @@ def _json(trace: Trace, dims: Mapping[str, str] | None, language: str) -> str:
     return json.dumps(body, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """What a content security policy calls a script or a style of exactly this text."""
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"
