@@ -626,14 +626,14 @@ class TestBeyondSizes:
             """,
             remember=False,
         )
-        failure = trace(cell["Net"](), of(2, 3)).failure
+        failure = trace(cell["Net"](), of(2, 3), mend=False).failure
         assert failure is not None
         assert "3 ≠ 4" in failure.rule
         assert failure.root is None or failure.root.kind == "input"
 
     def test_a_root_speaks_of_tensors_of_the_run(self) -> None:
         cell = run_cell(LENET.format(flatten="torch.flatten(x, 1)"))
-        found = trace(cell["Net"](), of(4, 1, 28, 28), dims={"x": "N C H W"})
+        found = trace(cell["Net"](), of(4, 1, 28, 28), dims={"x": "N C H W"}, mend=False)
         assert found.failure is not None
         root = found.failure.root
         assert root is not None
@@ -657,7 +657,7 @@ class TestBeyondSizes:
         from tracer import Trace
 
         cell = run_cell(LENET.format(flatten="x.view(16, -1)"))
-        found = trace(cell["Net"](), of(4, 1, 32, 32))
+        found = trace(cell["Net"](), of(4, 1, 32, 32), mend=False)
         assert found.failure is not None
         assert found.failure.root is not None
         assert found.failure.root.step is not None
