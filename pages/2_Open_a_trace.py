@@ -12,6 +12,8 @@ from ui.run import Run
 from ui.text import code, escaped, prose
 
 LARGEST = 64
+WRITTEN_BY_PYTHON = 'tracer.trace(model, x).save("trace.json")'
+WRITTEN_BY_COMMAND = "python -m tracer net.py:Net --input 2,3,12,12 --save trace.json"
 
 frame("Open a trace", "open")
 
@@ -22,9 +24,10 @@ heading(
         "machine and nothing in it is executed."
     ),
 )
-file = st.file_uploader(
-    say("Trace file"), type="json", max_upload_size=LARGEST, label_visibility="collapsed"
-)
+with st.container(key="open-file"):
+    file = st.file_uploader(
+        say("Trace file"), type="json", max_upload_size=LARGEST, label_visibility="collapsed"
+    )
 if file is not None and st.session_state.get("opened-file") != file.file_id:
     st.session_state["opened-file"] = file.file_id
     st.session_state["unreadable"] = None
@@ -42,7 +45,11 @@ if problem is not None:
     if run is not None:
         kept = say(" {name}, opened before, is still here.", name=escaped(run.trace.name))
     st.error(f"{why}{kept}", icon=":material/block:")
-if run is not None:
+if run is None:
+    st.caption(say("Such a file is written by one line of Python, or by one in a terminal:"))
+    st.code(WRITTEN_BY_PYTHON, language=None, wrap_lines=True)
+    st.code(WRITTEN_BY_COMMAND, language=None, wrap_lines=True)
+else:
     run = run.told_in(language.language())
     player.show(run, None, height=player.LOWER)
     details(run, None)

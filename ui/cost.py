@@ -8,7 +8,7 @@ from tracer import Trace
 from tracer.views import cost, growth
 from ui.language import say
 from ui.run import in_bytes, in_flops, times
-from ui.text import escaped
+from ui.text import code, escaped
 
 
 def cost_tab(trace: Trace) -> None:
@@ -49,11 +49,26 @@ def _curve(trace: Trace, names: list[str]) -> None:
                 flops=flops,
             )
         )
+        _unknown(trace)
     st.plotly_chart(
         cost.figure(trace, name, memory=say("memory"), flops=say("operations")),
         key="cost-chart",
         config={"displayModeBar": False},
     )
+
+
+def _unknown(trace: Trace) -> None:
+    """Why it is not known how the whole grows."""
+    steps = growth.unknown(trace, "flops") or growth.unknown(trace, "bytes")
+    if steps:
+        st.caption(
+            say(
+                "Not known, since for {code} (step {number}) no formula fits all the runs at other "
+                "sizes.",
+                code=code(" ".join(steps[0].expression.split())),
+                number=steps[0].index + 1,
+            )
+        )
 
 
 def _steps(trace: Trace) -> None:

@@ -53,7 +53,8 @@ def frame(title: str, page: str, reads: bool = False) -> bool:
     # Here a run that has lost its browser has ended.
     if lost.make_good():
         _where_the_address_says(page)
-    st.html(f"<style>{_style()}</style>")
+    word = json.dumps(say("Upload"), ensure_ascii=False)
+    st.html(f"<style>{_style()}:root {{ --upload: {word}; }}</style>")
     with st.sidebar, st.container(key="ways", gap="xxsmall"):
         st.page_link("app.py", label="Shapewalk", icon=":material/grid_view:")
         for file, label, icon in (

@@ -181,6 +181,10 @@ def test_home_and_a_saved_trace(open_page: Open, app: str, reader: Reader, tmp_p
     page.goto(f"{app}/Open_a_trace?lang=zh")
     field = page.get_by_test_id("stFileUploader")
     expect(field).to_be_visible()
+    # Streamlit's own word is there and not seen.
+    word = field.get_by_role("button").locator("p")
+    shown = word.evaluate("node => getComputedStyle(node, '::after').content")
+    assert (shown, word.evaluate("node => node.clientHeight > 10")) == ('"选择文件"', True)
     reader.read(page, "open")
     file = field.locator("input")
     file.set_input_files({"name": "x.json", "mimeType": "application/json", "buffer": b"{}"})

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Literal
 
 from tracer.arithmetic import value
-from tracer.document import Cost, Formula, Trace
+from tracer.document import Cost, Formula, Step, Trace
 
 What = Literal["bytes", "flops"]
 
@@ -50,6 +50,12 @@ def _formula(cost: Cost, what: What) -> Formula | None:
 
 def _is_known(costs: Sequence[Cost], what: What) -> bool:
     return all(_formula(cost, what) is not None or not getattr(cost, what) for cost in costs)
+
+
+def unknown(trace: Trace, what: What) -> list[Step]:
+    """The steps that cost something and have no formula for it."""
+    pairs = zip(trace.steps, trace.costs, strict=False)
+    return [step for step, cost in pairs if getattr(cost, what) and _formula(cost, what) is None]
 
 
 def _sum(costs: Sequence[Cost], at: Mapping[str, int], what: What) -> int:

@@ -100,6 +100,8 @@ def test_costs_without_a_formula_are_not_told_as_if_they_stayed() -> None:
     assert trace is not None
     assert growth.curve(trace, "B", (2, 4)).flops == ()
     assert growth.doubled(trace, "B") == (2.0, None)
+    assert [step.expression for step in growth.unknown(trace, "flops")] == ["self.conv(line)"]
+    assert growth.unknown(trace, "bytes") == []
 
 
 def test_a_saved_trace_tells_as_much() -> None:
