@@ -323,6 +323,9 @@ def test_a_working_model_opens_from_its_card() -> None:
     press(app, "example-working-codebook")
     assert text(app) == WORKING["working-codebook"].source
     assert "Codebook runs" in said(app).replace("**", "")
+    # What ran is taken along: its file, and its link.
+    assert "Python" in [each.label for each in app.get("download_button")]
+    assert "Link" in [each.label for each in app.button]
 
 
 def test_an_example_can_be_run_again_from_its_form() -> None:
