@@ -660,3 +660,77 @@ class Turned(nn.Module):
 def test_a_helper_that_hands_a_list_on_is_a_link() -> None:
     found = failure(Turned, torch.ones(1, 2, 8, 8))
     assert "return skips" in statements(found)
+
+
+def _planned(side: int, other: int) -> int:
+    return (side + 1) // other
+
+
+class Oblong(nn.Module):
+    """Both sides of the grid are planned with the same helper, one of them from the wrong size."""
+
+    def __init__(self, tall: int, wide: int) -> None:
+        super().__init__()
+        self.cut = nn.Conv2d(3, 7, 4, 4)
+        down = _planned(tall, 4)
+        along = _planned(tall, 4)
+        self.read = nn.Linear(7 * down * along, 5)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        return self.read(self.cut(picture).flatten(1))
+
+
+def test_a_helper_that_is_right_for_one_number_is_not_where_another_parts() -> None:
+    found = failure(lambda: Oblong(24, 40), torch.rand(2, 3, 24, 40))
+    places = [h.parting.place.statement for h in found.histories if h.parting is not None]
+    assert "along = _planned(tall, 4)" in places or "down = _planned(tall, 4)" in places
+    assert "return (side + 1) // other" not in places
+
+
+def _angles(when: Tensor) -> Tensor:
+    rates = torch.arange(1, 5, device=when.device)
+    return torch.cat([(when[:, None] * rates).sin(), (when[:, None] * rates).cos()], 1)
+
+
+class Halved(nn.Module):
+    """A layer gives half of what is then taken in two; what it is given has no part in that."""
+
+    def __init__(self, width: int = 10) -> None:
+        super().__init__()
+        self.body = nn.Linear(6, width)
+        self.when = nn.Linear(8, width)
+
+    def forward(self, x: Tensor, when: Tensor) -> Tensor:
+        y = self.body(x)
+        gain, bias = self.when(_angles(when)).chunk(2, 1)
+        return y * gain + bias
+
+
+def test_what_a_layer_is_given_has_no_part_in_the_size_that_it_gives() -> None:
+    found = failure(Halved, torch.rand(3, 6), torch.rand(3))
+    statements = [link.place.statement for link in found.chain]
+    assert "self.when = nn.Linear(8, width)" in statements
+    assert not any(text.startswith("return torch.cat") for text in statements)
+
+
+class Towered(nn.Module):
+    """A helper builds the layers; what it returns is no tensor that was handed over."""
+
+    def __init__(self, plain: int = 9) -> None:
+        super().__init__()
+        self.eye = _tower(plain, 12)
+        self.judge = _tower(plain + 4, 12)
+
+    def forward(self, x: Tensor, act: Tensor) -> Tensor:
+        seen = self.eye(x)
+        return self.judge(torch.cat([seen, act], dim=1))
+
+
+def _tower(into: int, out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(into, out), nn.Tanh())
+
+
+def test_a_helper_that_builds_layers_hands_no_size_over() -> None:
+    found = failure(Towered, torch.rand(2, 9), torch.rand(2, 4))
+    handed = [link.place.statement for link in found.chain if link.kind == "call"]
+    assert not any(text.startswith("return nn.Sequential") for text in handed)

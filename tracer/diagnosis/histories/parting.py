@@ -38,7 +38,7 @@ def _one_call(left: Term, right: Term, at: Path, to: Path) -> tuple[Path, Path]:
     listed = items or one.kind == other.kind == "written"
     while listed and len(at) > 1 and len(to) > 1 and _in_one(_term(left, at), _term(right, to)):
         at, to = at[:-1], to[:-1]
-    return _worked_out(left, at), _worked_out(right, to)
+    return _worked_out(left, at, right), _worked_out(right, to, left)
 
 
 def _in_loop(term: Term) -> bool:
@@ -48,11 +48,17 @@ def _in_loop(term: Term) -> bool:
     )
 
 
-def _worked_out(term: Term, path: Path) -> Path:
+def _worked_out(term: Term, path: Path, other: Term) -> Path:
+    """Down into the function that works the number out, but for one that works out other
+    numbers of the two histories as well: it is right there, and what it was given is wrong."""
     found = _term(term, path)
     while found.kind == "written" and found.parts:
         last = found.parts[-1]
         if last.kind != "written" or last.place.function == found.place.function:
+            break
+        whole = (each for side in (term, other) for each in side.walk())
+        asked = {each.place for each in whole if last.place in [part.place for part in each.parts]}
+        if len(asked) > 1:
             break
         path, found = (*path, len(found.parts) - 1), last
     return path

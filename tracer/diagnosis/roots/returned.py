@@ -90,6 +90,7 @@ class _Way:
             span = frame.place.span
         self.began = here
         self.makers = _makers(s)
+        self.sized = _sized(s)
         at = here.text.at(s.failure.place.span or span) if here is not None else None
         if here is not None and at is not None:
             self.push(0, at, here)
@@ -180,6 +181,9 @@ class _Way:
     # --- calls ---
 
     def called(self, depth: int, node: ast.Call, here: _Here, item: int | None) -> Iterator[Handed]:
+        if self.paths.get(id(self.value(node.func, here))) in self.sized:
+            self.push(depth, node.func, here)
+            return
         function, owner = self.function(node.func, here)
         if function is not None:
             yield from self.returned(depth, function, owner, node, here, item)
@@ -222,7 +226,8 @@ class _Way:
             if isinstance(value, ast.Tuple) and item is not None and item < len(value.elts):
                 value, inner = value.elts[item], None
             said_in = settled(node, value, each.lineno) or each.value
-            yield _handed(inside, said_in, depth + 1, "return", node.name)
+            if not self.makes_a_module(value, inside):
+                yield _handed(inside, said_in, depth + 1, "return", node.name)
             self.push(depth + 1, value, inside, inner)
 
     def inside(
@@ -255,6 +260,11 @@ class _Way:
             return None, None
         return function, owner
 
+    def makes_a_module(self, node: ast.expr, here: _Here) -> bool:
+        """Whether a function builds a module here, which is neither a size nor a tensor."""
+        made = self.value(node.func, here) if isinstance(node, ast.Call) else None
+        return isinstance(made, type) and issubclass(made, nn.Module)
+
     def value(self, node: ast.AST | None, here: _Here) -> Any:
         """What an expression stood for; None where that is not known."""
         if isinstance(node, ast.Name):
@@ -277,6 +287,14 @@ def _makers(s: Search) -> list[nn.Module]:
     ids = {operand.note.id for operand in s.failure.operands}
     paths = [call.module for call in s.trace.calls[1:] if ids & {each.id for each in call.outputs}]
     return [s.crash.model.get_submodule(path) for path in dict.fromkeys(paths)]
+
+
+def _sized(s: Search) -> set[str]:
+    """The layers that gave an operand the size at odds: whatever they are given, it would be the
+    same."""
+    terms = [term for history in s.failure.histories for term in history.term.walk()]
+    made = (part for term in terms if term.step is not None for part in term.parts)
+    return {part.module for part in made if part.kind == "layer"} - {s.failure.module, ""}
 
 
 def _attribute(base: Any, name: str) -> Any:
