@@ -28,6 +28,7 @@ from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.roots.lineage import birth
 from tracer.document import TensorNote, Trace
 from tracer.ops.names import BY_RANK, op_name
+from tracer.ops.space import over_space
 from tracer.record.crash import Crash
 from tracer.record.isolation import moved, tensors_on
 from tracer.record.run import Recording, record
@@ -76,7 +77,6 @@ _NO_NUMBER = re.compile(
 _STEP, _LAYER, _ELEMENTS = 4, 5, 20_000
 """Units of work: of a step, of a layer that is built, and how many elements are one."""
 
-_SPATIAL = re.compile(r"([123])d$")
 _META = torch.device("meta")
 
 
@@ -323,7 +323,7 @@ def _widths(model: nn.Module) -> list[int]:
 def _forms(model: nn.Module) -> list[str]:
     """The forms that an input may have: first that of the first layer which knows one."""
     kinds = [type(each).__name__ for each in model.modules()]
-    known = next((int(found[1]) for kind in kinds if (found := _SPATIAL.search(kind))), None)
+    known = next((count for kind in kinds if (count := over_space(kind))), None)
     first = [_FORMS[known]] if known is not None else []
     tokens = _TOKENS
     orders: list[Any] = [getattr(each, "batch_first", None) for each in model.modules()]
@@ -469,8 +469,8 @@ def _is_of_meta(error: BaseException | None) -> bool:
 def _is_unbatched(trace: Trace) -> bool:
     """Whether some layer over space took the input for one sample without a batch."""
     for step in trace.steps:
-        found = _SPATIAL.search(op_name(step.op))
-        if found and step.inputs and len(step.inputs[0].shape) == int(found[1]) + 1:
+        count = over_space(op_name(step.op))
+        if count and step.inputs and len(step.inputs[0].shape) == count + 1:
             return True
     return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tracer.ops.algebra import below, ceil_div, known
@@ -19,6 +20,13 @@ LAYOUTS = {1: "(N, C, L)", 2: "(N, C, H, W)", 3: "(N, C, D, H, W)"}
 def spatial(op: str) -> int:
     """The number of spatial dimensions, from the operation's name: 2 of `max_pool2d`."""
     return int(next(letter for letter in op if letter in "123"))
+
+
+def over_space(name: str) -> int | None:
+    """The number of spatial dimensions with which the name of an operation or a layer ends; None
+    where it ends with none: 2 of `conv2d`."""
+    found = re.search(r"([123])d$", name)
+    return int(found[1]) if found else None
 
 
 def whole_each(call: Call, name: str, count: int, default: Size | None = None) -> Shape:

@@ -93,6 +93,11 @@ class TestOneSizeAgainstALayer:
         source = LENET.format(flatten="x.view(x.size(0), -1)")
         check(source, (of(1, 32, 32),), "input", "x", "(1, 32, 32)", "without a batch dimension")
 
+    def test_a_batch_that_a_convolution_read_is_no_sample(self) -> None:
+        """25 samples of 16 features are as many numbers as the layer wants of one."""
+        source = LENET.format(flatten="x.view(x.size(0), -1)")
+        check(source, (of(25, 1, 16, 16),), "constructor", "nn.Linear(400, 120)", "gets 16")
+
     def test_channels_of_the_input(self) -> None:
         source = LENET.format(flatten="x.flatten(1)")
         check(source, (of(4, 3, 32, 32),), "constructor", "nn.Conv2d(1, 6, 5)", "made for 1")

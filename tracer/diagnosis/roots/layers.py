@@ -25,6 +25,8 @@ from tracer.diagnosis.roots.places import (
 )
 from tracer.document import Root, TensorNote
 from tracer.ops.bound import MIXED, NEW
+from tracer.ops.names import op_name
+from tracer.ops.space import over_space
 from tracer.sentences import Filling, Said, said
 
 
@@ -79,11 +81,14 @@ def _unpooled(s: Search, mark: Mark, last: Hop) -> Root | None:
 
 
 def _unbatched(s: Search, note: TensorNote, wanted: int | None) -> Root | None:
-    """A sample without its batch dimension, whose first dimension was taken for it."""
+    """A sample without its batch dimension, whose first dimension was taken for it; what a layer
+    over space read as a batch is one."""
     if math.prod(note.shape) != wanted or len(note.shape) != 2:
         return None
     last = note
-    for _, _, before in ancestors(s.trace, note):
+    for step, _, before in ancestors(s.trace, note):
+        if len(before.shape) == (over_space(op_name(step.op)) or math.inf) + 2:
+            return None
         last = before
     if last.kind != "input" or len(last.shape) < 2:
         return None
