@@ -795,8 +795,8 @@ NON_LOCAL_1D = Lesson(
     title="Non-local block on a sequence",
     family="Non-local",
     teaches="The same block in one dimension: every frame looks at every other.",
-    about=f"{ABOUT}The input are signers, drawn as landmarks that move: frames of the same posture "
-    f"find each other, however far apart they are. {WEIGHTS}",
+    about=f"{ABOUT}The input is people who sign, drawn as landmarks that move: frames of the same "
+    f"posture find each other, however far apart they are. {WEIGHTS}",
     post="004",
     paper=PAPER,
     source=SOURCE,

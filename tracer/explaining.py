@@ -12,6 +12,7 @@ import functools
 import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any
@@ -26,6 +27,7 @@ from tracer.document import Failure, Trace
 from tracer.language import translator
 from tracer.record.construction import recording_construction
 from tracer.record.eager import eager
+from tracer.record.isolation import is_tried
 from tracer.record.run import Cancelled, record
 from tracer.record.scripts import Script, build_of, copied, frames_of, scripts
 from tracer.source.built import of_user
@@ -46,6 +48,7 @@ _CALLS: frozenset[CodeType] = frozenset(
 )
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _ACROSS_PROCESSES = ("torch.distributed", "torch.nn.parallel.distributed")
+_EXPLAINED: ContextVar[bool] = ContextVar("explained", default=False)
 _NOT_AGAIN = (MemoryError, torch.OutOfMemoryError)
 
 
@@ -114,8 +117,11 @@ def explained(error: BaseException) -> Trace | None:
     run was given up becomes the error's note."""
     if not isinstance(error, Exception) or isinstance(error, _NOT_AGAIN):
         return None
+    if is_tried() or _EXPLAINED.get():
+        return None  # it was raised while another error is being explained
     fallback: Trace | None = None
     ran = False
+    token = _EXPLAINED.set(True)
     try:
         for again in _attempts(error):
             ran = True
@@ -133,6 +139,8 @@ def explained(error: BaseException) -> Trace | None:
         error.add_note(f"{HEADING}\n{given_up}")
     except Exception:  # noqa: BLE001 - an explanation must never take the place of the error
         pass
+    finally:
+        _EXPLAINED.reset(token)
     return fallback
 
 

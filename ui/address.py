@@ -8,6 +8,7 @@ from urllib.parse import urlencode, urlsplit
 
 import streamlit as st
 
+from tracer.views.colours import BLACK, WHITE
 from ui import access
 from ui.language import link, say
 
@@ -52,4 +53,4 @@ def qr_code(text: str) -> str | None:
         code = segno.make(text, error="l", micro=False)
     except segno.DataOverflowError:
         return None
-    return str(code.svg_data_uri(border=4, dark="#000", light="#fff", omitsize=True))
+    return str(code.svg_data_uri(border=4, dark=BLACK, light=WHITE, omitsize=True))

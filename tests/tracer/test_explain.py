@@ -287,6 +287,29 @@ def test_contexts_inside_each_other_explain_once() -> None:
     assert failing(inner)[1].count("Stopped at") == 1
 
 
+def test_what_a_diagnosis_tries_is_not_explained_in_its_turn() -> None:
+    notes: list[bool] = []
+
+    class Explains(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Any:
+            try:
+                with tracer.explain():
+                    return self.fc(x)
+            except RuntimeError as error:
+                notes.append(hasattr(error, "__notes__"))
+                raise
+
+    found = tracer.trace(Explains(), torch.ones(2, 4), values=False, reraise=False)
+    assert found.failure is not None
+    assert len(found.failure.fixes) > 0
+    assert len(notes) > 5
+    assert not any(notes[1:])
+
+
 def test_only_the_outermost_call_is_run_again_once() -> None:
     class Outer(nn.Module):
         def __init__(self) -> None:

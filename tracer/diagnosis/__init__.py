@@ -20,7 +20,7 @@ from tracer.diagnosis.roots.places import Search
 from tracer.document import Failure, Operand, Violation
 from tracer.record.construction import paused
 from tracer.record.crash import Crash
-from tracer.record.isolation import random_state, unobserved
+from tracer.record.isolation import is_tried, random_state, trying, unobserved
 from tracer.sentences import Said, said
 from tracer.strict import tolerant
 
@@ -28,10 +28,12 @@ from tracer.strict import tolerant
 def diagnose(crash: Crash, mend: bool = True) -> Failure:
     """The failure of `crash.trace` with all that can be said of it, without a search of what mends
     it unless `mend`.  Never raises: where a part of the diagnosis cannot be had, the failure goes
-    without it."""
+    without it, and where the code that failed is tried by another diagnosis it goes without all."""
     failure = crash.trace.failure
     assert failure is not None
-    with tolerant(), random_state(), paused():
+    if is_tried():
+        return failure
+    with tolerant(), trying(), random_state(), paused():
         finding, failure = understood(crash, failure)
         if not mend:
             return failure

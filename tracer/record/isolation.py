@@ -13,6 +13,7 @@ import random
 import sys
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -65,6 +66,25 @@ def exclusive(model: nn.Module) -> Iterator[list[nn.Module]]:
 _random_guard = threading.Lock()
 _random_users = 0
 _random_saved = contextlib.ExitStack()
+
+
+_TRIED: ContextVar[bool] = ContextVar("tried", default=False)
+
+
+@contextlib.contextmanager
+def trying() -> Iterator[None]:
+    """Within, code that failed is run again and again to find out why."""
+    token = _TRIED.set(True)
+    try:
+        yield
+    finally:
+        _TRIED.reset(token)
+
+
+def is_tried() -> bool:
+    """Whether what runs is tried to find out why something failed: what fails in it is not
+    explained in its turn."""
+    return _TRIED.get()
 
 
 @contextlib.contextmanager
