@@ -67,6 +67,23 @@ def _walked(page: Page) -> None:
     page.locator(".st-key-verdict").evaluate("each => each.scrollIntoView({ block: 'start' })")
 
 
+def _slide(page: Page) -> None:
+    _complete(page)
+    page.get_by_role("button", name="Take away").click()
+    with page.expect_download() as saved:
+        page.get_by_test_id("stPopoverBody").get_by_role("button", name="Slides").click()
+    deck = saved.value.path().rename(saved.value.path().with_suffix(".html"))
+    page.goto(deck.as_uri())
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+
+
+def _linked(page: Page) -> None:
+    _complete(page)
+    page.locator(".st-key-downloads").get_by_role("button", name="Link").click()
+    expect(page.get_by_role("img", name="QR code of the link")).to_be_visible()
+
+
 LESSON = "/Walkthrough?lang=en&lesson="
 PICTURES = {
     "walkthrough": Picture(f"{LESSON}fbkd-student&step=21", _complete),
@@ -76,6 +93,8 @@ PICTURES = {
     "formulas": Picture(f"{LESSON}non-local&step=8&dims=formulas", _complete, (1400, 900)),
     "predict": Picture(f"{LESSON}fbkd-student&step=3", _predicted, (1200, 675)),
     "present": Picture(f"{LESSON}fbkd-student&step=4&present=1", _presented, (1200, 675), "dark"),
+    "slides": Picture(f"{LESSON}fbkd-student", _slide, (1200, 675)),
+    "link": Picture(f"{LESSON}fbkd-student&step=4", _linked, (1200, 675)),
     "debug": Picture("/Your_module?lang=en", _failed, (1400, 900)),
     "own": Picture("/Your_module?lang=en&class=torch.nn.MultiheadAttention", _walked, (1400, 900)),
 }

@@ -114,17 +114,18 @@ def downloads(
             formats += (Format(say("Notebook"), lambda _: book, ".ipynb", "application/json"),)
         if view is not None:
             source = shipped.source(view.lesson).read_text(encoding="utf-8")
-        for each in (*formats, _program(source)):
-            if each.fits(trace):
-                st.download_button(
-                    each.name,
-                    functools.partial(each.make, run),
-                    f"{stem}{each.ending}",
-                    each.mime,
-                    key=f"download{each.ending}",
-                    icon=":material/download:",
-                    on_click="ignore",
-                )
+        with st.popover(say("Take away"), icon=":material/download:", key="formats"):
+            for each in (*formats, _program(source)):
+                if each.fits(trace):
+                    st.download_button(
+                        each.name,
+                        functools.partial(each.make, run),
+                        f"{stem}{each.ending}",
+                        each.mime,
+                        key=f"download{each.ending}",
+                        type="tertiary",
+                        on_click="ignore",
+                    )
         if view is not None:
             address.button("Walkthrough", to_query(view), without=bool(view.own))
             embed.snippet(view)

@@ -85,7 +85,7 @@ def test_who_steps_needs_no_server(open_page: Open, app: str, lang: str, words: 
         # What lies under the player is loaded when it is first drawn.
         expect(page.locator(".st-key-graph svg .node").first).to_be_attached()
         downloads = page.locator(".st-key-downloads")
-        expect(downloads.locator("[data-testid=stDownloadButton]").first).to_be_attached()
+        expect(downloads.get_by_test_id("stPopover").first).to_be_attached()
         expect(downloads.locator("[data-testid=stPageLink]")).to_have_count(1)
         away.set()
         # Streamlit has noticed: nothing lies over the player, and its keys and buttons work.

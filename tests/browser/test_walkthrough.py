@@ -9,7 +9,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, TimeoutError, expect
+from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
 
 from modules import LESSONS, chinese, lesson
 from modules.lesson import run
@@ -382,6 +382,12 @@ def test_the_claims_have_their_verdicts(open_page: Open, app: str) -> None:
     )
 
 
+def taken_away(page: Page) -> Locator:
+    """What of the run can be taken away, once it is asked for."""
+    page.get_by_role("button", name="Take away").click()
+    return page.get_by_test_id("stPopoverBody")
+
+
 def test_source_and_downloads(open_page: Open, app: str) -> None:
     page = open_page()
     go(page, app, SMALL)
@@ -399,16 +405,17 @@ def test_source_and_downloads(open_page: Open, app: str) -> None:
         assert frame["y"] <= line["y"]
         assert line["y"] + line["height"] <= frame["y"] + frame["height"]
     expect(page.get_by_role("link", name=lesson("fbkd-student").paper.link)).to_be_visible()
+    files = taken_away(page)
     with page.expect_download() as saved:
-        page.get_by_role("button", name="Trace").click()
+        files.get_by_role("button", name="Trace").click()
     trace = json.loads(saved.value.path().read_text())
     assert trace["format"] == "shapewalk-trace"
     assert saved.value.suggested_filename.endswith(".json")
     with page.expect_download() as saved:
-        page.get_by_role("button", name="Page").click()
+        files.get_by_role("button", name="Page").click()
     assert "<!doctype html>" in saved.value.path().read_text()[:100].lower()
     # What else there is of a run, each by its first bytes.
-    files = {
+    begins = {
         "Table": b"step,",
         "Annotated source": b"FBKD student connector",
         "Markdown": b"## FBKD student connector",
@@ -419,9 +426,9 @@ def test_source_and_downloads(open_page: Open, app: str) -> None:
         "Notebook": b"{",
         "Python": b"# FBKD student connector",
     }
-    for name, first in files.items():
+    for name, first in begins.items():
         with page.expect_download() as saved:
-            page.locator(".st-key-downloads").get_by_role("button", name=name).click()
+            files.get_by_role("button", name=name).click()
         assert saved.value.path().read_bytes().startswith(first), name
 
 
@@ -456,8 +463,10 @@ def test_in_a_frame_the_player_is_alone(open_page: Open, app: str) -> None:
 def test_a_downloaded_trace_can_be_opened(open_page: Open, app: str) -> None:
     page = open_page()
     go(page, app, f"{SMALL}&show=shapes")
+    files = taken_away(page)
     with page.expect_download() as saved:
-        page.get_by_role("button", name="Trace").click()
+        files.get_by_role("button", name="Trace").click()
+    page.keyboard.press("Escape")
     page.get_by_role("link", name="Open a trace").click()
     upload = page.get_by_test_id("stFileUploaderDropzoneInput")
     upload.set_input_files(
