@@ -297,6 +297,7 @@ def test_a_link_opens_in_another_browser_at_the_same_step(open_page: Open, app: 
     verdict = page.locator(".st-key-verdict")
     expect(verdict).to_contain_text("Net runs: 4 steps")
     page.wait_for_function("location.search.includes('module=')")
+    expect(page.locator(".shapewalk .transport")).to_be_visible()
     page.evaluate("dispatchEvent(new CustomEvent('shapewalk:goto', { detail: { path: '2' } }))")
     page.wait_for_function("location.search.includes('step=3')")
     page.reload()
