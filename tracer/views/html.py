@@ -53,23 +53,8 @@ def notebook(trace: Trace, dims: Mapping[str, str] | None = None, language: str 
 def _document(trace: Trace, dims: Mapping[str, str] | None, language: str, url_kept: bool) -> str:
     run = script(_START.replace("URL_KEPT", "true" if url_kept else "false"))
     look = _PAGE_STYLE + style()
-    # Only this very script and these styles may run, whatever the trace holds.
-    policy = (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; "
-        f"script-src '{digest(run)}'; style-src '{digest(look)}'"
-    )
-    title = f"{_title(trace)} · Shapewalk"
     without = render(said("This page draws the trace with JavaScript."), translator(language))
-    return f"""<!doctype html>
-<html lang="{language}">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{title}</title>
-<style>{look}</style>
-</head>
+    return f"""{head(f"{_title(trace)} · Shapewalk", look, run, language)}
 <body>
 <main>
 <h1>{_title(trace)}</h1>
@@ -83,6 +68,25 @@ def _document(trace: Trace, dims: Mapping[str, str] | None, language: str, url_k
 """
 
 
+def head(title: str, look: str, run: str, language: str) -> str:
+    """What stands before the body of a page, in which no script but `run` and no style but `look`
+    may run, whatever a trace holds.  The `title` is escaped already."""
+    policy = (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; "
+        f"script-src '{_digest(run)}'; style-src '{_digest(look)}'"
+    )
+    return f"""<!doctype html>
+<html lang="{language}">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{title}</title>
+<style>{look}</style>
+</head>"""
+
+
 def _title(trace: Trace) -> str:
     readable = trace.name[:200].encode("utf-8", "replace").decode("utf-8")
     return html.escape(readable, quote=True)
@@ -94,7 +98,6 @@ def _json(trace: Trace, dims: Mapping[str, str] | None, language: str) -> str:
     return json.dumps(body, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def digest(text: str) -> str:
-    """What a content security policy calls a script or a style of exactly this text."""
+def _digest(text: str) -> str:
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"

@@ -10,7 +10,7 @@ from tracer.document import Step, TensorNote, Trace
 from tracer.language import translator
 from tracer.sentences import Said, render, said, shape_text
 from tracer.views.changes import Explanation, explain
-from tracer.views.html import digest
+from tracer.views.html import head
 from tracer.views.rounds import rounds
 
 _STYLE = """
@@ -63,20 +63,7 @@ def slides(trace: Trace, dims: Mapping[str, str] | None = None, language: str = 
         ValueError: the language is none of `tracer.language.LANGUAGES`.
     """
     deck = _Deck(trace, dims or {}, language)
-    title = escape(deck.title)
-    policy = (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; "
-        f"script-src '{digest(_SCRIPT)}'; style-src '{digest(_STYLE)}'"
-    )
-    return f"""<!doctype html>
-<html lang="{language}">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{_STYLE}</style>
-</head>
+    return f"""{head(escape(deck.title), _STYLE, _SCRIPT, language)}
 <body>
 <main>
 {"".join(deck.slides())}</main>

@@ -16,15 +16,7 @@ from torch.utils._device import _device_constructors
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
-from tracer.diagnosis.budget import (
-    CALL,
-    OPERATION,
-    PER_ELEMENT,
-    SHAPED,
-    Budget,
-    Watch,
-    price,
-)
+from tracer.diagnosis.budget import CALL, OPERATION, PER_ELEMENT, SHAPED, Budget, Watch, price
 from tracer.record.functions import SETTINGS
 
 META = torch.device("meta")

@@ -87,7 +87,8 @@ def _unbatched(s: Search, note: TensorNote, wanted: int | None) -> Root | None:
         return None
     last = note
     for step, _, before in ancestors(s.trace, note):
-        if len(before.shape) == (over_space(op_name(step.op)) or math.inf) + 2:
+        count = over_space(op_name(step.op))
+        if count and len(before.shape) == count + 2:
             return None
         last = before
     if last.kind != "input" or len(last.shape) < 2:
