@@ -6,6 +6,7 @@ import json
 import random
 import re
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -18,6 +19,8 @@ from tests.browser.waiting import settled
 from tests.effort import TIMES
 from tests.test_pages import hostile
 from tracer.views.rounds import rounds
+from tracer.views.slides import slides
+from ui import shipped
 
 Open = Callable[..., Page]
 
@@ -430,6 +433,24 @@ def test_source_and_downloads(open_page: Open, app: str) -> None:
         with page.expect_download() as saved:
             files.get_by_role("button", name=name).click()
         assert saved.value.path().read_bytes().startswith(first), name
+
+
+def test_slides_are_stepped_through_by_a_clicker(open_page: Open, tmp_path: Path) -> None:
+    """In a browser, from the file alone: each key shows another slide, and none is passed over."""
+    deck = tmp_path / "deck.html"
+    default = shipped.default("squeeze-excite")
+    assert default is not None
+    deck.write_text(slides(default), encoding="utf-8")
+    page = open_page(width=1024, height=768)
+    page.goto(deck.as_uri())
+    shown = """() => [...document.querySelectorAll("section")].findIndex(
+        (each) => Math.abs(each.getBoundingClientRect().top) < 2)"""
+    seen = [page.evaluate(shown)]
+    for key in ("PageDown", "ArrowRight", "Space", "PageUp", "ArrowLeft", "End", "Home"):
+        page.keyboard.press(key)
+        seen.append(page.evaluate(shown))
+    last = page.locator("section").count() - 1
+    assert seen == [0, 1, 2, 3, 2, 1, last, 0]
 
 
 def test_in_a_frame_the_player_is_alone(open_page: Open, app: str) -> None:

@@ -67,7 +67,7 @@ def slides(trace: Trace, dims: Mapping[str, str] | None = None, language: str = 
 <body>
 <main>
 {"".join(deck.slides())}</main>
-<script>{_SCRIPT}</script>
+<script type="module">{_SCRIPT}</script>
 </body>
 </html>
 """

@@ -56,7 +56,7 @@ def test_it_is_told_in_chinese() -> None:
     page = slides(chinese.in_chinese(run), language="zh")
     assert '<html lang="zh">' in page
     said = re.sub(r"<code>.*?</code>|<h2>.*?</h2>", "", page.partition("<main>")[2])
-    said = re.sub(r"<script>.*", "", said, flags=re.DOTALL)
+    said = re.sub(r"<script\b.*", "", said, flags=re.DOTALL)
     lines = [text for text in re.sub(r"<[^>]+>", "\n", said).splitlines() if text.strip()]
     known = [note.name for note in run.tensors().values()]
     assert english(map(unescape, lines), [*known, "HA CNN"]) == {}
@@ -65,4 +65,4 @@ def test_it_is_told_in_chinese() -> None:
 def test_names_stay_text() -> None:
     run = trace(forward_cell("x", "y = x.sum(0)\nreturn y"), torch.randn(2, 3))
     hostile = Trace.from_json(run.to_json().replace('"name":"y"', '"name":"<script>"'))
-    assert slides(hostile).count("<script>") == 1
+    assert slides(hostile).count("<script") == 1
