@@ -74,7 +74,7 @@ def _slide(page: Page) -> None:
         page.get_by_test_id("stPopoverBody").get_by_role("button", name="Slides").click()
     deck = saved.value.path().rename(saved.value.path().with_suffix(".html"))
     page.goto(deck.as_uri())
-    for _ in range(4):
+    for _ in range(7):
         page.keyboard.press("ArrowRight")
 
 
@@ -93,7 +93,7 @@ PICTURES = {
     "formulas": Picture(f"{LESSON}non-local&step=8&dims=formulas", _complete, (1400, 900)),
     "predict": Picture(f"{LESSON}fbkd-student&step=3", _predicted, (1200, 675)),
     "present": Picture(f"{LESSON}fbkd-student&step=4&present=1", _presented, (1200, 675), "dark"),
-    "slides": Picture(f"{LESSON}fbkd-student", _slide, (1200, 675)),
+    "slides": Picture(f"{LESSON}fbkd-student&step=4", _slide, (1200, 675)),
     "link": Picture(f"{LESSON}fbkd-student&step=4", _linked, (1200, 675)),
     "debug": Picture("/Your_module?lang=en", _failed, (1400, 900)),
     "own": Picture("/Your_module?lang=en&class=torch.nn.MultiheadAttention", _walked, (1400, 900)),
