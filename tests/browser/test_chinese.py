@@ -17,6 +17,7 @@ from tests.browser.test_player import server as server
 from tests.browser.waiting import settled
 from tests.chinese import TERMS, words
 from tracer import Trace
+from tracer.ops import space
 from tracer.views import html
 from ui import shipped
 
@@ -299,6 +300,7 @@ def test_what_is_asked_and_what_is_shown_to_a_class(
     page.goto(server.put("taught", told) + "?step=1")
     known = names(trace) | titles() | set(lesson("dycaconv").settings())
     known |= {"max", "mip", "oup", "kernel_size", "stride"}  # of its formulas
+    known |= {size for sizes in space.ROLES.values() for size in sizes}  # of its scenes
     page.keyboard.press("p")
     stage = page.locator(".stage")
     for wrong in ("7", "2, 32, 1, 20, 3", "2, 32, 15, 1", "x", "2,1,1,1") * 2:
