@@ -122,7 +122,7 @@ def traced(
     if dims is not None:
         from tracer.formulas.proof import named
 
-        found = named(found, model, args, kwargs, dims)
+        found = named(found, model, args, kwargs, dims, watch=watch)
     if diagnose and recording.crash is not None:
         found = diagnosed(dataclasses.replace(recording.crash, trace=found), mend)
     elif diagnose and error is None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
 
 from tracer.api import traced
 from tracer.document import Trace
-from tracer.formulas.proof import with_symbols
+from tracer.formulas.proof import heard, with_symbols
 from tracer.formulas.run import Build, Inputs
 
 
@@ -36,6 +39,11 @@ def trace_symbolic(
     model = build(sizes).train(training)
     args, kwargs = inputs(sizes)
     recorded = traced(model, args, kwargs, values=values, name=name)
+
+    def make() -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
+        return build(sizes).train(training), *inputs(sizes)
+
     return with_symbols(
-        recorded, build, inputs, sizes, training=training, ranges=ranges, order=order
-    )
+        recorded, build, inputs, sizes, training=training, ranges=ranges, order=order,
+        listen=lambda: heard(make),
+    )  # fmt: skip

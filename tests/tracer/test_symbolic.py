@@ -284,13 +284,13 @@ def test_sizes_must_agree_where_they_are_added() -> None:
         ("if x.sum() > 0:\n    return x + 1\nreturn x - 1", "x.sum() > 0"),
     ],
 )
-def test_what_needs_values_stays_a_number_and_says_where(body: str, expression: str) -> None:
+def test_what_needs_values_is_assumed_and_says_where(body: str, expression: str) -> None:
     model = forward_cell("x", body)
     found = trace(model, torch.ones(4, 3), dims={"x": "N M"})
     assert found.failure is None
-    (remark,) = [remark for remark in found.remarks if "as numbers" in str(remark)]
+    (remark,) = [remark for remark in found.remarks if "Assumed" in str(remark)]
     assert expression in str(remark)
-    assert all(note.dims == () for note in found.tensors().values())
+    assert [each.text for each in found.inputs[0].dims] == ["N", "M"]
 
 
 def test_a_number_in_the_code_is_named() -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import bisect
 import copy
 import dataclasses
+import functools
 import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,24 +26,27 @@ from torch.utils._pytree import tree_map_only
 
 from tracer import document
 from tracer.formulas import writing
+from tracer.formulas.answers import NOT_AUTHORS, Answers
 from tracer.formulas.bounds import bounded, holds
 from tracer.formulas.run import (
-    NOT_AUTHORS,
     Build,
     Inputs,
     Measured,
     Symbolic,
     TooLarge,
+    Watch,
     measure,
     run_with_symbols,
 )
 from tracer.formulas.writing import Condition, Expr, symbol
 from tracer.record.isolation import moved
-from tracer.record.tensors import flatten_arguments
+from tracer.record.run import record
+from tracer.record.tensors import flatten_arguments, tensors_in
 from tracer.sentences import Said, said
 from tracer.source.sites import SourceReader
 
 Sizes = dict[str, int]
+Listen = Callable[[], Answers]
 
 MOST_RUNS = 32
 """Plain runs that one solution may take..."""
@@ -96,6 +100,9 @@ def solve(
     ranges: Mapping[str, Sequence[int]] | None = None,
     order: Sequence[str] = (),
     training: bool = False,
+    listen: Listen | None = None,
+    answers: Answers | None = None,
+    watch: Watch | None = None,
 ) -> Solution:
     """Find formulas that hold at these sizes and at all others at which the same steps are taken.
 
@@ -104,17 +111,18 @@ def solve(
         sizes: a value for each size, at which the module runs.
         ranges: the values of each size that are of interest, in ascending order.
         order: the names in the order in which formulas are written.
+        listen: makes a plain run at these sizes, to hear what it is answered where a run without
+            values is refused.
+        answers: what it is answered, where that is known already.
+        watch: see `tracer.trace`.
 
     Raises:
         Exception: what `build`, `inputs` or the forward raises at these sizes.
     """
-    search = _Search(build, inputs, dict(sizes), ranges or {}, training)
+    search = _Search(build, inputs, dict(sizes), ranges or {}, training, listen, answers, watch)
     names = tuple(dict.fromkeys([*order, *sizes]))
-    base = search.run(search.sizes)
-    if base.error is not None:
-        raise base.error
     pool = search.pool()
-    first = search.symbolic(search.generic(pool))
+    first = search.begun(pool)
     if first.error is not None and not isinstance(first.error, TooLarge):
         raise first.error
     fixed = search.fixed(first)
@@ -130,7 +138,7 @@ def solve(
         rest = {name: size for name, size in sizes.items() if name not in fixed}
         solution = solve(
             with_fixed(build), with_fixed(inputs), rest, ranges=ranges, order=names,
-            training=training,
+            training=training, listen=listen, answers=search.answers, watch=watch,
         )  # fmt: skip
         demanded = tuple((sympy.Eq(symbol(name), at[name]), step) for name, step in fixed.items())
         return dataclasses.replace(solution, constraints=(*demanded, *solution.constraints))
@@ -176,6 +184,7 @@ def solve(
             *dict.fromkeys(_remark(first, id) for id in wrong),
             *search.shortened(),
             *search.unexplained(constraints),
+            *search.assumed(),
         ),
     )
 
@@ -243,8 +252,9 @@ def _remark(symbolic: Symbolic, id: int) -> Said:
     own = [number for number in symbolic.numbers if number.value in values]
     places = dict.fromkeys(
         said(
-            "`{code}` (line {line})",
+            "`{code}` ({file}:{line})",
             code=number.place.statement or number.place.expression,
+            file=number.place.file.rsplit("/", 1)[-1],
             line=number.place.line,
         )
         for number in own or symbolic.numbers
@@ -281,8 +291,13 @@ class _Search:
         sizes: Sizes,
         ranges: Mapping[str, Sequence[int]],
         training: bool,
+        listen: Listen | None,
+        answers: Answers | None,
+        watch: Watch | None,
     ) -> None:
         self.build, self.inputs, self.training = build, inputs, training
+        self.listen, self.watch = listen, watch
+        self.answers = answers
         self.sizes, self.ranges = sizes, ranges
         self.runs: dict[tuple[int, ...], _Run] = {}
         self.reader = SourceReader()
@@ -293,8 +308,9 @@ class _Search:
         if key not in self.runs:
             try:
                 found = measure(
-                    self.build, self.inputs, sizes, training=self.training, reader=self.reader
-                )
+                    self.build, self.inputs, sizes, training=self.training, reader=self.reader,
+                    answers=self.answers, watch=self.watch,
+                )  # fmt: skip
                 self.runs[key] = _Run(sizes, found, found.error)
                 self.steps += sum(1 for _ in found.trace.walk())
             except Exception as error:  # noqa: BLE001 - a constructor may raise anything
@@ -319,8 +335,52 @@ class _Search:
 
     def symbolic(self, sizes: Sizes) -> Symbolic:
         return run_with_symbols(
-            self.build, self.inputs, sizes, training=self.training, reader=self.reader
-        )
+            self.build, self.inputs, sizes, training=self.training, reader=self.reader,
+            answers=self.answers, watch=self.watch,
+        )  # fmt: skip
+
+    def begun(self, pool: Sequence[Sizes]) -> Symbolic:
+        """The run with symbols, after a plain one that succeeds.  Where one of them is refused
+        something, a run with values is listened to for its answers.
+
+        Raises:
+            Exception: what the constructor or the forward raises in the plain run.
+        """
+        base = self.run(self.sizes)
+        if base.error is not None and self.heard():
+            with self._answers().learned(same_sizes=True):
+                base = self.run(self.sizes)
+        if base.error is not None:
+            raise base.error
+        first = self.symbolic(self.generic(pool))
+        if first.error is None or isinstance(first.error, TooLarge) or not self.heard():
+            return first
+        before = self._answers().refused
+        with self._answers().learned(same_sizes=False):
+            again = self.symbolic(self.generic(pool))
+        if self._answers().refused == before:
+            return first
+        # Runs that were answered less are not to be compared with it.
+        self.runs.clear()
+        if self.run(self.sizes).error is not None:
+            return first
+        return again if again.error is not None else self.symbolic(self.generic(pool))
+
+    def heard(self) -> bool:
+        """Whether there are the answers of a run with values, which is made when first asked for;
+        runs that had none are forgotten."""
+        if self.answers is None and self.listen is not None:
+            self.answers = self.listen()
+            self.runs.clear()
+        return self.answers is not None
+
+    def _answers(self) -> Answers:
+        assert self.answers is not None
+        return self.answers
+
+    def assumed(self) -> tuple[Said, ...]:
+        """What the formulas assume of values, as remarks."""
+        return () if self.answers is None else self.answers.remarks()
 
     def alike(self, like: document.Trace) -> Iterator[tuple[Sizes, Measured, dict[int, int]]]:
         """The runs that took the same steps, with the ids of their tensors."""
@@ -664,19 +724,36 @@ def with_symbols(
     training: bool = False,
     ranges: Mapping[str, Sequence[int]] | None = None,
     order: Sequence[str] = (),
+    listen: Listen | None = None,
+    watch: Watch | None = None,
 ) -> document.Trace:
     """A trace that was recorded at these sizes, every shape with its formula; or with a remark
     that says why there are none.  Arguments as for `solve`."""
+    once = functools.cache(listen) if listen is not None else None
+
+    def answers() -> Answers | None:
+        """Those that were asked for."""
+        return once() if once is not None and once.cache_info().misses else None
+
+    def solved() -> Solution:
+        if recorded.failure is not None:
+            return _up_to_failure(build, inputs, dict(sizes), training)
+        return solve(
+            build, inputs, sizes, ranges=ranges, order=order, training=training,
+            listen=once, answers=answers(), watch=watch,
+        )  # fmt: skip
+
     try:
-        if recorded.failure is None:
-            found = solve(build, inputs, sizes, ranges=ranges, order=order, training=training)
-        else:
-            found = _up_to_failure(build, inputs, dict(sizes), training)
+        found = solved()
+        if once is not None and answers() is None and _matched(found.like, recorded) is None:
+            # Code that asks where it runs takes another way without values.
+            once()
+            found = solved()
     except Exception as error:  # noqa: BLE001 - whatever cannot be run so keeps its numbers
         return _in_numbers(recorded, error)
 
     def count() -> tuple[int, ...]:
-        return measure(build, inputs, sizes, training=training).flops
+        return measure(build, inputs, sizes, training=training, answers=answers()).flops
 
     return attached(recorded, found, sizes, count) or _in_numbers(recorded, None)
 
@@ -689,6 +766,7 @@ def named(
     dims: Mapping[str, str],
     build: Build | None = None,
     known: Mapping[str, int] | None = None,
+    watch: Watch | None = None,
 ) -> document.Trace:
     """The trace of `model(*args, **kwargs)` with formulas in the names of its inputs' sizes.
 
@@ -697,10 +775,12 @@ def named(
             the place of a name stays a number, `...` stands for any number of them.
         build, known: make the model from hyper-parameters, which formulas then name as well, and
             their values.  Without these, sizes that the model's weights fix stay numbers.
+        watch: see `tracer.trace`.
 
     Raises:
         ValueError: `dims` does not fit the inputs.
     """
+    plain = model, args, kwargs
     model, args, kwargs = moved(model, args, kwargs, torch.device("meta"))
     tensors = dict(flatten_arguments(model, args, kwargs))
     given = {key: tuple(each.shape) for key, each in tensors.items()}
@@ -721,8 +801,20 @@ def named(
 
     order = [name for shape in shapes.values() for name in shape if isinstance(name, str)]
     return with_symbols(
-        recorded, build or copied, inputs, sizes, training=model.training, order=order
-    )
+        recorded, build or copied, inputs, sizes, training=model.training, order=order,
+        listen=lambda: heard(lambda: plain), watch=watch,
+    )  # fmt: skip
+
+
+def heard(make: Callable[[], tuple[nn.Module, tuple[Any, ...], dict[str, Any]]]) -> Answers:
+    """What a run with values is answered: `make` gives the module and its arguments."""
+    answers = Answers()
+    with answers.listening():
+        model, args, kwargs = make()
+        tensors = itertools.chain(tensors_in((args, kwargs)), model.parameters())
+        answers.device = next((each.device for each in tensors), None)
+        record(model, args, kwargs)
+    return answers
 
 
 def _read_dims(
@@ -815,8 +907,9 @@ def _place(error: Exception) -> Said:
         return said("the module")
     site = SourceReader().site(found.tb_frame.f_code, found.tb_lasti)
     return said(
-        "`{code}` (line {line})",
+        "`{code}` ({file}:{line})",
         code=site.place.expression or site.place.statement,
+        file=site.place.file.rsplit("/", 1)[-1],
         line=site.place.line,
     )
 

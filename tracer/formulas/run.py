@@ -7,11 +7,12 @@ Everything that this needs of torch's internals is here and nowhere else.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Any
 
@@ -24,6 +25,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 from torch.overrides import TorchFunctionMode
 
 from tracer import document
+from tracer.formulas.answers import Answers, author
 from tracer.formulas.writing import symbol
 from tracer.ops.table import bind, flops
 from tracer.record.bind import number
@@ -36,6 +38,7 @@ from tracer.source.sites import SourceReader
 
 Sizes = Mapping[str, int]
 Build = Callable[[Mapping[str, Any]], nn.Module]
+Watch = Callable[[int], None]
 Inputs = Callable[[Mapping[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 
 
@@ -99,6 +102,8 @@ def run_with_symbols(
     *,
     training: bool = False,
     reader: SourceReader | None = None,
+    answers: Answers | None = None,
+    watch: Watch | None = None,
 ) -> Symbolic:
     """Build and run a module with a symbol in the place of each size.
 
@@ -109,6 +114,8 @@ def run_with_symbols(
             for symbols as well, but a dimension of 1 broadcasts: choose 2 or more.
         training: the module's mode.
         reader: knows the source already, where several runs follow each other.
+        answers: what to answer where values are asked for.
+        watch: see `tracer.trace`.
 
     Raises:
         Exception: whatever `build` or `inputs` raises; what the forward raises is in `error`.
@@ -120,6 +127,7 @@ def run_with_symbols(
         enable_python_dispatcher(),
         torch.device("meta"),
         torch.no_grad(),
+        _replaying(answers),
         _Rules() as rules,
     ):
         own, names = {}, {}
@@ -134,7 +142,7 @@ def run_with_symbols(
         model = build(own).train(training)
         rules.building = None
         args, kwargs = inputs(own)
-        recorder = _SymbolicRecorder(model, env, names_read)
+        recorder = _SymbolicRecorder(model, env, names_read, watch)
         recorder.reader = reader
         with recorder.hooks():
             recorder.run(args, kwargs)
@@ -178,16 +186,18 @@ def measure(
     *,
     training: bool = False,
     reader: SourceReader | None = None,
+    answers: Answers | None = None,
+    watch: Watch | None = None,
 ) -> Measured:
     """Build and run a module on tensors without storage, at these sizes.
 
     Raises:
         Exception: whatever `build` or `inputs` raises; what the forward raises is in `error`.
     """
-    with torch.device("meta"), torch.no_grad(), _Uninitialised():
+    with torch.device("meta"), torch.no_grad(), _replaying(answers), _Uninitialised():
         model = build(settings).train(training)
         args, kwargs = inputs(settings)
-        recorder = Recorder(model, False, None, None, None)
+        recorder = Recorder(model, False, watch, None, None)
         recorder.reader = reader or recorder.reader
         with recorder.hooks():
             recorder.run(args, kwargs)
@@ -258,7 +268,7 @@ class _Environment(ShapeEnv):
         else:
             self.asked.append(sympy.Eq(orig_expr, answer, evaluate=False))
             if orig_expr not in self.numbers:
-                frame = _author()
+                frame = author()
                 if frame is not None:
                     site = self.reader.site(frame.f_code, frame.f_lasti)
                     self.numbers[orig_expr] = Number(orig_expr, answer, site.place)
@@ -274,21 +284,6 @@ class _Environment(ShapeEnv):
         if expression not in self._terms:
             self._terms[expression] = 1 + sum(map(self._count, expression.args))
         return self._terms[expression]
-
-
-NOT_AUTHORS = tuple(
-    str(Path(file).parent) + "/"
-    for file in (torch.__file__, sympy.__file__, document.__file__)
-    if file
-)
-
-
-def _author() -> FrameType | None:
-    """The innermost frame outside torch, sympy and this package."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(NOT_AUTHORS):
-        frame = frame.f_back
-    return frame
 
 
 class _Names:
@@ -316,8 +311,10 @@ class _Names:
 class _SymbolicRecorder(Recorder):
     """Records as always, and keeps the expressions beside."""
 
-    def __init__(self, model: nn.Module, env: _Environment, names: _Names) -> None:
-        super().__init__(model, False, None, None, None)
+    def __init__(
+        self, model: nn.Module, env: _Environment, names: _Names, watch: Watch | None
+    ) -> None:
+        super().__init__(model, False, watch, None, None)
         self.env = env
         self.names = names
         self.shapes: dict[int, tuple[sympy.Expr, ...]] = {}
@@ -367,6 +364,22 @@ class _SymbolicRecorder(Recorder):
         yield from found.items()
 
 
+def _replaying(answers: Answers | None) -> AbstractContextManager[Any]:
+    return contextlib.nullcontext() if answers is None else answers.replaying(_shapes_by_table)
+
+
+def _shapes_by_table(
+    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> list[tuple[Any, ...]] | None:
+    """The shapes that the operation table gives; None where it has none, or refuses the call."""
+    try:
+        call, _ = live_call(func, args, kwargs, number=_as_it_is)
+        found = bind(call)
+    except Exception:  # noqa: BLE001 - arguments that the table cannot read
+        return None
+    return None if found is None or found.violation is not None else list(found.shapes)
+
+
 # --- operations that take no symbols ------------------------------------------------------------
 
 
@@ -397,7 +410,7 @@ class _Rules(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if self.building is not None:
-            frame = _author()
+            frame = author()
             if frame is not None:
                 self.building.read(frame)
         name = getattr(func, "__name__", "")
