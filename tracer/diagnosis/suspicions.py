@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_map_only
 from tracer.document import Step, TensorNote, Trace, Warning
 from tracer.ops.call import At
 from tracer.ops.names import op_name, shape_text
-from tracer.ops.steps import operation_of
+from tracer.ops.steps import LAYERS, operation_of
 from tracer.ops.table import bound_step
 from tracer.ops.texts import bound_of, index_of
 from tracer.sentences import Count, Said, ShapeOf, said
@@ -81,6 +81,18 @@ class _Run:
         return sizes.pop() if len(sizes) == 1 else None
 
     @functools.cached_property
+    def _by_name(self) -> dict[str, list[Step]]:
+        found: dict[str, list[Step]] = {}
+        for step in self.trace.steps:
+            found.setdefault(op_name(step.op), []).append(step)
+        return found
+
+    def called(self, names: frozenset[str]) -> list[Step]:
+        """The steps of the operations and layers of these names, in their order."""
+        found = [each for name in self._by_name.keys() & names for each in self._by_name[name]]
+        return sorted(found, key=lambda step: step.index)
+
+    @functools.cached_property
     def from_inputs(self) -> set[int]:
         """The notes that depend on what the module was given."""
         found = {note.id for note in self.trace.inputs}
@@ -100,8 +112,7 @@ def _shown(note: TensorNote) -> str:
 
 # --- a sum of a column and a row, a loss of two shapes ------------------------------------------
 
-_LOSSES = _words("mse_loss l1_loss smooth_l1_loss huber_loss")
-_LOSS_LAYERS = _words("MSELoss L1Loss SmoothL1Loss HuberLoss")
+_LOSSES = _words("mse_loss l1_loss smooth_l1_loss huber_loss MSELoss L1Loss SmoothL1Loss HuberLoss")
 # Who writes one of these has thought of the shape.
 _SHAPING = _words(
     "unsqueeze view reshape view_as reshape_as expand expand_as broadcast_to unflatten permute "
@@ -171,10 +182,7 @@ def _was_shaped(trace: Trace, note: TensorNote) -> bool:
 
 
 def _losses(run: _Run) -> Iterator[Warning]:
-    for step in run.trace.steps:
-        name = op_name(step.op)
-        if name not in _LOSSES and name not in _LOSS_LAYERS:
-            continue
+    for step in run.called(_LOSSES):
         notes = _data(step)
         if len(notes) == 2 and notes[0].shape != notes[1].shape:
             yield Warning(
@@ -189,9 +197,13 @@ def _losses(run: _Run) -> Iterator[Warning]:
             )
 
 
+_SOFTMAX = ("softmax", "log_softmax")
+_SOFTMAX_STEPS = frozenset([*_SOFTMAX, *(each for each in LAYERS if LAYERS[each] in _SOFTMAX)])
+
+
 def _masks(run: _Run) -> Iterator[Warning]:
     """A mask of (B, 1, T, 1) in front of a softmax over the last axis: it hides whole rows."""
-    for step in run.trace.steps:
+    for step in run.called(_SOFTMAX_STEPS):
         dim = _softmax_dim(step)
         if dim is None or not _data(step):
             continue
@@ -217,7 +229,7 @@ def _masks(run: _Run) -> Iterator[Warning]:
 
 
 def _softmax_dim(step: Step) -> int | None:
-    if operation_of(step.op) not in ("softmax", "log_softmax"):
+    if operation_of(step.op) not in _SOFTMAX:
         return None
     dim = bound_of(step).get("dim")
     return dim if type(dim) is int else None
@@ -244,8 +256,8 @@ _VIEWS = _words("view reshape")
 
 
 def _views(run: _Run) -> Iterator[Warning]:
-    for step in run.trace.steps:
-        if op_name(step.op) not in _VIEWS or not step.outputs or len(_data(step)) != 1:
+    for step in run.called(_VIEWS):
+        if not step.outputs or len(_data(step)) != 1:
             continue
         (before,), after = _data(step), step.outputs[0]
         if before.id not in run.from_inputs or _was_padded(run.trace, before):
@@ -321,10 +333,13 @@ def _was_padded(trace: Trace, note: TensorNote) -> bool:
 # --- batch normalisation of one sample ----------------------------------------------------------
 
 
+_BATCH_NORMS = _words("BatchNorm1d BatchNorm2d BatchNorm3d")
+
+
 def _single_statistics(run: _Run) -> Iterator[Warning]:
     """Said of the first such layer: the others of the model are no news."""
-    for step in run.trace.steps:
-        if not step.op.startswith("nn.BatchNorm") or not _data(step):
+    for step in run.called(_BATCH_NORMS):
+        if not _data(step):
             continue
         note = _data(step)[0]
         if note.shape[0] == 1 and bound_of(step).get("training") is True:
@@ -350,6 +365,7 @@ _SIZED = _words(
     "view reshape expand repeat broadcast_to tile zeros ones empty full randn rand "
     "new_zeros new_ones new_full new_empty"
 )
+_SQUEEZE = _words("squeeze")
 
 
 def _with_other_batch(
@@ -358,8 +374,8 @@ def _with_other_batch(
     batch = run.batch
     if not batch:
         return
-    written = {step.index for step in run.trace.steps if _writes_batch(run, step, batch)}
-    squeezes = {step.index for step in run.trace.steps if _squeezes(run, step, batch)}
+    written = {step.index for step in run.called(_SIZED) if _writes_batch(run, step, batch)}
+    squeezes = {step.index for step in run.called(_SQUEEZE) if _squeezes(run, step, batch)}
     chances = {step.index for step in run.trace.steps if _meets_batch(run, step, batch)}
     if not (written or squeezes or chances):
         return
@@ -472,8 +488,7 @@ def _latest(
 def _squeezes(run: _Run, step: Step, batch: int) -> bool:
     """A `squeeze()` of all axes, on something that may begin with the batch."""
     return (
-        op_name(step.op) == "squeeze"
-        and bound_of(step).get("dim") is None
+        bound_of(step).get("dim") is None
         and bool(step.inputs)
         and step.inputs[0].shape[:1] == (batch,)
         and step.inputs[0].id in run.from_inputs
@@ -526,7 +541,7 @@ def _meets_batch(run: _Run, step: Step, batch: int) -> bool:
 def _writes_batch(run: _Run, step: Step, batch: int) -> bool:
     """Whether the first size that can be the batch's is written as a number, as an attribute of the
     module or as a global name."""
-    if op_name(step.op) not in _SIZED or not step.outputs:
+    if not step.outputs:
         return False
     call = _parsed(step.expression)
     if not isinstance(call, ast.Call):

@@ -225,12 +225,15 @@ def _key(
         if kind in ONE_TENSOR:
             parts.append(kind)
             operands.append(value)
+        elif kind in _PLAIN:
+            parts += (kind, value)
         elif not _tell(value, parts, operands, 0):
             return None, operands_of(args, kwargs)
-    for name, value in kwargs.items():
-        parts.append(name)
-        if not _tell(value, parts, operands, 0):
-            return None, operands_of(args, kwargs)
+    if kwargs:
+        for name, value in kwargs.items():
+            parts.append(name)
+            if not _tell(value, parts, operands, 0):
+                return None, operands_of(args, kwargs)
     if len(operands) > 1:
         ids = [*map(id, operands)]
         if len(set(ids)) < len(ids):  # which of them are one

@@ -31,7 +31,6 @@ class Draft:
     settings: str = ""
     start: int = 0
     stop: int = 0
-    parameters: int = 0
     # While it is open:
     at: tuple[CodeType, int] | None = None  # an operation's instruction
     whole: Whole | None = None  # what it is known to be, so that nobody looks inside

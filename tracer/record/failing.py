@@ -15,10 +15,10 @@ from tracer.record.construction import Constructions
 from tracer.record.crash import Crash, Frame, Running
 from tracer.record.drafts import Noted, unique
 from tracer.record.frames import (
+    OWNERS,
     TORCH,
     Whose,
     nowhere,
-    whose,
 )
 from tracer.record.functions import (
     message,
@@ -96,7 +96,7 @@ def _raised_at(recorder: Recorder, traceback: TracebackType | None) -> tuple[Sit
     own: TracebackType | None = None
     torchs: TracebackType | None = None
     while traceback is not None:
-        owner = whose(traceback.tb_frame.f_code.co_filename)
+        owner = OWNERS[traceback.tb_frame.f_code.co_filename]
         if owner is Whose.TORCH:
             torchs = traceback
         elif owner is Whose.AUTHOR:
@@ -172,7 +172,7 @@ def crash_of(
 def _frames(recorder: Recorder, traceback: TracebackType | None) -> Iterator[Frame]:
     while traceback is not None:
         frame = traceback.tb_frame
-        if whose(frame.f_code.co_filename) is Whose.AUTHOR:
+        if OWNERS[frame.f_code.co_filename] is Whose.AUTHOR:
             scope = dict(frame.f_locals)
             path = recorder.paths.get(id(scope.get("self")))
             site = recorder.reader.site(frame.f_code, traceback.tb_lasti)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import functools
 from pathlib import Path
 
 import torch
@@ -44,11 +43,20 @@ class Whose(enum.Enum):
     PLUMBING = enum.auto()
 
 
-@functools.cache
-def whose(file: str) -> Whose:
-    if file.startswith((*PLUMBING, HERE)):
-        return Whose.PLUMBING
-    return Whose.TORCH if file.startswith(TORCH) or EINOPS in file else Whose.AUTHOR
+class _Owners(dict[str, Whose]):
+    def __missing__(self, file: str) -> Whose:
+        if file.startswith((*PLUMBING, HERE)):
+            owner = Whose.PLUMBING
+        elif file.startswith(TORCH) or EINOPS in file:
+            owner = Whose.TORCH
+        else:
+            owner = Whose.AUTHOR
+        self[file] = owner
+        return owner
+
+
+OWNERS = _Owners()
+"""Whose code each file is, by its name."""
 
 
 OVERRIDES = ("__torch_function__", "__torch_dispatch__")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from tracer import document
 from tracer.record.drafts import Draft, Noted, share_fill
@@ -35,7 +36,7 @@ def frozen(recorder: Recorder, name: str) -> document.Trace:
         remarks=tuple(recorder.remarks),
         values=recorder.values,
         training=recorder.model.training,
-        parameters=count_parameters(recorder.model),
+        parameters=freezing.parameters_of(recorder.model),
         seconds=recorder.seconds,
         torch=torch.__version__,
     )
@@ -52,26 +53,11 @@ def _made(kind: type[_Data], fields: dict[str, Any]) -> _Data:
     return made
 
 
-class _Freezing:
-    """Each note is frozen once; `seen` are those that steps, calls, inputs or outputs have."""
+class _Notes(dict[Noted, document.TensorNote]):
+    """What each note is frozen to, once."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        seen = [each.id for each in (*recorder.inputs, *recorder.outputs)]
-        pending = [*recorder.steps, *recorder.calls]
-        for draft in pending:  # which grows by the steps within
-            if draft.children:
-                pending += draft.children
-            seen += [each.id for each in draft.inputs]
-            seen += [each.id for each in draft.outputs]
-        self.seen = set(seen)
-        self.frozen: dict[int, document.TensorNote] = {}
-
-    def notes(self, items: list[Noted]) -> tuple[document.TensorNote, ...]:
-        frozen = self.frozen
-        return tuple([frozen.get(item.id) or self.note(item) for item in items])
-
-    def note(self, item: Noted) -> document.TensorNote:
-        made = self.frozen[item.id] = _made(
+    def __missing__(self, item: Noted) -> document.TensorNote:
+        made = self[item] = _made(
             document.TensorNote,
             {
                 "id": item.id,
@@ -88,6 +74,25 @@ class _Freezing:
             },
         )
         return made
+
+
+class _Freezing:
+    """`seen` are the notes that steps, calls, inputs or outputs have."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        found = [*recorder.inputs, *recorder.outputs]
+        pending = [*recorder.steps, *recorder.calls]
+        for draft in pending:  # which grows by the steps within
+            if draft.children:
+                pending += draft.children
+            found += draft.inputs
+            found += draft.outputs
+        self.seen = set(found)
+        self.frozen = _Notes()
+        self.parameters: dict[int, int] = {}  # how many each module has
+
+    def notes(self, items: list[Noted]) -> tuple[document.TensorNote, ...]:
+        return tuple(map(self.frozen.__getitem__, items))
 
     def steps(self, drafts: list[Draft]) -> tuple[document.Step, ...]:
         if not drafts:
@@ -110,7 +115,7 @@ class _Freezing:
                 "outputs": self.notes(draft.outputs),
                 "arguments": draft.text.arguments,
                 # A name may stand for a tensor at a moment that no step saw.
-                "names": tuple([(n, each.id) for n, each in draft.names.items() if each.id in seen])
+                "names": tuple([(n, each.id) for n, each in draft.names.items() if each in seen])
                 if draft.names
                 else (),
                 "children": self.steps(draft.children) if draft.children else (),
@@ -121,6 +126,12 @@ class _Freezing:
                 "bound": draft.bound,
             },
         )
+
+    def parameters_of(self, module: nn.Module) -> int:
+        count = self.parameters.get(id(module))
+        if count is None:
+            count = self.parameters[id(module)] = count_parameters(module)
+        return count
 
     def call(self, index: int, draft: Draft) -> document.Call:
         return _made(
@@ -138,7 +149,7 @@ class _Freezing:
                 "outputs": self.notes(draft.outputs),
                 "start": draft.start,
                 "stop": draft.stop,
-                "parameters": draft.parameters,
+                "parameters": self.parameters_of(draft.of) if draft.of is not None else 0,
                 "seconds": draft.seconds,
             },
         )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import copy
+import functools
 import gc
 import io
 import operator
@@ -181,6 +182,12 @@ class State:
 
     HOOKS = frozenset(key for key in nn.Module().__dict__ if "hooks" in key)
     CONTAINERS = frozenset([list, dict, set, collections.deque, collections.OrderedDict])
+    USUAL = frozenset(nn.Module().__dict__)
+    TABLES = tuple(
+        name
+        for name, value in nn.Module().__dict__.items()
+        if "hooks" not in name and isinstance(value, dict | set)
+    )
 
     def __init__(self, modules: list[nn.Module]) -> None:
         # A lazy module turns into another class in its first forward: that cannot be undone.
@@ -192,21 +199,20 @@ class State:
         self.attributes = [(vars(module), vars(module).copy()) for module in modules]
         # A cache that the forward fills, and the tables of parameters, buffers and submodules, are
         # the same object before and after: their content is put back.
-        self.contents: list[tuple[Any, Any]] = [
-            (value, value.copy())
-            for _, attributes in self.attributes
-            for name, value in attributes.items()
-            if type(value) in self.CONTAINERS and name not in self.HOOKS
-        ]
+        held: list[Any] = []
+        for _, attributes in self.attributes:
+            held += map(attributes.get, self.TABLES)
+            others = [*map(attributes.get, attributes.keys() - self.USUAL)]
+            if not self.CONTAINERS.isdisjoint(map(type, others)):
+                held += others
+        self.contents = [(each, each.copy()) for each in held if type(each) in self.CONTAINERS]
         self.tensors: dict[int, tuple[Tensor, Tensor]] = {}
-        self.parameters: dict[int, Tensor] = {}
+        self._parameters: list[Tensor | None] = []
         for module in modules:
+            self._parameters += module._parameters.values()
             for buffer in module._buffers.values():
                 if buffer is not None and not unmade(buffer):
                     self._keep(buffer)
-            for parameter in module._parameters.values():
-                if parameter is not None and not parameter.is_meta and not unmade(parameter):
-                    self.parameters[storage(parameter)] = parameter
 
     def _keep(self, tensor: Tensor) -> None:
         if not tensor.is_meta and id(tensor) not in self.tensors:
@@ -214,9 +220,18 @@ class State:
 
     def about_to_write(self, tensor: Tensor) -> None:
         """Copying all parameters would double a model's memory: one is copied when needed."""
-        parameter = self.parameters.get(storage(tensor))
+        parameter = self._by_memory.get(storage(tensor))
         if parameter is not None:
             self._keep(parameter)
+
+    @functools.cached_property
+    def _by_memory(self) -> dict[int, Tensor]:
+        """The parameters by their memory, which nothing has written to yet."""
+        return {
+            storage(parameter): parameter
+            for parameter in self._parameters
+            if parameter is not None and not parameter.is_meta and not unmade(parameter)
+        }
 
     def restore(self) -> None:
         for own, attributes in self.attributes:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import sys
 import threading
 import time
@@ -25,10 +26,10 @@ from tracer.record.frames import (
     HAND_OVER,
     HERE,
     OVERRIDES,
+    OWNERS,
     TORCH,
     Whose,
     nowhere,
-    whose,
 )
 from tracer.record.functions import (
     FACTS,
@@ -45,7 +46,6 @@ from tracer.record.isolation import (
 from tracer.record.names import FrameScope, resolve, tensors_read, walk
 from tracer.record.notes import TensorNotes
 from tracer.record.tensors import (
-    count_parameters,
     flatten,
     flatten_arguments,
     named_by,
@@ -58,7 +58,15 @@ from tracer.record.uncompiled import spare_compiler
 from tracer.sentences import said
 from tracer.source.sites import Site, SourceReader
 
+_HOOKS = operator.itemgetter(
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+)
 _OWNED = frozenset(["parameter", "buffer"])
+_AUTHOR, _PLUMBING = Whose.AUTHOR, Whose.PLUMBING
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
@@ -135,31 +143,24 @@ class Recorder(TensorNotes, TorchFunctionMode):
         """Hooks of all modules, under one key in torch's own tables of hooks."""
         key = RemovableHandle(OrderedDict()).id
         enter, leave = self._enter, self._leave
-        hooked = []
+        tables: list[dict[int, Any]] = []
         for module in self.modules.values():
             if isinstance(module, torch.jit.ScriptModule):
                 remark = said("A scripted module runs outside Python: it shows no steps.")
                 self.remarks[remark] = None
                 continue
-            hooked.append(module)
-            module._forward_pre_hooks[key] = enter
-            module._forward_pre_hooks.move_to_end(key, last=False)  # type: ignore[attr-defined]
-            module._forward_pre_hooks_with_kwargs[key] = True
-            module._forward_hooks[key] = leave
-            module._forward_hooks_with_kwargs[key] = True
-            module._forward_hooks_always_called[key] = True
+            before, with_kwargs, after, after_with_kwargs, always = own = _HOOKS(vars(module))
+            tables += own
+            before[key] = enter
+            if len(before) > 1:
+                before.move_to_end(key, last=False)
+            after[key] = leave
+            with_kwargs[key] = after_with_kwargs[key] = always[key] = True
         try:
             yield
         finally:
-            for module in hooked:
-                for table in (
-                    module._forward_pre_hooks,
-                    module._forward_pre_hooks_with_kwargs,
-                    module._forward_hooks,
-                    module._forward_hooks_with_kwargs,
-                    module._forward_hooks_always_called,
-                ):
-                    table.pop(key, None)
+            for table in tables:
+                table.pop(key, None)
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         spare_compiler()
@@ -207,7 +208,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         kind = type(module)
         library = kind.__module__.startswith("torch.nn")
         is_step = bool(self.calls) and library and not issubclass(kind, _CONTAINERS)
-        frame = self._frame(bool(self.open_steps))[0] if self.calls else None
+        frame = self._frame(bool(self.open_steps), 3)[0] if self.calls else None
         site = self._site(frame)
         if is_step:
             text, operands = layer_text(module, args, kwargs, self.number)
@@ -237,7 +238,6 @@ class Recorder(TensorNotes, TorchFunctionMode):
             draft.parent = draft.call if self.calls else None
             draft.settings = short_text(settings_of(module))
             draft.start = len(self.steps)
-            draft.parameters = count_parameters(module)
             draft.call = len(self.calls)
             self.calls.append(draft)
         return draft
@@ -519,7 +519,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         frame: FrameType,
         opened: bool,
     ) -> None:
-        index = self.current_step()
+        index = len(self.steps) - 1  # the author's step that is running
         for tensor in changed:
             self.written[storage(tensor)] = (index, draft.site, next(self.writes))
         outputs = tensors_in(result)
@@ -602,26 +602,28 @@ class Recorder(TensorNotes, TorchFunctionMode):
         if self.watch is not None:
             self.watch(len(self.steps))
 
-    def _frame(self, inner: bool) -> tuple[FrameType | None, bool]:
+    def _frame(self, inner: bool, ours: int = 2) -> tuple[FrameType | None, bool]:
         """The frame that wrote what is running: the first outside torch, and for steps inside
-        torch the first that does more than pass on.  And whether code of torch stands between."""
-        frame: FrameType | None = sys._getframe(2)  # what is before is ours
+        torch the first that does more than pass on.  And whether code of torch stands between.
+        The first frames, so many of them, are `ours`."""
+        frame: FrameType | None = sys._getframe(ours)
         torchs: FrameType | None = None
-        while frame is not None and frame is not self._boundary:
+        boundary, owners = self._boundary, OWNERS
+        while frame is not None and frame is not boundary:
             code = frame.f_code
-            owner = whose(code.co_filename)
-            if owner is Whose.TORCH:
-                if torchs is None:
-                    if inner:
-                        return frame, False
-                    torchs = frame
-            elif owner is Whose.AUTHOR:
+            owner = owners[code.co_filename]
+            if owner is _PLUMBING:
+                if code is HAND_OVER and frame.f_back is not None:
+                    # The frame behind is the function itself, handing its own call to the mode.
+                    frame = frame.f_back
+            elif owner is _AUTHOR:
                 if code.co_name not in OVERRIDES:
                     return frame, torchs is not None
-            elif code is HAND_OVER:
-                # The frame behind is the function itself, handing its own call to the mode.
-                frame = frame.f_back
-            frame = frame.f_back if frame is not None else None
+            elif torchs is None:
+                if inner:
+                    return frame, False
+                torchs = frame
+            frame = frame.f_back
         return torchs, False
 
     def _site(self, frame: FrameType | None) -> Site:
@@ -633,7 +635,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         found: dict[str, Noted] = {}
         if frame is None or not site.reads:
             return found
-        for text, tensor in tensors_read(site.reads, frame):
+        for text, tensor in tensors_read(site, frame):
             noted = found[text] = self.known(tensor) or self._anew(tensor, text, "constant")
             if not noted.name and noted.id >= self._opened_at():
                 noted.name, noted.inner = text, self.inside_step()
@@ -658,10 +660,11 @@ class Recorder(TensorNotes, TorchFunctionMode):
             site = self._site(frame)
         values = tensors_in(result) if site.each else [result]
         for pattern in site.patterns:
-            for name, tensor in [pair for each in values for pair in named_by(pattern, each)]:
-                noted = self.known(tensor)
-                if noted is not None and (not noted.name or (noted.inner and not inner)):
-                    noted.name, noted.inner = name, inner
+            for each in values:
+                for name, tensor in named_by(pattern, each):
+                    noted = self.known(tensor)
+                    if noted is not None and (not noted.name or (noted.inner and not inner)):
+                        noted.name, noted.inner = name, inner
         if site.asks and draft.targets and site is draft.site:
             named = {
                 name: tensor

@@ -11,6 +11,7 @@ from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-def
 
 from tracer.record.functions import text_of_value
 from tracer.record.tensors import ONE_TENSOR
+from tracer.source.sites import Site
 
 Scope = Mapping[str, Any]
 
@@ -66,24 +67,23 @@ def _along(chain: tuple[str, ...], value: Any) -> tuple[str, Any] | None:
 _TABLES = ("_modules", "_parameters", "_buffers")
 
 
-def tensors_read(chains: tuple[tuple[str, ...], ...], frame: FrameType) -> list[tuple[str, Tensor]]:
-    """The tensors that these names and attribute chains stand for in a frame, as it is now."""
-    own, of_module = frame.f_locals, frame.f_globals
-    found = []
-    for chain in chains:
-        name = chain[0]
-        if name in own:
-            value = own[name]
-        elif name in of_module:
-            value = of_module[name]
-        else:
-            continue
+def tensors_read(site: Site, frame: FrameType) -> list[tuple[str, Tensor]]:
+    """The tensors that the names and attribute chains that a statement reads stand for in a frame,
+    as it is now."""
+    own = frame.f_locals
+    found: list[tuple[str, Tensor]] = []
+    value: Any
+    for chain, value in zip(site.reads, map(own.get, site.first_read), strict=True):
         kind = type(value)
         if kind in ONE_TENSOR:
-            found.append((name, value))
+            found.append((chain[0], value))
             continue
-        if kind is ModuleType and value.__name__.startswith("torch"):
-            continue  # `torch.relu`, `nn.functional.relu`: a function
+        if value is None and chain[0] not in own:
+            value = frame.f_globals.get(chain[0])
+            kind = type(value)
+            if kind is ModuleType and value.__name__.startswith("torch"):
+                continue  # `torch.relu`, `nn.functional.relu`: a function
+        name = chain[0]
         if len(chain) > 1:
             resolved = _along(chain, value)
             if resolved is None:

@@ -22,6 +22,8 @@ from tracer.record.tensors import paths_of
 from tracer.sentences import Said, said
 from tracer.source.sites import Site
 
+_INT = frozenset([int])
+
 
 class TensorNotes:
     """The notes of the tensors of one run.
@@ -62,13 +64,13 @@ class TensorNotes:
         """The note of this tensor object as it is now."""
         noted = self.notes.get(id(tensor))
         if (
-            noted is None
-            or noted.of() is not tensor
-            or (noted.version is not None and noted.version != tensor._version)
-            or (self.written and noted.moment != self._moment(tensor))
+            noted is not None
+            and noted.of() is tensor
+            and (noted.version is None or noted.version == tensor._version)
+            and (not self.written or noted.moment == self._moment(tensor))
         ):
-            return None
-        return noted
+            return noted
+        return None
 
     def _moment(self, tensor: Tensor) -> int:
         """When the tensor was last written to, as far as that was seen; with its version, this
@@ -154,10 +156,8 @@ class TensorNotes:
             self.remarks[remark] = None
             return (tensor.size(0),)
         shape = tuple(tensor.shape)
-        for size in shape:
-            if type(size) is not int:  # while torch traces or compiles
-                return tuple(map(int, shape))
-        return shape
+        # While torch traces or compiles they are something else.
+        return shape if _INT.issuperset(map(type, shape)) else tuple(map(int, shape))
 
     def same_elements(self, view: Tensor, base: Tensor) -> document.Stats | None:
         """The figures of `base` if `view` shows exactly the same elements in another shape."""

@@ -46,6 +46,11 @@ class Site:
         """The names in the patterns, each once."""
         return tuple(dict.fromkeys(name for each in self.patterns for name in _names_in(each)))
 
+    @cached_property
+    def first_read(self) -> tuple[str, ...]:
+        """The first name of each chain in `reads`."""
+        return tuple([chain[0] for chain in self.reads])
+
 
 def _names_in(pattern: Pattern) -> Iterator[str]:
     if isinstance(pattern, str):

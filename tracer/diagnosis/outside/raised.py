@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tracer.document import Edit, Failure, Fix, Operand, Place, TensorNote, Trace, Violation
-from tracer.record.frames import Whose, whose
+from tracer.record.frames import OWNERS, Whose
 from tracer.record.functions import message
 from tracer.record.names import FrameScope, resolve
 from tracer.record.scripts import failing, frames_of
@@ -78,7 +78,7 @@ class Raised:
         for frame, lasti in reversed(self.frames):
             file = frame.f_code.co_filename
             generated = file.startswith(("<eval_with_key>", "<string>"))
-            if whose(file) is Whose.AUTHOR and of_user(file) and not generated:
+            if OWNERS[file] is Whose.AUTHOR and of_user(file) and not generated:
                 return frame, lasti
         return None
 
@@ -127,7 +127,7 @@ class Raised:
     def _names(self) -> Iterable[tuple[str, Any]]:
         for frame, _ in reversed(self.frames):
             file = frame.f_code.co_filename
-            if whose(file) is Whose.AUTHOR and of_user(file):
+            if OWNERS[file] is Whose.AUTHOR and of_user(file):
                 yield from list(frame.f_locals.items())
                 own = frame.f_locals.get("self")
                 for name, value in list(getattr(own, "__dict__", {}).items()):
@@ -171,7 +171,7 @@ def unknown(raised: Raised, ran: bool) -> Answer | None:
         return None
     statement = raised.written[1]
     last = raised.frames[-1][0]
-    torchs = whose(last.f_code.co_filename) is not Whose.AUTHOR
+    torchs = OWNERS[last.f_code.co_filename] is not Whose.AUTHOR
     if isinstance(statement, ast.Raise | ast.Assert) or not (torchs or last is found[0]):
         return None
     if not isinstance(raised.error, RuntimeError | ValueError | IndexError):
