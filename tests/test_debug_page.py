@@ -248,6 +248,8 @@ def test_several_files_are_opened_together() -> None:
         ]
     ).run()
     assert app.session_state["written"]["debug/shown"].endswith("/top.py")
+    files = app.selectbox(key="debug/shown").options
+    assert [path.rpartition("/")[2] for path in files] == ["gate.py", "top.py"]
     press(app, "debug-run")
     assert len(app.success) == 1
 
@@ -428,14 +430,23 @@ def test_dimensions_have_the_letters_that_were_found_or_given() -> None:
 
 def test_formulas_follow_a_run_that_succeeds() -> None:
     app = press(choose(page(), "torch.nn.Linear"), "debug-run")
-    for _ in range(6_000):
-        if app.session_state["desk"].formulas is None:
-            break
-        time.sleep(0.1)
-        app.run()
+    told = app.session_state["desk"].formulas
+    seen = [laid_out(app)]
+    if told is not None:
+        told.wait(None)
+    seen.append(laid_out(app.run()))
     (made,) = app.session_state["desk"].run.trace.outputs
     assert [each.text for each in made.dims] == ["B", "N", "64"]
-    assert "Cost" in [option for each in app.segmented_control for option in each.options]
+    # Nothing moves when they come: the tabs are the same, under a line of its own.
+    assert seen[0] == seen[1]
+    assert "Cost" in seen[0][1]
+    assert any("have formulas" in each.value for each in app.caption)
+
+
+def laid_out(app: AppTest) -> tuple[int, list[str]]:
+    """How many lines there are in small, and the tabs."""
+    tabs = next(each for each in app.segmented_control if "Table" in each.options)
+    return len(app.caption), tabs.options
 
 
 def test_formulas_that_are_not_found_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -497,6 +508,9 @@ def test_a_served_address_runs_the_classes_that_its_operator_names(
     app.text_input(key="debug/class").set_value("tracer.worker.Job").run()
     press(app, "debug-run")
     assert app.session_state["desk"].job.name == "torch.nn.Linear"
+    (told,) = app.warning
+    assert told.value.startswith("This server runs classes of torch")
+    assert told.value.endswith("as its operator allows, and none of `tracer`.")
 
 
 @pytest.mark.parametrize(

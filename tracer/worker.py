@@ -1262,6 +1262,20 @@ def _form_told(form: ModuleClass) -> dict[str, Any]:
     }
 
 
+def _needs(path: str, other: str) -> Problem:
+    """A class is there, and something that its file imports is not."""
+    package = other.partition(".")[0]
+    return Problem(
+        "import",
+        said(
+            "{path} imports the package {package}, which is not installed here: it can be walked "
+            "once {package} is installed beside this program.",
+            path=path,
+            package=package,
+        ),
+    )
+
+
 def _installed(name: str) -> Any:
     """The class of this dotted name, with what must be imported for it."""
     import importlib
@@ -1275,8 +1289,10 @@ def _installed(name: str) -> Any:
         try:
             module = importlib.import_module(path)
         except ModuleNotFoundError as error:
-            if error.name is None or not f"{path}.".startswith(f"{error.name}."):
-                raise  # it is there, and needs another that is not
+            if error.name is None:
+                raise
+            if not f"{path}.".startswith(f"{error.name}."):
+                raise _Stopped(_needs(path, error.name)) from error
             continue
         break
     if module is None:

@@ -13,7 +13,9 @@ from ui.text import code, escaped
 
 def cost_tab(trace: Trace) -> None:
     if not trace.costs:
-        st.info(say("What the steps cost comes with the formulas, a moment after the numbers."))
+        st.info(
+            say("What the steps cost follows from the formulas of the sizes, once these are found.")
+        )
         return
     memory, flops = sum(c.bytes for c in trace.costs), sum(c.flops for c in trace.costs)
     with st.container(key="cost-totals", horizontal=True, gap="large"):

@@ -319,9 +319,19 @@ def _class(state: Desk) -> str:
         player.focus("debug-text", st.session_state["debug-searches"])
     name = (name or "").strip()
     packages = access.packages()
+    package = name.partition(".")[0]
+    allowed = access.runs_code() or package in packages
     if name and (state.job is None or state.job.name != name):
         found = installed.matching(name, packages, MATCHES)
-        if not found:
+        if not allowed and "." in name:
+            words = say(
+                "This server runs classes of {packages}, as its operator allows, and none of "
+                "{package}.",
+                packages=", ".join(packages),
+                package=code(package),
+            )
+            st.warning(words, icon=":material/lock:")
+        elif not found:
             st.caption(say("No class of {packages} is called so.", packages=", ".join(packages)))
         with st.container(key="debug-matches", gap="xxsmall"):
             for each in found:
@@ -335,7 +345,6 @@ def _class(state: Desk) -> str:
                 )
     elif not name:
         st.caption(say("Installed here: {packages}.", packages=", ".join(packages)))
-    allowed = access.runs_code() or name.partition(".")[0] in packages
     return name if allowed else ""
 
 
@@ -409,8 +418,7 @@ def outcome() -> None:
         start = (path, state.count) if path is not None else None
         said = {name: value for name, value in address().items() if value}
         player.show(run, said | link(), start, _apply)
-        if state.unfound is not None:
-            _no_formulas(state.unfound)
+        _formulas(state, run.trace)
         source = state.job.source if state.job is not None else ""
         details(run, None, functools.partial(_tensor, state), said, source)
         if state.formulas is not None:
@@ -419,8 +427,16 @@ def outcome() -> None:
     gallery()
 
 
-def _no_formulas(why: Problem) -> None:
-    if why.kind == "time":
+def _formulas(state: Desk, trace: Trace) -> None:
+    """Whether the sizes have formulas, in one line from the first: nothing moves when they come."""
+    why = state.unfound
+    if state.formulas is not None:
+        words = say("Looking for the formulas of the sizes, and what the steps cost …")
+    elif trace.costs:
+        words = say("The sizes have formulas: the player shows them with the key F.")
+    elif why is None:
+        return
+    elif why.kind == "time":
         words = say(
             "The sizes stay numbers: to find their formulas takes more than the {seconds} s that a "
             "run may compute.",

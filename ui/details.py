@@ -46,8 +46,9 @@ def details(
     only where tensors can be made again: of a lesson, or by `compute`.  Only the open one is
     computed.  `query` is what an address says of a run that is no lesson's, `source` its text."""
     names = {"Graph": say("Graph"), "Table": say("Table")}
-    if run.trace.costs or view is not None:
-        # Always there for a lesson: a tab that came with the formulas would move the others.
+    comes = compute is not None and run.trace.failure is None
+    if run.trace.costs or comes or view is not None:
+        # There before the formulas are: a tab that came with them would move the others.
         names["Cost"] = say("Cost")
     if view is not None:
         compute = functools.partial(tensor, view)

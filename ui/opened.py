@@ -41,31 +41,32 @@ def ways_in() -> None:
     Raises:
         Saved: the file is a module with its inputs, to be shown in the place of all.
     """
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        with st.popover(say("Open"), icon=":material/upload_file:"):
-            chosen = st.file_uploader(
-                say("Files of Python, a zip of a package, or a module that was saved here"),
-                type=["py", "zip", "txt", "json"],
-                accept_multiple_files=True,
-                max_upload_size=LARGEST,
-                key="debug-files",
-            )
-            folder = st.file_uploader(
-                say("A folder"),
-                accept_multiple_files="directory",
-                type=["py", "txt", "json", "yaml", "yml", "toml", "cfg", "ini"],
-                max_upload_size=LARGEST,
-                key="debug-folder",
-            )
-        st.page_link(
-            "pages/2_Open_a_trace.py", label=say("Open a trace"), icon=":material/file_open:"
+    row = st.container(horizontal=True, gap="small", vertical_alignment="center")
+    with row, st.popover(say("Open"), icon=":material/upload_file:"):
+        chosen = st.file_uploader(
+            say("Files of Python, a zip of a package, or a module that was saved here"),
+            type=["py", "zip", "txt", "json"],
+            accept_multiple_files=True,
+            max_upload_size=LARGEST,
+            key="debug-files",
         )
-        _shown()
+        folder = st.file_uploader(
+            say("A folder"),
+            accept_multiple_files="directory",
+            type=["py", "txt", "json", "yaml", "yml", "toml", "cfg", "ini"],
+            max_upload_size=LARGEST,
+            key="debug-folder",
+        )
     for key, uploaded in (("debug-files", chosen), ("debug-folder", folder)):
         ids = [each.file_id for each in uploaded]
         if ids and st.session_state.get(f"{key}-opened") != ids:
             st.session_state[f"{key}-opened"] = ids
             _opened(uploaded)
+    with row:
+        st.page_link(
+            "pages/2_Open_a_trace.py", label=say("Open a trace"), icon=":material/file_open:"
+        )
+        _shown()
 
 
 def _shown() -> None:

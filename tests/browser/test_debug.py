@@ -4,6 +4,7 @@ on, and with a run that does not end."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -11,6 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.test_accessibility import objections
 from tests.browser.test_walkthrough import HIDDEN, SIZES
 from tests.test_debug_page import LINEAR
+from tests.tracer.test_worker import FILES, PACKAGED
 
 Open = Callable[..., Page]
 
@@ -322,7 +324,9 @@ BAD = {
 }
 
 
-def test_what_is_bad_is_one_sentence_and_nothing_is_lost(open_page: Open, app: str) -> None:
+def test_what_is_bad_is_one_sentence_and_nothing_is_lost(
+    open_page: Open, app: str, tmp_path: Path
+) -> None:
     page = open_page()
     go(page, app)
     alerts = page.get_by_test_id("stAlert")
@@ -338,6 +342,25 @@ def test_what_is_bad_is_one_sentence_and_nothing_is_lost(open_page: Open, app: s
     page.locator(".st-key-debug-run button").click()
     expect(page.locator(".st-key-verdict")).to_contain_text("Net runs: 4 steps")
     has_text(page, fine)
+    opens_a_folder(page, tmp_path)
+
+
+def opens_a_folder(page: Page, place: Path) -> None:
+    """A package as it lies on the reader's disk, and one of its other files."""
+    for name, text in (FILES | {"net/model.py": PACKAGED}).items():
+        path = place / "repository" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    page.get_by_test_id("stPopoverButton").filter(has_text="Open").click()
+    folder = page.get_by_test_id("stFileUploaderDropzoneInput").nth(1)
+    folder.set_input_files(place / "repository")
+    has_text(page, PACKAGED)
+    page.keyboard.press("Escape")
+    shown = page.get_by_role("combobox", name="File", exact=True)
+    expect(shown).to_have_value("net/model.py")
+    shown.fill("sizes")
+    shown.press("Enter")
+    has_text(page, FILES["net/sizes.py"])
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -307,6 +307,21 @@ def test_names_of_no_installed_class(name: str, words: tuple[str, ...]) -> None:
     problem(run(Job("", name)), "module", *words)
 
 
+def test_an_installed_class_whose_file_imports_what_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "needy").mkdir()
+    (tmp_path / "needy" / "__init__.py").write_text("")
+    (tmp_path / "needy" / "layers.py").write_text("import no_such_vision.ops\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(worker._Stopped) as stopped:
+        worker._installed("needy.layers.Gate")
+    found = Answer(None, stopped.value.problem, "", 0.0)
+    problem(
+        found, "import", "needy.layers imports the package no_such_vision, which is not installed"
+    )
+
+
 def test_plain_values_alone_where_no_more_is_allowed() -> None:
     given = {"in_channels": "3", "out_channels": "2 ** 3", "kernel_size": "3"}
     found = run(Job("", "torch.nn.Conv2d", given, literal=True))
