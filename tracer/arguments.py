@@ -60,6 +60,7 @@ _NUMBERS: tuple[tuple[str, int], ...] = (
     (r"heads?$|groups", 4),
     (r"kernel|window|patch", 4),
     (r"idx|index|padding|offset|start", 0),
+    (r"dilation", 1),
     (
         r"depth|layers|blocks|repeat|times|scale|stride|factor|ratio|rates|expan|upscale|levels|n_stages",
         2,
@@ -203,8 +204,8 @@ def _of_a_part(texts: dict[str, str], error: Exception) -> dict[str, str] | None
 
 def _needs_more(made: Callable[..., Any], texts: Mapping[str, str], error: Exception) -> bool:
     """Whether a constructor to which nothing was left to find may want what has a default."""
-    uses_none = isinstance(error, TypeError | AttributeError) and "None" in str(error)
-    return uses_none or next(_configured(made, texts), None) is not None
+    wants = isinstance(error, TypeError | AttributeError) and _WANTS_MORE.search(str(error))
+    return bool(wants) or next(_configured(made, texts), None) is not None
 
 
 def _left_out(made: Callable[..., Any], texts: Mapping[str, str]) -> list[inspect.Parameter]:
@@ -230,8 +231,7 @@ def _emptied(error: Exception) -> Exception:
 
 def _line(made: Callable[..., Any], error: Exception) -> int:
     """The line of the constructor that it has reached, 0 before the first."""
-    function: Any = getattr(made, "__init__", made) if isinstance(made, type) else made
-    own = getattr(function, "__code__", None)
+    own = getattr(_constructor(made), "__code__", None)
     lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code is own]
     return max(lines, default=0)
 
@@ -243,6 +243,12 @@ def _changed(
     have a default of None."""
     unset = [each.name for each in _left_out(made, texts)]
     yield from ({**texts, name: text} for name, text in _configured(made, texts))
+    for each in parameters(made):
+        options = (each.annotation, *typing.get_args(each.annotation))
+        if each.name not in given:
+            for kind in filter(several, options):
+                for text in _several(each.name, kind, WIDTHS[0]):
+                    yield {**texts, each.name: text}
     for name in texts:
         if name not in given:
             yield from ({**texts, name: repr(word)} for word in words(made, name))
@@ -258,7 +264,7 @@ def _changed(
 
 def words(made: Callable[..., Any], name: str) -> list[str]:
     """The texts with which the constructor compares the parameter of that name."""
-    found = definition(getattr(made, "__init__", made) if isinstance(made, type) else made)
+    found = definition(_constructor(made))
     if found is None:
         return []
     _, function = found
@@ -300,6 +306,7 @@ def others(
             found |= dict.fromkeys((name, repr(word)) for word in words(made, name))
     for small in ("3", "1"):
         found |= dict.fromkeys((name, small) for name, number in numbers.items() if number < 32)
+    found |= {(name, "1"): None for name in numbers if name in ("dim", "axis")}
     found |= dict.fromkeys((each.name, "2") for each in unset)
     for name, text in itertools.islice(found, MOST_OTHERS):
         if texts.get(name) != text:
@@ -401,8 +408,9 @@ def _arguments(
 
 def parameters(made: Callable[..., Any]) -> list[inspect.Parameter]:
     """With the annotations that can be resolved, the inherited ones where a class has none; of what
-    is overloaded those of the first form."""
-    function: Any = getattr(made, "__init__", made) if isinstance(made, type) else made
+    is overloaded those of the first form, and of what only hands them on those of the class
+    above."""
+    made, function = _taking(made), _constructor(made)
     forms = typing.get_overloads(function) if inspect.isfunction(function) else []
     try:
         found = list(inspect.signature(forms[0] if forms else made).parameters.values())
@@ -418,6 +426,23 @@ def parameters(made: Callable[..., Any]) -> list[inspect.Parameter]:
     return [each.replace(annotation=hints.get(each.name, each.annotation)) for each in found]
 
 
+def _taking(made: Callable[..., Any]) -> Callable[..., Any]:
+    """What takes the arguments: of a class that only hands them on, the one above it."""
+    takes: Any = getattr(made, "__init__", None)
+    code = getattr(takes, "__code__", None)
+    if not isinstance(made, type) or code is None or made.__mro__[1] in (nn.Module, object):
+        return made
+    takes_any = code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+    names_none = code.co_argcount + code.co_kwonlyargcount == 1
+    hands_on = takes_any and names_none and not typing.get_overloads(takes)
+    return _taking(made.__mro__[1]) if hands_on else made
+
+
+def _constructor(made: Callable[..., Any]) -> Any:
+    taking = _taking(made)
+    return getattr(taking, "__init__", taking) if isinstance(taking, type) else taking
+
+
 def _hints(function: Any) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function)
@@ -425,9 +450,14 @@ def _hints(function: Any) -> dict[str, Any]:
         return {}
 
 
+_WANTS_MORE = re.compile(r"None|subscriptable|iterable|unpack|has no len")
+"""What is said of a value that stands for none, and of a number in the place of several."""
+
+_HANDED_ON = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
 def is_required(parameter: inspect.Parameter) -> bool:
-    plain = parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    return plain and parameter.default is parameter.empty
+    return parameter.kind not in _HANDED_ON and parameter.default is parameter.empty
 
 
 def _argument(
@@ -451,9 +481,8 @@ def _argument(
         return text or _plain(usual(made, parameter.name), {})
     if typing.get_origin(kind) is typing.Literal:
         return repr(typing.get_args(kind)[0])
-    if typing.get_origin(kind) in (tuple, list):
-        text = str(number(parameter.name, taste.width))
-        return f"({text}, {text})" if typing.get_origin(kind) is tuple else f"[{text}] * 4"
+    if several(kind):
+        return next(_several(parameter.name, kind, taste.width))
     if typing.get_origin(kind) is type or kind is type:
         return _usual(made, parameter.name) or _layer(parameter.name)
     if kind is nn.Module:
@@ -463,6 +492,25 @@ def _argument(
     if isinstance(kind, type) and kind.__module__ != "builtins" and depth < DEPTH:
         return _object(made, kind, taste, depth) or _usual(made, parameter.name)
     return _usual(made, parameter.name)
+
+
+def several(kind: Any) -> bool:
+    """Whether it is a tuple or a list."""
+    plain = typing.get_origin(kind) or kind
+    return isinstance(plain, type) and issubclass(plain, tuple | list)
+
+
+def _several(name: str, kind: Any, width: int) -> Iterator[str]:
+    """A tuple or a list of what the annotation says, as long as it says; else of several lengths,
+    the usual first."""
+    parts = [each for each in typing.get_args(kind) if each is not Ellipsis]
+    known: dict[Any, str] = {float: "0.5", bool: "False"}
+    one = known.get(parts[0] if parts else int, str(number(name, width)))
+    if issubclass(typing.get_origin(kind) or kind, tuple):
+        for count in (len(parts),) if len(parts) > 1 else (2, 3):
+            yield f"({', '.join([one] * count)})"
+    else:
+        yield from (f"[{one}] * {count}" for count in (4, 2, 3))
 
 
 def _table(made: Callable[..., Any], name: str) -> str | None:

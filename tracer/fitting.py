@@ -7,6 +7,7 @@ back to the input that it came from.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import itertools
@@ -449,7 +450,8 @@ class _Search:
 
     def _once(self, model: nn.Module, guess: _Guess, on_meta: bool = False) -> Recording | None:
         self.work += self.layers
-        args, kwargs = inputs.make(guess.texts, dict(guess.sizes))
+        with _META if on_meta else contextlib.nullcontext():
+            args, kwargs = inputs.make(guess.texts, dict(guess.sizes))
         if on_meta:
             args, kwargs = tensors_on(_META, args), tensors_on(_META, kwargs)
         try:

@@ -816,3 +816,46 @@ def test_a_word_is_that_of_the_configuration() -> None:
 def test_what_has_no_annotation_has_that_of_the_class_from_which_it_is_inherited() -> None:
     width, act = arguments.parameters(Inheriting)
     assert (width.annotation, act.annotation) == (int, str)
+
+
+class Cubed(nn.Module):
+    """As some of diffusers and of timm are: a number by default where several are meant, and a
+    list of numbers by default None."""
+
+    def __init__(
+        self,
+        width: int,
+        stride: int | tuple[int, int, int] = 1,
+        rates: list[float] | None = None,
+        dilations: list[int] | None = None,
+    ) -> None:
+        super().__init__()
+        if dilations is not None and len(dilations) != 2:
+            raise ValueError("Two dilations are wanted.")
+        self.drop = nn.Dropout(rates[0])  # type: ignore[index]
+        self.conv = nn.Conv3d(width, width * stride[2], 1)  # type: ignore[index]
+
+    def forward(self, x: Tensor) -> Any:
+        return self.drop(self.conv(x))
+
+
+class HandedOn(Cubed):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+
+@pytest.mark.parametrize("made", [Cubed, HandedOn])
+def test_several_are_given_where_the_annotation_says_so(made: Any) -> None:
+    model, texts = arguments.built(made, {}, functools.partial(called, made), small=True)
+    assert texts == {"width": "64", "rates": "[0.5] * 4", "stride": "(2, 2, 2)"}
+    assert shapes(model)["x"][1] == 64
+    seen = list(arguments._several("dilations", list[int], 64))
+    assert seen == ["[1] * 4", "[1] * 2", "[1] * 3"]
+
+
+def test_a_size_is_several_numbers() -> None:
+    model, texts = arguments.built(
+        nn.Unflatten, {"dim": "1"}, functools.partial(called, nn.Unflatten)
+    )
+    assert texts["unflattened_size"] == "(16, 16)"
+    assert shapes(model)["input"][1] == 256
