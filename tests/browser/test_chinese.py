@@ -101,6 +101,9 @@ _OVER = re.compile(r"Fullscreen: (.*)|Help for (.*)|(.*) • JSON")
 """Streamlit's words around words of the page."""
 
 _LINK = re.compile(r"https?://\S+")
+_STOP = re.compile(r"[\u4e00-\u9fff]\.(\s|$)|^\.$")
+"""Chinese that ends as English does: such a mark after it, or alone."""
+
 _WORD = re.compile(r"(?<![\w.@/])[A-Za-z]?[a-z]+(?![\w(=]|[./]\w)")
 
 
@@ -130,7 +133,8 @@ class Reader:
             if told in STREAMLITS:
                 continue
             told = _LINK.sub("", told)
-            if any(len(each) > 1 and each not in allowed for each in _WORD.findall(told)):
+            strange = any(len(each) > 1 and each not in allowed for each in _WORD.findall(told))
+            if strange or _STOP.search(told):
                 found.append(text)
         return found
 

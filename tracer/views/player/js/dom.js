@@ -15,6 +15,24 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
+const BREAKS = /(?<=[A-Za-z0-9]_|[\w)\]]\.|[([{=])(?=[A-Za-z_])/g;
+
+/** The part of a line of code from `start` to `end`, which may be broken between the words of its
+ * names and behind what opens, before it is broken anywhere. */
+export function breakable(text, start = 0, end = text.length) {
+  const nodes = [];
+  const before = Math.max(start - 2, 0);
+  let at = start;
+  for (const found of text.slice(before, end).matchAll(BREAKS)) {
+    const index = before + found.index;
+    if (index < start) continue;
+    if (index > at) nodes.push(text.slice(at, index));
+    nodes.push(el("wbr"));
+    at = index;
+  }
+  return [...nodes, text.slice(at, end)];
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 export const MATHML = "http://www.w3.org/1998/Math/MathML";
 

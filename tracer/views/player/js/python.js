@@ -1,6 +1,6 @@
 /** Python, coloured: the tokens of its lines, and which of them name variables. */
 
-import { el } from "./dom.js";
+import { breakable, el } from "./dom.js";
 import { LIMIT } from "./limits.js";
 
 const KEYWORDS = new Set(
@@ -111,12 +111,12 @@ export function codeNodes(text, tokens, start, end, onName) {
     const to = Math.min(token.end, end);
     if (from >= to || (token.kind === "operator" && !token.chain)) return;
     if (token.kind === "word" && !token.chain) return;
-    if (from > at) nodes.push(text.slice(at, from));
-    const node = el("span", { class: `t-${token.kind}` }, text.slice(from, to));
+    if (from > at) nodes.push(...breakable(text, at, from));
+    const node = el("span", { class: `t-${token.kind}` }, breakable(text, from, to));
     if (token.chain) onName?.(node, token, index);
     nodes.push(node);
     at = to;
   });
-  if (at < end) nodes.push(text.slice(at, end));
+  if (at < end) nodes.push(...breakable(text, at, end));
   return nodes;
 }

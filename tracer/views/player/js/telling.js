@@ -21,7 +21,7 @@ export function spokenWords({ model, item, face }, position) {
     words.push(say("Suspicious: {reason}", { reason: clip(reason) }));
   }
   const said = words.filter(Boolean);
-  return said.flatMap((each, index) => [each, index < said.length - 1 ? ". " : "."]);
+  return said.flatMap((each, index) => [each, index < said.length - 1 ? say(". ") : say(".")]);
 }
 
 /** Tell the page around which step is on screen, and give its path.  It knows steps alone: a folded

@@ -1,7 +1,7 @@
 /** Tensors as chips: a name, and a cell for each dimension. */
 
 import { dimensionLetters, formulaNodes, formulaTitle, paintDimension } from "./dimensions.js";
-import { el } from "./dom.js";
+import { breakable, el } from "./dom.js";
 import { LIMIT } from "./limits.js";
 import { clip, describeNote, isOwned, shapeText } from "./text.js";
 import { counted, say } from "./words.js";
@@ -83,10 +83,10 @@ function chip(scene, { note, labels, name, odd = [] }) {
     el(
       "span",
       { class: "tensor-name" },
-      clip(name, 80),
+      breakable(clip(name, 80)),
       tags.map((tag) => el("i", {}, tag)),
     ),
-    el("span", { class: "spoken" }, ` ${spoken.filter(Boolean).join(". ")}`),
+    el("span", { class: "spoken" }, ` ${spoken.filter(Boolean).join(say(". "))}`),
     el("span", { class: "cells", "aria-hidden": "true" }, cells(scene, note, labels, odd)),
   );
   light.tie(node, [note.id]);
