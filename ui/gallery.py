@@ -33,33 +33,9 @@ _family = st.components.v2.component(
 
 
 def gallery() -> None:
-    with st.container(key="hero"):
-        st.title("Shapewalk", anchor=False)
-        st.markdown(
-            say(
-                "Attention modules as they really run. Step through the forward pass one "
-                "expression at a time, and see for each the shape before, the shape after, why, "
-                "and the values."
-            )
-        )
-        with st.container(key="ways-in", horizontal=True, gap="small"):
-            st.page_link(
-                WALKTHROUGH,
-                label=say("Begin with a short lesson"),
-                icon=":material/directions_walk:",
-                query_params=_query(FIRST),
-            )
-            st.page_link(
-                "pages/3_Your_module.py",
-                label=say("Walk your own module"),
-                icon=":material/deployed_code:",
-            )
-            st.page_link(
-                "pages/3_Your_module.py",
-                label=say("or a class of an installed package"),
-                icon=":material/search:",
-                query_params={"class": "", **language.link()},
-            )
+    hero = st.container(key="hero")
+    with hero, st.container(key="hero-words"):
+        _welcome()
     with st.container(key="search", horizontal=True, vertical_alignment="center"):
         words = st.text_input(
             say("Search"),
@@ -87,8 +63,47 @@ def gallery() -> None:
             key=f"family-{families.index(name)}",
             on_open_change=lambda: None,
         )
-        if result.open:
-            st.switch_page(WALKTHROUGH, query_params=_query(result.open))
+        _follow(result)
+    # Once the cards are there: to tell a step takes longer.
+    with hero:
+        from ui.glimpse import glimpse
+
+        told = glimpse(FIRST, _address(FIRST), language.language())
+        _follow(_family(data=told.encode(), key="glimpse", on_open_change=lambda: None))
+
+
+def _welcome() -> None:
+    st.title("Shapewalk", anchor=False)
+    st.markdown(
+        say(
+            "Attention modules as they really run. Step through the forward pass one "
+            "expression at a time, and see for each the shape before, the shape after, why, "
+            "and the values."
+        )
+    )
+    with st.container(key="ways-in", horizontal=True, gap="small"):
+        st.page_link(
+            WALKTHROUGH,
+            label=say("Begin with a short lesson"),
+            icon=":material/directions_walk:",
+            query_params=_query(FIRST),
+        )
+        st.page_link(
+            "pages/3_Your_module.py",
+            label=say("Walk your own module"),
+            icon=":material/deployed_code:",
+        )
+        st.page_link(
+            "pages/3_Your_module.py",
+            label=say("or a class of an installed package"),
+            icon=":material/search:",
+            query_params={"class": "", **language.link()},
+        )
+
+
+def _follow(result: Any) -> None:
+    if result.open:
+        st.switch_page(WALKTHROUGH, query_params=_query(result.open))
 
 
 def matching(words: str, family: str | None) -> list[Description]:
@@ -112,6 +127,10 @@ def _query(key: str) -> dict[str, str]:
     return {"lesson": key, **language.link()}
 
 
+def _address(key: str) -> str:
+    return f"Walkthrough?{urlencode(_query(key))}"
+
+
 def written(name: str, members: Sequence[Description]) -> str:
     """A family as HTML: its heading, the posts that it stands beside, and a card for each lesson.
     Pictures are in it: what takes time is to draw elements and to ask, and never the bytes."""
@@ -128,7 +147,7 @@ def _card(each: Description) -> str:
     title = escape(say(each.title))
     alt = say("The tensor {name} of {title}", name=escape(each.map), title=title)
     drawn = base64.b64encode(picture(each.key).read_bytes()).decode()
-    address = f"Walkthrough?{escape(urlencode(_query(each.key)))}"
+    address = escape(_address(each.key))
     # A paper is named as it was published, whatever the page is in.
     paper = escape(f"{each.paper.title} · {each.paper.venue} {each.paper.year}")
     return (

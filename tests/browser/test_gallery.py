@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from modules import LESSONS
-from ui import preload
+from ui import preload, shipped
+from ui.gallery import FIRST
 
 Open = Callable[..., Page]
 
@@ -80,7 +81,7 @@ def test_a_phone_needs_no_sideways_scrolling(open_page: Open, app: str, scheme: 
 
 
 def test_lessons_stand_by_family_in_the_order_of_the_posts(open_page: Open, app: str) -> None:
-    page = open_page()
+    page = open_page(width=1920, height=1080)
     page.goto(app)
     families = list(dict.fromkeys(each.family for each in LESSONS))
     expect(page.get_by_role("heading", level=2)).to_have_text(families)
@@ -88,3 +89,17 @@ def test_lessons_stand_by_family_in_the_order_of_the_posts(open_page: Open, app:
     expect(cards).to_have_count(len(LESSONS))
     shown = page.locator(".card a").evaluate_all("all => all.map(each => each.dataset.lesson)")
     assert shown == [each.key for name in families for each in LESSONS if each.family == name]
+    # On a wide screen the room beside the words shows a step of the first lesson, and leads there.
+    step = page.locator(".st-key-glimpse .family")
+    trace = shipped.default(FIRST)
+    assert trace is not None
+    expect(step).to_contain_text(f"step 1 of {len(trace.steps)}")
+    expect(step.locator("code")).to_have_text(trace.steps[0].expression)
+    expect(step.locator(".cell")).to_have_text(
+        ["B 2", "C 64", "H 14", "W 14", "B 2", "C 64", "1", "1"]
+    )
+    box = step.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] > 1800
+    step.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(shipped.lesson(FIRST).title)
