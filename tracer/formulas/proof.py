@@ -22,7 +22,6 @@ from typing import Any
 import sympy
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map_only
 
 from tracer import document
 from tracer.formulas import writing
@@ -39,7 +38,7 @@ from tracer.formulas.run import (
     run_with_symbols,
 )
 from tracer.formulas.writing import Condition, Expr, symbol
-from tracer.record.isolation import moved
+from tracer.record.isolation import moved, replaced
 from tracer.record.run import record
 from tracer.record.tensors import flatten_arguments, tensors_in
 from tracer.sentences import Said, said
@@ -780,6 +779,13 @@ def named(
     Raises:
         ValueError: `dims` does not fit the inputs.
     """
+    for name, tensor in flatten_arguments(model, args, kwargs):
+        if tensor.is_nested:
+            remark = said(
+                "Sizes are shown as numbers: {name} is a nested tensor, which has no one shape.",
+                name=name,
+            )
+            return dataclasses.replace(recorded, remarks=(*recorded.remarks, remark))
     plain = model, args, kwargs
     model, args, kwargs = moved(model, args, kwargs, torch.device("meta"))
     tensors = dict(flatten_arguments(model, args, kwargs))
@@ -793,7 +799,8 @@ def named(
             own = tuple(at[size] if isinstance(size, str) else size for size in shape)
             return torch.empty(own, dtype=tensor.dtype, device="meta")
 
-        return tree_map_only(Tensor, sized, args), tree_map_only(Tensor, sized, kwargs)
+        own_args, own_kwargs = replaced((args, kwargs), sized)
+        return own_args, own_kwargs
 
     def copied(at: Mapping[str, Any]) -> nn.Module:
         # A forward may keep things for its next call.

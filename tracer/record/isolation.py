@@ -13,7 +13,7 @@ import operator
 import random
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.utils._python_dispatch import _disable_current_modes
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_map
 
-from tracer.record.tensors import modules_in
+from tracer.record.tensors import NO_TENSOR, flatten, modules_in
 
 
 def version(tensor: Tensor) -> int:
@@ -276,7 +276,8 @@ def moved(
             else:
                 memo[id(tensor)] = tensor.detach().to(device, copy=True)
         copied = copy.deepcopy(model, memo)
-    return copied, tensors_on(device, args), tensors_on(device, kwargs)
+    args, kwargs = tensors_on(device, (args, kwargs))
+    return copied, args, kwargs
 
 
 # --- modules that take their sizes from their first inputs --------------------------------------
@@ -337,5 +338,42 @@ def _unmade_like(tensor: Any, device: torch.device) -> Any:
 
 
 def tensors_on(device: torch.device, values: Any) -> Any:
-    """Nested values with copies of their tensors on `device`."""
-    return tree_map_only(Tensor, lambda each: each.detach().to(device, copy=True), values)
+    """Nested values with copies of their tensors on `device`.
+
+    Raises:
+        ValueError: torch has no such tensor there.
+    """
+
+    def there(tensor: Tensor) -> Tensor:
+        if device.type == "meta" and tensor.is_nested and tensor.layout == torch.strided:
+            raise ValueError(
+                "A nested tensor of strided layout has no shape without values: build it with "
+                "layout=torch.jagged, or leave device='meta' out."
+            )
+        return tensor.detach().to(device, copy=True)
+
+    return replaced(values, there)
+
+
+def replaced(values: Any, make: Callable[[Tensor], Tensor]) -> Any:
+    """Nested values with another tensor in the place of each, the same for what is there twice;
+    objects that hold tensors are copied, where they can be."""
+    made: dict[int, Any] = {}
+
+    def anew(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            if id(value) not in made:
+                made[id(value)] = make(value)
+            return made[id(value)]
+        if type(value) in NO_TENSOR:
+            return value
+        within = [each for _, each in flatten(value, objects=True)]
+        if not within:
+            return value
+        for each in within:
+            anew(each)
+        with contextlib.suppress(Exception):  # it is the user's, and may refuse to be copied
+            return copy.deepcopy(value, dict(made))
+        return value
+
+    return tree_map(anew, values)

@@ -70,6 +70,10 @@ _AUTHOR, _PLUMBING = Whose.AUTHOR, Whose.PLUMBING
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
+MOST_UNSEEN = 4
+"""Places that are told at which a tensor is read that was made unseen."""
+
+
 def _kinds(given: list[Noted]) -> tuple[Any, ...]:
     """What of its operands may decide which way a call takes through torch's Python code."""
     return tuple([(each.shape, each.dtype, each.device) for each in given])
@@ -132,6 +136,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         self.refused: tuple[BaseException, Any, tuple[Any, ...], dict[str, Any]] | None = None
         self.running: tuple[BaseException, list[Draft]] | None = None
         self.seconds = 0.0
+        self.unseen: set[tuple[str, int]] = set()  # places that read what was made unseen
         self._opened = Opened()
         self._closed: Draft | None = None  # a layer that is known to be one operation
         self._boundary: FrameType | None = None
@@ -171,7 +176,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         try:
             with self:
                 result = self.model(*args, **kwargs)
-            self.outputs = [self._named_note(*pair) for pair in flatten(result)]
+            self.outputs = [self._named_note(*pair) for pair in flatten(result, objects=True)]
         except Exception as error:  # noqa: BLE001 - the model's own error is the trace's subject
             self.error = error
         finally:
@@ -184,6 +189,13 @@ class Recorder(TensorNotes, TorchFunctionMode):
         noted = self.note(tensor)
         if not noted.name:
             noted.name = f"output{path}"
+        if noted.kind == "constant" and not self._there_before(tensor):
+            remark = said(
+                "{name} is a tensor that no step of this run made: it comes from another thread, a "
+                "scripted function, NumPy, `torch.Tensor(...)` or from outside.",
+                name=noted.name,
+            )
+            self.remarks[remark] = None
         return noted
 
     def _close_open(self, error: BaseException) -> None:
@@ -497,7 +509,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
             around.call if around is not None else 0,
             names,
             self._fill(site, frame) if site.asks else NO_FILL,
-            [self.known(each) or self._anew(each, "", "constant") for each in operands],
+            [self.known(each) or self._constant(each, "", site, frame) for each in operands],
             text,
             first_note,
         )
@@ -636,10 +648,37 @@ class Recorder(TensorNotes, TorchFunctionMode):
         if frame is None or not site.reads:
             return found
         for text, tensor in tensors_read(site, frame):
-            noted = found[text] = self.known(tensor) or self._anew(tensor, text, "constant")
+            noted = found[text] = self.known(tensor) or self._constant(tensor, text, site, frame)
             if not noted.name and noted.id >= self._opened_at():
                 noted.name, noted.inner = text, self.inside_step()
         return found
+
+    def _constant(self, tensor: Tensor, name: str, site: Site, frame: FrameType) -> Noted:
+        """The note of a tensor that was not met before.  One that neither the module has nor the
+        code around was made in the run, where nothing is seen of it."""
+        new = id(tensor) not in self.notes and id(tensor) not in self.owned
+        if new and not self.open_steps and len(self.unseen) < MOST_UNSEEN and site.place.line:
+            where = site.place.file, site.place.line
+            if where not in self.unseen and not self._there_before(tensor, frame):
+                self.unseen.add(where)
+                remark = said(
+                    "`{code}` ({file}:{line}) reads a tensor that no step of this run made: it "
+                    "comes from another thread, a scripted function, NumPy, `torch.Tensor(...)` or "
+                    "from outside.",
+                    code=" ".join((site.place.expression or site.place.statement).split()),
+                    file=site.place.file.rsplit("/", 1)[-1],
+                    line=site.place.line,
+                )
+                self.remarks[remark] = None
+        return self._anew(tensor, name, "constant")
+
+    def _there_before(self, tensor: Tensor, frame: FrameType | None = None) -> bool:
+        """Whether a module has it among its attributes, or the code that reads it around itself."""
+        places = [*map(vars, self.modules.values())]
+        if frame is not None:
+            around = {name: frame.f_locals.get(name) for name in frame.f_code.co_freevars}
+            places += [frame.f_globals, around]
+        return any(each is tensor for held in places for _, each in flatten([*held.values()]))
 
     def _assign(self, draft: Draft, result: Any, frame: FrameType | None) -> None:
         """Give the outputs the names that the statement assigns them to; a helper's returned value

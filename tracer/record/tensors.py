@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import weakref
 from collections.abc import Iterator
-from types import FunctionType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -20,9 +21,10 @@ _MOST = 100_000
 """Tensors that are looked for in one value, and values that are looked at."""
 
 
-def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
+def flatten(value: Any, path: str = "", objects: bool = False) -> Iterator[tuple[str, Tensor]]:
     """The tensors in a nested value, each with how one would write it behind the value's name.
-    What is met again is not walked again: a list may hold itself."""
+    What is met again is not walked again: a list may hold itself.  `objects` of other classes are
+    walked as well, by their attributes or what they have under their keys."""
     seen: dict[int, Any] = {}  # kept alive, for an address may be taken anew
     pending = [(value, path, 0)]
     while pending and len(seen) < _MOST:
@@ -34,7 +36,7 @@ def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
             seen[id(value)] = value
             within = [
                 (item, f"{path}{way}", depth + 1)
-                for way, item in _parts(value)
+                for way, item in (_held if objects else _parts)(value)
                 if type(item) not in NO_TENSOR
             ]
             pending += reversed(within)
@@ -55,6 +57,38 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for member in dataclasses.fields(value):
             yield f".{member.name}", getattr(value, member.name, None)
+
+
+_CODE = (type, nn.Module, FunctionType, MethodType, BuiltinFunctionType, ModuleType)
+
+
+def _held(value: Any) -> Iterator[tuple[str, Any]]:
+    """`_parts`, also of an object: a cache, a batch of graphs, a distribution, one's own class."""
+    if isinstance(value, list | tuple | dict) or (
+        dataclasses.is_dataclass(value) and not isinstance(value, type)
+    ):
+        yield from _parts(value)
+        return
+    if isinstance(value, _CODE) or type(value).__module__ == "builtins":
+        return
+    keys = getattr(value, "keys", None)
+    if callable(keys) and hasattr(type(value), "__getitem__"):
+        with contextlib.suppress(Exception):  # it is the user's, and may have keys of another kind
+            yield from [(f"[{key!r}]", value[key]) for key in keys()]
+            return
+    slots = [slot for kind in type(value).__mro__ for slot in _slots(kind)]
+    own = {slot: getattr(value, slot) for slot in slots if hasattr(value, slot)}
+    own |= getattr(value, "__dict__", {})
+    public = {name: each for name, each in own.items() if not name.startswith("_")}
+    shown = set(map(id, public.values()))
+    hidden = {n: each for n, each in own.items() if n not in public and id(each) not in shown}
+    for name, each in {**public, **hidden}.items():
+        yield f".{name}", each
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    found = vars(kind).get("__slots__", ())
+    return (found,) if isinstance(found, str) else tuple(found)
 
 
 def plain_numbers(value: list[Any] | tuple[Any, ...]) -> bool:
@@ -221,14 +255,14 @@ def flatten_arguments(
         signature = signature_of(model.forward)
         given = signature.bind(*args, **kwargs).arguments
     except (TypeError, ValueError):
-        return [*flatten(args, "args"), *flatten(kwargs, "kwargs")]
+        return [*flatten(args, "args", True), *flatten(kwargs, "kwargs", True)]
     found: list[tuple[str, Tensor]] = []
     for name, value in given.items():
         if type(value) in ONE_TENSOR:
             found.append((name, value))
         elif signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
             for key, item in value.items():
-                found += flatten(item, key)
+                found += flatten(item, key, True)
         else:
-            found += flatten(value, name)
+            found += flatten(value, name, True)
     return found

@@ -146,7 +146,9 @@ class _Code:
         if statement is None or node is None:
             return None
         first, last = self.text.enclosing(statement)
-        function = code.co_qualname.split(".<locals>")[0]
+        # As `enclosing` has it: a class that is defined in a function stands for itself.
+        names = code.co_qualname.split(".<locals>.")
+        function = next((name for name in reversed(names) if "." in name), names[0])
         site = _described(self.text, code, statement, node)
         return _Found(site, self.text.source(function, first, last))
 

@@ -7,6 +7,7 @@ import inspect
 import linecache
 import os
 import re
+import sys
 import sysconfig
 import time
 from collections.abc import Iterator
@@ -240,10 +241,12 @@ class Text:
         return known
 
     def enclosing(self, statement: ast.stmt) -> tuple[int, int]:
-        """First and last line of the outermost function around the statement, or of the
-        module-level statement itself."""
+        """First and last line of the outermost function around the statement that is in its
+        innermost class, or of the statement itself where there is none."""
         best: tuple[int, int] | None = None
         for node in self._on(statement.lineno, statement.lineno):
+            if isinstance(node, ast.ClassDef) and _begins(node) < statement.lineno:
+                best = None
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
             first = _begins(node)
@@ -398,7 +401,7 @@ def text_of(file: str) -> Text | None:
     does not parse."""
     if file not in _texts or not file.startswith(_TORCH):
         linecache.checkcache(file)
-    lines = linecache.getlines(file)
+    lines = linecache.getlines(file) or _lines_of_loader(file)
     if not lines:
         return None
     known = _texts.get(file)
@@ -412,6 +415,16 @@ def text_of(file: str) -> Text | None:
         _texts.clear()
     _texts[file] = (lines, text)
     return text
+
+
+def _lines_of_loader(file: str) -> list[str]:
+    """The text of what was imported from a zip, which its loader has."""
+    if not file.endswith(".py") or os.path.exists(file):
+        return []
+    for module in list(sys.modules.values()):
+        if getattr(module, "__file__", None) == file:
+            return linecache.getlines(file, vars(module))
+    return []
 
 
 def code_of(value: object) -> CodeType | None:
