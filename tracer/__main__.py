@@ -100,7 +100,14 @@ def _trace(options: argparse.Namespace) -> int:
         terminal = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         width = shutil.get_terminal_size((100, 24)).columns
         translate = translator(options.language)
-        print(annotated(result, terminal, max(width, 60), options.symbols, translate))
+        try:
+            text = annotated(
+                result, terminal, max(width, 60), options.symbols, translate,
+                module=options.module, depth=options.depth, folded=True,
+            )  # fmt: skip
+        except KeyError as error:
+            raise UsageError(str(error.args[0])) from None
+        print(text)
     _tell(result, options)
     return 0 if result.failure is None else 1
 
@@ -303,9 +310,21 @@ def _parser(prog: str, more: str | None) -> argparse.ArgumentParser:
         help="print shapes as formulas of the inputs' sizes, named as in --input B,C,H,W, with "
         "what is demanded of them",
     )
+    parser.add_argument(
+        "--module", default="", metavar="NAME", help="show one module alone, such as layers.0.attn"
+    )
+    parser.add_argument(
+        "--depth", type=_depth, metavar="N", help="show modules at most N calls deep (0: the first)"
+    )
     _add_files(parser)
     _add_answers(parser)
     return parser
+
+
+def _depth(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("give a whole number, such as 1")
+    return int(text)
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:

@@ -614,3 +614,63 @@ def test_symbols_in_what_is_saved(attend, capsys, tmp_path):
     )  # fmt: skip
     found = tracer.load(tmp_path / "t.json")
     assert [symbol.name for symbol in found.symbols] == ["B", "N", "dim", "heads"]
+
+
+DEEP = '''
+from torch import nn
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+    def forward(
+        self,
+        x,
+        y=None,
+        z=None,
+        w=None,
+    ):
+        """Adds.
+
+        And more of it.
+        """
+        return self.fc(x) + x
+
+class Deep(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(Block() for _ in range(3))
+        self.head = nn.Sequential(nn.Linear(4, 2), nn.ReLU())
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x)
+'''
+
+
+def test_less_of_a_deep_model(tmp_path, capsys):
+    (tmp_path / "deep.py").write_text(DEEP)
+    target = f"{tmp_path}/deep.py:Deep"
+
+    def shown(*arguments: str) -> str:
+        code, out, err = run(capsys, target, "--input", "2,4", *arguments)
+        assert code == 0, err
+        return out
+
+    whole = shown()
+    assert "def forward(self, x, y, …):" in whole
+    assert '"""Adds. …"""' in whole
+    assert "And more of it." not in whole
+    assert "self.fc(x) + x  # (2, 4) → (2, 4)" in whole
+    assert "Block.forward" not in shown("--depth", "0")
+    assert "x = layer(x)" in shown("--depth", "0")
+    assert "layers.2 · Block.forward" in shown("--module", "layers.2")
+    assert "Deep.forward" not in shown("--module", "layers.2")
+    assert "fc: Linear(in_features=4" in shown("--module", "layers.1.fc")
+    assert "0: Linear(" in shown("--module", "head")
+    code, _, err = run(capsys, target, "--input", "2,4", "--module", "layer.2")
+    assert code == 2
+    assert "No module 'layer.2' ran; near it are 'layers.2'" in err
+    code, _, err = run(capsys, target, "--input", "2,4", "--depth", "deep")
+    assert code == 2
+    assert "give a whole number, such as 1" in err

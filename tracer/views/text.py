@@ -5,13 +5,14 @@ Text from a trace may come from a stranger's file: control characters never reac
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import io
 import re
 import tokenize
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -31,6 +32,7 @@ from tracer.document import (
 )
 from tracer.ops.names import shape_text
 from tracer.sentences import Said, Translate, as_written, render, said
+from tracer.syntax import parsed
 from tracer.views import histories
 from tracer.views.diff import Lines, changes, known_lines
 
@@ -42,6 +44,7 @@ _INSIDE = "stopped"  # what a call shows whose inside failed
 _SHAPE = re.compile(r"\([\d, ]*\)")  # stays on one line
 _FIXED = "\0"  # a space at which no line breaks, if it can be helped
 _ALIASES = 12
+_NAMES = 3  # of a signature that is folded
 _CONTAINERS = ("Sequential.forward",)  # their own text says less than a list of what they ran
 
 
@@ -51,6 +54,10 @@ def annotated(
     width: int = 100,
     symbols: bool = False,
     translate: Translate = str,
+    *,
+    module: str = "",
+    depth: int | None = None,
+    folded: bool = False,
 ) -> str:
     """The source of every function that ran, in call order, with the shapes at the line ends.
 
@@ -58,9 +65,19 @@ def annotated(
     is the number of columns that shapes may use.  With `symbols` the shapes are formulas where
     the trace has them, and the header says what their letters are and what is demanded of them.
     `translate` gives all that is said in another language.
+
+    Of a large model one may see less: what runs in one `module` (by its name, `layers.0`), what
+    is at most `depth` calls of modules below it, and with docstrings and long signatures `folded`.
+
+    Raises:
+        KeyError: no module of this name ran.
     """
     voice = _Voice(_formulas if symbols else _numbers, translate)
-    blocks = _merged(_blocks(trace, voice))
+    found = trace[module]
+    shown = _calls_shown(trace, found.module, depth)
+    blocks = _merged(_blocks(trace, voice, shown, folded))
+    if isinstance(found, Step):
+        blocks = [_listing(trace.calls[found.call], [_event(found, voice)])]
     header = "\n".join([_header(trace, voice), *(_legend(trace, width, voice) if symbols else ())])
     parts = [header, *(_shown(block, color, width) for block in blocks)]
     if trace.failure is not None:
@@ -520,9 +537,22 @@ class _Block:
     times: int = 1
 
 
-def _blocks(trace: Trace, voice: _Voice) -> Iterator[_Block]:
+def _calls_shown(trace: Trace, module: str, depth: int | None) -> set[int]:
+    """The calls of modules that are one of this name or within it, and how deep."""
+    depths: dict[int, int] = {}
+    for call in trace.calls:
+        if call.parent in depths:
+            depths[call.index] = depths[call.parent] + 1
+        elif call.module == module:
+            depths[call.index] = 0
+    return {index for index, own in depths.items() if depth is None or own <= depth}
+
+
+def _blocks(trace: Trace, voice: _Voice, shown: set[int], folded: bool) -> Iterator[_Block]:
     events = _events_by_call(trace, voice)
     for call in trace.calls:
+        if call.index not in shown:
+            continue
         own = sorted(events[call.index], key=lambda event: event.order)
         if call.parent is not None and all(_same_statement(event.place, call) for event in own):
             if own:
@@ -535,7 +565,7 @@ def _blocks(trace: Trace, voice: _Voice) -> Iterator[_Block]:
             if source is None or trace.sources[source].function in _CONTAINERS:
                 yield _listing(call, found)
             else:
-                yield _function(trace.sources[source], call, found, trace.failure)
+                yield _function(trace.sources[source], call, found, trace.failure, folded)
 
 
 def _is_helper(trace: Trace, source: int | None) -> bool:
@@ -616,12 +646,17 @@ def _named(event: _Event, call: Call) -> str:
 
 
 def _function(
-    source: Source, call: Call, events: Sequence[_Event], failure: Failure | None
+    source: Source,
+    call: Call,
+    events: Sequence[_Event],
+    failure: Failure | None,
+    folded: bool,
 ) -> _Block:
     raw = source.text.split("\n")
     indent = len(raw[0]) - len(raw[0].lstrip())
     comments = _comments(events, source.first, source.first + len(raw) - 1)
     notes = _filled_notes(source, events)
+    folds = _folds(source, comments) if folded else {}
     stopped = any(event.stopped not in ("", _INSIDE) for event in events)
     failed = failure.place.span if failure is not None and stopped else None
     rows: list[_Row] = []
@@ -634,11 +669,45 @@ def _function(
             rows += [_Row(_clean(f"{margin}# {x}".rstrip()), quiet=True) for x in note.split("\n")]
         if number < behind:
             continue
+        if number in folds:
+            behind, line = folds[number]
+            line = _outdented(line, indent)
         code = _clean(line.rstrip("\r"))
         bold = _stretch(line, number, failed, indent) if code == line else None
         rows.append(_Row(code, comments.get(number, ""), line.lstrip().startswith("#"), bold))
     where = _file_line(source.file, source.first)
     return _Block((call.module,), source.function, where, tuple(rows))
+
+
+def _folds(source: Source, comments: Container[int]) -> dict[int, tuple[int, str]]:
+    """For the first line of a docstring, or of a signature over several lines: the line behind it,
+    and what is shown in its place.  What has shapes is left as it is."""
+    lines = source.text.split("\n")
+    try:  # at any indentation
+        tree = parsed("if 1:\n" + source.text if lines[0][:1].isspace() else source.text)
+    except (SyntaxError, ValueError, RecursionError):
+        return {}
+    shift = source.first - (2 if lines[0][:1].isspace() else 1)
+    found: dict[int, tuple[int, str]] = {}
+
+    def fold(first: int, last: int, text: str) -> None:
+        if last > first and not any(line + shift in comments for line in range(first, last + 1)):
+            margin = lines[first + shift - source.first]
+            margin = margin[: len(margin) - len(margin.lstrip())]
+            found[first + shift] = last + shift + 1, margin + text
+
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        first = node.body[0]
+        names = [each.arg for each in (*node.args.posonlyargs, *node.args.args)]
+        word = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"
+        shown = ", ".join([*names[:_NAMES], "…"])
+        fold(node.lineno, first.lineno - 1, f"{word} {node.name}({shown}):")
+        if ast.get_docstring(node, clean=True) and isinstance(first, ast.Expr):
+            head = (ast.get_docstring(node, clean=True) or "").split("\n")[0]
+            fold(first.lineno, first.end_lineno or first.lineno, f'"""{head} …"""')
+    return found
 
 
 def _commentable(text: str) -> set[int]:
