@@ -9,13 +9,14 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from mcp.client import Client
-from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from shapewalk.agents import LARGEST_ANSWER
+
+if TYPE_CHECKING:
+    from mcp.client import Client
 
 ROOT = Path(__file__).parents[1]
 
@@ -75,6 +76,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def served(folder: Path, what: Callable[[Client], Awaitable[Any]]) -> Any:
+    # Here, since every process that runs tests loads this file, and the SDK is large.
+    from mcp.client import Client
+    from mcp.client.stdio import StdioServerParameters, stdio_client
+
     async def connected() -> Any:
         parameters = StdioServerParameters(
             command=sys.executable,

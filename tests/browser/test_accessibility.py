@@ -46,20 +46,21 @@ OPTIONS = {
 }
 
 
-LOOK = """async options => {
-  const found = await axe.run(options);
+LOOK = """async ([but, options]) => {
+  const found = await axe.run({ exclude: but }, options);
   return found.violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
 }"""
 
 
-def objections(page: Page) -> list[str]:
-    """What axe finds on a page at rest, a line for each element: what fades has no contrast."""
+def objections(page: Page, *but: str) -> list[str]:
+    """What axe finds on a page at rest, `but` in what was read before, a line for each element:
+    what fades has no contrast."""
     if page.evaluate("window.axe === undefined"):
         page.evaluate(Axe().axe_script)
     for _ in range(LOOKS_AT_REST):
         settled(page)
         watch_rest(page)
-        found: list[str] = page.evaluate(LOOK, OPTIONS)
+        found: list[str] = page.evaluate(LOOK, [list(but), OPTIONS])
         if has_rested(page):
             break
     return found
@@ -91,14 +92,15 @@ def test_axe_objects_to_nothing(
 
 
 def tabs_are_read(page: Page, language: str, of: str) -> None:
-    """Every other tab in one look, the others in the other; with more effort all in all."""
+    """Every other tab in one look, the others in the other; with more effort all in all.  The
+    player above them, the longest to read, is the same."""
     tabs = page.locator(".st-key-tabs [role=radio]")
     first, step = (1, 1) if TIMES > 1 else (1 if language == "en" else 2, 2)
     for number in range(first, tabs.count(), step):
         tabs.nth(number).click()
         expect(tabs.nth(number)).to_be_checked()
         expect(page.locator(".st-key-downloads [data-testid=stPageLink]")).to_have_count(1)
-        assert objections(page) == [], (of, number)
+        assert objections(page, ".shapewalk") == [], (of, number)
 
 
 @pytest.mark.parametrize(("language", "scheme", "size"), LOOKS)

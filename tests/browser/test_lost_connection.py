@@ -15,13 +15,13 @@ from tests.effort import TIMES
 Open = Callable[..., Page]
 
 # Early, among the controls, at the player and behind it; with more effort after every message.
-AFTER = range(3, 41) if TIMES > 1 else (3, 9, 16, 34)
+AFTER = range(3, 41) if TIMES > 1 else (3, 16, 34)
 OTHERS = ("/", "/Open_a_trace", "/Your_module")
 COMPARED = "/Compare"
 EARLY = (
     [(path, after) for path in (*OTHERS, COMPARED) for after in range(1, 15)]
     if TIMES > 1
-    else [(COMPARED, 6), *zip(OTHERS, (1, 2, 1), strict=True), *zip(OTHERS, (9, 5, 5), strict=True)]
+    else [(COMPARED, 6), *zip(OTHERS, (1, 5, 2), strict=True), (OTHERS[0], 9)]
 )
 """The shortest page is made of 15 messages."""
 
@@ -70,10 +70,10 @@ def test_the_other_pages(open_page: Open, app: str, path: str, after: int) -> No
         page.goto("about:blank")
 
 
-@pytest.mark.parametrize(
-    ("lang", "words"),
-    [("en", "The server does not answer."), ("zh", "服务器没有响应")],
-)
+AWAY = [("zh", "服务器没有响应"), ("en", "The server does not answer.")]
+
+
+@pytest.mark.parametrize(("lang", "words"), AWAY if TIMES > 1 else AWAY[:1])
 def test_who_steps_needs_no_server(open_page: Open, app: str, lang: str, words: str) -> None:
     page = open_page(loses=True)
     told = page.locator("#away")

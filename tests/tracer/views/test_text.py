@@ -6,6 +6,7 @@ import dataclasses
 import random
 import re
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 from unicodedata import east_asian_width
 
@@ -55,11 +56,18 @@ SMALL: dict[str, Callable[[], Trace]] = {
 }
 
 
-ALL: dict[str, Trace] = {
-    **{name: make() for name, make in SMALL.items()},
-    **{lesson.key: traces.of_lesson(lesson) for lesson in LESSONS},
-    **{model.key: traces.of_model(model) for model in models.MODELS},
+MAKERS: dict[str, Callable[[], Trace]] = {
+    **SMALL,
+    **{lesson.key: partial(traces.of_lesson, lesson) for lesson in LESSONS},
+    **{model.key: partial(traces.of_model, model) for model in models.MODELS},
 }
+
+
+@cache
+def made(name: str) -> Trace:
+    return MAKERS[name]()
+
+
 GOLDEN = [*SMALL, *(lesson.key for lesson in LESSONS)]
 
 
@@ -70,18 +78,18 @@ def timeless(found: Trace) -> Trace:
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_annotated_source(name: str, golden: Callable[[str, str], None]) -> None:
-    golden(f"annotated-{name}.txt", annotated(timeless(ALL[name])))
+    golden(f"annotated-{name}.txt", annotated(timeless(made(name))))
 
 
 @pytest.mark.parametrize("name", ["chains", "fails", "eca-image"])
 def test_markdown_table(name: str, golden: Callable[[str, str], None]) -> None:
-    golden(f"table-{name}.md", markdown(timeless(ALL[name])))
+    golden(f"table-{name}.md", markdown(timeless(made(name))))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", MAKERS)
 def test_every_step_has_its_shape(name: str) -> None:
     """Of a line that ran several times, the first and the last run are shown."""
-    found = ALL[name]
+    found = made(name)
     text = annotated(found, width=10_000)
     runs: dict[tuple[Any, ...], list[tuple[int, ...]]] = {}
     for step in found.steps:
@@ -93,9 +101,9 @@ def test_every_step_has_its_shape(name: str) -> None:
             assert f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})" in text
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", MAKERS)
 def test_every_line_that_ran_is_marked(name: str) -> None:
-    found = ALL[name]
+    found = made(name)
     lines = annotated(found, width=10_000).splitlines()
     marked = {line.split("  # ")[0].strip() for line in lines if " → " in line}
     for step in found.steps:
@@ -109,9 +117,9 @@ def test_every_line_that_ran_is_marked(name: str) -> None:
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 140])
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", MAKERS)
 def test_shapes_keep_to_the_width(name: str, width: int) -> None:
-    for line in annotated(ALL[name], width=width).splitlines():
+    for line in annotated(made(name), width=width).splitlines():
         code, mark, comment = line.rpartition("  # ")
         if mark and " → " in comment and code.strip():
             assert len(line) <= width
@@ -120,7 +128,7 @@ def test_shapes_keep_to_the_width(name: str, width: int) -> None:
 
 
 def test_comments_of_a_block_stand_under_each_other() -> None:
-    lines = annotated(ALL["fbkd-student"]).splitlines()
+    lines = annotated(made("fbkd-student")).splitlines()
     start = next(i for i, line in enumerate(lines) if "spatial_mask, fbkd" in line)
     block = lines[start : next(i for i in range(start, len(lines)) if not lines[i + 1 : i + 2])]
     block = block[: next((i for i, line in enumerate(block[1:], 1) if line[:2] == "──"), None)]
@@ -129,24 +137,24 @@ def test_comments_of_a_block_stand_under_each_other() -> None:
     assert len(found) == 1, columns
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", MAKERS)
 def test_colour_adds_nothing_but_colour(name: str) -> None:
-    plain = [line for line in annotated(ALL[name]).splitlines() if line.strip(" ^")]
-    colored = annotated(ALL[name], color=True)
+    plain = [line for line in annotated(made(name)).splitlines() if line.strip(" ^")]
+    colored = annotated(made(name), color=True)
     assert "\x1b" not in "".join(plain)
     assert [line for line in ANSI.sub("", colored).splitlines() if line.strip(" ^")] == plain
     assert len(re.findall(r"\x1b\[(?!0m)", colored)) == colored.count("\x1b[0m")
 
 
 def test_the_failing_expression_is_bold() -> None:
-    found = ALL["fails"]
+    found = made("fails")
     assert found.failure is not None
     for text in (annotated(found, color=True), failure_text(found.failure, color=True)):
         assert "z = 1 - (\x1b[1my @ self.weights\x1b[0m).exp()" in text
 
 
 def test_a_failure_names_the_operands_and_where_they_came_from() -> None:
-    failure = ALL["fails"].failure
+    failure = made("fails").failure
     assert failure is not None
     lines = failure_text(failure).splitlines()
     assert re.fullmatch(r"Stopped at small\.py:\d+, in Mix\.forward, module mix", lines[0])
@@ -359,9 +367,9 @@ def test_wide_letters_take_two_columns() -> None:
     assert lines[0].index("# (2,)") == lines[1].index("# (2,)") + 2
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", MAKERS)
 def test_a_saved_trace_reads_the_same(name: str) -> None:
-    found = ALL[name]
+    found = made(name)
     again = Trace.from_json(found.to_json())
     assert annotated(again) == annotated(found)
     assert markdown(again) == markdown(found)
@@ -373,12 +381,12 @@ def test_a_saved_trace_reads_the_same(name: str) -> None:
 def symbolic(key: str = "chains") -> Trace:
     """`Chains` on (2, 3, 4, 5), as if found out by a symbolic run."""
     sizes = {2: "B", 3: "C", 5: "W", 20: formula("H·W", "N", "places"), 4: "max(4, ⌊H/2⌋)"}
-    step = 2 if len(ALL[key].steps) > 2 else None
+    step = 2 if len(made(key).steps) > 2 else None
     demands = (
         Constraint(formula("H % 2 = 0"), said("H is even."), step),
         Constraint(formula("C ≥ r"), said("C is at least r."), None, holds=False),
     )
-    return with_formulas(ALL[key], {"B": 2, "C": 3, "H": 4, "W": 5}, sizes, demands)
+    return with_formulas(made(key), {"B": 2, "C": 3, "H": 4, "W": 5}, sizes, demands)
 
 
 def test_shapes_as_formulas_with_what_they_are_written_in() -> None:
@@ -387,7 +395,7 @@ def test_shapes_as_formulas_with_what_they_are_written_in() -> None:
     assert "input       x (B, C, max(4, ⌊H/2⌋), W) float32" in lines
     assert "sizes       B = 2, C = 3, H = 4, W = 5" in lines
     assert "names       N = H·W, places = H·W" in lines
-    place = ALL["chains"].steps[2].place
+    place = made("chains").steps[2].place
     assert f"demands     ✓ H % 2 = 0  H is even. (small.py:{place.line}: {place.expression})" in (
         re.sub(r"\n {14}", " ", text)
     )
@@ -395,9 +403,9 @@ def test_shapes_as_formulas_with_what_they_are_written_in() -> None:
     shown = text[text.index("demands") :]
     assert "(B, H·W, max(4, ⌊H/2⌋))" in shown
     assert not re.search(r"# \(2, ", shown)
-    assert annotated(ALL["chains"], symbols=True) == annotated(ALL["chains"])
-    assert annotated(symbolic()) == annotated(ALL["chains"])
-    assert markdown(symbolic()) == markdown(ALL["chains"])
+    assert annotated(made("chains"), symbols=True) == annotated(made("chains"))
+    assert annotated(symbolic()) == annotated(made("chains"))
+    assert markdown(symbolic()) == markdown(made("chains"))
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 140])
@@ -443,7 +451,7 @@ def poisoned(value: Any, chance: random.Random) -> Any:
 def test_no_text_of_a_trace_commands_the_terminal(seed: int) -> None:
     chance = random.Random(seed)
     for name in SMALL:
-        found = ALL[name]
+        found = made(name)
         if found.failure is not None:
             found = dataclasses.replace(found, failure=DIAGNOSED)
         bad = poisoned(found, chance)
@@ -458,7 +466,7 @@ def test_no_text_of_a_trace_commands_the_terminal(seed: int) -> None:
 
 
 def test_a_table_cell_cannot_be_left() -> None:
-    bad = poisoned(ALL["chains"], random.Random(0))
+    bad = poisoned(made("chains"), random.Random(0))
     rows = [row for row in markdown(bad).splitlines() if row.startswith("|")]
     for row in rows[2:]:
         assert len(re.split(r"(?<!\\)\|", row)) == 9
@@ -467,7 +475,7 @@ def test_a_table_cell_cannot_be_left() -> None:
 
 
 def test_a_failure_may_point_nowhere() -> None:
-    found = ALL["fails"]
+    found = made("fails")
     failure = found.failure
     assert failure is not None
     assert failure.step is not None
