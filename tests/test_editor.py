@@ -163,7 +163,9 @@ def with_editor(folder: Path, what: Callable[[Editor], Coroutine[Any, Any, None]
     asyncio.run(session())
 
 
-def test_shapes_stand_behind_the_lines_that_make_them(folder: Path) -> None:
+def test_shapes_stand_behind_the_lines_that_make_them_and_outlive_what_does_not_parse(
+    folder: Path,
+) -> None:
     async def told(editor: Editor) -> None:
         editor.open("net.py")
         await editor.answer()
@@ -188,6 +190,14 @@ def test_shapes_stand_behind_the_lines_that_make_them(folder: Path) -> None:
             "net.py", "        y = self.conv(x)\n", "        z = 1\n        y = self.conv( x)\n"
         )
         assert set(await editor.hints("net.py")) == {15, 16}
+
+        # What is saved while one types is said, and lasts no longer.
+        editor.save("net.py", NET + "\ndef (:\n")
+        await editor.answer()
+        assert any("net.py:17" in line for line in editor.log)
+        editor.save("net.py", NET + "\nprint('to standard output')\n")
+        await editor.answer()
+        assert await editor.hints("layers.py")
 
     with_editor(folder, told)
 
@@ -233,20 +243,6 @@ def test_a_failure_is_marked_with_its_root_and_mended_by_a_quick_fix(folder: Pat
         if any(editor.found.values()):
             editor.change("layers.py", "nn.Linear(", "nn.Linear( ")
             assert not await editor.fixes("layers.py", 10)
-
-    with_editor(folder, told)
-
-
-def test_what_does_not_parse_while_one_types_is_said_and_lasts_no_longer(folder: Path) -> None:
-    async def told(editor: Editor) -> None:
-        editor.open("net.py")
-        await editor.answer()
-        editor.save("net.py", NET + "\ndef (:\n")
-        await editor.answer()
-        assert any("net.py:17" in line for line in editor.log)
-        editor.save("net.py", NET + "\nprint('to standard output')\n")
-        await editor.answer()
-        assert await editor.hints("layers.py")
 
     with_editor(folder, told)
 
