@@ -27,7 +27,7 @@ PARTS = {
 """Modules that Python runs, with their arguments."""
 
 FIRST = "Tests in the browser"
-YIELDING = 10
+YIELDING = 5
 """How far the other parts stand back, in steps of `nice`."""
 
 DEEP = "40"
