@@ -11,6 +11,7 @@ import ast
 import enum
 import inspect
 import itertools
+import linecache
 import re
 import sys
 import traceback
@@ -151,7 +152,7 @@ def built(
     improves = search.first is not None
     while improves and search.attempts < MOST_ATTEMPTS:
         improves = False
-        for texts in _changed(made, search.furthest, given):
+        for texts in (*search.several, *_changed(made, search.furthest, given)):
             before = search.line
             found, _ = search.tried(texts)
             if found is not None:
@@ -174,6 +175,7 @@ class _Construction:
         self.made, self.build, self.small = made, build, small
         self.first: Exception | None = None
         self.line, self.furthest = -1, dict(given)
+        self.several: list[dict[str, str]] = []
         self.attempts = 0
 
     def tried(
@@ -187,6 +189,7 @@ class _Construction:
             line = _line(self.made, _emptied(error))
             if line > self.line:
                 self.line, self.furthest = line, texts
+                self.several = list(_as_several(self.made, texts, error))
             self.first = self.first or error
             return None, error
 
@@ -236,6 +239,24 @@ def _line(made: Callable[..., Any], error: Exception) -> int:
     return max(lines, default=0)
 
 
+def _as_several(
+    made: Callable[..., Any], texts: Mapping[str, str], error: Exception
+) -> Iterator[dict[str, str]]:
+    """The arguments with several in the place of the one number, found or by default, that the line
+    of the constructor which fails reads, where it fails since it wants several."""
+    own = getattr(_constructor(made), "__code__", None)
+    frames = [each for each in traceback.walk_tb(error.__traceback__) if each[0].f_code is own]
+    if own is None or not frames or not _WANTS_SEVERAL.search(str(error)):
+        return
+    read = re.findall(r"\w+", linecache.getline(own.co_filename, frames[-1][1]))
+    for each in parameters(made):
+        value = frames[-1][0].f_locals.get(each.name)
+        plain = type(value) in (int, float) and each.default is not each.empty
+        if each.name in read and plain and not any(_allowed(each)):
+            for count in _LENGTHS:
+                yield {**texts, each.name: f"[{value!r}] * {count}"}
+
+
 def _changed(
     made: Callable[..., Any], texts: Mapping[str, str], given: Mapping[str, str]
 ) -> Iterator[dict[str, str]]:
@@ -244,9 +265,8 @@ def _changed(
     unset = [each.name for each in _left_out(made, texts)]
     yield from ({**texts, name: text} for name, text in _configured(made, texts))
     for each in parameters(made):
-        options = (each.annotation, *typing.get_args(each.annotation))
         if each.name not in given:
-            for kind in filter(several, options):
+            for kind in _allowed(each):
                 for text in _several(each.name, kind, WIDTHS[0]):
                     yield {**texts, each.name: text}
     for name in texts:
@@ -450,8 +470,12 @@ def _hints(function: Any) -> dict[str, Any]:
         return {}
 
 
-_WANTS_MORE = re.compile(r"None|subscriptable|iterable|unpack|has no len")
-"""What is said of a value that stands for none, and of a number in the place of several."""
+_WANTS_SEVERAL = re.compile(r"subscriptable|iterable|unpack|has no len")
+_WANTS_MORE = re.compile(rf"None|{_WANTS_SEVERAL.pattern}")
+"""What is said of a number in the place of several, and of a value that stands for none."""
+
+_LENGTHS = (4, 2, 3)
+"""Of lists of which nothing says how long they are."""
 
 _HANDED_ON = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -500,6 +524,11 @@ def several(kind: Any) -> bool:
     return isinstance(plain, type) and issubclass(plain, tuple | list)
 
 
+def _allowed(parameter: inspect.Parameter) -> Iterator[Any]:
+    """The tuples and lists that its annotation allows."""
+    return filter(several, (parameter.annotation, *typing.get_args(parameter.annotation)))
+
+
 def _several(name: str, kind: Any, width: int) -> Iterator[str]:
     """A tuple or a list of what the annotation says, as long as it says; else of several lengths,
     the usual first."""
@@ -510,7 +539,7 @@ def _several(name: str, kind: Any, width: int) -> Iterator[str]:
         for count in (len(parts),) if len(parts) > 1 else (2, 3):
             yield f"({', '.join([one] * count)})"
     else:
-        yield from (f"[{one}] * {count}" for count in (4, 2, 3))
+        yield from (f"[{one}] * {count}" for count in _LENGTHS)
 
 
 def _table(made: Callable[..., Any], name: str) -> str | None:

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from modules import LESSONS
+from tests.browser.test_accessibility import objections
 from ui import preload, shipped
 from ui.gallery import FIRST
 
@@ -101,5 +102,8 @@ def test_lessons_stand_by_family_in_the_order_of_the_posts(open_page: Open, app:
     box = step.bounding_box()
     assert box is not None
     assert box["x"] + box["width"] > 1800
+    assert objections(page) == []
+    page.emulate_media(color_scheme="dark")
+    assert objections(page) == []
     step.click()
     expect(page.get_by_role("heading", level=1)).to_have_text(shipped.lesson(FIRST).title)

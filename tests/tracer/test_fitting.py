@@ -828,8 +828,10 @@ class Cubed(nn.Module):
         stride: int | tuple[int, int, int] = 1,
         rates: list[float] | None = None,
         dilations: list[int] | None = None,
+        drop: float = 0.0,
     ) -> None:
         super().__init__()
+        self.last = nn.Dropout(drop[0])  # type: ignore[index]
         if dilations is not None and len(dilations) != 2:
             raise ValueError("Two dilations are wanted.")
         self.drop = nn.Dropout(rates[0])  # type: ignore[index]
@@ -847,7 +849,12 @@ class HandedOn(Cubed):
 @pytest.mark.parametrize("made", [Cubed, HandedOn])
 def test_several_are_given_where_the_annotation_says_so(made: Any) -> None:
     model, texts = arguments.built(made, {}, functools.partial(called, made), small=True)
-    assert texts == {"width": "64", "rates": "[0.5] * 4", "stride": "(2, 2, 2)"}
+    assert texts == {
+        "width": "64",
+        "drop": "[0.0] * 4",
+        "rates": "[0.5] * 4",
+        "stride": "(2, 2, 2)",
+    }
     assert shapes(model)["x"][1] == 64
     seen = list(arguments._several("dilations", list[int], 64))
     assert seen == ["[1] * 4", "[1] * 2", "[1] * 3"]
