@@ -36,6 +36,7 @@ def passed_over(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def forget() -> None:
     calls._known.clear()
     calls._layers.clear()
+    calls._alike.clear()
 
 
 def recorded(model: nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -50,15 +51,19 @@ def recorded(model: nn.Module, *args: Any, **kwargs: Any) -> Any:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda each: each.key)
-@pytest.mark.parametrize("values", [False, True])
-def test_a_model_again_and_again(model: Model, values: bool, passed_over: list[str]) -> None:
+@pytest.mark.parametrize("how", ["shapes", "values", "meta"])
+def test_a_model_again_and_again(model: Model, how: str, passed_over: list[str]) -> None:
+    options: dict[str, Any] = {"values": how == "values"}
+    if how == "meta":
+        options["device"] = "meta"
     if model.build is GRUTagger:
-        values = False  # what packs its sequences is filled after it was made
+        options["values"] = False  # what packs its sequences is filled after it was made
     made = model.make()
     args, kwargs = model.arguments()
-    first = recorded(made, *args, values=values, **kwargs)
-    for _ in range(2):
-        assert recorded(made, *args, values=values, **kwargs) == first
+    with torch.set_grad_enabled(how != "meta"):
+        first = recorded(made, *args, **options, **kwargs)
+        for _ in range(2):
+            assert recorded(made, *args, **options, **kwargs) == first
 
 
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], bool]] = {
@@ -105,6 +110,59 @@ def test_a_layer_of_torch(name: str, values: bool, passed_over: list[str]) -> No
     assert recorded(model, x, values=values) == first
     op = f"nn.{type(model.layer).__name__}"
     assert passed_over == [*([op] if alone else []), "F.silu"]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_on_meta(name: str) -> None:
+    """What an operation gave there it gives again, where nothing else decides."""
+    forget()
+    build, shape, _ = LAYERS[name]
+    model, x = Around(build()), torch.randn(shape)
+    with torch.no_grad():
+        first = recorded(model, x, values=False, device="meta")
+        assert any(text.shaped for text in calls._known.values())
+        assert recorded(model, x, values=False, device="meta") == first
+        longer = torch.randn(3 * shape[0], *shape[1:])
+        again = recorded(model, longer, values=False, device="meta")
+        forget()
+        assert recorded(model, longer, values=False, device="meta") == again
+
+
+def test_strides_gradients_and_types_on_meta(passed_over: list[str]) -> None:
+    class Asks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = x.exp() * self.scale
+            asked.append((y.stride(), y.requires_grad, y.dtype, y[0]._base is y))
+            y.add_(1)
+            return y.exp()
+
+    asked: list[Any] = []
+    model, x = Asks(), torch.randn(2, 3, 4, 4)
+    for each in (x, x.to(memory_format=torch.channels_last), x):
+        trace(model, each, values=False, device="meta")
+        for _ in range(2):
+            with torch.no_grad():
+                trace(model, each, values=False, device="meta")
+    plain, last = (48, 16, 4, 1), (48, 1, 12, 3)
+    assert asked[0] == (plain, True, torch.float32, True)
+    assert asked[1] == asked[2] == (plain, False, torch.float32, True)
+    assert asked[3] == (last, True, torch.float32, True)
+    assert asked[4] == asked[5] == (last, False, torch.float32, True)
+    assert asked[6:] == asked[:3]
+
+
+def test_layers_that_are_alike_are_looked_into_once(passed_over: list[str]) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4).double().float())
+    model.append(nn.Linear(4, 4, bias=False))
+    x = torch.randn(2, 4)
+    first = recorded(model, x)
+    assert passed_over == ["nn.Linear"] * 2
+    assert recorded(model, x) == first
+    assert passed_over == ["nn.Linear"] * 6
 
 
 def test_other_shapes_are_looked_into(passed_over: list[str]) -> None:

@@ -28,6 +28,7 @@ from tracer.record.functions import (
     writes_in_place,
     written_silently,
 )
+from tracer.record.shaped import Form
 from tracer.record.tensors import ONE_TENSOR, operands_of, settings_of
 
 
@@ -49,7 +50,8 @@ class Whole:
 class CallText:
     """`op`, `arguments` and `bound` as in `document.Step`; whether the call writes into its first
     operand, as its name or an `out=` says, and whether it is known to write into none.  `whole` is
-    what it was seen to be on operands of the same shapes and types."""
+    what it was seen to be on operands of the same shapes and types, `shaped` what it gave on the
+    device `meta`, by their forms."""
 
     op: str
     arguments: tuple[str, ...]
@@ -57,6 +59,7 @@ class CallText:
     in_place: bool = False
     only_reads: bool = False
     whole: dict[Any, Whole] = field(default_factory=dict, repr=False)
+    shaped: dict[Any, Form] = field(default_factory=dict, repr=False)
     _moved: dict[Any, Bound] = field(default_factory=dict, repr=False)
 
     def moved(self, positions: tuple[int, ...], own: dict[str, int]) -> Bound:
@@ -142,7 +145,7 @@ class _Layer:
         self.count = len(vars(layer))
         self.own = (*layer._parameters, *layer._buffers)
         self.ids = _ids(layer)
-        self.texts: dict[tuple[Any, ...], CallText] = {}
+        self.texts = _texts_of(layer) if self.fixed else {}
 
     def holds(self, layer: nn.Module) -> bool:
         now = vars(layer)
@@ -155,6 +158,39 @@ class _Layer:
 
     def owns_one(self, operands: list[Tensor]) -> bool:
         return not set(map(id, operands)).isdisjoint(self.ids)
+
+
+_Texts = dict[tuple[Any, ...], CallText]
+
+
+def _texts_of(layer: nn.Module) -> _Texts:
+    """The texts of the calls of all layers that are like this one: of its class, with equal
+    settings and with tensors of the same forms, as the blocks of a model and its copies are."""
+    if layer._modules:
+        return {}
+    parts: list[Any] = []
+    for name, value in vars(layer).items():
+        if name not in _USUAL:
+            parts.append(name)
+            if not _tell(value, parts, [], 0):
+                return {}
+    for name, tensor in (*layer._parameters.items(), *layer._buffers.items()):
+        parts += (name, type(tensor))
+        if tensor is not None:
+            if type(tensor) not in ONE_TENSOR or any(
+                type(size) is not int for size in tensor.shape
+            ):
+                return {}
+            parts += (tensor.shape, tensor.dtype, tensor.device)
+    alike = _alike.setdefault(type(layer), {})
+    if len(alike) >= _MOST_ALIKE:
+        alike.clear()
+    return alike.setdefault((layer.training, *parts), {})
+
+
+_USUAL = frozenset(nn.Module().__dict__)
+_alike: weakref.WeakKeyDictionary[type, dict[tuple[Any, ...], _Texts]] = weakref.WeakKeyDictionary()
+_MOST_ALIKE = 1000
 
 
 def _ids(layer: nn.Module) -> tuple[int, ...]:

@@ -275,7 +275,7 @@ def moved(
                 )
             else:
                 memo[id(tensor)] = tensor.detach().to(device, copy=True)
-        copied = copy.deepcopy(model, memo)
+        copied = _copied(model, memo)
     args, kwargs = tensors_on(device, (args, kwargs))
     return copied, args, kwargs
 
@@ -308,7 +308,7 @@ def with_sizes(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
             for each in _own_tensors(model)
             if unmade(each)
         }
-        copied = copy.deepcopy(model, memo)
+        copied = _copied(model, memo)
     with exclusive(copied) as modules, random_state(), quiet(), torch.no_grad():
         before = State(modules)
         with contextlib.suppress(Exception):
@@ -316,6 +316,16 @@ def with_sizes(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         for tensor, content in before.tensors.values():
             tensor.data.copy_(content)
     return copied
+
+
+def _copied(model: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """A deep copy.  What is empty, as most tables of most modules are, is not asked how it is
+    copied."""
+    for module in modules_in(model):
+        for value in vars(module).values():
+            if type(value) in State.CONTAINERS and not value:
+                memo.setdefault(id(value), value.copy())
+    return copy.deepcopy(model, memo)
 
 
 def _own_tensors(model: nn.Module) -> Iterator[Tensor]:

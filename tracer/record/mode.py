@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from tracer import document
-from tracer.record.calls import MOST_OF_CALL, UNTOLD, Whole, call_text, layer_text
+from tracer.record.calls import MOST_OF_CALL, UNTOLD, CallText, Whole, call_text, layer_text
 from tracer.record.drafts import NO_FILL, Draft, Noted, Written, leaves, unique
 from tracer.record.frames import (
     HAND_OVER,
@@ -45,6 +45,7 @@ from tracer.record.isolation import (
 )
 from tracer.record.names import FrameScope, resolve, tensors_read, walk
 from tracer.record.notes import TensorNotes
+from tracer.record.shaped import form_of, forms_of, made
 from tracer.record.tensors import (
     flatten,
     flatten_arguments,
@@ -140,6 +141,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         self._opened = Opened()
         self._closed: Draft | None = None  # a layer that is known to be one operation
         self._boundary: FrameType | None = None
+        self._on_meta = False  # nothing is computed
 
     # --- running ---
 
@@ -172,6 +174,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         self._boundary = sys._getframe()
         for name, tensor in flatten_arguments(self.model, args, kwargs):
             self.inputs.append(self.note(tensor, name, "input"))
+        self._on_meta = any(noted.device == "meta" for noted in self.inputs)
         began = time.perf_counter()
         try:
             with self:
@@ -443,7 +446,11 @@ class Recorder(TensorNotes, TorchFunctionMode):
             return func(*args, **kwargs)
         if self._closed is not None:
             try:
-                return func(*args, **kwargs)
+                if not self._on_meta:
+                    return func(*args, **kwargs)
+                with torch._C.DisableTorchFunction():
+                    text, operands = call_text(func, args, kwargs, self.number)
+                return self._given(text, operands, func, args, kwargs)
             except Exception:  # noqa: BLE001 - it is raised again, and then from where one looks
                 self._closed.whole, self._closed = None, None
         frame, indirect = self._frame(bool(self.open_steps))
@@ -455,7 +462,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         draft.indirect = indirect
         draft.began = time.perf_counter()
         try:
-            result = self._run(draft, twin, func, args, kwargs)
+            result = self._run(draft, twin, operands, func, args, kwargs)
         except BaseException as error:
             draft.seconds = time.perf_counter() - draft.began
             while draft in self.stack:
@@ -476,18 +483,50 @@ class Recorder(TensorNotes, TorchFunctionMode):
         return result
 
     def _run(
-        self, draft: Draft, twin: Any, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        draft: Draft,
+        twin: Any,
+        operands: list[Tensor],
+        func: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Any:
         if twin is None:
+            if draft.text.only_reads and self._on_meta:
+                return self._given(draft.text, operands, func, args, kwargs)
             return func(*args, **kwargs)
         if draft.whole is not None:
             try:
+                if self._on_meta:
+                    return self._given(draft.text, operands, func, args, kwargs)
                 return func(*args, **kwargs)
             except Exception:  # noqa: BLE001 - as above
                 draft.whole = None
         self._open(draft)
         with self:
             return twin(*args, **kwargs)
+
+    def _given(
+        self,
+        text: CallText,
+        operands: list[Tensor],
+        func: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """What a call that only reads gives on the device `meta`, worked out once."""
+        with torch._C.DisableTorchFunction():
+            forms = forms_of(operands)
+            known = text.shaped.get(forms) if forms is not None else None
+            if known is not None:
+                return made(known)
+        result = func(*args, **kwargs)
+        if forms is not None and len(text.shaped) < MOST_OF_CALL:
+            with torch._C.DisableTorchFunction():
+                form = form_of(result, operands)
+                if form is not None:
+                    text.shaped[forms] = form
+        return result
 
     def begin_operation(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType

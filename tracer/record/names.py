@@ -73,18 +73,15 @@ def tensors_read(site: Site, frame: FrameType) -> list[tuple[str, Tensor]]:
     own = frame.f_locals
     found: list[tuple[str, Tensor]] = []
     value: Any
-    for chain, value in zip(site.reads, map(own.get, site.first_read), strict=True):
-        kind = type(value)
-        if kind in ONE_TENSOR:
-            found.append((chain[0], value))
+    for name, chain, value in zip(*site.reading, map(own.get, site.reading[0]), strict=True):
+        if type(value) in ONE_TENSOR:
+            found.append((name, value))
             continue
-        if value is None and chain[0] not in own:
-            value = frame.f_globals.get(chain[0])
-            kind = type(value)
-            if kind is ModuleType and value.__name__.startswith("torch"):
+        if value is None and name not in own:
+            value = frame.f_globals.get(name)
+            if type(value) is ModuleType and value.__name__.startswith("torch"):
                 continue  # `torch.relu`, `nn.functional.relu`: a function
-        name = chain[0]
-        if len(chain) > 1:
+        if chain is not None:
             resolved = _along(chain, value)
             if resolved is None:
                 continue
