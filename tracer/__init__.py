@@ -63,8 +63,10 @@ _LATER = {
     "compare": "tracer.views.compare",
     "compute": "tracer.api",
     "explain": "tracer.explaining",
+    "load_ipython_extension": "tracer.notebook",
     "recording_construction": "tracer.record.construction",
     "trace": "tracer.api",
+    "unload_ipython_extension": "tracer.notebook",
 }
 
 if not TYPE_CHECKING:

@@ -13,7 +13,7 @@ HERE = Path(__file__).parents[2] / "tracer"
 
 # From top to bottom; what is a folder stands for all that is in it.
 ROOMS = {
-    "doors": ["__init__", "__main__", "check", "pytest_plugin", "worker"],
+    "doors": ["__init__", "__main__", "check", "notebook", "pytest_plugin", "worker"],
     "api": [
         "api",
         "arguments",

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import _has_any_global_hook
+from torch.nn.modules.module import _has_any_global_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
@@ -49,6 +49,7 @@ from tracer.record.shaped import form_of, forms_of, made
 from tracer.record.tensors import (
     flatten,
     flatten_arguments,
+    modules_in,
     named_by,
     operands_of,
     paths_of,
@@ -146,26 +147,42 @@ class Recorder(TensorNotes, TorchFunctionMode):
     # --- running ---
 
     @contextlib.contextmanager
-    def hooks(self) -> Iterator[None]:
-        """Hooks of all modules, under one key in torch's own tables of hooks."""
+    def hooks(self, everywhere: bool = False) -> Iterator[None]:
+        """Hooks of all modules, under one key in torch's own tables of hooks; `everywhere` also of
+        those that are built on the way."""
         key = RemovableHandle(OrderedDict()).id
         enter, leave = self._enter, self._leave
         tables: list[dict[int, Any]] = []
-        for module in self.modules.values():
+
+        def hook(module: nn.Module) -> None:
             if isinstance(module, torch.jit.ScriptModule):
                 remark = said("A scripted module runs outside Python: it shows no steps.")
                 self.remarks[remark] = None
-                continue
+                return
             before, with_kwargs, after, after_with_kwargs, always = own = _HOOKS(vars(module))
-            tables += own
+            tables.extend(own)
             before[key] = enter
             if len(before) > 1:
                 before.move_to_end(key, last=False)
             after[key] = leave
             with_kwargs[key] = after_with_kwargs[key] = always[key] = True
+
+        def meet(module: nn.Module, args: Any) -> None:
+            """A module that is no part of the model: its own hook comes too late for this call."""
+            if id(module) not in self.modules and threading.get_ident() == self.thread:
+                self.own(module, type(module).__name__)
+                for each in modules_in(module):
+                    hook(each)
+                enter(module, args, {})
+
+        for module in self.modules.values():
+            hook(module)
+        met = register_module_forward_pre_hook(meet) if everywhere else None
         try:
             yield
         finally:
+            if met is not None:
+                met.remove()
             for table in tables:
                 table.pop(key, None)
 
@@ -696,6 +713,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         """The note of a tensor that was not met before.  One that neither the module has nor the
         code around was made in the run, where nothing is seen of it."""
         new = id(tensor) not in self.notes and id(tensor) not in self.owned
+        new = new and not isinstance(tensor, nn.Parameter)  # of a module that is being built
         if new and not self.open_steps and len(self.unseen) < MOST_UNSEEN and site.place.line:
             where = site.place.file, site.place.line
             if where not in self.unseen and not self._there_before(tensor, frame):

@@ -44,8 +44,14 @@ class TensorNotes:
         self.modules: dict[int, nn.Module] = {}
         self.paths: dict[int, list[str]] = {}
         self.owned: dict[int, tuple[str, str]] = {}
+        self.own(model)
+
+    def own(self, model: nn.Module, root: str = "") -> None:
+        """Take the modules within one for known, with their parameters and buffers, under their
+        paths behind `root`."""
         buffers: dict[int, tuple[str, str]] = {}
-        for path, module in paths_of(model):
+        for within, module in paths_of(model):
+            path = f"{root}.{within}" if root and within else root or within
             self.modules[id(module)] = module
             self.paths.setdefault(id(module), []).append(path)
             prefix = f"{path}." if path else ""

@@ -75,10 +75,12 @@ def record(
     watch: Callable[[int], None] | None = None,
     capture: int | None = None,
     build: Callable[[], nn.Module] | None = None,
+    everywhere: bool = False,
 ) -> Recording:
     """Run `model(*args, **kwargs)` once; arguments as for `tracer.trace`.
 
-    `capture` is the id of a note whose tensor is wanted.
+    `capture` is the id of a note whose tensor is wanted.  `everywhere` sees calls of modules that
+    are no part of the model, too, which are built while it runs.
 
     Raises:
         TypeError: `model` is not a module.
@@ -94,7 +96,7 @@ def record(
         try:
             with _device(device), _eagerly():
                 recorder = Recorder(model, values, watch, capture, before)
-                with recorder.hooks():
+                with recorder.hooks(everywhere):
                     recorder.run(args, kwargs)
         finally:
             if before is not None:
