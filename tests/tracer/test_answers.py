@@ -142,3 +142,17 @@ def test_the_search_for_formulas_is_watched() -> None:
 
     with pytest.raises(Cancelled):
         trace(nn.Linear(4, 3), torch.randn(2, 4), dims={"input": "B 4"}, watch=watch)
+
+
+class Reshapes(nn.Module):
+    """What it demands of B and T comes from the number of rows that this run has chosen."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x[x[..., 0] > -1e9]
+        return rows.view(x.shape[0], x.shape[1], -1)
+
+
+def test_demands_that_rest_on_an_answer_say_so() -> None:
+    found = trace(Reshapes(), torch.randn(2, 6, 4), dims={"x": "B T D"})
+    assert found.constraints
+    assert str(found.remarks[-1]).startswith("The demands are those of a run with these answers")

@@ -183,7 +183,7 @@ def solve(
             *dict.fromkeys(_remark(first, id) for id in wrong),
             *search.shortened(),
             *search.unexplained(constraints),
-            *search.assumed(),
+            *search.assumed(bool(constraints)),
         ),
     )
 
@@ -377,9 +377,15 @@ class _Search:
         assert self.answers is not None
         return self.answers
 
-    def assumed(self) -> tuple[Said, ...]:
-        """What the formulas assume of values, as remarks."""
-        return () if self.answers is None else self.answers.remarks()
+    def assumed(self, demanding: bool) -> tuple[Said, ...]:
+        """What the formulas assume of values, as remarks, and so what is demanded as well."""
+        found = () if self.answers is None else self.answers.remarks()
+        if found and demanding:
+            under = said(
+                "The demands are those of a run with these answers: with others there may be fewer."
+            )
+            return (*found, under)
+        return found
 
     def alike(self, like: document.Trace) -> Iterator[tuple[Sizes, Measured, dict[int, int]]]:
         """The runs that took the same steps, with the ids of their tensors."""
