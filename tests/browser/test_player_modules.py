@@ -287,6 +287,27 @@ def test_code_is_all_there_whatever_part_is_asked_for(run: Modules, span: tuple[
     assert run("python.js: codeNodes, tokenize", code, line, *span) == line[slice(*span)]
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "attn_|output_|weights",
+        "self.|in_|proj_|weight[:, 0]",
+        "y = F.|multi_|head(|query, 0.5, 1e-5)",
+        "self.|__init__(*args)",
+    ],
+)
+def test_code_is_broken_between_the_words_of_its_names(run: Modules, broken: str) -> None:
+    code = """(line, own) => {
+        const box = document.createElement("p");
+        const coloured = () => codeNodes(line, tokenize([line])[0], 0, line.length);
+        box.append(...(own ? breakable(line) : coloured()));
+        return box.innerHTML.replaceAll("<wbr>", "|").replace(/<.*?>/g, "");
+    }"""
+    names = "dom.js: breakable; python.js: codeNodes, tokenize"
+    for own in (True, False):
+        assert run(names, code, broken.replace("|", ""), own) == broken
+
+
 # --- notes ----------------------------------------------------------------------------------------
 
 MATH = {"$x$": ["math", {"display": "inline"}, [["mi", {"onclick": "pwned()"}, ["x"]]]]}

@@ -15,7 +15,7 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-const BREAKS = /(?<=[A-Za-z0-9]_|[\w)\]]\.|[([{=])(?=[A-Za-z_])/g;
+const BREAKS = /(?<=[A-Za-z0-9]_)(?=[A-Za-z])|(?<=[\w)\]]\.|[([{=])(?=[A-Za-z_])/g;
 
 /** The part of a line of code from `start` to `end`, which may be broken between the words of its
  * names and behind what opens, before it is broken anywhere. */
