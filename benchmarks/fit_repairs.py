@@ -10,7 +10,8 @@ has already are left out.  The weights are
 `tracer/diagnosis/repair/weights.json`.  Fitting is logistic
 regression over pairs, a right repair against one that is not, of the same model; it is judged on
 models that were left out, a fifth after the other.  With `--onto` the weights that are there
-stay, and fitted are those of features that have none.
+stay, and fitted are those of features that have none; with `--of` those of these features alone.
+With `--found` there is collected what a search finds as it is, which costs a third.
 """
 
 from __future__ import annotations
@@ -85,10 +86,27 @@ def examples(path: Path, runs: int) -> dict[str, Any]:
         }
 
 
+def found_by_search(path: Path) -> dict[str, Any]:
+    """The same of the repairs that a search proves before it ends."""
+    with tempfile.TemporaryDirectory(prefix="fit") as folder:
+        judge = repairs.Judge(path, Path(folder))
+        with recording_construction():
+            model = repairs.built(judge.module.build)
+        torch.manual_seed(2)
+        crash = record(model, judge.args, {}, values=False, build=judge.module.build).crash
+        if crash is None or crash.trace.failure is None:
+            return {"name": path.stem, "rows": []}
+        finding, failure = diagnosis.understood(crash, crash.trace.failure)
+        found = search.Search(crash, finding, failure, fixes.known)
+        proven = [each for each in found.search().repairs if each.proof is not None]
+        rows = [_row(found, judge, each) for each in proven[:MOST_JUDGED]]
+        return {"name": path.stem, "tried": found.tried, "ran": len(proven), "rows": rows}
+
+
 def _row(found: search.Search, judge: repairs.Judge, repair: search.Repair) -> dict[str, Any]:
     found.budget.left = 1e12
     fix = answers.fix_of(repair)
-    proven = found.judged(repair)
+    proven = repair if repair.proof is not None else found.judged(repair)
     run = repair.run if proven.proof is None else proven.proof.run
     return {
         "right": judge.right(fix),
@@ -183,7 +201,7 @@ def _ran(
 def _safely(path: Path, runs: int) -> dict[str, Any]:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            return examples(path, runs)
+            return examples(path, runs) if runs else found_by_search(path)
     except (Exception, OutOfBudget) as error:  # noqa: BLE001 - one file is not to end the others
         return {"name": path.stem, "error": f"{type(error).__name__}: {error}", "rows": []}
 
@@ -225,17 +243,23 @@ def _rows(model: dict[str, Any], table: str) -> list[dict[str, Any]]:
 
 
 def fitted(
-    models: list[dict[str, Any]], table: str, prior: Weights, decay: float = 0.05
+    models: list[dict[str, Any]],
+    table: str,
+    prior: Weights,
+    only: frozenset[str] = frozenset(),
+    decay: float = 0.05,
 ) -> dict[str, float]:
     """Weights by pairs: of each model every right repair against those that are not.
 
     Args:
         prior: weights that stay as they are.
+        only: the features that are fitted; all that have no weight where it is empty.
     """
+    prior = {name: weight for name, weight in prior.items() if name not in only}
     seen: Counter[str] = Counter()
     for model in models:
         seen.update({name for row in _rows(model, table) for name in row[table]})
-    names = sorted(name for name, count in seen.items() if count > 1 and name not in prior)
+    names = sorted(n for n in only or set(seen) - set(prior) if seen[n] > 1)
     index = {name: n for n, name in enumerate(names)}
     at_row: list[int] = []
     at_name: list[int] = []
@@ -258,8 +282,8 @@ def fitted(
         chosen = generator.sample(chosen, 300) if len(chosen) > 300 else chosen
         pairs += chosen
         shares += [1 / max(len(chosen), 1)] * len(chosen)
-    rows, columns = torch.tensor(at_row), torch.tensor(at_name)
-    value, share = torch.tensor(values), torch.tensor(shares)
+    rows, columns, value = map(torch.tensor, (at_row, at_name, values))
+    share = torch.tensor(shares)
     left, right_of = torch.tensor(pairs).unbind(1)
     # What was seen in few models is held back.
     hold = decay * torch.tensor([1 + 6.0 / seen[name] for name in names])
@@ -297,7 +321,7 @@ def rated(models: list[dict[str, Any]], weights: dict[str, float], table: str) -
     return first, among
 
 
-def fit(data: list[Path], write: bool, onto: bool) -> None:
+def fit(data: list[Path], write: bool, onto: bool, only: frozenset[str]) -> None:
     prior: dict[str, Weights] = rank.weights() if onto else {"before": {}, "after": {}}
     lines = [line for path in data for line in path.read_text(encoding="utf-8").splitlines()]
     models = list({m["name"]: m for m in map(json.loads, lines)}.values())
@@ -307,15 +331,15 @@ def fit(data: list[Path], write: bool, onto: bool) -> None:
         print("   none:", name)
     made = {}
     for table in ("before", "after"):
-        made[table] = fitted(known, table, prior[table])
+        made[table] = fitted(known, table, prior[table], only)
         print(table, "on what it was fitted to:", rated(known, made[table], table))
-        left_out = dict(_left_out(known, table, prior[table]))
+        left_out = dict(_left_out(known, table, prior[table], only))
         for name in sorted({m["family"] for m in known}):
             pairs = [(m, left_out[m["name"]]) for m in known if m["family"] == name]
             found = [rated([model], weights, table) for model, weights in pairs]
             first, among = (sum(each) for each in zip(*found, strict=True))
             print(f"{table} on parts left out: {name} {first}, among four {among}, of {len(pairs)}")
-    claim = _claim(models, dict(_left_out(known, "after", prior["after"])), made["after"])
+    claim = _claim(models, dict(_left_out(known, "after", prior["after"], only)), made["after"])
     made["claim"] = rank.weights()["claim"] if onto else claim
     if write:
         text = json.dumps(made, indent=1, sort_keys=True) + "\n"
@@ -323,11 +347,11 @@ def fit(data: list[Path], write: bool, onto: bool) -> None:
 
 
 def _left_out(
-    models: list[dict[str, Any]], table: str, prior: Weights
+    models: list[dict[str, Any]], table: str, prior: Weights, only: frozenset[str]
 ) -> Iterator[tuple[str, dict[str, float]]]:
     """For each model the weights that were fitted to those of other parts."""
     for part in sorted({_part(m) for m in models}):
-        weights = fitted([m for m in models if _part(m) != part], table, prior)
+        weights = fitted([m for m in models if _part(m) != part], table, prior, only)
         yield from ((m["name"], weights) for m in models if _part(m) == part)
 
 
@@ -372,11 +396,13 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=MOST, help="edits of one model that are run")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--onto", action="store_true", help="keep the weights that are there")
+    parser.add_argument("--of", nargs="*", default=[], help="features that alone are fitted")
+    parser.add_argument("--found", action="store_true", help="what a search finds as it is")
     asked = parser.parse_args()
     if asked.what == "collect":
-        collect(asked.data, asked.folders, asked.only, asked.runs)
+        collect(asked.data, asked.folders, asked.only, 0 if asked.found else asked.runs)
     else:
-        fit([asked.data, *asked.folders], asked.write, asked.onto)
+        fit([asked.data, *asked.folders], asked.write, asked.onto, frozenset(asked.of))
 
 
 if __name__ == "__main__":

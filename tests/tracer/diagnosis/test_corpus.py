@@ -32,8 +32,6 @@ Outcome = list[list[Tensor] | None]
 # What is not found yet, and why.
 NO_FIX = {
     "lstm_in_a_sequential": "no repair takes a layer out of nn.Sequential to pick of its pair",
-    "dense_block_counts_its_channels_wrong": "a factor of the growth passes as well",
-    "mean_over_a_missing_time_axis": "the weights give it the axis that the mean then takes away",
     "pyramid_level_that_is_not_there": "of many that pass the weights prefer one at the stack",
     "view_swallows_the_batch_before_the_loss": "what fails before the loss then is not mended too",
     "keypoints_reshaped_for_the_loss": "no repair follows a target's numbers to the layer's",

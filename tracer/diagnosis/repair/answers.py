@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from tracer.diagnosis.repair import rank
 from tracer.diagnosis.repair.bench import rounded
 from tracer.diagnosis.repair.edited import original
-from tracer.diagnosis.repair.proof import WEAK
+from tracer.diagnosis.repair.proof import QUIET
 from tracer.diagnosis.repair.search import Found, Repair
 from tracer.document import Edit, Fix
 from tracer.sentences import Said, render, said
@@ -133,7 +133,7 @@ def _notes(repair: Repair) -> Iterator[Said]:
     elif repair.verified and not rank.is_likely(repair.score):
         yield said("It passes every check, and is an unusual change: see whether it is meant.")
     for each in proof.checks:
-        if each.said is not None and not each.passed and each.name not in WEAK:
+        if each.said is not None and not each.passed and each.name not in QUIET:
             yield each.said
     batches = proof.check("batches")
     if batches.passed is False and batches.said is None:

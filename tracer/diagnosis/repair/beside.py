@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from tracer.diagnosis.repair.calls import parameters
@@ -15,8 +16,9 @@ from tracer.diagnosis.repair.draft import Draft, bracketed, instead
 from tracer.diagnosis.repair.names import entries
 from tracer.diagnosis.repair.numbers import expressions, related
 from tracer.diagnosis.repair.places import Spot
+from tracer.diagnosis.repair.tensors import partners
 from tracer.diagnosis.repair.world import World, local_names, walk
-from tracer.document import Edit
+from tracer.document import Edit, Span, with_edits
 from tracer.sentences import said
 from tracer.source.built import default_of
 from tracer.source.names import given_to
@@ -49,9 +51,12 @@ def beside(world: World, spot: Spot) -> Iterator[Draft]:
         return
     if isinstance(node, ast.Call):
         yield from folded_around(world, spot, node)
-    known = world.tensor(spot.text, node) is not None
-    if known:
+    own = world.tensor(spot.text, node)
+    known = own is not None
+    if own is not None:
         yield from as_the_other(world, spot, node)
+        yield from applied_unused(world, spot, node)
+        yield from picked(world, spot, node, own)
     if known or (isinstance(node, ast.Call) and isinstance(above, ast.Return)):
         yield from through_unused(world, spot, node)
 
@@ -64,7 +69,9 @@ def as_the_other(world: World, spot: Spot, node: ast.expr) -> Iterator[Draft]:
     for call in walk(function) if function is not None else ():
         if not isinstance(call, ast.Call) or not call.args or left == 0:
             continue
-        first = call.args[0]
+        first: ast.expr | None = call.args[0]
+        if isinstance(first, ast.List | ast.Tuple):
+            first = _the_only(text, first.elts)
         if not isinstance(first, ast.Name | ast.Attribute) or text.of(first) == own:
             continue
         # A layer has weights for the one tensor, a method is found elsewhere.
@@ -75,10 +82,65 @@ def as_the_other(world: World, spot: Spot, node: ast.expr) -> Iterator[Draft]:
         if any(each is node for each in walk(call)):
             continue
         left -= 1
-        written = text.of(call)
-        start = written.index(text.of(first))
-        new = f"{written[:start]}{own}{written[start + len(text.of(first)) :]}"
+        inside = [each for each in walk(call.args[0]) if _alike(text, each, first)]
+        new = with_edits(text.of(call), _inside(text, call, inside, own))
         yield instead(spot, "twin_call", said("Do what is done to another tensor"), new)
+
+
+def _the_only(text: Text, items: list[ast.expr]) -> ast.expr | None:
+    """What all of a list's items are: `x` of `[x, x]`."""
+    return items[0] if items and len({text.of(each) for each in items}) == 1 else None
+
+
+def _alike(text: Text, one: ast.AST, other: ast.expr) -> bool:
+    return type(one) is type(other) and text.of(one) == text.of(other)
+
+
+def _inside(text: Text, outer: ast.expr, nodes: list[ast.AST], new: str) -> list[Edit]:
+    """Edits of nodes as they are in the text of the expression that they stand in."""
+    around = text.span(outer)
+    found = []
+    for node in nodes:
+        at = text.span(node)
+        first, last = at.line == around.line, at.end_line == around.line
+        span = Span(
+            at.line - around.line + 1,
+            at.column - around.column * first,
+            at.end_line - around.line + 1,
+            at.end_column - around.column * last,
+        )
+        found.append(Edit(text.file, span, new))
+    return found
+
+
+def applied_unused(world: World, spot: Spot, node: ast.expr) -> Iterator[Draft]:
+    """The value through a layer that the module has and that no text reads."""
+    text, owner = spot.text, world.scope(spot.text, spot.node).get("self")
+    cls = text.around(node, ast.ClassDef)
+    if not isinstance(owner, nn.Module) or cls is None:
+        return
+    read = {
+        each.attr
+        for each in walk(cls)
+        if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Load)
+    }
+    for name, layer in owner._modules.items():
+        if layer is not None and name not in read and not name.startswith("_"):
+            what = said("Use a layer that is made and never applied")
+            yield instead(spot, "use_layer", what, f"self.{name}({text.of(node)})")
+
+
+def picked(world: World, spot: Spot, node: ast.expr, own: Tensor) -> Iterator[Draft]:
+    """The rows that numbers or a mask at hand name: `state[batch]`, `attributes[kept]`."""
+    text, what = spot.text, said("Take the rows that are named here")
+    written = bracketed(text, node)
+    wanted = world.swaps.get(int(own.shape[0]), ()) if own.dim() else ()
+    for name, other in partners(world, spot):
+        whole = other.dtype in (torch.int64, torch.int32) and other.dim() == 1
+        mask = other.dtype == torch.bool and own.shape[:1] == other.shape
+        if name == written or not wanted or not (mask or (whole and len(other) in wanted)):
+            continue
+        yield instead(spot, "picked", what, f"{written}[{name}]")
 
 
 def folded_around(world: World, spot: Spot, node: ast.Call) -> Iterator[Draft]:

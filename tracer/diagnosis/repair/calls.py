@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import itertools
 import re
 from collections.abc import Iterator
@@ -47,9 +48,11 @@ def call_edits(world: World, spot: Spot) -> Iterator[Draft]:
         yield from dropped(world, spot, node)
         yield from kept_dimension(spot, node)
         yield from squeezed(world, spot, node)
-        yield from another_function(spot, node)
+        yield from another_function(world, spot, node)
         yield from joined_along(spot, node)
         yield from passed_on(world, spot, node)
+        yield from by_name(world, spot, node)
+        yield from of_all_dimensions(world, spot, node)
     if isinstance(node, ast.Starred):
         backwards = f"*{bracketed(spot.text, node.value)}[::-1]"
         yield instead(spot, "reverse", said("Put the items in reverse order"), backwards)
@@ -101,6 +104,12 @@ def swapped_items(spot: Spot, node: ast.Tuple | ast.List) -> Iterator[Draft]:
         pairs = itertools.combinations(range(len(node.elts)), 2)
         for i, j in sorted(pairs, key=lambda pair: pair[1] - pair[0])[:12]:
             yield from _exchanged(spot, "swap_items", what, node, node.elts[i], node.elts[j])
+    sizes = all(isinstance(each, ast.Constant | ast.Name) for each in node.elts)
+    if isinstance(node.ctx, ast.Load) and len(node.elts) == 3 and sizes:
+        first, second, third = map(spot.text.of, node.elts)
+        opened, closed = ("[", "]") if isinstance(node, ast.List) else ("(", ")")
+        for order in ((third, first, second), (second, third, first)):
+            yield instead(spot, "turn_items", what, f"{opened}{', '.join(order)}{closed}")
     if isinstance(node.ctx, ast.Load) and 2 <= len(node.elts) <= 8:
         for place in range(len(node.elts)):
             rest = [spot.text.of(e) for n, e in enumerate(node.elts) if n != place]
@@ -157,8 +166,16 @@ def squeezed(world: World, spot: Spot, node: ast.Call) -> Iterator[Draft]:
         yield instead(spot, "squeeze_one", what, f"{base}({axis})")
 
 
-def another_function(spot: Spot, node: ast.Call) -> Iterator[Draft]:
+def another_function(world: World, spot: Spot, node: ast.Call) -> Iterator[Draft]:
     func = node.func
+    torch_ = _torch(world, spot)
+    listed = len(node.args) == 1 and isinstance(node.args[0], ast.ListComp | ast.Name)
+    if called(node) == "stack" and listed and torch_:
+        what = said("Pad each to the longest")
+        padded = (
+            f"{torch_}.nn.utils.rnn.pad_sequence({spot.text.of(node.args[0])}, batch_first=True)"
+        )
+        yield instead(spot, "ragged", what, padded)
     for name in _TWINS.get(called(node), ()):
         new = f"{spot.text.of(func.value)}.{name}" if isinstance(func, ast.Attribute) else name
         yield instead(spot, "function", said("Call the related function"), new, func)
@@ -195,6 +212,46 @@ def passed_on(world: World, spot: Spot, node: ast.Call) -> Iterator[Draft]:
         new = f"{old[:-1]}, {name}={owner}{name})"
         what = said("Pass on what is at hand")
         yield Draft("passed_on", what, (edit,), spot, old, new)
+
+
+def by_name(world: World, spot: Spot, node: ast.Call) -> Iterator[Draft]:
+    """What a call gives by its place, given for another of the arguments that may be left out:
+    `layer(x, src_key_padding_mask=pad)`."""
+    text = spot.text
+    layer, known = world.value(text, node.func), {k.arg for k in node.keywords}
+    plain = not any(isinstance(item, ast.Starred) for item in node.args)
+    if len(node.args) < 2 or not plain or not isinstance(layer, nn.Module):
+        return
+    last, old = node.args[-1], text.of(node)
+    wanted = list(inspect.signature(layer.forward).parameters.values())
+    left_out = [each.name for each in wanted if each.default is None]
+    names = [each.name for each in wanted[: len(node.args)]]
+    if world.tensor(text, last) is None or not names or names[-1] not in left_out:
+        return
+    for name in left_out:
+        if name not in known and name not in names:
+            edit = text.replace(last, f"{name}={text.of(last)}")
+            what = said("Give it for another argument, by name")
+            start = old.rindex(text.of(last))
+            new = f"{old[:start]}{edit.replacement}{old[start + len(text.of(last)) :]}"
+            yield Draft("by_name", what, (edit,), spot, old, new)
+
+
+def of_all_dimensions(world: World, spot: Spot, node: ast.Call) -> Iterator[Draft]:
+    """A `permute` that was written for tensors of fewer or more dimensions."""
+    func, text = node.func, spot.text
+    if called(node) != "permute" or not isinstance(func, ast.Attribute):
+        return
+    base = world.tensor(text, func.value)
+    rank = base.dim() if base is not None else 0
+    inside = len(node.args) > 1
+    if not 3 <= rank <= 6 or (inside and len(node.args) == rank):
+        return
+    what = said("Put as many dimensions in order as there are")
+    own = text.of(func)
+    ahead, behind_ = [0, rank - 1, *range(1, rank - 1)], [0, *range(2, rank), 1]
+    for order in (ahead, behind_, [rank - 1, *range(rank - 1)], [*range(1, rank), 0]):
+        yield instead(spot, "of_all", what, f"{own}({', '.join(map(str, order))})")
 
 
 def parameters(world: World, spot: Spot, node: ast.Call) -> list[str]:
@@ -368,7 +425,7 @@ def layers(world: World, spot: Spot) -> Iterator[Draft]:
         return
     own = text.of(node)
     what = said("Put a layer in front of this one")
-    for layer in ("Flatten()", "Flatten(2)", "AdaptiveAvgPool2d(1)", "ReLU()")[:3]:
+    for layer in ("Flatten()", "Flatten(2)", "AdaptiveAvgPool2d(1)"):
         new = f"{prefix}.{layer}, {own}"
         span = text.span(node)
         edit = text.before(node, f"{prefix}.{layer}, ")
@@ -376,6 +433,18 @@ def layers(world: World, spot: Spot) -> Iterator[Draft]:
         yield Draft("insert_layer", what, (edit,), spot, own, new)
     pooled = f"{prefix}.AdaptiveAvgPool2d(1), {prefix}.Flatten(), "
     yield Draft("insert_layer", what, (text.before(node, pooled),), spot, own, pooled + own)
+    for rank in _ranks(world):
+        pool = f"{prefix}.AdaptiveAvgPool{rank}d(1), "
+        if called(node) == "Flatten":
+            yield Draft("insert_pool", what, (text.before(node, pool),), spot, own, pool + own)
+
+
+def _ranks(world: World) -> list[int]:
+    """How many dimensions the model's convolutions go along."""
+    kinds = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+    return [
+        n for n, kind in kinds.items() if any(type(m) is kind for m in world.crash.model.modules())
+    ]
 
 
 def _several(world: World, spot: Spot) -> Iterator[Draft]:

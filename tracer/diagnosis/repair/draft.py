@@ -6,7 +6,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tracer.diagnosis.repair.bench import Change
@@ -120,6 +120,30 @@ def behind(spot: Spot, kind: str, what: Said, suffix: str, **more: Any) -> Draft
     bare = edit.replacement == suffix
     new = f"{written}{suffix}" if bare else edit.replacement
     return Draft(kind, what, (edit,), spot, written, new, **more)
+
+
+def beside_too(draft: Draft) -> Draft | None:
+    """The same behind each call of the same function in the statement, `split(k), split(v)`; None
+    where there is no other."""
+    text, node = draft.spot.text, draft.spot.node
+    if (
+        not isinstance(node, ast.Call)
+        or len(draft.edits) != 1
+        or not draft.new.startswith(draft.old)
+    ):
+        return None
+    suffix, statement = draft.new[len(draft.old) :], text.statement(node)
+    if statement is None or not draft.old or not suffix.startswith((".", "[")):
+        return None
+    others = [
+        each
+        for each in walk(statement)
+        if isinstance(each, ast.Call) and text.of(each.func) == text.of(node.func)
+    ]
+    if len(others) < 2 or not all(isinstance(each, ast.Call) for each in others):
+        return None
+    edits = tuple(text.after(each, suffix) for each in others)
+    return replace(draft, kind=f"{draft.kind}_beside", edits=edits, fits=None)
 
 
 def bracketed(text: Text, node: ast.AST) -> str:

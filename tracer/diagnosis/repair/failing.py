@@ -132,10 +132,11 @@ class Calls:
         known = self.ended.setdefault(name, [])
         bit = self.flow.bit(f"call {len(known)} of {name}")
         found = tensors_in(result)
+        made = print_of(found, self.values)  # before the mark: nothing of the author's reads it
         for tensor in found:
             was = depends(tensor)
             tensor._depends_on = Depends(was.grad, was.used | bit, was.numbers)  # type: ignore[attr-defined]
-        known.append(Ended(print_of(found, self.values), bit))
+        known.append(Ended(made, bit))
 
     def _ours(self, code: CodeType) -> bool:
         file = original_name(code.co_filename)
@@ -322,7 +323,9 @@ class Failing:
         as name, number and what they gave.
 
         What led to the failure may be what was wrong: of a function that failed itself at last
-        that is its last result, of any other each that the failing call was given something of.
+        that is its last result, of any other each that the failing call was given something of;
+        and of what nothing was computed of yet nobody knows whether it was right, unless the same
+        function failed later.
         """
         key = names, values
         if key not in self._ended:
@@ -339,7 +342,8 @@ class Failing:
                 (name, number, call.print)
                 for name, ended in calls.ended.items()
                 for number, call in enumerate(ended)
-                if not used & call.bit or (name in stack and number < len(ended) - 1)
+                if (not used & call.bit and (name in stack or flow.read & call.bit))
+                or (name in stack and number < len(ended) - 1)
             ]
         return self._ended[key]
 

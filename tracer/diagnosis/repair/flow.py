@@ -73,6 +73,9 @@ class Flow:
         self.quantities: list[Quantity] = []
         self.halved = False  # a cast dropped the imaginary part of complex numbers
         self.paired: set[str] = set()  # lines on which a column of the inputs met a row of them
+        self.across: set[str] = set()  # lines on which each entry of one met every other of another
+        self.flattened: set[str] = set()  # lines on which class numbers became True and False
+        self.read = 0  # what anything was computed of, as bits
         self.stretched = 0  # how often one entry along a dimension met several
 
     def bit(self, name: str) -> int:
@@ -98,6 +101,7 @@ class Flow:
         grad = used = 0
         for each in known:
             grad, used = grad | each.grad, used | each.used
+        self.read |= used
         raw = getattr(func, "__name__", "")
         name = op_name(raw)
         if raw == "__get__":
@@ -112,6 +116,10 @@ class Flow:
         met = name in _ENTRY_BY_ENTRY and len(given) == 2 and _crossed(*given)
         if met and all(each.used & self.inputs for each in known):
             self.paired.add(linecache.getline(*self._place(2)).strip())
+        if name in _ENTRY_BY_ENTRY and len(given) == 2 and _across(*given):
+            self.across.add(linecache.getline(*self._place(2)).strip())
+        if name in _CASTS and known and known[0].numbers and _is_bool(result):
+            self.flattened.add(linecache.getline(*self._place(2)).strip())
         if name in _CASTS and given and given[0].is_complex():
             self.halved |= not any(tensor.is_complex() for tensor in _tensors((result,)))
         numbers = self._numbers(name, given, known)
@@ -132,7 +140,8 @@ class Flow:
     def _numbers(self, name: str, given: list[Tensor], known: list[Depends]) -> int:
         """The class numbers that a result still is, after noting what is done with them."""
         every = 0
-        for each in known:
+        # What a row is looked up by is no part of what stands in it.
+        for each in known[:1] if name in _LOOKS_UP else known:
             every |= each.numbers
         if not every:
             return 0
@@ -183,6 +192,20 @@ def _crossed(one: Tensor, other: Tensor) -> bool:
     return len(short) > 0 and long == (*short, 1) and math.prod(short) > 1
 
 
+def _across(one: Tensor, other: Tensor) -> bool:
+    """Whether (B, N, 1, 2) meets (M, 2), which makes (B, N, M, 2): what they share is no reason for
+    each of the N to meet every one of the M."""
+    rank = max(one.dim(), other.dim())
+    sizes = [(1,) * (rank - t.dim()) + tuple(t.shape) for t in (one, other)]
+    pairs = list(zip(*sizes, strict=True))
+    shared = any(a == b > 1 for a, b in pairs)
+    return shared and any(a > 1 == b for a, b in pairs) and any(b > 1 == a for a, b in pairs)
+
+
+def _is_bool(result: Any) -> bool:
+    return isinstance(result, Tensor) and result.dtype == torch.bool
+
+
 def _tensors(values: Any) -> Iterator[Tensor]:
     for value in values:
         if isinstance(value, Tensor):
@@ -205,6 +228,7 @@ _ENTRY_BY_ENTRY = frozenset(
         *("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "maximum", "minimum"),
     ]
 )
+_LOOKS_UP = frozenset(["getitem", "__getitem__"])
 _CUTS = frozenset(["detach", "data", "one_hot", "bernoulli"])
 _PICKS = frozenset(
     [

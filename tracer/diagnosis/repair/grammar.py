@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
-from tracer.diagnosis.repair import beside, calls, inputs, names, numbers, tensors
-from tracer.diagnosis.repair.draft import Draft, everywhere
+from tracer.diagnosis.repair import beside, calls, counts, inputs, names, numbers, tensors
+from tracer.diagnosis.repair.draft import Draft, beside_too, everywhere
 from tracer.diagnosis.repair.places import Spot, spots
 from tracer.diagnosis.repair.world import World
 from tracer.strict import tolerated
@@ -19,6 +19,7 @@ ANYWHERE: tuple[Production, ...] = (
     calls.tuple_result,
     numbers.number_edits,
     numbers.flags,
+    counts.counts,
     names.name_edits,
     beside.beside,
 )
@@ -51,6 +52,9 @@ def _all(world: World, places: list[Spot]) -> Iterator[Draft]:
                 same = everywhere(draft) if draft.kind in EVERYWHERE else None
                 if same is not None and spot.distance < 1:
                     yield same
+                along = beside_too(draft)
+                if along is not None:
+                    yield along
         for production in ANYWHERE:
             for draft in tolerated(production(world, spot)):
                 yield draft

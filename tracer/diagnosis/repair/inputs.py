@@ -14,7 +14,14 @@ from torch import Tensor
 from tracer.diagnosis.repair.draft import Draft, InputChange
 from tracer.diagnosis.repair.names import entries
 from tracer.diagnosis.repair.places import Spot
-from tracer.diagnosis.repair.tensors import axes, casts, function_prefix, reductions, turns
+from tracer.diagnosis.repair.tensors import (
+    asks_for_flags,
+    axes,
+    casts,
+    function_prefix,
+    reductions,
+    turns,
+)
 from tracer.diagnosis.repair.world import World
 from tracer.document import Edit, Span
 from tracer.sentences import Said, said
@@ -26,7 +33,7 @@ def entry_edits(world: World, spot: Spot) -> Iterator[Draft]:
     """A tensor that a running function is given, changed before all else."""
     for name, tensor, start, indent in entries(world, spot):
         shape = tuple(tensor.shape)
-        ways: list[tuple[str, Said, str]] = [*turns(shape), *casts(tensor)]
+        ways: list[tuple[str, Said, str]] = [*turns(shape), *casts(tensor, asks_for_flags(world))]
         ways += [way for way in axes(shape) if way[0] != "add_axes"]
         ways += [way for way in reductions(shape) if way[0] in ("mean", "select")]
         for i, j in itertools.combinations(range(len(shape)), 2):
@@ -93,7 +100,7 @@ def input_changes(world: World, spot: Spot) -> Iterator[Draft]:
     for name, value in bound.arguments.items():
         if not isinstance(value, Tensor):
             continue
-        for kind, what, text in _ways(name, value):
+        for kind, what, text in _ways(name, value, asks_for_flags(world)):
             yield Draft(
                 f"input_{kind}",
                 what,
@@ -109,10 +116,10 @@ def input_changes(world: World, spot: Spot) -> Iterator[Draft]:
             )
 
 
-def _ways(name: str, tensor: Tensor) -> Iterator[tuple[str, Said, str]]:
+def _ways(name: str, tensor: Tensor, flags: bool) -> Iterator[tuple[str, Said, str]]:
     shape = tuple(tensor.shape)
     rank = len(shape)
-    for kind, what, suffix in (*turns(shape), *axes(shape), *casts(tensor)):
+    for kind, what, suffix in (*turns(shape), *axes(shape), *casts(tensor, flags)):
         if kind != "add_axes":
             yield kind, what, name + suffix
     if rank >= 3 and shape[1] == 1:

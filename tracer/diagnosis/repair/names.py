@@ -25,7 +25,8 @@ MOST_NAMES = 8
 
 def name_edits(world: World, spot: Spot) -> Iterator[Draft]:
     node = spot.node
-    if isinstance(node, ast.Name | ast.Attribute):
+    number = isinstance(node, ast.Subscript) and type(world.value(spot.text, node)) is int
+    if isinstance(node, ast.Name | ast.Attribute) or (number and spot.constructs):
         yield from other_names(world, spot)
     if isinstance(node, ast.Tuple):
         yield from thrown_away(world, spot, node)

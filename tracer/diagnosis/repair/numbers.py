@@ -195,7 +195,7 @@ def _grown(text: Text, node: ast.AST, value: int, want: int) -> Iterator[str]:
     made = []
     if 0 < abs(want - value) <= 3:
         made.append(f"{own} {'+' if want > value else '-'} {abs(want - value)}")
-    if value > 1 and want % value == 0 and want // value in FACTORS:
+    if value > 0 and want % value == 0 and want // value in FACTORS:
         made.append(f"{tight} * {want // value}")
     if value > 1 and want > 0 and value % want == 0 and value // want in FACTORS:
         made.append(f"{tight} // {value // want}")

@@ -70,6 +70,8 @@ class _Slice:
             found += 1
             yield Spot(text, node, distance, role, constructs)
             self.visit(distance, text, node, role)
+            if constructs and isinstance(node, ast.Call):
+                self.loops(distance, text, node, role)
 
     def seeds(self) -> None:
         world = self.world
@@ -144,6 +146,16 @@ class _Slice:
                 self.field(distance + 1, node.slice.value)
         elif isinstance(node, ast.Call):
             self.call(distance, text, node, same)
+
+    def loops(self, distance: float, text: Text, node: ast.Call, role: str) -> None:
+        """How often a loop makes layers."""
+        above = text.parents.get(node)
+        while above is not None and not isinstance(above, ast.FunctionDef | ast.ClassDef):
+            if isinstance(above, ast.For):
+                self.push(distance + 0.5, text, above.iter, role)
+            for each in getattr(above, "generators", ()):
+                self.push(distance + 0.5, text, each.iter, role)
+            above = text.parents.get(above)
 
     def name(self, distance: float, text: Text, node: ast.Name, role: str) -> None:
         function = text.function(node)

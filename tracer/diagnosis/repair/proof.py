@@ -4,6 +4,7 @@ other sizes, single samples, gradients and other users of the edited line what i
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 import linecache
@@ -52,6 +53,7 @@ from tracer.diagnosis.repair.written import (
     new_numbers,
     new_numbers_at_the_top,
     read,
+    widened,
 )
 from tracer.record.frames import HERE
 from tracer.record.tensors import tensors_in
@@ -68,10 +70,13 @@ CHECKS = (
     "instances",  # what else the edited line makes or computes stays as it was
     "kinds",  # no index and no class number serves as a quantity
     "literals",  # no number is written where a name serves
+    "across",  # no entry meets every other where each has its own
+    "axis",  # a dimension of size 1 that it gives is none of the results'
     "larger",  # it does for larger inputs too what failed there, or ran, without it
     "numbers",  # and for other numbers in the config
 )
-WEAK = ("literals", "larger", "numbers")  # a repair may pass without them
+QUIET = ("literals", "larger", "numbers")  # of which nothing is told
+WEAK = (*QUIET, "across", "axis")  # a repair may pass without them
 
 
 @dataclass(frozen=True)
@@ -89,12 +94,14 @@ class Check:
 class Proof:
     """What a program has shown; `checks` has those of `CHECKS` that were made, in that order: they
     end where one fails.  `whole` is false where the budget ended them; `stretched` counts where
-    one entry along a dimension met several."""
+    one entry along a dimension met several; `idle` says that the model has a parameter of which no
+    result is made."""
 
     run: Run
     checks: tuple[Check, ...]
     whole: bool = True
     stretched: int = 0
+    idle: bool = False
 
     @property
     def failed(self) -> tuple[Check, ...]:
@@ -117,6 +124,7 @@ class Proof:
 
 def prove(bench: Bench, program: Program) -> Proof:
     """Run what `bench.shapes` let through in all the ways in which a repair has to hold.
+
 
     Raises:
         CannotRunError, OutOfBudget, TooCostly: as the bench does, before the first check.
@@ -155,6 +163,7 @@ class _Prover:
         self.failing = failing_of(bench)
         self.changed = changed_functions(program.sources)
         self.stretched = 0
+        self.idle = False
 
     def proof(self) -> Proof:
         run = self._run()
@@ -171,7 +180,7 @@ class _Prover:
         except OutOfBudget:
             whole = False
         checks.sort(key=lambda check: CHECKS.index(check.name))
-        return Proof(run, tuple(checks), whole, self.stretched)
+        return Proof(run, tuple(checks), whole, self.stretched, self.idle)
 
     def _checks(self) -> Iterator[Check]:
         """One after the other, what costs least first."""
@@ -199,6 +208,7 @@ class _Prover:
             words = said("It runs, but lays a column against a row: each entry meets every other.")
             yield Check("independent", False, words)
         yield from self._of_samples(batches)
+        yield from (self._across(flow), self._axis(first))
         yield self._instances()
         yield self._numbers()
 
@@ -489,6 +499,7 @@ class _Prover:
         for tensor in (*tensors_in(called.result), *kept):
             known = depends(tensor)
             grad, used = grad | known.grad, used | known.used
+        self.idle = any(not used & flow.bit(name) for name in flow.parameters)
         return called, Depends(grad, used), flow
 
     def _gradients(self, after: Depends, flow: Flow) -> Check:
@@ -615,10 +626,12 @@ class _Prover:
         numbers = self._labels or any(name.startswith("numbers of") for name in flow.bits)
         if not numbers:
             return Check("kinds", None)
-        lines = set(new_lines(self.program.sources))
-        if self.failing.stopped.frames:
-            last = self.failing.stopped.frames[-1]
-            lines.add(linecache.getline(last.file, last.line).strip())
+        lines = self._touched()
+        given = input_tensors(self._given())
+        bare = any(given[n].dtype == torch.bool for n in self._labels if n < len(given))
+        if bare or flow.flattened & set(new_lines(self.program.sources)):
+            words = said("It runs, but leaves of whole numbers only whether they are zero.")
+            return Check("kinds", False, words)
         for each in flow.quantities:
             sure = each.plainly or each.numbers & flow.sure
             if sure and linecache.getline(each.file, each.line).strip() in lines:
@@ -628,6 +641,43 @@ class _Prover:
                     said("It runs, but takes class numbers or indices for quantities."),
                 )
         return Check("kinds", True)
+
+    def _touched(self) -> set[str]:
+        """The lines that are new, and that which failed."""
+        lines = set(new_lines(self.program.sources))
+        if self.failing.stopped.frames:
+            last = self.failing.stopped.frames[-1]
+            lines.add(linecache.getline(last.file, last.line).strip())
+        return lines
+
+    def _across(self, flow: Flow) -> Check:
+        if self._touched() & flow.across:
+            words = said(
+                "Each entry of the one meets every entry of the other: see whether it is meant."
+            )
+            return Check("across", False, words)
+        return Check("across", None)
+
+    def _axis(self, first: Called) -> Check:
+        """Whether a dimension of size 1 that an edit gives is still there at the end: were it of
+        size 2, the results would be of that size too."""
+        wide = dataclasses.replace(self.program, sources=widened(self.program.sources))
+        if wide.sources == self.program.sources or not self.program.batches:
+            return Check("axis", None)
+        try:
+            run = self.bench.shapes(wide)
+        except (CannotRunError, TooCostly):
+            return Check("axis", None)
+        if not run.ran:
+            return Check("axis", None)
+        for made, had in zip(run.shapes, shapes_of(first.result), strict=False):
+            if len(made) == len(had) and any(
+                a == 2 * b == 2 for a, b in zip(made, had, strict=True)
+            ):
+                shape = ", ".join(map(str, had))
+                words = said("The dimension of size 1 that it gives stays: ({shape}).", shape=shape)
+                return Check("axis", False, words)
+        return Check("axis", True)
 
     def _literals(self) -> Check:
         for each in self.changed:

@@ -17,6 +17,7 @@ from tracer.diagnosis.repair.calls import parameters
 from tracer.diagnosis.repair.draft import Draft, tokens
 from tracer.diagnosis.repair.proof import Proof
 from tracer.diagnosis.repair.world import World, walk
+from tracer.document import Span
 
 WEIGHTS = Path(__file__).with_name("weights.json")
 
@@ -75,6 +76,10 @@ def before(world: World, draft: Draft) -> dict[str, float]:
         "size of an input": float(_writes_a_size(world, draft)),
         "by a factor": float("interpolate(" in draft.new and _is_a_factor(world)),
         "as beside": float(_as_beside(draft)),
+        "drops what failed": float(_drops_what_failed(world, draft)),
+        "of the first alone": float(
+            bool(_FIRST.search(draft.new)) - bool(_FIRST.search(draft.old))
+        ),
         "noted": float(len(draft.notes)),
     }
     family = _family(draft.kind)
@@ -104,6 +109,7 @@ def after(
     found["parts alike"] = float(len(parts) > 1 and len({part.kind for part in parts}) == 1)
     found["kept"] = float(run.kept)
     found["stretches"] = float(min(proof.stretched, 4)) if proof is not None else 0.0
+    found["idle"] = float(proof is not None and proof.idle)
     for check in proof.checks if proof is not None else ():
         if check.passed is not None:
             found[f"{check.name} {'passed' if check.passed else 'failed'}"] = 1.0
@@ -113,6 +119,7 @@ def after(
 
 
 _ARITHMETIC = re.compile(r"[\w)\]] (?:[-+*%]|//|\*\*) [\w(]")
+_FIRST = re.compile(r"\.(?:mean|sum)\(0\b|\[(?:0|-1)\]$")
 _DIGIT = re.compile(r"\d")
 _OWN = re.compile(r"\bself\.(\w+)")
 _BATCH = re.compile(r"\.shape\[0\]|\.size\(0\)")
@@ -160,14 +167,16 @@ def _unused_layer(world: World, draft: Draft) -> bool:
 
 
 _FAMILIES = {
-    "counts": "number operand operator squared",
-    "exchanges": "name swap_arguments swap_items thrown_away use passed_on",
+    "counts": "count_step rounded_up first_alone number operand operator squared",
+    "exchanges": "name swap_arguments swap_items turn_items thrown_away use passed_on by_name "
+    "picked",
     "turns": "turn axis_around dim join_dim regroup reverse turn_around twin",
-    "shapes": "flatten unflatten add_axis add_axes drop_axis squeeze keepdim",
+    "shapes": "of_all flatten unflatten add_axis add_axes drop_axis squeeze keepdim",
     "reduces": "mean mean_kept sum argmax",
-    "discards": "cut cut_one crop select fewer drop_item slice no_slice drop_call drop_statement",
-    "repeats": "repeat expand expand_batch spread_index",
-    "fills": "pad pad_crop pad_entry resize resize_linear sized",
+    "discards": "cut cut_one strided crop select fewer drop_item slice no_slice drop_call "
+    "drop_statement",
+    "repeats": "directions repeat expand expand_batch spread_index",
+    "fills": "ragged insert_pool pad pad_crop pad_entry resize resize_linear sized",
     "settings": "flag option function",
     "order": "swap_statements",
 }
@@ -176,7 +185,12 @@ _FAMILY = {kind: family for family, kinds in _FAMILIES.items() for kind in kinds
 
 def _family(kind: str) -> str:
     """What several kinds of edits have in common."""
-    plain = kind.removesuffix("_all").removeprefix("entry_").removeprefix("input_")
+    plain = (
+        kind.removesuffix("_all")
+        .removesuffix("_beside")
+        .removeprefix("entry_")
+        .removeprefix("input_")
+    )
     known = _FAMILY.get(plain)
     return known if known is not None else _FAMILY.get(plain.partition("_")[0], "")
 
@@ -213,6 +227,25 @@ def _added(old: str, new: str) -> str:
     while end < min(len(old), len(new)) - start and old[-1 - end] == new[-1 - end]:
         end += 1
     return new[start : len(new) - end]
+
+
+def _drops_what_failed(world: World, draft: Draft) -> bool:
+    """Whether what failed is no longer run: its rule is avoided, and not kept."""
+    if not world.frames or not draft.edits:
+        return False
+    # Of one tensor a call may be what was too much: `.mean(2)`.
+    outer = world.frames if len(world.failure.operands) > 1 else world.frames[1:]
+    for text, node, _ in outer:
+        called_ = text.of(node.func) if isinstance(node, ast.Call) else text.of(node)
+        for edit in draft.edits:
+            if edit.file == text.file and _covers(edit.span, text.span(node)):
+                return called_ not in edit.replacement
+    return False
+
+
+def _covers(outer: Span, inner: Span) -> bool:
+    begins = (outer.line, outer.column) <= (inner.line, inner.column)
+    return begins and (outer.end_line, outer.end_column) >= (inner.end_line, inner.end_column)
 
 
 def _called_alike(draft: Draft) -> float:

@@ -28,8 +28,8 @@ from tracer.diagnosis.repair.bench import (
     rounded,
 )
 from tracer.diagnosis.repair.draft import Draft
-from tracer.diagnosis.repair.loops import LEAST, at_most
-from tracer.diagnosis.repair.proof import Proof, prove
+from tracer.diagnosis.repair.loops import LEAST, LINES, at_most, lines_at_most
+from tracer.diagnosis.repair.proof import QUIET, Proof, prove
 from tracer.diagnosis.repair.shapes import OnZeros
 from tracer.diagnosis.repair.watched import Watched
 from tracer.diagnosis.repair.world import World, files_of
@@ -229,7 +229,7 @@ class Search:
 
     def enough(self, ran: list[Repair], value: float) -> bool:
         """Whether an edit of this score can hardly come before those that passed."""
-        likely = [repair for repair in ran if repair.score > value + UNLIKELIER]
+        likely = [r for r in ran if r.score > value + UNLIKELIER and not doubted(r)]
         if not likely:
             return False
         self.prove(likely)
@@ -250,7 +250,7 @@ class Search:
                 inputs=draft.change,
                 batches=all(part.batches for part in parts),
             )
-            with at_most(LEAST, self.bench.files) if self.loops else contextlib.nullcontext():
+            with at_most(LEAST, self.bench.files) if self.loops else _freely():
                 return Repair(parts, program, self.bench.shapes(program), None, value)
         except TooCostly:
             self.costly += 1
@@ -273,13 +273,15 @@ class Search:
         """Whether one passed that may be the answer: a known repair, or none of the unlikely."""
         return any(
             each.verified
+            and not doubted(each)
             and (each.score > MIDDLING or any(part.recipe is not None for part in each.parts))
             for each in self.repairs
         )
 
     def judged(self, repair: Repair) -> Repair:
         try:
-            proof = prove(self.bench, repair.program)
+            with lines_at_most(LINES * LEAST, self.bench.files) if self.loops else _freely():
+                proof = prove(self.bench, repair.program)
         except (CannotRunError, TooCostly):
             return repair
         except OutOfBudget:
@@ -376,6 +378,11 @@ def among_rivals(ranked: list[Repair]) -> tuple[Repair, ...]:
     return (*found, *ranked[len(head) :])
 
 
+def doubted(repair: Repair) -> bool:
+    """Whether a check speaks against it: it may be the answer, and is none that ends a search."""
+    return repair.proof is not None and any(e.name not in QUIET for e in repair.proof.failed)
+
+
 DISCARDS = frozenset(("crop", "input_crop", "input_pad"))
 """What throws pixels away, or has the caller bring others, comes after what keeps them, as does
 what loses the numbers' meaning."""
@@ -388,6 +395,9 @@ def _order(repair: Repair) -> tuple[bool, bool, bool, bool, int, float]:
     several = 0 if repair.passed else len(repair.parts)
     proven = repair.proof is not None
     return repair.verified, repair.passed, keeps, proven, -several, repair.score
+
+
+_freely = contextlib.nullcontext
 
 
 def _as_far_as_it_goes() -> contextlib.AbstractContextManager[None]:

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_map_only
 from tracer.diagnosis.repair.draft import Draft, behind, instead
 from tracer.diagnosis.repair.places import Spot
 from tracer.diagnosis.repair.world import SMALL, World, blank, walk
+from tracer.document import Edit
 from tracer.sentences import Said, said
 from tracer.source.text import called
 
@@ -36,12 +37,14 @@ def value_edits(world: World, spot: Spot) -> Iterator[Draft]:
     if not isinstance(node, ast.expr) or not _stands_alone(spot):
         return
     tensor = world.tensor(spot.text, node)
+    if tensor is None and isinstance(node, ast.Call):  # what failed gave none
+        yield from axis_around(world, spot, node)
     if tensor is None or tensor.dim() > 6:
         return
     check = _checker(world, spot, tensor)
     far = spot.distance > NEAR
     for kind, what, suffix in suffixes(world, spot, tensor):
-        if far and kind in AT_THE_FAILURE:
+        if far and kind in AT_THE_FAILURE and not (kind == "repeat" and called_twice(spot)):
             continue
         fits = check(suffix)
         if fits is False or (fits is None and kind == "add_axes"):
@@ -54,6 +57,16 @@ def value_edits(world: World, spot: Spot) -> Iterator[Draft]:
         yield from turned_around(world, spot, node)
         yield from axis_around(world, spot, node)
         yield from sized(world, spot)
+
+
+def called_twice(spot: Spot) -> bool:
+    """Whether the statement calls the same function for another value too: `split(k), split(v)`."""
+    text, node = spot.text, spot.node
+    statement = text.statement(node) if isinstance(node, ast.Call) else None
+    if statement is None or not isinstance(node, ast.Call):
+        return False
+    calls = [each for each in walk(statement) if isinstance(each, ast.Call)]
+    return sum(text.of(each.func) == text.of(node.func) for each in calls) > 1
 
 
 def _stands_alone(spot: Spot) -> bool:
@@ -76,7 +89,7 @@ def suffixes(world: World, spot: Spot, tensor: Tensor) -> Iterator[Suffixed]:
     yield from reductions(shape)
     yield from cuts(world, spot, shape)
     yield from spread(world, spot, shape)
-    yield from casts(tensor)
+    yield from casts(tensor, asks_for_flags(world))
     yield from classes(world, spot, tensor)
     yield from as_beside(spot, shape)
 
@@ -134,10 +147,18 @@ def groupings(world: World, spot: Spot, shape: tuple[int, ...]) -> Iterator[Suff
                 yield "unflatten", what, f".unflatten({axis}, (-1, {name}))"
                 if axis == 2 and rank == 3:
                     yield "unflatten", what, f".unflatten(2, ({name}, -1)).transpose(1, 2)"
+    doubled = rank == 3 and shape[0] == 2 and 2 * shape[2] in _at_odds(world)
+    if doubled:
+        joined = said("Put what the directions gave side by side")
+        yield "directions", joined, ".transpose(0, 1).flatten(1).unsqueeze(0)"
     if rank == 4:
         joined = said("Put two dimensions side by side")
         yield "regroup", joined, ".transpose(1, 2).flatten(2)"
         yield "regroup", joined, ".flatten(2).transpose(1, 2)"
+
+
+def _at_odds(world: World) -> set[int]:
+    return {*world.swaps, *itertools.chain.from_iterable(world.swaps.values())}
 
 
 def reductions(shape: tuple[int, ...]) -> Iterator[Suffixed]:
@@ -199,6 +220,7 @@ _SHAPING = frozenset(
 def cuts(world: World, spot: Spot, shape: tuple[int, ...]) -> Iterator[Suffixed]:
     what = said("Cut a dimension to the size of the other")
     swaps = world.swaps
+    made_once = isinstance(world.value(spot.text, spot.node), torch.nn.Parameter)
     for axis, size in enumerate(shape):
         front = ":, " * axis
         for want in swaps.get(size, ()):
@@ -209,6 +231,12 @@ def cuts(world: World, spot: Spot, shape: tuple[int, ...]) -> Iterator[Suffixed]
                     if axis and shape[axis - 1] == size:  # a square, of which a corner is used
                         inner = ":, " * (axis - 1)
                         yield "cut", what, f"[{inner}:{name}, :{name}]"
+        for want in swaps.get(size, ()):
+            if axis and 1 < want < size and size % want == 0 and not made_once:
+                each = said("Take each of so many entries")
+                for name in _written(world, spot, size // want):
+                    if ".shape" not in name and " " not in name:
+                        yield "strided", each, f"[{front}::{name}]"
         if size > 1:
             yield "cut_one", said("Cut one entry off a dimension"), f"[{front}:-1]"
             yield "cut_one", said("Cut one entry off a dimension"), f"[{front}1:]"
@@ -248,7 +276,13 @@ def spread(world: World, spot: Spot, shape: tuple[int, ...]) -> Iterator[Suffixe
                     yield "expand_batch", each, f".unsqueeze(1).expand(-1, {name}, -1)"
 
 
-def casts(tensor: Tensor) -> Iterator[Suffixed]:
+def asks_for_flags(world: World) -> bool:
+    """Whether what failed speaks of True and False, or of types at all: of sizes at odds none is
+    mended by forgetting what the numbers were."""
+    return "type" in world.finding.kind or "bool" in world.crash.words.lower()
+
+
+def casts(tensor: Tensor, flags: bool) -> Iterator[Suffixed]:
     what = said("Give it another type")
     if tensor.dtype.is_floating_point:  # whether its values are whole those see who know casts
         if tensor.dtype != torch.float32:
@@ -257,7 +291,7 @@ def casts(tensor: Tensor) -> Iterator[Suffixed]:
         yield "cast", what, ".float()"
         if tensor.dtype != torch.int64:
             yield "cast", what, ".long()"
-        if tensor.dtype != torch.bool:
+        if flags and tensor.dtype != torch.bool:
             yield "cast", what, ".bool()"
 
 
@@ -342,9 +376,28 @@ def axis_around(world: World, spot: Spot, node: ast.Call) -> Iterator[Draft]:
         plain = inner if isinstance(item, ast.Name | ast.Attribute | ast.Call) else f"({inner})"
         for axis in range(min(given.dim() + 1, 3)):
             there, back = f"{plain}.unsqueeze({axis})", f".squeeze({axis})"
-            edits = (text.replace(item, there), text.after(node, back))
-            new = old.replace(inner, there, 1) + back
-            yield Draft("axis_around", what, edits, spot, old, new)
+            outward = _back(world, spot, node, back)
+            if outward is not None:
+                edits = (text.replace(item, there), outward)
+                new = old.replace(inner, there, 1) + back
+                yield Draft("axis_around", what, edits, spot, old, new)
+
+
+def _back(world: World, spot: Spot, node: ast.Call, suffix: str) -> Edit | None:
+    """What is done to a call's result; of several to the first, under the name that it gets."""
+    text, above = spot.text, spot.text.parents.get(node)
+    if not isinstance(world.value(text, node.func), torch.nn.RNNBase):
+        return text.after(node, suffix)
+    if isinstance(above, ast.Subscript):
+        return text.after(above, suffix)
+    if not isinstance(above, ast.Assign):
+        return None
+    target = above.targets[0]
+    if not isinstance(target, ast.Tuple) or not isinstance(target.elts[0], ast.Name):
+        return None
+    name = target.elts[0].id
+    indent = " " * text.span(above).column
+    return text.after(node, f"\n{indent}{name} = {name}{suffix}")
 
 
 def indices(world: World, spot: Spot, tensor: Tensor) -> Iterator[tuple[str, Said, str]]:

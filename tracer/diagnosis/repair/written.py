@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -113,3 +114,21 @@ def new_lines(sources: Sources) -> frozenset[str]:
         known = Counter(line.strip() for line in edited.old.lines)
         found |= set(Counter(line.strip() for line in text.splitlines()) - known)
     return frozenset(found)
+
+
+_GIVEN_ONE = re.compile(r"\.unsqueeze\((-?\d)\)")
+
+
+def widened(sources: Sources) -> Sources:
+    """The same texts, where each dimension of size 1 that a new line gives is one of size 2."""
+    return tuple((file, _widened(file, text)) for file, text in sources)
+
+
+def _widened(file: str, text: str) -> str:
+    old = Edited(file, text).old.text
+    if len(_GIVEN_ONE.findall(text)) <= len(_GIVEN_ONE.findall(old)):
+        return text
+    new = new_lines(((file, text),))
+    wide = r".unsqueeze(\1).repeat_interleave(2, \1)"
+    lines = text.splitlines(keepends=True)
+    return "".join(_GIVEN_ONE.sub(wide, e) if e.strip() in new else e for e in lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections import Counter
 
 import pytest
@@ -32,6 +33,16 @@ class Repeats(nn.Module):
         return x.view(7)
 
 
+class Reckons(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        size, left = 0, 40
+        while size < left:
+            size += 1
+        return x.view(5 + size)
+
+
+LIMIT = "left = 0, " + "40"
+ENDLESS = "size += " + "1"
 LONG = "in " + "TWICE"  # what is edited stands in this file once
 SEVEN = "view" + "(7)"
 
@@ -71,3 +82,15 @@ def test_a_with_that_was_entered_is_left(calls: int) -> None:
     with pytest.raises(TooCostly), at_most(calls, frozenset([__file__])):
         loop()
     assert COUNTS["entered"] == COUNTS["left"] > 10
+
+
+@pytest.mark.skipif(sys.gettrace() is not None, reason="lines are another's to watch")
+def test_a_loop_of_plain_arithmetic_ends_too() -> None:
+    model = Reckons()
+    bench = bench_of(model, (torch.ones(3),))
+    assert bench.plain.error is not None
+    with pytest.raises(TooCostly), at_most(5_000, bench.files):
+        bench.shapes(program(model, ENDLESS, "size += 0"))
+    assert sys.gettrace() is None
+    with at_most(5_000, bench.files):
+        assert bench.shapes(program(model, LIMIT, "left = 0, 9")).error is not None

@@ -68,6 +68,51 @@ KINDS = {
         "F.pad(x, (0, -x.shape[3] % 2)).unflatten(3, (-1, 2)).flip(4).flatten(3)[..., :x.shape[3]]",
         "x[..., 1:].unflatten(3, (-1, 2)).flip(4).flatten(3)",
     ),
+    "each entry of the one against every entry of the other": Kind(
+        "across",
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.register_buffer("anchors", torch.rand(5, 2))
+
+            def forward(self, x):
+                return (x.view(len(x), -1, 2)[:, :6] + self.anchors).sum(2)
+        """,
+        "torch.randn(4, 14)",
+        "[:, :6]",
+        "[:, 1:6]",
+        "[:, :6].unsqueeze(2)",
+    ),
+    "a step of time that the results keep": Kind(
+        "axis",
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.gru = nn.GRU(6, 5, batch_first=True)
+
+            def forward(self, x, h):
+                return self.gru(x, h)[0].relu()
+        """,
+        "torch.randn(4, 6), torch.zeros(1, 4, 5)",
+        "self.gru(x, h)[0]",
+        "self.gru(x.unsqueeze(1), h)[0].squeeze(1)",
+        "self.gru(x.unsqueeze(1), h)[0]",
+    ),
+    "lengths of which only is left whether they are zero": Kind(
+        "kinds",
+        """
+        class Net(nn.Module):
+            def forward(self, x, lengths):
+                kept = torch.arange(5) < lengths.view(5, 1)
+                return x * kept
+        """,
+        "torch.randn(4, 5), torch.tensor([5, 3, 2, 4])",
+        "lengths.view(5, 1)",
+        "lengths.unsqueeze(1)",
+        "lengths.bool().unsqueeze(1)",
+    ),
     "samples thrown away": Kind(
         "batches",
         NO_FIVES,
@@ -326,6 +371,39 @@ def test_numbers_are_changed_with_the_inputs_that_have_that_size() -> None:
     found = failing_of(bench).variants
     assert {each.name for each in found} == {"width", "heads"}  # of which the failure speaks
     assert all(each.before.error is not None for each in found)
+
+
+def test_what_nothing_was_computed_of_yet_is_not_known_to_be_right() -> None:
+    source = """
+        def spread(t, x):
+            return t.reshape(len(t), *(1,) * (x.dim() - 2))
+
+
+        class Net(nn.Module):
+            def forward(self, x, t):
+                keep, blur = spread(t, x), spread(1 - t, x)
+                return keep * x + blur
+    """
+    model = run_cell(source)["Net"]()
+    given = torch.randn(4, 3, 5, 5), torch.rand(4)
+    assert proven(model, given, "x.dim() - 2", "x.dim() - 1").verified
+
+
+def test_a_row_that_is_looked_up_is_no_number_of_a_row() -> None:
+    source = """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fc = nn.Linear(7, 5)
+
+            def forward(self, x):
+                return self.fc(x[torch.arange(len(x))[:, None], x.argsort(1)])
+    """
+    model = run_cell(source)["Net"]()
+    how = {"constructs": True, "build": type(model)}
+    proof = proven(model, (torch.randn(4, 6),), "nn.Linear(7, 5)", "nn.Linear(6, 5)", **how)
+    assert proof.check("kinds").passed
+    assert proof.verified
 
 
 def failed(proof: Proof) -> list[str]:
