@@ -718,6 +718,12 @@ class Net(nn.Module):
         ]
     ).run()
     assert app.text_input(key="debug/input/Net/x").placeholder == "@my_cat.png"
+    app.text_input(key="debug/input/Net/x").set_value("2,3,8,8").run()
+    captions = [plain(each.value) for each in app.caption]
+    unused = "my_cat.png is not used: the input that shall take it has `@my_cat.png` in its field."
+    assert unused in captions
+    app.text_input(key="debug/input/Net/x").set_value("").run()
+    assert unused not in [plain(each.value) for each in app.caption]
     press(app, "debug-run")
     assert len(app.success) == 1
     told = " ".join(plain(each.value) for each in app.caption)

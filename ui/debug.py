@@ -236,7 +236,7 @@ def workbench() -> None:
             with right:
                 job = debug_form.files_job(told)
         with right:
-            opened.tensors(state.answer.notes if state.answer is not None else ())
+            opened.tensors(state.answer.notes if state.answer is not None else (), job)
             pressed = st.button(
                 say("Run"),
                 type="primary",

@@ -121,6 +121,11 @@ def _messages() -> dict[str, str]:
         "gutter.annotation.aria-label.error": say("Failure, read annotations row $0"),
         "gutter.annotation.aria-label.warning": say("Root, read annotations row $0"),
         "gutter.annotation.aria-label.info": say("On the way, read annotations row $0"),
+        **dict.fromkeys(
+            ("gutter.code-folding.range.aria-label", "gutter.code-folding.closed.aria-label"),
+            say("Fold or unfold code, rows $0 to $1"),
+        ),
+        "gutter.code-folding.open.aria-label": say("Fold code, row $0"),
         "gutter.code-folding.closed.title": say("Unfold code"),
         "gutter.code-folding.open.title": say("Fold code"),
         "inline-fold.closed.title": say("Unfold code"),

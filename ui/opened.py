@@ -111,8 +111,9 @@ def _opened(uploaded: list[UploadedFile]) -> None:
             debug_form.take(found, outlines.main(found))
 
 
-def tensors(answer_notes: tuple[Said, ...]) -> None:
-    """What opens pictures, arrays and weights, and what the latest run has done to them."""
+def tensors(answer_notes: tuple[Said, ...], job: Job | None) -> None:
+    """What opens pictures, arrays and weights, which of them the form's job takes, and what the
+    latest run has done to them."""
     data, weights = debug_form.data()
     with st.popover(
         say("Your picture, array or weights"), icon=":material/image:", width="stretch"
@@ -133,8 +134,17 @@ def tensors(answer_notes: tuple[Said, ...]) -> None:
             **held("debug/weights", weights, debug_form.weigh),
         )
     for name in data:
-        if name != weights:
-            st.caption(say("As an input: {name}", name=code(f"@{name}")))
+        at = code(f"@{name}")
+        if job is not None and name not in job.data:
+            st.caption(
+                say(
+                    "{name} is not used: the input that shall take it has {at} in its field.",
+                    name=escaped(name),
+                    at=at,
+                )
+            )
+        elif name != weights:
+            st.caption(say("As an input: {name}", name=at))
     own.told(answer_notes)
 
 

@@ -30,10 +30,16 @@ COLLECT = """() => {
   const spoken = ["aria-label", "aria-description", "aria-valuetext", "title", "alt",
                   "placeholder", "data-title"];
   const found = [];
+  let last = null;
   const walk = (node, isDrawn) => {
     if (node.nodeType === Node.TEXT_NODE) {
       const text = node.data.trim();
-      if (text) found.push(text);
+      // A name that may be broken between its words is one text.
+      const broken = node.previousSibling?.nodeName === "WBR";
+      const continues = broken && node.previousSibling.previousSibling === last;
+      if (continues && text) found.push(found.pop() + text);
+      else if (text) found.push(text);
+      last = node;
       return;
     }
     if (node.nodeType === Node.ELEMENT_NODE) {

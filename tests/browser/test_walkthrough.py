@@ -264,16 +264,26 @@ def choose(page: Page, label: str, option: str | re.Pattern[str]) -> None:
 def test_a_preset_that_breaks_shows_where(open_page: Open, app: str) -> None:
     page = open_page()
     breaking = next(p for p in lesson("fbkd-student").presets if p.breaks)
-    go(page, app, "lesson=fbkd-student&show=shapes")
+    go(page, app, "lesson=fbkd-student")
     choose(page, "Preset", breaking.name)
-    stopped = page.get_by_test_id("stMain").get_by_test_id("stAlert")
-    expect(stopped).to_contain_text(str(breaking.breaks))
+    alerts = page.get_by_test_id("stMain").get_by_test_id("stAlert")
+    expect(alerts.filter(has_text=str(breaking.breaks)).first).to_be_visible()
     settings = lesson("fbkd-student").settings(breaking.name)
     failure = run(lesson("fbkd-student"), settings, mend=False).failure
     assert failure is not None
     assert failure.step is not None
     page.wait_for_function("path => window.shapewalkPath === path", arg=str(failure.step.index))
     expect(page.locator(".shapewalk .detail")).to_contain_text(failure.expression)
+    # What stands beside one picture does not run into the next.
+    expect(page.locator(".shapewalk .figures canvas").first).to_be_visible()
+    assert page.locator(".shapewalk .figures .figure").evaluate_all(OUTSIDE) == []
+
+
+OUTSIDE = """figures => figures.flatMap(each => {
+  const { top, bottom } = each.getBoundingClientRect();
+  const boxes = [...each.querySelectorAll('*')].map(part => part.getBoundingClientRect());
+  return boxes.filter(box => box.height && (box.top < top - 1 || box.bottom > bottom + 1));
+})"""
 
 
 def test_sizes_that_do_not_fit_show_their_shapes(open_page: Open, app: str) -> None:

@@ -258,7 +258,9 @@ def _lines(step: Step, within: str) -> tuple[str, ...]:
     if step.op.startswith("nn.") and step.module:
         inner = step.module.removeprefix(f"{within}.") if within else step.module
         operation = f"{_clip(inner)} · {operation}"
-    names = [note.name for note in step.outputs if note.name] or list(step.targets)
+    made = [note.name for note in step.outputs if note.name] or list(step.targets)
+    # What is overwritten keeps its name, and has the one that it is given now as well.
+    names = list(step.targets) or made if step.writes else made
     return (_clip(", ".join(names)), operation) if names else (operation,)
 
 

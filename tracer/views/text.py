@@ -73,8 +73,9 @@ def annotated(
         KeyError: no module of this name ran.
     """
     voice = _Voice(_formulas if symbols else _numbers, translate)
-    found = trace[module]
-    shown = _calls_shown(trace, found.module, depth)
+    # Of the whole nothing is looked for: a file may have calls under any names, or none.
+    found = trace[module] if module else None
+    shown = _calls_shown(trace, found.module if found is not None else "", depth)
     blocks = _merged(_blocks(trace, voice, shown, folded))
     if isinstance(found, Step):
         blocks = [_listing(trace.calls[found.call], [_event(found, voice)])]
@@ -538,12 +539,13 @@ class _Block:
 
 
 def _calls_shown(trace: Trace, module: str, depth: int | None) -> set[int]:
-    """The calls of modules that are one of this name or within it, and how deep."""
+    """The calls of modules that are one of this name, the whole without one, or within it, and
+    how deep."""
     depths: dict[int, int] = {}
     for call in trace.calls:
         if call.parent in depths:
             depths[call.index] = depths[call.parent] + 1
-        elif call.module == module:
+        elif call.module == module if module else call.parent is None:
             depths[call.index] = 0
     return {index for index, own in depths.items() if depth is None or own <= depth}
 
