@@ -1,10 +1,9 @@
 """Checks and tests everything: `python -m tests.run`, or `python -m tests.run --deep` with many
 more examples and those tests that are marked `deep`.
 
-All parts run side by side: the tests that compute, those in the browser, and the checks of style
-and types.  What a browser waits for comes first, and the others take what it leaves: so no core is
-idle until the end.  Each runs to its end even when another has failed; the status is 0 when all
-have passed.
+All parts run side by side: the tests that compute, those in the browser, which wait more than they
+compute, and the checks of style and types.  Each runs to its end even when another has failed; the
+status is 0 when all have passed.
 """
 
 from __future__ import annotations
@@ -25,10 +24,6 @@ PARTS = {
     "Types": ["mypy"],
 }
 """Modules that Python runs, with their arguments."""
-
-FIRST = "Tests in the browser"
-YIELDING = 5
-"""How far the other parts stand back, in steps of `nice`."""
 
 DEEP = "40"
 """How many times as many examples `--deep` draws; more with SHAPEWALK_TIMES=..."""
@@ -56,8 +51,6 @@ def main(arguments: list[str]) -> int:
                     stderr=subprocess.STDOUT,
                 ),
             )
-            if name != FIRST and hasattr(os, "setpriority"):
-                os.setpriority(os.PRIO_PROCESS, started[name][1].pid, YIELDING)
         for name, (output, process) in started.items():
             if process.wait() != 0:
                 failed.append(name)

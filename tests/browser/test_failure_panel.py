@@ -619,7 +619,7 @@ def test_a_hostile_trace_is_text_and_stays_in_bounds(show: Show) -> None:
     assert page.evaluate("window.evil") is None
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert "\u202e" not in page.locator(".detail").inner_text()
-    for kind in ("call", "constructor"):
+    for kind in ("step", "call", "input", "constructor"):
         root = Root(kind, place, EVIL, None, as_written(""))
         # As one text: Playwright takes a value apart, which costs more than all the rest.
         told = json.dumps(payload(with_failure(evil, root=root)))

@@ -97,4 +97,8 @@ def test_lessons_are_read_without_torch_until_one_changes_something_and_outlive_
     with serving(port, tmp_path / "again.txt"):
         page.reload()
         complete(page, 3)
+        wait_for_query(page, lesson=KEY, step="3")
+        seed(page, 7)
+        wait_for_query(page, lesson=KEY, seed="7", step="3")
+        complete(page, 3)
         page.goto("about:blank")

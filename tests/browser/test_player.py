@@ -1340,7 +1340,7 @@ CHANGES = """async () => {
 }"""
 
 LOOP = """
-for turn in range(500):
+for turn in range(1250):
     a = x.abs()
     # Half of $a$: {a.shape}.
     b = a / 2
@@ -1358,7 +1358,7 @@ def straight(count: int) -> nn.Module:
 
 @cache
 def long() -> Trace:
-    return trace(straight(1_200), torch.rand(2), values=False)
+    return trace(straight(3_000), torch.rand(2), values=False)
 
 
 @pytest.mark.parametrize("kind", ["lesson", "formulas", "loop", "straight"])
@@ -1372,7 +1372,7 @@ def test_a_step_changes_few_nodes_however_many_steps_there_are(show: Show, kind:
         run = with_formulas(student(), {"B": 2, "C": 16, "H": 12, "W": 16, "r": 2}, sizes)
     else:
         run = long() if kind == "straight" else trace(forward_cell("x", LOOP), torch.rand(24, 24))
-        assert len(run.steps) >= 1_200
+        assert len(run.steps) >= 3_000
     page = show(run, "step=2&dims=both")
     changes, nodes = page.evaluate(CHANGES)
     print(kind, changes, nodes)
@@ -1384,15 +1384,15 @@ def test_a_step_changes_few_nodes_however_many_steps_there_are(show: Show, kind:
 
 
 def test_a_long_function_is_built_where_it_is_looked_at(show: Show) -> None:
-    page = show(long(), "step=601")
+    page = show(long(), "step=1501")
     assert page.locator(".source .line").count() < 600
-    assert marked(page) == "x600 + 1"
+    assert marked(page) == "x1500 + 1"
     page.locator(".source").evaluate("panel => panel.scrollTo(0, 0)")
     expect(line(page, "def forward")).to_be_visible()
     line(page, "x2 = x1 + 1").locator(".number").click()
     assert path(page) == "1"
     press(page, "End")
-    assert marked(page) == "x1199 + 1"
+    assert marked(page) == "x2999 + 1"
 
 
 # --- whatever a file may hold ---------------------------------------------------------------------
