@@ -60,14 +60,9 @@ def examples(path: Path, runs: int) -> dict[str, Any]:
     """The repairs of one broken model that run: features, and whether each is right."""
     with tempfile.TemporaryDirectory(prefix="fit") as folder:
         judge = repairs.Judge(path, Path(folder))
-        with recording_construction():
-            model = repairs.built(judge.module.build)
-        torch.manual_seed(2)
-        crash = record(model, judge.args, {}, values=False, build=judge.module.build).crash
-        if crash is None or crash.trace.failure is None:
+        found = _begun(judge, Budget(1e12))
+        if found is None:
             return {"name": path.stem, "rows": []}
-        finding, failure = diagnosis.understood(crash, crash.trace.failure)
-        found = search.Search(crash, finding, failure, fixes.known, Budget(1e12))
         ordered = found.ordered(found.world)
         ran, further, tried = _ran(found, ordered[:runs])
         rows = [_row(found, judge, each) for each in ran]
@@ -90,17 +85,24 @@ def found_by_search(path: Path) -> dict[str, Any]:
     """The same of the repairs that a search proves before it ends."""
     with tempfile.TemporaryDirectory(prefix="fit") as folder:
         judge = repairs.Judge(path, Path(folder))
-        with recording_construction():
-            model = repairs.built(judge.module.build)
-        torch.manual_seed(2)
-        crash = record(model, judge.args, {}, values=False, build=judge.module.build).crash
-        if crash is None or crash.trace.failure is None:
+        found = _begun(judge)
+        if found is None:
             return {"name": path.stem, "rows": []}
-        finding, failure = diagnosis.understood(crash, crash.trace.failure)
-        found = search.Search(crash, finding, failure, fixes.known)
         proven = [each for each in found.search().repairs if each.proof is not None]
         rows = [_row(found, judge, each) for each in proven[:MOST_JUDGED]]
         return {"name": path.stem, "tried": found.tried, "ran": len(proven), "rows": rows}
+
+
+def _begun(judge: repairs.Judge, *budget: Budget) -> search.Search | None:
+    """A search for what mends the model; None where it does not fail."""
+    with recording_construction():
+        model = repairs.built(judge.module.build)
+    torch.manual_seed(2)
+    crash = record(model, judge.args, {}, values=False, build=judge.module.build).crash
+    if crash is None or crash.trace.failure is None:
+        return None
+    finding, failure = diagnosis.understood(crash, crash.trace.failure)
+    return search.Search(crash, finding, failure, fixes.known, *budget)
 
 
 def _row(found: search.Search, judge: repairs.Judge, repair: search.Repair) -> dict[str, Any]:

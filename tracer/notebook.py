@@ -9,18 +9,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import html
-import random
-import sys
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-import torch
 from torch import nn
 
 from tracer.document import Trace, with_notes
 from tracer.explaining import explained, note, told
 from tracer.record.construction import recording_construction
+from tracer.record.isolation import random_states
 from tracer.record.run import record
 from tracer.views.html import notebook
 from tracer.views.text import program
@@ -118,16 +115,7 @@ class _Cell(nn.Module):
     def forward(self) -> None:
         result = self.shell.run_cell(self.text)
         self.error = result.error_in_exec or result.error_before_exec
-        self.after = [*_random_states()]
-
-
-def _random_states() -> Iterator[tuple[Any, Any]]:
-    """How random numbers go on, each with what sets it so: the cell has drawn what it has."""
-    yield torch.set_rng_state, torch.get_rng_state()
-    yield random.setstate, random.getstate()
-    numpy = sys.modules.get("numpy.random")
-    if numpy is not None:
-        yield numpy.set_state, numpy.get_state()
+        self.after = [*random_states()]  # the cell has drawn what it has
 
 
 def _page(trace: Trace, shown: str) -> str:

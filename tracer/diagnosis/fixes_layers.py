@@ -19,7 +19,7 @@ from tracer.diagnosis.fixes_scene import (
     settings,
     shape_of,
 )
-from tracer.document import Edit, Step
+from tracer.document import Step
 from tracer.ops.names import op_name, shape_text
 from tracer.sentences import Said, said
 from tracer.source.text import called
@@ -760,7 +760,8 @@ def recurrent(scene: Scene) -> Iterator[Candidate]:
     if rank == 2 and isinstance(first, Tensor) and first.dim() == 3 and shape[-1] == size:
         place = 1 if getattr(layer, "batch_first", False) else 0
         step = scene.transform(x, f".unsqueeze({place})")
-        back = _first_result(scene, f".squeeze({place})")
+        text, call = scene.text, scene.node
+        back = text.behind_first(call, f".squeeze({place})") if text and call else None
         if step is not None and back is not None:
             yield from candidate(
                 ((*step[0], back), step[1]),
@@ -840,20 +841,6 @@ def recurrent(scene: Scene) -> Iterator[Candidate]:
             yield from remake_tensors(scene, kept, want, 4, said("the state"), x)
     if state is not None and isinstance(layer, _RECURRENT):
         yield from _hidden(scene, layer, x, state)
-
-
-def _first_result(scene: Scene, suffix: str) -> Edit | None:
-    """What is done to the first of the results that the failing call has names for."""
-    text, call = scene.text, scene.node
-    above = text.parents.get(call) if text is not None and call is not None else None
-    if text is None or call is None or not isinstance(above, ast.Assign):
-        return None
-    target = above.targets[0]
-    first = target.elts[0] if isinstance(target, ast.Tuple) and target.elts else None
-    if not isinstance(first, ast.Name):
-        return None
-    indent = " " * text.span(above).column
-    return text.after(call, f"\n{indent}{first.id} = {first.id}{suffix}")
 
 
 def _state(scene: Scene) -> Any:

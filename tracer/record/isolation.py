@@ -88,6 +88,15 @@ def is_tried() -> bool:
     return _TRIED.get()
 
 
+def random_states() -> Iterator[tuple[Callable[[Any], Any], Any]]:
+    """How random numbers go on in this process, each with what sets it so."""
+    yield random.setstate, random.getstate()
+    numpy = sys.modules.get("numpy.random")
+    if numpy is not None:  # torch loads numpy without it: then there is no state
+        yield numpy.set_state, numpy.get_state()
+    yield torch.set_rng_state, torch.get_rng_state()
+
+
 @contextlib.contextmanager
 def random_state() -> Iterator[None]:
     """The global random state afterwards is what it was before.  Of traces that overlap in several
@@ -95,14 +104,10 @@ def random_state() -> Iterator[None]:
     global _random_users
     with _random_guard:
         if _random_users == 0:
-            _random_saved.callback(random.setstate, random.getstate())
-            numpy = sys.modules.get("numpy.random")
-            if numpy is not None:  # torch loads numpy without it: then there is no state
-                _random_saved.callback(numpy.set_state, numpy.get_state())
+            for put, state in random_states():
+                _random_saved.callback(put, state)
             if torch.cuda.is_available():
                 _random_saved.enter_context(torch.random.fork_rng())
-            else:
-                _random_saved.callback(torch.set_rng_state, torch.get_rng_state())
         _random_users += 1
     try:
         yield

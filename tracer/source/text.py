@@ -351,6 +351,17 @@ class Text:
         span = self.span(node)
         return Edit(self.file, Span(span.line, span.column, span.line, span.column), text)
 
+    def behind_first(self, call: ast.AST, suffix: str) -> Edit | None:
+        """A statement behind the one that unpacks a call's results, which does this to the first of
+        them, under its name; None where no such name is."""
+        above = self.parents.get(call)
+        target = above.targets[0] if isinstance(above, ast.Assign) else None
+        first = target.elts[0] if isinstance(target, ast.Tuple) and target.elts else None
+        if above is None or not isinstance(first, ast.Name):
+            return None
+        indent = " " * self.span(above).column
+        return self.after(call, f"\n{indent}{first.id} = {first.id}{suffix}")
+
     def argument(self, call: ast.Call, name: str, position: int | None, text: str) -> Edit:
         """Give `call` this argument: in place of the one it has, else as a further keyword."""
         found = given(call, name, position)

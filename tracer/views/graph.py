@@ -260,7 +260,7 @@ def _lines(step: Step, within: str) -> tuple[str, ...]:
         operation = f"{_clip(inner)} · {operation}"
     made = [note.name for note in step.outputs if note.name] or list(step.targets)
     # What is overwritten keeps its name, and has the one that it is given now as well.
-    names = list(step.targets) or made if step.writes else made
+    names = (list(step.targets) or made) if step.writes else made
     return (_clip(", ".join(names)), operation) if names else (operation,)
 
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from tracer.diagnosis.repair.calls import parameters
-from tracer.diagnosis.repair.draft import Draft, bracketed, instead
+from tracer.diagnosis.repair.draft import Draft, bracketed, instead, written_with
 from tracer.diagnosis.repair.names import entries
 from tracer.diagnosis.repair.numbers import expressions, related
 from tracer.diagnosis.repair.places import Spot
 from tracer.diagnosis.repair.tensors import partners
 from tracer.diagnosis.repair.world import World, local_names, walk
-from tracer.document import Edit, Span, with_edits
+from tracer.document import Edit
 from tracer.sentences import said
 from tracer.source.built import default_of
 from tracer.source.names import given_to
@@ -83,7 +83,7 @@ def as_the_other(world: World, spot: Spot, node: ast.expr) -> Iterator[Draft]:
             continue
         left -= 1
         inside = [each for each in walk(call.args[0]) if _alike(text, each, first)]
-        new = with_edits(text.of(call), _inside(text, call, inside, own))
+        new = written_with(text, call, inside, own)
         yield instead(spot, "twin_call", said("Do what is done to another tensor"), new)
 
 
@@ -94,23 +94,6 @@ def _the_only(text: Text, items: list[ast.expr]) -> ast.expr | None:
 
 def _alike(text: Text, one: ast.AST, other: ast.expr) -> bool:
     return type(one) is type(other) and text.of(one) == text.of(other)
-
-
-def _inside(text: Text, outer: ast.expr, nodes: list[ast.AST], new: str) -> list[Edit]:
-    """Edits of nodes as they are in the text of the expression that they stand in."""
-    around = text.span(outer)
-    found = []
-    for node in nodes:
-        at = text.span(node)
-        first, last = at.line == around.line, at.end_line == around.line
-        span = Span(
-            at.line - around.line + 1,
-            at.column - around.column * first,
-            at.end_line - around.line + 1,
-            at.end_column - around.column * last,
-        )
-        found.append(Edit(text.file, span, new))
-    return found
 
 
 def applied_unused(world: World, spot: Spot, node: ast.expr) -> Iterator[Draft]:

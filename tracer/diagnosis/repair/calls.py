@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from tracer.diagnosis.repair.draft import Draft, behind, bracketed, instead
+from tracer.diagnosis.repair.draft import Draft, behind, bracketed, instead, written_with
 from tracer.diagnosis.repair.places import Spot
 from tracer.diagnosis.repair.world import World, local_names
 from tracer.document import Span
@@ -168,9 +168,9 @@ def squeezed(world: World, spot: Spot, node: ast.Call) -> Iterator[Draft]:
 
 def another_function(world: World, spot: Spot, node: ast.Call) -> Iterator[Draft]:
     func = node.func
-    torch_ = _torch(world, spot)
     listed = len(node.args) == 1 and isinstance(node.args[0], ast.ListComp | ast.Name)
-    if called(node) == "stack" and listed and torch_:
+    torch_ = _torch(world, spot) if called(node) == "stack" and listed else ""
+    if torch_:
         what = said("Pad each to the longest")
         padded = (
             f"{torch_}.nn.utils.rnn.pad_sequence({spot.text.of(node.args[0])}, batch_first=True)"
@@ -232,8 +232,7 @@ def by_name(world: World, spot: Spot, node: ast.Call) -> Iterator[Draft]:
         if name not in known and name not in names:
             edit = text.replace(last, f"{name}={text.of(last)}")
             what = said("Give it for another argument, by name")
-            start = old.rindex(text.of(last))
-            new = f"{old[:start]}{edit.replacement}{old[start + len(text.of(last)) :]}"
+            new = written_with(text, node, [last], edit.replacement)
             yield Draft("by_name", what, (edit,), spot, old, new)
 
 
@@ -433,10 +432,9 @@ def layers(world: World, spot: Spot) -> Iterator[Draft]:
         yield Draft("insert_layer", what, (edit,), spot, own, new)
     pooled = f"{prefix}.AdaptiveAvgPool2d(1), {prefix}.Flatten(), "
     yield Draft("insert_layer", what, (text.before(node, pooled),), spot, own, pooled + own)
-    for rank in _ranks(world):
+    for rank in _ranks(world) if called(node) == "Flatten" else ():
         pool = f"{prefix}.AdaptiveAvgPool{rank}d(1), "
-        if called(node) == "Flatten":
-            yield Draft("insert_pool", what, (text.before(node, pool),), spot, own, pool + own)
+        yield Draft("insert_pool", what, (text.before(node, pool),), spot, own, pool + own)
 
 
 def _ranks(world: World) -> list[int]:

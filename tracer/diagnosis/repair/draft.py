@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tracer.diagnosis.repair.bench import Change
 from tracer.diagnosis.repair.places import Spot
 from tracer.diagnosis.repair.world import walk
-from tracer.document import Edit
+from tracer.document import Edit, Span, with_edits
 from tracer.sentences import Said, said
 from tracer.source.text import Text
 
@@ -126,24 +126,41 @@ def beside_too(draft: Draft) -> Draft | None:
     """The same behind each call of the same function in the statement, `split(k), split(v)`; None
     where there is no other."""
     text, node = draft.spot.text, draft.spot.node
-    if (
-        not isinstance(node, ast.Call)
-        or len(draft.edits) != 1
-        or not draft.new.startswith(draft.old)
-    ):
+    follows = bool(draft.old) and draft.new.startswith((f"{draft.old}.", f"{draft.old}["))
+    if not isinstance(node, ast.Call) or len(draft.edits) != 1 or not follows:
         return None
-    suffix, statement = draft.new[len(draft.old) :], text.statement(node)
-    if statement is None or not draft.old or not suffix.startswith((".", "[")):
+    calls = same_calls(text, node)
+    if len(calls) < 2:
         return None
-    others = [
-        each
-        for each in walk(statement)
-        if isinstance(each, ast.Call) and text.of(each.func) == text.of(node.func)
-    ]
-    if len(others) < 2 or not all(isinstance(each, ast.Call) for each in others):
-        return None
-    edits = tuple(text.after(each, suffix) for each in others)
+    edits = tuple(text.after(each, draft.new[len(draft.old) :]) for each in calls)
     return replace(draft, kind=f"{draft.kind}_beside", edits=edits, fits=None)
+
+
+def same_calls(text: Text, node: ast.Call) -> list[ast.Call]:
+    """The calls of the same function in a call's statement, itself among them."""
+    statement, func = text.statement(node), text.of(node.func)
+    return [
+        each
+        for each in (walk(statement) if statement is not None else ())
+        if isinstance(each, ast.Call) and text.of(each.func) == func
+    ]
+
+
+def written_with(text: Text, outer: ast.expr, nodes: Iterable[ast.AST], new: str) -> str:
+    """The text of an expression with `new` in the place of each of these nodes in it."""
+    around = text.span(outer)
+    edits = []
+    for node in nodes:
+        at = text.span(node)
+        first, last = at.line == around.line, at.end_line == around.line
+        span = Span(
+            at.line - around.line + 1,
+            at.column - around.column * first,
+            at.end_line - around.line + 1,
+            at.end_column - around.column * last,
+        )
+        edits.append(Edit(text.file, span, new))
+    return with_edits(text.of(outer), edits)
 
 
 def bracketed(text: Text, node: ast.AST) -> str:

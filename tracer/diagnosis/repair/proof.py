@@ -125,7 +125,6 @@ class Proof:
 def prove(bench: Bench, program: Program) -> Proof:
     """Run what `bench.shapes` let through in all the ways in which a repair has to hold.
 
-
     Raises:
         CannotRunError, OutOfBudget, TooCostly: as the bench does, before the first check.
     """

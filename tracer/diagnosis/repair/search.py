@@ -250,7 +250,7 @@ class Search:
                 inputs=draft.change,
                 batches=all(part.batches for part in parts),
             )
-            with at_most(LEAST, self.bench.files) if self.loops else _freely():
+            with at_most(LEAST, self.bench.files) if self.loops else contextlib.nullcontext():
                 return Repair(parts, program, self.bench.shapes(program), None, value)
         except TooCostly:
             self.costly += 1
@@ -280,7 +280,8 @@ class Search:
 
     def judged(self, repair: Repair) -> Repair:
         try:
-            with lines_at_most(LINES * LEAST, self.bench.files) if self.loops else _freely():
+            ends = lines_at_most(LINES * LEAST, self.bench.files)
+            with ends if self.loops else contextlib.nullcontext():
                 proof = prove(self.bench, repair.program)
         except (CannotRunError, TooCostly):
             return repair
@@ -395,9 +396,6 @@ def _order(repair: Repair) -> tuple[bool, bool, bool, bool, int, float]:
     several = 0 if repair.passed else len(repair.parts)
     proven = repair.proof is not None
     return repair.verified, repair.passed, keeps, proven, -several, repair.score
-
-
-_freely = contextlib.nullcontext
 
 
 def _as_far_as_it_goes() -> contextlib.AbstractContextManager[None]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map_only
 
-from tracer.diagnosis.repair.draft import Draft, behind, instead
+from tracer.diagnosis.repair.draft import Draft, behind, instead, same_calls
 from tracer.diagnosis.repair.places import Spot
 from tracer.diagnosis.repair.world import SMALL, World, blank, walk
 from tracer.document import Edit
@@ -61,12 +61,7 @@ def value_edits(world: World, spot: Spot) -> Iterator[Draft]:
 
 def called_twice(spot: Spot) -> bool:
     """Whether the statement calls the same function for another value too: `split(k), split(v)`."""
-    text, node = spot.text, spot.node
-    statement = text.statement(node) if isinstance(node, ast.Call) else None
-    if statement is None or not isinstance(node, ast.Call):
-        return False
-    calls = [each for each in walk(statement) if isinstance(each, ast.Call)]
-    return sum(text.of(each.func) == text.of(node.func) for each in calls) > 1
+    return isinstance(spot.node, ast.Call) and len(same_calls(spot.text, spot.node)) > 1
 
 
 def _stands_alone(spot: Spot) -> bool:
@@ -390,14 +385,7 @@ def _back(world: World, spot: Spot, node: ast.Call, suffix: str) -> Edit | None:
         return text.after(node, suffix)
     if isinstance(above, ast.Subscript):
         return text.after(above, suffix)
-    if not isinstance(above, ast.Assign):
-        return None
-    target = above.targets[0]
-    if not isinstance(target, ast.Tuple) or not isinstance(target.elts[0], ast.Name):
-        return None
-    name = target.elts[0].id
-    indent = " " * text.span(above).column
-    return text.after(node, f"\n{indent}{name} = {name}{suffix}")
+    return text.behind_first(node, suffix)
 
 
 def indices(world: World, spot: Spot, tensor: Tensor) -> Iterator[tuple[str, Said, str]]:
