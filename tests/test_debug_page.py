@@ -198,7 +198,7 @@ def test_ready_made_modules_take_inputs_by_line() -> None:
 
 def test_a_file_is_opened_and_a_bad_one_said() -> None:
     app = page()
-    windows = LINEAR.replace("\n", "\r\n").encode()
+    windows = LINEAR.replace("\n", "\r\n").encode("utf-8-sig")
     app.file_uploader[0].set_value(("net.py", windows, "text/x-python")).run()
     assert text(app) == LINEAR
     app.text_input(key="debug/input/Net/x").set_value("B,8").run()

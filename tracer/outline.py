@@ -123,12 +123,24 @@ def parse(source: str, file: str = "the code") -> ast.Module:
             if error.lineno
             else "The code is not Python: {reason}.",
             line=error.lineno,
-            reason=f"`{error.msg}`",
+            reason=_pasted_along(line or "") or f"`{error.msg}`",
         )
         raise SourceError(sentence, error.lineno, error.offset, line) from error
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         reason = f"`{error}`" if str(error) else said("it is nested too deeply")
         raise SourceError(said("The code is not Python: {reason}.", reason=reason)) from error
+
+
+def _pasted_along(line: str) -> Said | None:
+    """What a line is that was pasted along with code, and is none."""
+    text = line.strip()
+    if text.startswith("```"):
+        return said("it is one of Markdown's marks around code, so leave both marks out")
+    if text.startswith((">>>", "...")):
+        return said("`{text}` is the prompt of a console, so leave prompts out", text=text[:3])
+    if text.startswith(("!", "%")):
+        return said("it is a command for a notebook, so leave it out")
+    return None
 
 
 def outline(source: str) -> Outline:

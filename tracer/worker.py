@@ -61,6 +61,8 @@ _LARGEST_ANSWER = 64_000_000
 _LARGEST_TENSOR = 10_000_000
 _MOST_FILES = 10_000
 _MOST_THREADS = 512
+_MOST_CAUSES = 20
+_LONGEST_QUOTED = 80
 _LONGEST_PATH = 4_000  # beyond, the kernel does not find what it names
 _LOOK = 0.2  # seconds between two looks at what a run takes
 
@@ -122,8 +124,8 @@ class Job:
 class Problem:
     """What came in the way, in one sentence.  `kind` is one of `parse`, `module` (there is none of
     that name), `import`, `constructor`, `arguments`, `inputs`, `time`, `memory`, `output`, `files`,
-    `refused` (it tried what it may not), `exit`, `crash`, `worker` (ours).  `line` and `column`
-    (from 1) are of the source, `text` is that line."""
+    `refused` (it tried what it may not), `exit`, `crash`, `nothing` (it ran, without a step),
+    `worker` (ours).  `line` and `column` (from 1) are of the source, `text` is that line."""
 
     kind: str
     says: Said
@@ -577,11 +579,11 @@ def _out_of_time(ended: str, limits: Limits, where: Filling, at: Filling = "") -
 
 
 def _bytes(count: float) -> str:
-    for unit in ("bytes", "kB", "MB"):
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
         count /= 1000
-    return f"{count:,.3g} GB"
+    return f"{count:,.0f} PB"
 
 
 def _line(source: str, number: int) -> str | None:
@@ -1028,7 +1030,7 @@ def _outcome(job: Job, limits: Limits, stage: _Stage) -> tuple[Trace | None, Pro
 
     try:
         with recording_construction():
-            trace = _traced(job, stage)
+            trace, nothing = _traced(job, stage)
     except _Stopped as stopped:
         return None, stopped.problem
     except Exception as error:  # noqa: BLE001 - the code's own
@@ -1036,7 +1038,7 @@ def _outcome(job: Job, limits: Limits, stage: _Stage) -> tuple[Trace | None, Pro
         # A module may have failed in a script, or in a constructor that tries its layers.
         inner = explained(error) if problem.kind in ("import", "constructor") else None
         return inner, (problem if inner is None or job.name else None)
-    return trace, _of_failure(trace, job, limits)
+    return trace, _of_failure(trace, job, limits) or nothing
 
 
 class _Stage:
@@ -1068,14 +1070,15 @@ class _Ready:
     dims: dict[str, str]
 
 
-def _traced(job: Job, stage: _Stage) -> Trace:
+def _traced(job: Job, stage: _Stage) -> tuple[Trace, Problem | None]:
+    """The run, and why there is nothing of it to see."""
     import torch
 
     from tracer.explaining import traced
 
     ready = _ready(job, stage)
     with torch.no_grad():
-        return traced(
+        trace = traced(
             ready.model,
             ready.args,
             ready.kwargs,
@@ -1085,6 +1088,35 @@ def _traced(job: Job, stage: _Stage) -> Trace:
             mend=bool(job.source),
             dims=ready.dims if job.formulas else None,
         )
+    return trace, _of_nothing(trace, ready.model, job.name)
+
+
+def _of_nothing(trace: Trace, model: Any, name: str) -> Problem | None:
+    """Why a run has no steps, if it has none and did not fail."""
+    import inspect
+
+    if trace.steps or trace.failure is not None:
+        return None
+    flags = getattr(getattr(model.forward, "__code__", None), "co_flags", 0)
+    if flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+        sentence = said(
+            "The forward of {name} has `yield` or is `async`, so that nothing in it runs until "
+            "somebody asks for its values: write one that returns them.",
+            name=name,
+        )
+    elif hasattr(model, "__len__") and not any(True for _ in model.children()):
+        sentence = said(
+            "{name} runs and computes nothing, since it holds no layers: give it some, such as "
+            "`model = nn.Sequential(nn.Linear(8, 4), nn.ReLU())` as code.",
+            name=name,
+        )
+    else:
+        sentence = said(
+            "{name} runs and computes nothing: no operation of torch makes a tensor in it, so "
+            "there is no step to see.",
+            name=name,
+        )
+    return Problem("nothing", sentence)
 
 
 def _computed(job: Job, tensor: int, stage: _Stage) -> Problem | None:
@@ -1433,6 +1465,8 @@ def _setting(key: str, text: str, names: dict[str, Any], literal: bool = False) 
 
 
 def _bad_setting(key: str, text: str, reason: Filling) -> Problem:
+    if len(text) > _LONGEST_QUOTED:
+        text = f"{text[:_LONGEST_QUOTED]}…"
     return Problem(
         "arguments",
         said("{key} = {text} cannot be used: {reason}.", key=key, text=text, reason=reason),
@@ -1569,7 +1603,6 @@ def _of_error(error: BaseException, stage: str, job: Job, limits: Limits) -> Pro
 
     line = _where(error, job.file)
     at = said(" at line {line}", line=line) if line is not None else ""
-    text = _text_of(error)
     if isinstance(error, _TimeUp):
         return Problem("time", _out_of_time(str(error), limits, _STAGES.get(stage, ""), at), line)
     if isinstance(error, SystemExit):
@@ -1580,23 +1613,60 @@ def _of_error(error: BaseException, stage: str, job: Job, limits: Limits) -> Pro
             ),
             line,
         )
-    refused = error.sentence if isinstance(error, sandbox.Refused) else None
-    limited = _against_a_limit(type(error).__name__, text, line, limits, refused)
+    cause = next((each for each in _causes(error) if _is_denied(each)), error)
+    refused = cause.sentence if isinstance(cause, sandbox.Refused) else None
+    limited = _against_a_limit(type(cause).__name__, _text_of(cause), line, limits, refused)
     if limited is not None:
         return limited
-    words = f"{type(error).__name__}: {_first(text)}" if _first(text) else type(error).__name__
     return Problem(
         {"build": "constructor", "inputs": "inputs", "trying": "inputs"}.get(stage, "import"),
-        said(
-            "{doing}{at}: {error}; only what is installed beside this program can be imported."
-            if isinstance(error, ModuleNotFoundError)
-            else "{doing}{at}: {error}.",
-            doing=_doing(stage, job.name),
-            at=at,
-            error=words,
-        ),
+        _told_of(error, _doing(stage, job.name), at),
         line,
     )
+
+
+def _told_of(error: BaseException, doing: Said, at: Filling) -> Said:
+    """What is said of what is raised that comes against no limit."""
+    first = _first(_text_of(error))
+    words = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    if isinstance(error, ImportError) and "no known parent package" in first:
+        return said(
+            "{doing}{at}: it imports from a file beside it, so open the whole package, as a folder "
+            "or as a zip.",
+            doing=doing,
+            at=at,
+        )
+    if isinstance(error, EOFError) and first == "EOF when reading a line":
+        return said(
+            "{doing}{at}: it waits for something to be typed, and here nobody types: write the "
+            "value itself in that place.",
+            doing=doing,
+            at=at,
+        )
+    return said(
+        "{doing}{at}: {error}; only what is installed beside this program can be imported."
+        if isinstance(error, ModuleNotFoundError)
+        else "{doing}{at}: {error}.",
+        doing=doing,
+        at=at,
+        error=words,
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """What was raised, and what it was raised in the handling of."""
+    cause: BaseException | None = error
+    for _ in range(_MOST_CAUSES):
+        if cause is None:
+            return
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _is_denied(error: BaseException) -> bool:
+    from tracer import sandbox
+
+    return isinstance(error, sandbox.Refused | PermissionError)
 
 
 def _text_of(error: BaseException) -> str:

@@ -514,7 +514,7 @@ def _verdict(state: Desk, answer: Answer) -> None:
         _way(trace, trace.failure)
         _page(trace.failure)
         _fixes(state, trace.failure)
-    elif trace is not None:
+    elif trace is not None and answer.problem is None:
         made = ", ".join(map(shape_text, trace.outputs))
         values = {
             "name": f"**{escaped(trace.name)}**",
@@ -557,7 +557,11 @@ def _verdict(state: Desk, answer: Answer) -> None:
 
 
 def _problem(problem: Problem) -> None:
-    st.error(prose(render(problem.says, translator(language()))), icon=":material/block:")
+    words = prose(render(problem.says, translator(language())))
+    if problem.kind == "nothing":
+        st.warning(words, icon=":material/visibility_off:")
+    else:
+        st.error(words, icon=":material/block:")
     if problem.caret:
         st.code(problem.caret, language=None)
 

@@ -16,6 +16,7 @@ import streamlit as st
 from tracer import Failure, Trace
 from tracer.document import Place
 from tracer.language import translator
+from tracer.source.files import plain
 from tracer.views import colours
 from tracer.views.beside import beside
 from tracer.views.graph import shape_text
@@ -64,7 +65,7 @@ def show(
     def typed() -> None:
         written = st.session_state["debug-editor"].get("text")
         if isinstance(written, str):
-            state["text"] = written.replace("\r\n", "\n")
+            state["text"] = plain(written)
             change(state["text"])
 
     def taken() -> None:

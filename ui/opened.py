@@ -96,8 +96,7 @@ def _opened(uploaded: list[UploadedFile]) -> None:
         elif name.endswith(".json"):
             raise Saved(handed.from_file(uploaded[0].getvalue()))
         else:
-            text = uploaded[0].getvalue().decode("utf-8-sig")
-            found = {Job("").file: "\n".join(text.splitlines()) + "\n"}
+            found = {Job("").file: several.plain(uploaded[0].getvalue().decode("utf-8"))}
     except handed.HandedError:
         _refused(say("{name} is no module that was saved here.", name=escaped(name)))
     except UnicodeDecodeError:

@@ -416,6 +416,57 @@ def test_code_that_does_not_parse(source: str, line: int | None, caret: str | No
 
 
 @pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("```python", "Line 1 is not Python: it is one of Markdown's marks"),
+        (">>> x = 1", "`>>>` is the prompt of a console"),
+        ("!pip install timm", "a command for a notebook"),
+        ("%matplotlib inline", "a command for a notebook"),
+    ],
+)
+def test_what_was_pasted_along_with_the_code_is_named(line: str, words: str) -> None:
+    problem(run(Job(f"{line}\n{NET}", "Net")), "parse", words)
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "words"),
+    [
+        (net("yield x"), "Net", "has `yield` or is `async`"),
+        (net("return x"), "Net", "Net runs and computes nothing: no operation"),
+        (
+            "",
+            "torch.nn.Sequential",
+            "Sequential runs and computes nothing, since it holds no layers",
+        ),
+    ],
+)
+def test_a_run_without_a_step_says_why(source: str, name: str, words: str) -> None:
+    found = run(Job(source, name))
+    assert found.trace is not None
+    problem(Answer(None, found.problem, "", 0.0), "nothing", words)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "words"),
+    [
+        (
+            "from .layers import Gate\n",
+            "import",
+            "line 1: it imports from a file beside it, so open the whole package",
+        ),
+        ("width = int(input())\n", "import", "line 1: it waits for something to be typed"),
+        (
+            "try:\n    open('/etc/made', 'w')\nexcept OSError:\n    raise ValueError('no cache')\n",
+            "refused",
+            "The code tried to write to /etc/made",
+        ),
+    ],
+)
+def test_a_file_that_is_not_read_in_says_what_it_lacks(source: str, kind: str, words: str) -> None:
+    problem(run(Job(source, "Net")), kind, words)
+
+
+@pytest.mark.parametrize(
     ("source", "name", "words"),
     [
         ("x = 1\n", "Net", ("no Net and no class of modules at all", "nn.Module")),
@@ -445,6 +496,7 @@ def test_a_constructor_that_raises() -> None:
         ({"width": "4 +"}, ("width = 4 + cannot be used", "not Python")),
         ({"width": "size + 1"}, ("a name that the code has not",)),
         ({"width": "1 / 0"}, ("ZeroDivisionError",)),
+        ({"width": "[" * 9_000}, (f"width = {'[' * 80}… cannot be used: it is not Python",)),
     ],
 )
 def test_wrong_constructor_arguments(arguments: dict[str, str], words: tuple[str, ...]) -> None:

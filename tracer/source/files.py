@@ -111,17 +111,23 @@ def taken(name: str, files: Iterable[tuple[str, bytes]], whole: bool = False) ->
         if len(content) > LARGEST_FILE or total > LARGEST or len(found) >= MOST_FILES:
             raise FilesError(_too_large(name, path, len(content)))
         try:
-            text = content.decode("utf-8-sig")
+            text = content.decode("utf-8")
         except UnicodeDecodeError as error:
             if not path.endswith(".py"):
                 continue
             raise FilesError(
                 said("{path} is no text in UTF-8: open files of Python.", path=path)
             ) from error
-        found[PurePosixPath(path).as_posix()] = text.replace("\r\n", "\n").replace("\r", "\n")
+        found[PurePosixPath(path).as_posix()] = plain(text)
     if not any(path.endswith(".py") for path in found):
         raise FilesError(said("{name} has no file of Python.", name=name))
     return found if whole else _placed(name, found)
+
+
+def plain(text: str) -> str:
+    """The text with the ends of lines that Python has, and without the mark of an encoding before
+    it."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _too_large(name: str, path: str, size: int) -> Said:
