@@ -134,9 +134,8 @@ def _named(answer: Answer, trace: Trace) -> Run:
     used, form = answer.used, answer.form
     if used is None or form is None:
         return Run(trace)
-    dims = inputs.dims(used.inputs, [each.name for each in form.inputs]).items()
-    # An input with sizes among its letters has the usual ones.
-    return Run(trace, tuple((name, letters) for name, letters in dims if "_" not in letters))
+    dims = inputs.dims(used.inputs, [each.name for each in form.inputs])
+    return Run(trace, tuple(dims.items()))
 
 
 def desk() -> Desk:

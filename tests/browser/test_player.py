@@ -388,6 +388,12 @@ def test_one_chooses_among_several_operands(show: Show) -> None:
 def test_shapes_only_says_so(show: Show) -> None:
     page = show(trace(forward_cell("x", "return x + 1"), torch.randn(3), values=False))
     expect(page.locator(".picture-missing").first).to_have_text("Only shapes were recorded.")
+    # The work was not done, so no time is told of it.
+    expect(page.locator(".facts")).to_contain_text("operation")
+    expect(page.locator(".facts")).not_to_contain_text("time")
+    press(page, "?")
+    expect(page.locator(".dialog")).to_contain_text("parameters")
+    expect(page.locator(".dialog dt", has_text=re.compile("^time$"))).to_have_count(0)
     expect(page.locator(".picture canvas").first).to_be_hidden()
 
 
@@ -533,14 +539,17 @@ def test_a_note_is_said_once_where_one_looks(show: Show, width: int, place: str)
     expect(page.locator(place).locator(shown)).to_have_count(1)
 
 
-def test_a_picture_s_caption_is_whole_where_its_shape_stands_just_above(show: Show) -> None:
-    for width in (390, 768, 990):
-        page = show(student(), "step=2", width=width, height=844)
-        for name in page.locator(".figure-name").all():
-            assert name.evaluate("node => node.scrollWidth - node.clientWidth") <= 0
-        expect(page.locator(".figure-shape").first).to_be_hidden()
-    page = show(student(), "step=2")
-    expect(page.locator(".figure-shape").first).to_be_visible()
+def test_over_a_picture_a_name_gives_way_before_the_shape_does(show: Show) -> None:
+    page = show(student(), "step=21")
+    for width in (390, 768, 990, 1400):
+        page.set_viewport_size({"width": width, "height": 844})
+        for caption in page.locator("figcaption").all():
+            shape = caption.locator(".figure-shape")
+            expect(shape).to_be_visible()
+            assert shape.evaluate("node => node.scrollWidth - node.clientWidth") <= 0
+            # Nothing stands over it.
+            right = caption.bounding_box()["x"] + caption.bounding_box()["width"]
+            assert shape.bounding_box()["x"] + shape.bounding_box()["width"] <= right + 0.5
 
 
 def test_a_step_says_what_it_demands_and_no_other_does(show: Show) -> None:

@@ -40,7 +40,7 @@ def explain(
     """
     if symbols:
         trace = with_notes(trace, {id: _said(note) for id, note in trace.tensors().items()})
-    known = Known(trace.inputs, dims or {})
+    known = Known(trace, dims or {})
     drafts = [_read(step, known) for step in trace.steps]
     labels = known.labels()
 
@@ -59,7 +59,7 @@ def explain(
 
 def labels(trace: Trace, dims: Mapping[str, str] | None = None) -> dict[int, tuple[str, ...]]:
     """One label per dimension of every tensor of the trace, by note id, as in `explain`."""
-    known = Known(trace.inputs, dims or {})
+    known = Known(trace, dims or {})
     for step in trace.steps:
         _read(step, known)
     for note in trace.tensors().values():

@@ -4,6 +4,7 @@ A dimension is a product of *atoms*.  An input's dimension is one atom; `view` p
 side (`H·W`) or splits one (`C` into `h` and `d`, and back); dimensions that are added, multiplied,
 compared or contracted share their atoms from then on.  Letters are given once the run is over:
 
+* what a formula calls by one symbol is called so here as well, and nothing else is;
 * inputs take the letters they are given, else those of their rank (`B C H W`); a dimension of
   size 1 that an operation made is `1`, an input's own keeps its letter if no other has it;
 * a channel mix (conv, linear) that keeps the size keeps the letter; one that returns to a size
@@ -23,7 +24,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tracer.document import TensorNote
+from tracer.document import TensorNote, Trace
 from tracer.ops import bound as ops
 from tracer.ops.bound import Bound
 from tracer.ops.call import At
@@ -80,31 +81,20 @@ class Atoms:
     def new(self, size: int, hint: str = "", kind: str = "", late: bool = False) -> Dim:
         return () if size == 1 else (self.add(Atom(size, hint, kind, late)),)
 
-    def start(self, shape: Shape, letters: str | None, owner: int, usual: str = "") -> Dims:
+    def start(self, sizes: Iterable[int], names: Iterable[_Name], owner: int) -> Dims:
         """The dimensions of input number `owner`; one letter and size is one dimension in all
-        inputs.  `letters` are separated by blanks or commas; None, or not one for each
-        dimension, takes `usual` if that fits, or the letters of the rank."""
-        words = (letters or "").replace(",", " ").split()
-        owners = {owner}
-        if letters is not None and len(words) == len(shape):
-            owners.add(DECLARED)
-        else:
-            words = usual.split()
-            if len(words) != len(shape):
-                words = BY_RANK.get(len(shape), "").split()
-        words += [""] * (len(shape) - len(words))
+        inputs."""
         return tuple(
-            self._given(word, size, frozenset(owners))
-            for word, size in zip(words, shape, strict=True)
+            self._given(name, size, frozenset({owner, DECLARED} if name.declared else {owner}))
+            for name, size in zip(names, sizes, strict=True)
         )
 
-    def _given(self, word: str, size: int, owners: frozenset[int]) -> Dim:
-        if word == "1" and size == 1:
+    def _given(self, name: _Name, size: int, owners: frozenset[int]) -> Dim:
+        if name.word == "1" and size == 1:
             return ()
-        atom = self.given.get((word, size))
-        if atom is None or not word:
-            kind = "place" if word[:1] in _PLACES else "channel"
-            atom = self.given[word, size] = self.add(Atom(size, word, kind))
+        atom = self.given.get((name.word, size))
+        if atom is None or not name.word:
+            atom = self.given[name.word, size] = self.add(Atom(size, name.word, name.kind))
         self.atoms[atom].owners |= owners
         return (atom,)
 
@@ -343,8 +333,11 @@ class Atoms:
 
     # --- names ---
 
-    def labels(self, shown: Iterable[Dims]) -> dict[Dim, str]:
-        """The label of every dimension in `shown`."""
+    def labels(
+        self, shown: Iterable[Dims], called: Mapping[Dim, str], symbols: Mapping[str, int]
+    ) -> dict[Dim, str]:
+        """The label of every dimension in `shown`: some are `called` by one of the `symbols`, by
+        which no other goes."""
         leaves = {dim: tuple(self.leaves(dim)) for dims in shown for dim in dims}
         together = {dim: self.contracted(dim) for dim in set(leaves.values())}
         whole = {dim: together[atoms] for dim, atoms in leaves.items()}
@@ -353,7 +346,10 @@ class Atoms:
         owned = [atom for atom in used if self.atoms[atom].owners]
         owned.sort(key=lambda atom: self.atoms[atom].size == 1)
         early = [atom for atom in used if not self.atoms[atom].late]
-        namer = _Namer(self)
+        namer = _Namer(self, symbols)
+        for dim, symbol in called.items():
+            if len(whole[dim]) == 1:
+                namer.names.setdefault(whole[dim][0], symbol)
         for atom in (*owned, *early, *used):
             namer.name(atom)
         return {
@@ -367,17 +363,52 @@ def _product(texts: Sequence[str]) -> str:
     return "·".join(texts) or "1"
 
 
-class Known:
-    """The dimensions of every tensor of a trace, as far as its steps have been read."""
+@dataclass(frozen=True)
+class _Name:
+    """What a dimension of an input is called: as somebody `declared`, or as is usual."""
 
-    def __init__(self, inputs: Sequence[TensorNote], letters: Mapping[str, str]) -> None:
+    word: str
+    kind: str
+    declared: bool = False
+
+
+class Known:
+    """The dimensions of every tensor of a trace, as far as its steps have been read.
+
+    `letters` name those of inputs, separated by blanks or commas: `_` in the place of a letter, or
+    a number, takes the usual one, as do letters of another number than there are dimensions.
+    """
+
+    def __init__(self, trace: Trace, letters: Mapping[str, str]) -> None:
         self.atoms = Atoms()
         self.found: dict[tuple[int, Shape], Dims] = {}
-        for owner, note in enumerate(inputs):
+        self.symbols = {symbol.name: symbol.value for symbol in trace.symbols}
+        self.called = {
+            (note.id, note.shape): tuple(
+                formula.text if formula.text in self.symbols else "" for formula in note.dims
+            )
+            for note in trace.tensors().values()
+            if note.dims
+        }
+        for owner, note in enumerate(trace.inputs):
             key = note.id, note.shape
             if key not in self.found:
-                usual = "B N" if note.dtype.removeprefix("torch.") in _COUNTING else ""
-                self.found[key] = self.atoms.start(note.shape, letters.get(note.name), owner, usual)
+                given = _declared(letters.get(note.name, ""), len(note.shape))
+                self.found[key] = self.atoms.start(note.shape, self._names(note, given), owner)
+
+    def _names(self, note: TensorNote, given: Sequence[str]) -> Iterator[_Name]:
+        """What an input's dimensions are called: by their formulas, as they are given, else as is
+        usual, unless a formula says that this is another."""
+        counts = note.dtype.removeprefix("torch.") in _COUNTING and len(note.shape) == 2
+        usual = "B N" if counts else BY_RANK.get(len(note.shape), "")
+        formulas = self.called.get((note.id, note.shape), ())
+        for formula, word, guess in itertools.zip_longest(formulas, given, usual.split()):
+            name = formula or word
+            kind = "place" if (name or guess or "")[:1] in _PLACES else "channel"
+            if name:
+                yield _Name(name, kind, declared=True)
+            else:
+                yield _Name("" if guess in self.symbols else guess or "", kind)
 
     def __contains__(self, note: TensorNote) -> bool:
         return (note.id, note.shape) in self.found
@@ -409,8 +440,27 @@ class Known:
         return tuple(self.atoms.new(size, late=late) for size in shape)
 
     def labels(self) -> dict[tuple[int, Shape], tuple[str, ...]]:
-        texts = self.atoms.labels(self.found.values())
-        return {key: tuple(texts[dim] for dim in dims) for key, dims in self.found.items()}
+        called: dict[Dim, str] = {}
+        for key, names in self.called.items():
+            for dim, name in zip(self.found.get(key, ()), names, strict=False):
+                if name:
+                    called.setdefault(dim, name)
+        texts = self.atoms.labels(self.found.values(), called, self.symbols)
+        return {
+            key: tuple(
+                name or texts[dim]
+                for dim, name in itertools.zip_longest(dims, self.called.get(key, ()))
+            )
+            for key, dims in self.found.items()
+        }
+
+
+def _declared(letters: str, count: int) -> list[str]:
+    """A name for each of `count` dimensions, an empty one where none is given."""
+    words = letters.replace(",", " ").split()
+    if len(words) != count:
+        return [""] * count
+    return ["" if word == "_" or (word.isdigit() and word != "1") else word for word in words]
 
 
 class _Follower:
@@ -507,10 +557,10 @@ class _Follower:
 
 
 class _Namer:
-    def __init__(self, atoms: Atoms) -> None:
+    def __init__(self, atoms: Atoms, symbols: Mapping[str, int]) -> None:
         self.atoms = atoms
         self.names: dict[int, str] = {}
-        self.taken: dict[str, int] = {}
+        self.taken = dict(symbols)
         self.kin: dict[tuple[str, int, int], str] = {}
         self.numbers: dict[str, int] = {}
         self.letters = _letters()

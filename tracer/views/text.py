@@ -304,13 +304,22 @@ def _table(name: str, rows: Iterable[str]) -> str:
 
 def _header(trace: Trace, voice: _Voice) -> str:
     mode = said("training mode" if trace.training else "evaluation mode")
-    steps = said(
-        "{count} in {time}, {how}, torch {version}",
-        count=f"{len(trace.steps):,}",
-        time=_seconds(trace.seconds),
-        how=mode if trace.values else said("{mode}, shapes only", mode=mode),
-        version=_clean(trace.torch),
-    )
+    count, version = f"{len(trace.steps):,}", _clean(trace.torch)
+    if trace.values:
+        steps = said(
+            "{count} in {time}, {how}, torch {version}",
+            count=count,
+            time=_seconds(trace.seconds),
+            how=mode,
+            version=version,
+        )
+    else:  # found without the work, whose time this is not
+        steps = said(
+            "{count}, {mode}, shapes only, torch {version}",
+            count=count,
+            mode=mode,
+            version=version,
+        )
     tables = [
         _clean(trace.name),
         _table(voice.say(said("input")), [_note_text(note, voice) for note in trace.inputs]),

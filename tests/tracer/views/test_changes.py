@@ -28,6 +28,7 @@ from tracer import Step, TensorNote, Trace, trace
 from tracer.document import Bound, Slice, TensorAt
 from tracer.language import translator
 from tracer.views.changes import Explanation, explain, labels
+from ui import shipped
 
 
 class Expression(nn.Module):
@@ -867,6 +868,34 @@ def test_sentences_in_formulas() -> None:
     plain = explain(found, each.dims)
     assert plain == explain(run_lesson(each, chosen, values=False), each.dims)
     assert [one.outputs for one in plain] == [one.outputs for one in said]
+
+
+@pytest.mark.parametrize("key", [each.key for each in LESSONS])
+def test_a_dimension_has_one_name_whether_numbers_or_formulas_are_shown(key: str) -> None:
+    found = shipped.default(key)
+    assert found is not None
+    symbols = {symbol.name for symbol in found.symbols}
+    told = labels(found, shipped.lesson(key).dims)
+    for id, note in found.tensors().items():
+        for name, formula in zip(told[id], note.dims, strict=False):
+            if formula.text in symbols:
+                assert name == formula.text, note
+            elif re.fullmatch(r"\w+", formula.text):
+                assert name not in symbols, note
+    # A file that is passed on has them in its formulas.
+    assert labels(found) == told
+
+
+def test_an_input_of_which_one_size_is_a_number_has_the_letters_of_the_others() -> None:
+    def linear(**dims: Any) -> Trace:
+        return trace(nn.Linear(8, 4), torch.randn(2, 5, 8), values=False, **dims)
+
+    found = linear(dims={"input": "B T _"})
+    assert [symbol.name for symbol in found.symbols] == ["B", "T"]
+    for each in (found, linear()):
+        (told,) = explain(each, {"input": "B T _"})
+        assert told.inputs[0] == ("B", "T", "C")
+        assert told.outputs[0][:2] == ("B", "T")
 
 
 def test_without_formulas_symbols_change_nothing() -> None:

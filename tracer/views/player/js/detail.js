@@ -191,11 +191,13 @@ function facts(model, item) {
   if (step?.writes && !isLine) found.push([say("in place"), say("it overwrites its first operand")]);
   const file = place.file.split(/[\\/]/).at(-1);
   if (file) found.push([say("written in"), code(`${file}:${place.line}`)]);
-  const seconds = (item.items ?? [item])
+  const times = (item.items ?? [item])
     .map((part) => (part.step ?? part.callee)?.seconds)
-    .filter((each) => each !== undefined)
-    .reduce((sum, each) => (sum ?? 0) + each, undefined);
-  if (seconds !== undefined) found.push([say("time"), duration(seconds)]);
+    .filter((each) => each !== undefined);
+  // Shapes alone are found without the work: how long that took says nothing of the operation.
+  if (model.trace.values && times.length) {
+    found.push([say("time"), duration(times.reduce((sum, each) => sum + each, 0))]);
+  }
   found.push(...costs(model, stepsOf(item)));
   const rows = found.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]);
   return el("dl", { class: "facts" }, rows);

@@ -178,9 +178,10 @@ class Figure {
     this.cursor.hidden = true;
     this.cells = note ? this.scene.pictures.cells(note) : null;
     const face = this.scene.face === "formulas" ? "formulas" : "numbers";
+    const named = () => el("span", { class: "figure-called" }, clip(entry.name, 60));
     const shape = () => el("span", { class: "figure-shape" }, shapeText(note, face));
-    this.name.replaceChildren(...(note ? [clip(entry.name, 60), " ", shape()] : []));
-    this.name.title = note?.dims?.length ? describeNote(note) : "";
+    this.name.replaceChildren(...(note ? [named(), " ", shape()] : []));
+    this.name.title = note ? describeNote(note) : "";
     this.node.classList.toggle("blank", this.cells === null);
     this.frame.hidden = this.cells === null;
     this.missing.hidden = this.cells !== null;

@@ -34,7 +34,7 @@ export function helpForm({ trace, hasFormulas, warnings, graph }, demands, quest
     [say("operations"), trace.steps.length.toLocaleString("en")],
     [say("parameters"), Number(trace.parameters).toLocaleString("en")],
     [say("mode"), trace.training ? "train" : "eval"],
-    [say("time"), duration(trace.seconds)],
+    ...(trace.values && trace.seconds !== undefined ? [[say("time"), duration(trace.seconds)]] : []),
     ["torch", clip(trace.torch, 40)],
   ];
   const rows = (list) => list.map(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]);
