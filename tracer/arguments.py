@@ -29,6 +29,7 @@ from torch.overrides import TorchFunctionMode
 from tracer.configurations import (
     FEW_LAYERS,
     LARGE,
+    NARROW,
     SMALL,
     candidates,
     is_configuration,
@@ -189,7 +190,10 @@ class _Construction:
             line = _line(self.made, _emptied(error))
             if line > self.line:
                 self.line, self.furthest = line, texts
-                self.several = list(_as_several(self.made, texts, error))
+                self.several = [
+                    *_as_given(self.made, texts, error),
+                    *_as_several(self.made, texts, error),
+                ]
             self.first = self.first or error
             return None, error
 
@@ -239,20 +243,44 @@ def _line(made: Callable[..., Any], error: Exception) -> int:
     return max(lines, default=0)
 
 
+def _read_in_vain(
+    made: Callable[..., Any], error: Exception
+) -> Iterator[tuple[inspect.Parameter, Any]]:
+    """The parameters, with their values, that the line of the constructor reads which fails."""
+    own = getattr(_constructor(made), "__code__", None)
+    frames = [each for each in traceback.walk_tb(error.__traceback__) if each[0].f_code is own]
+    if own is None or not frames:
+        return
+    read = re.findall(r"\w+", linecache.getline(own.co_filename, frames[-1][1]))
+    for each in parameters(made):
+        if each.name in read:
+            yield each, frames[-1][0].f_locals.get(each.name)
+
+
+def _as_given(
+    made: Callable[..., Any], texts: Mapping[str, str], error: Exception
+) -> Iterator[dict[str, str]]:
+    """The arguments with those as well that the line which fails reads and finds to be None."""
+    found = {}
+    for each, value in _read_in_vain(made, error):
+        if value is None and each.name not in texts and "None" in str(error):
+            text = _argument(made, each, _Taste(WIDTHS[0], SMALL, 0), 0)
+            if text is not None:
+                found[each.name] = text
+    if found:
+        yield {**texts, **found}
+
+
 def _as_several(
     made: Callable[..., Any], texts: Mapping[str, str], error: Exception
 ) -> Iterator[dict[str, str]]:
     """The arguments with several in the place of the one number, found or by default, that the line
     of the constructor which fails reads, where it fails since it wants several."""
-    own = getattr(_constructor(made), "__code__", None)
-    frames = [each for each in traceback.walk_tb(error.__traceback__) if each[0].f_code is own]
-    if own is None or not frames or not _WANTS_SEVERAL.search(str(error)):
+    if not _WANTS_SEVERAL.search(str(error)):
         return
-    read = re.findall(r"\w+", linecache.getline(own.co_filename, frames[-1][1]))
-    for each in parameters(made):
-        value = frames[-1][0].f_locals.get(each.name)
+    for each, value in _read_in_vain(made, error):
         plain = type(value) in (int, float) and each.default is not each.empty
-        if each.name in read and plain and not any(_allowed(each)):
+        if plain and not any(_allowed(each)):
             for count in _LENGTHS:
                 yield {**texts, each.name: f"[{value!r}] * {count}"}
 
@@ -314,7 +342,7 @@ def others(
         name: int(text) for name, text in texts.items() if name not in given and text.isdecimal()
     }
     unset = _left_out(made, texts)
-    found = dict.fromkeys(_configured(made, texts))
+    found = dict.fromkeys((*_configured(made, texts), *_reconfigured(made, texts, given)))
     if len(odds) == 2 and min(odds) > 0:
         for name, number in numbers.items():
             for above, below in (odds, tuple(reversed(odds))):
@@ -331,6 +359,21 @@ def others(
     for name, text in itertools.islice(found, MOST_OTHERS):
         if texts.get(name) != text:
             yield {**texts, name: text}
+
+
+def _reconfigured(
+    made: Callable[..., Any], texts: Mapping[str, str], given: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Other configurations than those found, by name: with all of its layers, as what is wanted
+    may be in one of them alone, and of the class that is likeliest after it."""
+    for each in parameters(made):
+        found = each.name in texts and each.name not in given
+        means = is_configuration(one_of(each.annotation)) or each.name in ("config", "cfg")
+        if means and found and is_required(each):
+            for taste in (_Taste(WIDTHS[0], NARROW, 0), _Taste(WIDTHS[0], SMALL, 1)):
+                text = _argument(made, each, taste, 0)
+                if text is not None:
+                    yield each.name, text
 
 
 def _of_a_size(
@@ -448,7 +491,7 @@ def parameters(made: Callable[..., Any]) -> list[inspect.Parameter]:
 
 def _taking(made: Callable[..., Any]) -> Callable[..., Any]:
     """What takes the arguments: of a class that only hands them on, the one above it."""
-    takes: Any = getattr(made, "__init__", None)
+    takes: Any = inspect.unwrap(getattr(made, "__init__", made))
     code = getattr(takes, "__code__", None)
     if not isinstance(made, type) or code is None or made.__mro__[1] in (nn.Module, object):
         return made
@@ -460,7 +503,8 @@ def _taking(made: Callable[..., Any]) -> Callable[..., Any]:
 
 def _constructor(made: Callable[..., Any]) -> Any:
     taking = _taking(made)
-    return getattr(taking, "__init__", taking) if isinstance(taking, type) else taking
+    own = getattr(taking, "__init__", taking) if isinstance(taking, type) else taking
+    return inspect.unwrap(own)  # what a decorator has wrapped has the lines and the names
 
 
 def _hints(function: Any) -> dict[str, Any]:
@@ -487,6 +531,11 @@ def is_required(parameter: inspect.Parameter) -> bool:
 def _argument(
     made: Callable[..., Any], parameter: inspect.Parameter, taste: _Taste, depth: int
 ) -> str | None:
+    options = [each for each in typing.get_args(parameter.annotation) if each is not type(None)]
+    if _is_union(parameter.annotation) and len(options) > 1:
+        each_of = (parameter.replace(annotation=each) for each in options)
+        made_of = (_argument(made, each, taste, depth) for each in each_of)
+        return next((text for text in made_of if text is not None), None)
     kind: Any = one_of(parameter.annotation)
     if dict in (kind, typing.get_origin(kind)):
         return _table(made, parameter.name)
@@ -502,7 +551,7 @@ def _argument(
         return asked or str(number(parameter.name, taste.width))
     if kind is str:
         text = _word(made, parameter.name) or _usual(made, parameter.name)
-        return text or _plain(usual(made, parameter.name), {})
+        return text or _plain(usual(made, parameter.name), {}) or _key(made, parameter.name)
     if typing.get_origin(kind) is typing.Literal:
         return repr(typing.get_args(kind)[0])
     if several(kind):
@@ -558,6 +607,20 @@ def _word(made: Callable[..., Any], name: str) -> str | None:
     known = [repr(each) for each in words(made, name)]
     usual = _usual(made, name) if known else None
     return usual if usual in known else next(iter(known), None)
+
+
+def _key(made: Callable[..., Any], name: str) -> str | None:
+    """The first key of the table of the file of `made` in which the constructor looks that
+    parameter up, `ACT2FN[hidden_act]`."""
+    _, function = definition(_constructor(made)) or (None, None)
+    beside = names_beside(made)
+    for node in ast.walk(function) if function is not None else ():
+        if isinstance(node, ast.Subscript) and getattr(node.slice, "id", "") == name:
+            table = beside.get(getattr(node.value, "id", ""))
+            first = next(iter(table), None) if isinstance(table, dict) else None
+            if isinstance(first, str):
+                return repr(first)
+    return None
 
 
 def _member(made: Callable[..., Any], kind: type[enum.Enum]) -> str | None:
@@ -617,10 +680,14 @@ def _plain(value: object, names: Mapping[str, Any]) -> str | None:
 def one_of(kind: Any) -> Any:
     """`int` of `int | None`; of other unions the tensor, or what stands first."""
     options = [each for each in typing.get_args(kind) if each is not type(None)]
-    if not options or typing.get_origin(kind) not in (typing.Union, types.UnionType):
+    if not options or not _is_union(kind):
         return kind
     tensor = next((each for each in options if "Tensor" in str(each)), None)
     return tensor or one_of(options[0])
+
+
+def _is_union(kind: Any) -> bool:
+    return typing.get_origin(kind) in (typing.Union, types.UnionType)
 
 
 def number(name: str, width: int) -> int:

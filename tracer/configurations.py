@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-LARGE, FEW_LAYERS, SMALL = range(3)
-"""How far a configuration is made small: not at all, in its layers, in its sizes too."""
+LARGE, FEW_LAYERS, SMALL, NARROW = range(4)
+"""How far a configuration is made small: not at all, in its layers, in its sizes too, in its sizes
+alone."""
 
 DEPTH = 3
 """Configurations within configurations."""
@@ -74,7 +75,7 @@ def shrunk(kind: type, how: int, write: Callable[[type], str | None]) -> dict[st
 def _shrunk(
     kind: type, how: int, write: Callable[[type], str | None], depth: int
 ) -> dict[str, str]:
-    rules = _SMALL if how == SMALL else (_LAYERS,)
+    rules = {SMALL: _SMALL, NARROW: _SMALL[1:]}.get(how, _SMALL[:1])
     found = {}
     for name, default in _defaults(kind):
         small = next((size for words, size in rules if re.search(words, name)), None)
@@ -82,7 +83,7 @@ def _shrunk(
             continue
         if small is not None and default > small:
             found[name] = str(small)
-        elif how == SMALL and _IDS.search(name) and default >= _VOCABULARY:
+        elif how in (SMALL, NARROW) and _IDS.search(name) and default >= _VOCABULARY:
             found[name] = "1"
     for name, part in _parts(kind) if depth else ():
         inner = _shrunk(type(part), how, write, depth - 1)
@@ -135,8 +136,8 @@ def _exemplary(kind: type, names: list[str]) -> dict[str, Any]:
 def usual(made: Callable[..., Any], name: str) -> Any:
     """What a configuration of `made` has by that name where nothing is said; None if there is
     none."""
-    known = candidates(made, None)
-    return dict(_defaults(known[0])).get(name) if known else None
+    tables = [dict(_defaults(each)) for each in candidates(made, None)]
+    return next((each[name] for each in tables if name in each), None)
 
 
 def part_with(error: BaseException) -> str:

@@ -69,6 +69,7 @@ _SPARE = "DEFGKMPQRSUVXYZ"
 _IDS = re.compile(r"(^|_)(ids?|tokens?|idx|indices|index|labels?)$")
 _MOMENT = re.compile(r"^(t|time|times|timestep|timesteps|sigma|noise_level)$")
 _IS_MISSING = re.compile(r"None|\b(specify|provide|either|required)\b")
+_EMPTY = re.compile(r"shape '\[(-?\d+, )*0\b")
 _NUMBER = re.compile(r"(?<![\w.])\d{1,5}(?![\w.]*\w)")
 _MOST_NUMBERS = 4
 _UNPACKED = re.compile(r"values to unpack \(expected (?:at least )?(\d)")
@@ -104,6 +105,7 @@ class _Input:
     name: str
     letters: tuple[str, ...]
     below: int | None = None  # of whole numbers: less than this
+    is_share: bool = False  # of real numbers: from 0 to 1
     count: int = 1
     brackets: str = "()"
 
@@ -112,6 +114,8 @@ class _Input:
         shape = ",".join(self.letters)
         if self.below is not None:
             shape += f":int64<{self.below}"
+        elif self.is_share:
+            shape += ":<1"
         if self.count > 1:
             shape = self.brackets[0] + "; ".join([shape] * self.count) + self.brackets[1]
         return f"{self.name}={shape}"
@@ -399,11 +403,15 @@ class _Search:
             found = self._recorded(guess)
             if found is None:
                 continue
+            is_of_values = self.on_meta is None
             if found.error is None and self.on_meta is not None:
+                is_of_values = True
                 # With values: of these some kernels ask more.
                 found = self._once(self.model, guess)
                 if found is None:
                     continue
+            if is_of_values:
+                guesses += _of_shares(guess, found.error)
             count = len(found.trace.steps)
             if found.error is None:
                 guess = _with_bounds(guess, found.trace)
@@ -436,6 +444,7 @@ class _Search:
             made += _plain(guess, found.crash, "")
         elif isinstance(found.error, ValueError | AssertionError | RuntimeError):
             made += _denied(guess, found.crash, self.switches)
+            made += _of_none(guess, found.crash, words)
             for pair in reversed(checks.at_odds(found.crash)):
                 made += _of_sizes(guess, *pair)
         return [each for each in made if _elements(each) <= LARGEST_INPUT]
@@ -552,6 +561,36 @@ def _denied(guess: _Guess, crash: Crash, switches: frozenset[str]) -> list[_Gues
         for name, value in read.items()
         if value is True and name in switches and not _names(guess, name)
     ]
+
+
+def _of_none(guess: _Guess, crash: Crash, words: str) -> list[_Guess]:
+    """With one for a plain number, or a size, by which another is divided so that nothing is left
+    of it in the shape that the failing statement asks for."""
+    if not _EMPTY.search(words):
+        return []
+    sizes = dict(guess.sizes)
+    found = []
+    for name, value in checks.names_read(crash).items():
+        if type(value) is not int or value < 2:
+            continue
+        written = f"{name}:={value}"
+        if written in guess.values:
+            values = tuple(f"{name}:=1" if each == written else each for each in guess.values)
+            found.append(dataclasses.replace(guess, values=values))
+        for letter in dict.fromkeys(each for i in guess.inputs for each in i.letters):
+            if sizes[letter] == value and letter not in guess.fixed:
+                changed = tuple((sizes | {letter: 1}).items())
+                fixed = guess.fixed | {letter}
+                found.append(dataclasses.replace(guess, sizes=changed, fixed=fixed))
+    return found
+
+
+def _of_shares(guess: _Guess, error: BaseException | None) -> list[_Guess]:
+    """With all real inputs from 0 to 1 where it is their values that are refused."""
+    if not isinstance(error, ValueError | RuntimeError | AssertionError):
+        return []
+    within = tuple(dataclasses.replace(each, is_share=True) for each in guess.inputs)
+    return [dataclasses.replace(guess, inputs=within)]
 
 
 def _names(guess: _Guess, name: str) -> bool:

@@ -40,7 +40,8 @@ def make(
     Args:
         texts: each `[NAME=]SIZES[:DTYPE]`.  `SIZES` are whole numbers, letters of `sizes` or
             products such as `H*W`; `[1,8,4,4; 1,8,2,2]` is a list of two tensors, `(...; ...)` a
-            tuple.  A whole-number dtype may name a bound: `2,10:int64<1000` holds 0 to 999.
+            tuple.  A bound may be named: `2,10:int64<1000` holds 0 to 999, and `2,10:<1` real
+            numbers from 0 to 1.
             `NAME:=VALUE` and `:=VALUE` give a Python value that is no tensor, and
             `1,3,H,W@cat.png` or `@x.npy` what `opened` makes of a file of that name.
         sizes: what the letters stand for.
@@ -184,7 +185,7 @@ def _tensor(
     shape = [_size(item, text, sizes) for item in shape_text.split(",") if item.strip()]
     if dtype_text.strip():
         dtype = dtype_of(dtype_text)
-    bound = _size(bound_text, text, sizes) if below else 2
+    bound = _size(bound_text, text, sizes) if below else None
     try:
         return _random(shape, dtype, bound, generator)
     except RuntimeError as error:
@@ -237,8 +238,13 @@ def _value(node: ast.expr, sizes: Mapping[str, int]) -> int:
     raise ValueError("no size")
 
 
-def _random(shape: list[int], dtype: torch.dtype, bound: int, generator: torch.Generator) -> Tensor:
+def _random(
+    shape: list[int], dtype: torch.dtype, bound: int | None, generator: torch.Generator
+) -> Tensor:
+    if dtype.is_floating_point and bound is not None:
+        return (bound * torch.rand(shape, generator=generator)).to(dtype)
     if dtype.is_floating_point or dtype.is_complex:
         kind = dtype if dtype in (torch.float64, torch.complex64, torch.complex128) else None
         return torch.randn(shape, generator=generator, dtype=kind).to(dtype)
-    return torch.randint(0, max(bound, 1), shape, generator=generator).to(dtype)
+    most = 2 if bound is None else bound
+    return torch.randint(0, max(most, 1), shape, generator=generator).to(dtype)

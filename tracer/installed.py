@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _CLASS = re.compile(r"^class[ \t]+(\w+)[ \t]*\(([^)]*)\)[ \t]*:", re.MULTILINE)
+_GENERATED = re.compile(r"generated from\s+(?:\S*/)?(\w+\.py)\b")
 _ROOTS = frozenset(("Module", "ModuleList", "ModuleDict", "Sequential"))
 _APART = frozenset(("test", "tests", "testing", "examples", "benchmarks", "_dynamo", "_inductor"))
 """Folders of a package that hold no modules for its users."""
@@ -43,8 +44,12 @@ def classes(package: str) -> tuple[str, ...]:
     names.  Bases are known by their names, wherever in the package they are written."""
     bases: dict[str, set[str]] = {}
     places: list[tuple[str, str, set[str]]] = []
-    for path, module in _files(package):
-        text = path.read_text(encoding="utf-8", errors="replace")
+    texts = {
+        path: (module, path.read_text(encoding="utf-8", errors="replace"))
+        for path, module in _files(package)
+    }
+    drafts = {path.parent / name for path, (_, text) in texts.items() for name in _made_from(text)}
+    for module, text in (told for path, told in texts.items() if path not in drafts):
         for name, written in _CLASS.findall(text):
             names = {each.partition("[")[0].strip() for each in written.split(",")}
             above = {each.rpartition(".")[2] for each in names}
@@ -59,6 +64,13 @@ def classes(package: str) -> tuple[str, ...]:
             if above & (known | _ROOTS) and not name.startswith("_")
         )
     )
+
+
+def _made_from(text: str) -> list[str]:
+    """The files beside it from which, as it says at its head, a program has made this one: they
+    are its drafts, and what is run is this."""
+    head = re.match(r"(?:[ \t]*(?:#.*)?\n)*", text)
+    return _GENERATED.findall(head[0]) if head is not None else []
 
 
 def _files(package: str) -> Iterator[tuple[Path, str]]:

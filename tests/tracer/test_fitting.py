@@ -866,3 +866,97 @@ def test_a_size_is_several_numbers() -> None:
     )
     assert texts["unflattened_size"] == "(16, 16)"
     assert shapes(model)["input"][1] == 256
+
+
+def wrapped(function: Any) -> Any:
+    @functools.wraps(function)
+    def keep(self: Any, *args: Any, **kwargs: Any) -> None:
+        function(self, *args, **kwargs)
+
+    return keep
+
+
+ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
+
+
+class Kept(nn.Module):
+    """As those of diffusers are: a decorator keeps what the constructor was called with, and sizes
+    are None that are needed."""
+
+    @wrapped
+    def __init__(
+        self,
+        unlike: str | nn.Module,
+        activation: str,
+        width: int | None = None,
+        patch_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.unlike, self.act = unlike, ACTIVATIONS[activation]()
+        self.proj = nn.Conv2d(3, width * patch_size, 1)  # type: ignore[operator]
+
+    def forward(self, x: Tensor) -> Any:
+        return self.unlike(self.act(self.proj(x)))  # type: ignore[operator]
+
+
+class KeptBelow(Kept):
+    pass
+
+
+@pytest.mark.parametrize("made", [Kept, KeptBelow])
+def test_a_constructor_that_is_wrapped_is_read_and_given_what_it_reads_in_vain(made: Any) -> None:
+    model, texts = arguments.built(made, {}, functools.partial(called, made), small=True)
+    assert texts == {
+        "unlike": "nn.Identity()",
+        "activation": "'relu'",
+        "width": "64",
+        "patch_size": "4",
+    }
+    assert shapes(model)["x"][1] == 3
+
+
+@dataclasses.dataclass
+class PeriodicConfig:
+    hidden_size: int = 512
+    num_hidden_layers: int = 6
+
+
+class Periodic(nn.Module):
+    def __init__(self, config: PeriodicConfig) -> None:
+        super().__init__()
+        self.proj = nn.Linear(config.hidden_size, 3)
+        self.kinds = ["scan" if each % 4 else "attend" for each in range(config.num_hidden_layers)]
+
+    def forward(self, x: Tensor) -> Any:
+        if self.kinds.count("attend") < 2:
+            raise ValueError("There is nothing to attend with.")
+        return self.proj(x)
+
+
+def test_a_configuration_has_all_of_its_layers_where_fewer_do_not_run() -> None:
+    small, *_ = arguments.guessed(Periodic, small=True)
+    assert small == {"config": "PeriodicConfig(hidden_size=64, num_hidden_layers=2)"}
+    (texts, *_) = arguments.others(Periodic, small, {})
+    assert texts == {"config": "PeriodicConfig(hidden_size=64)"}
+    assert shapes(called(Periodic, texts)) == {"x": (2, 10, 64)}
+
+
+@pytest.mark.parametrize("made", [nn.BCELoss, nn.GaussianNLLLoss])
+def test_real_numbers_from_0_to_1_where_others_are_refused(made: Any) -> None:
+    found = fitting.fitted(made())
+    assert found is not None
+    assert found.runs
+    assert found.texts[0] == "input=B,N,C:<1"
+
+
+class Frames(nn.Module):
+    def forward(self, x: Tensor, num_frames: int) -> Tensor:
+        batch = len(x) // num_frames
+        return x.reshape(batch, num_frames, -1, x.shape[1])
+
+
+def test_a_number_by_which_a_batch_is_divided_leaves_something_of_it() -> None:
+    found = fitting.fitted(Frames())
+    assert found is not None
+    assert found.runs
+    assert found.texts == ("x=B,N,C", "num_frames:=1")

@@ -43,6 +43,9 @@ class Config(dict):
 """,
     "instead.py": "class Gate(metaclass=Dummy):\n    pass\n",
     "tests/inner.py": "class Checked(nn.Module):\n    pass\n",
+    "modular_unit.py": "class Draft(nn.Module):\n    pass\n",
+    "modeling_unit.py": "# Made for you:\n#    generated from src/zoo/modular_unit.py.\n\n"
+    "class Draft(nn.Module):\n    pass\n",
     "broken.py": "class Half(nn.Module):\n    def (",
     "deep/__init__.py": "class Deep(Generic[T], zoo.layers.GatedUnit):\n    raise SystemExit\n",
 }
@@ -76,6 +79,7 @@ def test_the_modules_of_a_package_are_found_and_nothing_is_run() -> None:
         "zoo.layers.Base",
         "zoo.layers.Gate",
         "zoo.layers.GatedUnit",
+        "zoo.modeling_unit.Draft",  # and not the draft that it is made from
     )
     assert "zoo" not in sys.modules
     assert {"torch", "zoo"} <= set(installed.packages())
