@@ -476,7 +476,10 @@ def _progress(state: Desk) -> None:
     task = state.task
     if task is None or task.wait(0):
         st.rerun()
-    push.when(lambda: True)
+    began = task.began
+    # What it says changes once a second: each look would draw it ten times as often.
+    then = time.monotonic() + 1
+    push.when(lambda: task.wait(0) or task.began != began or time.monotonic() >= then)
     with st.container(key="progress", horizontal=True, vertical_alignment="center"):
         if task.began is None:
             st.progress(0.0, text=say("Waiting for the runs of others"))

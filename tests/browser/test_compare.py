@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from torch import Tensor, nn
 
 from tests.browser.test_accessibility import objections
+from tests.browser.waiting import until
 from tracer import trace
 
 Open = Callable[..., Page]
@@ -74,7 +75,7 @@ def test_a_change_of_a_size_is_seen_and_the_link_has_it(open_page: Open, app: st
     page.get_by_label("C", exact=True).fill("32")
     page.get_by_label("C", exact=True).press("Enter")
     expect(page.locator(".comparing .differing")).to_contain_text("Next of ")
-    page.wait_for_function("location.search.includes('C%3D32')")
+    until(page, "location.search.includes('C%3D32')")
     other = open_page()
     other.goto(page.url)
     expect(other.locator(".comparing .whose").nth(1)).to_have_text(

@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.test_accessibility import objections
 from tests.browser.test_walkthrough import HIDDEN, SIZES
+from tests.browser.waiting import until
 from tests.test_debug_page import LINEAR
 from tests.tracer.test_worker import FILES, PACKAGED
 
@@ -64,8 +65,10 @@ def editor(page: Page) -> Locator:
 
 
 def has_text(page: Page, text: str) -> None:
-    page.wait_for_function(
-        "text => document.querySelector('.shapewalk-editor .editor')?.text?.() === text", arg=text
+    until(
+        page,
+        "text => document.querySelector('.shapewalk-editor .editor')?.text?.() === text",
+        arg=text,
     )
 
 
@@ -198,7 +201,7 @@ def test_the_editor_marks_the_way_of_a_size_and_lets_the_keyboard_out(
     page.keyboard.press("Control+z")
     has_text(page, LINEAR)
     # It is kept once it has rested.
-    page.wait_for_function("text => Object.values(sessionStorage).includes(text)", arg=LINEAR)
+    until(page, "text => Object.values(sessionStorage).includes(text)", arg=LINEAR)
     page.goto(f"{app}/Your_module")
     has_text(page, LINEAR)
     editor(page).focus()
@@ -298,10 +301,10 @@ def test_a_link_opens_in_another_browser_at_the_same_step(open_page: Open, app: 
     page.keyboard.press("Control+Enter")
     verdict = page.locator(".st-key-verdict")
     expect(verdict).to_contain_text("Net runs: 4 steps")
-    page.wait_for_function("location.search.includes('module=')")
+    until(page, "location.search.includes('module=')")
     expect(page.locator(".shapewalk .transport")).to_be_visible()
     page.evaluate("dispatchEvent(new CustomEvent('shapewalk:goto', { detail: { path: '2' } }))")
-    page.wait_for_function("location.search.includes('step=3')")
+    until(page, "location.search.includes('step=3')")
     page.reload()
     has_text(page, fine)
     other = open_page()
@@ -313,7 +316,7 @@ def test_a_link_opens_in_another_browser_at_the_same_step(open_page: Open, app: 
     other.locator(".st-key-debug-run button").click()
     expect(other.locator(".st-key-verdict")).to_contain_text("Net runs: 4 steps")
     expect(handed).to_have_count(0)
-    other.wait_for_function("window.shapewalkPath === '2'")
+    until(other, "window.shapewalkPath === '2'")
 
 
 BAD = {
@@ -372,7 +375,7 @@ def test_an_example_on_a_phone(open_page: Open, app: str, scheme: str) -> None:
     expect(verdict).to_contain_text("45 ≠ 44")
     is_seen(verdict.get_by_role("alert").first)
     page.get_by_role("button", name="Go to line 26").click()
-    page.wait_for_function("window.shapewalkPath === '4'")
+    until(page, "window.shapewalkPath === '4'")
     wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     assert page.evaluate(wide)
 

@@ -10,6 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from modules import LESSONS
 from tests.browser.test_accessibility import objections
+from tests.browser.waiting import until
 from ui import preload, shipped
 from ui.gallery import FIRST
 
@@ -64,7 +65,7 @@ def test_the_whole_card_leads_to_the_walkthrough(open_page: Open, app: str) -> N
     card = card_of(page, LESSONS[-1].key)
     card.click(position={"x": 20, "y": 20})
     expect(page.get_by_role("heading", level=1)).to_have_text(LESSONS[-1].title)
-    page.wait_for_function("() => location.search.includes('lesson=')")
+    until(page, "() => location.search.includes('lesson=')")
     page.go_back()
     expect(page.get_by_role("heading", name="Shapewalk")).to_be_visible()
 

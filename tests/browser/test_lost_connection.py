@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.dropping import dropping, leaving
+from tests.browser.waiting import until
 from tests.effort import TIMES
 
 Open = Callable[..., Page]
@@ -44,7 +45,7 @@ def test_a_lesson_with_its_own_settings(open_page: Open, app: str, after: int) -
             expect(page.get_by_role("radio", name=choice, exact=True)).to_be_checked()
         expect(page.locator(".shapewalk")).to_contain_text("(6, 3, 12, 10)")
         page.keyboard.press("ArrowRight")  # from the opening to the first step
-        page.wait_for_function("() => location.search.includes('step=')")
+        until(page, "() => location.search.includes('step=')")
         asked = page.evaluate("Object.fromEntries(new URLSearchParams(location.search))")
         assert page.evaluate("location.pathname") == "/Walkthrough"
         wanted = {"lesson": "non-local", "seed": "5", "training": "true", "H": "12", "lang": "zh"}
@@ -92,15 +93,15 @@ def test_who_steps_needs_no_server(open_page: Open, app: str, lang: str, words: 
         expect(told).to_contain_text(words)
         expect(page.get_by_role("dialog")).to_have_count(0)
         page.keyboard.press("ArrowRight")
-        page.wait_for_function("() => location.search.includes('step=4')")
+        until(page, "() => location.search.includes('step=4')")
         page.locator(".shapewalk .transport .control").nth(3).click()
-        page.wait_for_function("() => location.search.includes('step=5')")
+        until(page, "() => location.search.includes('step=5')")
         away.clear()
         expect(told).to_be_empty()
         # What is said by the address is on screen, and settings can be changed again.
         expect(page.locator(".shapewalk .count")).to_contain_text("5")
         numbers(page).nth(2).fill("14")
         numbers(page).nth(2).press("Enter")
-        page.wait_for_function("() => location.search.includes('H=14')")
+        until(page, "() => location.search.includes('H=14')")
         expect(page.locator(".shapewalk")).to_contain_text("(6, 3, 14, 10)")
         page.goto("about:blank")

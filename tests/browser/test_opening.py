@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 from modules import LESSONS
 from tests.browser.conftest import free_port, serving
 from tests.browser.test_walkthrough import query_of, wait_for_query
+from tests.browser.waiting import until
 
 Open = Callable[..., Page]
 
@@ -25,7 +26,8 @@ def has_torch(server: subprocess.Popen[bytes]) -> bool:
 
 
 def all_pictures(page: Page) -> None:
-    page.wait_for_function(
+    until(
+        page,
         """count => [...document.querySelectorAll(".card img")]
             .filter(each => each.complete && each.naturalWidth >= 100).length === count""",
         arg=len(LESSONS),
@@ -88,7 +90,7 @@ def test_lessons_are_read_without_torch_until_one_changes_something_and_outlive_
         expect(page.locator(".shapewalk .facts")).not_to_contain_text("time")
         page.get_by_role("combobox", name="Preset").click()
         page.get_by_role("option").nth(1).click()
-        page.wait_for_function("() => [...new URLSearchParams(location.search)].length > 2")
+        until(page, "() => [...new URLSearchParams(location.search)].length > 2")
         complete(page, 2)
         other.goto("about:blank")  # before it misses its server
     # A lesson outlives its server.

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
 from modules import LESSONS, chinese, lesson
 from modules.lesson import run
 from tests.browser.test_accessibility import objections
-from tests.browser.waiting import settled
+from tests.browser.waiting import settled, until
 from tests.effort import TIMES
 from tests.test_pages import hostile
 from tracer.views.rounds import rounds
@@ -39,7 +39,8 @@ def query_of(page: Page) -> dict[str, str]:
 
 
 def wait_for_query(page: Page, **wanted: str | None) -> None:
-    page.wait_for_function(
+    until(
+        page,
         """wanted => {
             const now = new URLSearchParams(location.search);
             return Object.entries(wanted).every(([name, value]) => now.get(name) === value);
@@ -86,7 +87,7 @@ def test_a_whole_lesson_by_keyboard(open_page: Open, app: str, key: str) -> None
     page.keyboard.press("Home")
     for _ in trace.steps:
         page.keyboard.press("ArrowRight")
-    page.wait_for_function("n => window.heard.at(-1) === n", arg=str(len(trace.steps) - 1))
+    until(page, "n => window.heard.at(-1) === n", arg=str(len(trace.steps) - 1))
     heard = page.evaluate("window.heard")
     steps = {path for path in heard if path.isdigit()}
     # Of a loop's further rounds, which are one entry, the first stands for all.
@@ -99,7 +100,7 @@ def test_a_whole_lesson_by_keyboard(open_page: Open, app: str, key: str) -> None
         expect(page.locator(".shapewalk .transport")).to_contain_text(str(len(trace.steps)))
         expect(page.locator(".shapewalk")).to_contain_text(str(size))
     page.keyboard.press("Home")
-    page.wait_for_function("() => window.heard.at(-1) === '0'")
+    until(page, "() => window.heard.at(-1) === '0'")
 
 
 def test_the_post_s_own_size_with_values(open_page: Open, app: str) -> None:
@@ -124,7 +125,7 @@ def test_a_step_asks_the_server_nothing(open_page: Open, app: str) -> None:
     sent.clear()
     for _ in range(10):
         page.keyboard.press("ArrowRight")
-    page.wait_for_function("() => window.heard.length >= 10")
+    until(page, "() => window.heard.length >= 10")
     page.wait_for_timeout(500)
     assert sent == []
 
@@ -272,7 +273,7 @@ def test_a_preset_that_breaks_shows_where(open_page: Open, app: str) -> None:
     failure = run(lesson("fbkd-student"), settings, mend=False).failure
     assert failure is not None
     assert failure.step is not None
-    page.wait_for_function("path => window.shapewalkPath === path", arg=str(failure.step.index))
+    until(page, "path => window.shapewalkPath === path", arg=str(failure.step.index))
     expect(page.locator(".shapewalk .detail")).to_contain_text(failure.expression)
     # What stands beside one picture does not run into the next.
     expect(page.locator(".shapewalk .figures canvas").first).to_be_visible()
@@ -356,7 +357,7 @@ def test_a_row_of_the_table_goes_to_its_step(open_page: Open, app: str) -> None:
     assert box is not None
     # The table is a canvas: its rows are 35 pixels high, the first under the headings.
     page.mouse.click(box["x"] + 17, box["y"] + 35 * 5 + 17)
-    page.wait_for_function("() => window.shapewalkPath === '4'")
+    until(page, "() => window.shapewalkPath === '4'")
     expect(page.locator(".shapewalk .transport")).to_be_in_viewport()
     # The table still has the keyboard.
     page.get_by_role("button", name=re.compile("^next", re.I)).first.click()
@@ -473,7 +474,7 @@ def test_in_a_frame_the_player_is_alone(open_page: Open, app: str) -> None:
     assert box is not None
     assert (box["x"], box["y"], box["width"], box["height"]) == (0, 0, 1400, 850)
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("() => location.search.includes('step=4')")
+    until(page, "() => location.search.includes('step=4')")
     assert query_of(page)["embed"] == "1"
     # What the other page takes is what the lesson's own page says.
     go(page, app, f"{SMALL}&lang=en&step=3")
@@ -632,8 +633,8 @@ def test_dark_and_light_follow_the_reader(open_page: Open, app: str) -> None:
     assert paper() < 3 * 60
     dark = colour()
     page.emulate_media(color_scheme="light")
-    page.wait_for_function(
-        """() => getComputedStyle(document.querySelector('.stApp')).colorScheme === 'light'"""
+    until(
+        page, """() => getComputedStyle(document.querySelector('.stApp')).colorScheme === 'light'"""
     )
     expect(player).not_to_have_css("background-color", dark)
     assert paper() > 3 * 200
@@ -682,14 +683,14 @@ def test_the_language_follows_the_browser_and_stays_in_the_link(browser: Browser
         page.get_by_text("English", exact=True).click()
         expect(heading).to_have_text(lesson("squeeze-excite").title)
         expect(notes).to_have_count(0)
-        page.wait_for_function("() => location.search.includes('lang=en')")
+        until(page, "() => location.search.includes('lang=en')")
         assert "show=shapes" in page.url
         assert "step=3" in page.url
         expect(page.get_by_role("radio", name="Shapes only")).to_be_checked()
         # So it does on the other pages, and on the way back in the history.
         page.get_by_role("link", name="Open a trace").click()
         expect(heading).to_have_text("Open a trace")
-        page.wait_for_function("() => location.search.includes('lang=en')")
+        until(page, "() => location.search.includes('lang=en')")
         page.go_back()
         expect(heading).to_have_text(lesson("squeeze-excite").title)
         page.go_back()
@@ -738,7 +739,7 @@ def test_formulas_follow_the_numbers(open_page: Open, app: str) -> None:
     assert "step=4" in page.url
     faces.get_by_role("button", name="formulas").click()
     expect(page.locator(".shapewalk .detail")).to_contain_text("reduction_rate")
-    page.wait_for_function("() => location.search.includes('dims=formulas')")
+    until(page, "() => location.search.includes('dims=formulas')")
     open_tab(page, "Cost")
     expect(page.get_by_text("Doubling")).to_be_visible()
     page.reload()

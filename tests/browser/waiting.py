@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from playwright.sync_api import Page
+
+BETWEEN = 100
+"""Milliseconds between two looks at a page that waits for its server.  One that is asked with every
+frame, as Playwright does by itself, makes a frame for each question: a sixth of a processor."""
 
 AT_REST = """() => {
   const app = document.querySelector('[data-testid=stApp]');
@@ -25,10 +31,15 @@ WATCH = """() => {
 }"""
 
 
+def until(page: Page, holds: str, arg: Any = None) -> None:
+    """Waits until it holds on the page."""
+    page.wait_for_function(holds, arg=arg, polling=BETWEEN)
+
+
 def settled(page: Page) -> None:
     """Waits until no script of the page runs, nothing on it is of an earlier run or has still to
     come, and nothing moves that will ever end.  A page without Streamlit has but the latter."""
-    page.wait_for_function(AT_REST)
+    until(page, AT_REST)
 
 
 def watch_rest(page: Page) -> None:
