@@ -94,10 +94,12 @@ def tabs_are_read(page: Page, language: str, of: str) -> None:
         assert objections(page, PLAYER) == [], (of, number)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(("language", "scheme", "size"), LOOKS)
 def test_axe_objects_to_nothing_at_home(
     open_page: Open, app: str, language: str, scheme: str, size: tuple[int, int]
 ) -> None:
+    """As in `test_gallery.py`, whose pages are of one language, theme and size each."""
     page = opened(open_page, f"{app}/?", language, scheme, size)
     expect(page.locator("a[href*='lesson=']").first).to_be_visible()
     assert objections(page) == []

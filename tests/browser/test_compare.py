@@ -34,7 +34,9 @@ def verdict(page: Page) -> str:
     return page.locator(".comparing .verdict").inner_text()
 
 
-def test_both_are_stepped_through_together(open_page: Open, app: str) -> None:
+def test_both_are_stepped_through_together_and_two_saved_traces_too(
+    open_page: Open, app: str, tmp_path: Path
+) -> None:
     page = opened(open_page, app)
     assert sides(page) == ["self.avg_pool(x)", "self.avg_pool(x)"]
     assert verdict(page) == "Both give the same shape and type."
@@ -53,6 +55,7 @@ def test_both_are_stepped_through_together(open_page: Open, app: str) -> None:
     # To where an operand was made.
     page.get_by_role("button", name="omega (2, 64)").click()
     assert sides(page) == ["sigmoid(score)", "torch.sigmoid(score)"]
+    two_saved_traces(page, tmp_path)
 
 
 def test_dimensions_that_differ_are_marked_and_told(open_page: Open, app: str) -> None:
@@ -93,8 +96,7 @@ class Net(nn.Module):
         return out
 
 
-def test_two_saved_traces(open_page: Open, app: str, tmp_path: Path) -> None:
-    page = opened(open_page, app)
+def two_saved_traces(page: Page, tmp_path: Path) -> None:
     for side, width in (("one", 3), ("other", 5)):
         trace(Net(width), torch.randn(2, 4)).save(tmp_path / f"{side}.json")
         column = page.locator(f".st-key-comparing-{side}")
@@ -115,7 +117,12 @@ def test_the_way_from_a_lesson(open_page: Open, app: str) -> None:
 
 @pytest.mark.parametrize(
     ("language", "scheme", "width"),
-    [("en", "light", 1400), ("zh", "dark", 1024), ("zh", "light", 390)],
+    [
+        ("en", "light", 1400),
+        ("zh", "dark", 390),
+        pytest.param("zh", "dark", 1024, marks=pytest.mark.deep),
+        pytest.param("zh", "light", 390, marks=pytest.mark.deep),
+    ],
 )
 def test_every_reader(open_page: Open, app: str, language: str, scheme: str, width: int) -> None:
     page = opened(open_page, app, f"lang={language}", width=width, color_scheme=scheme)

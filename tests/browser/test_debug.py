@@ -12,6 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.test_accessibility import objections
 from tests.browser.test_walkthrough import HIDDEN, SIZES
 from tests.browser.waiting import until
+from tests.effort import TIMES
 from tests.test_debug_page import LINEAR
 from tests.tracer.test_worker import FILES, PACKAGED
 
@@ -130,16 +131,33 @@ def pasted(open_page: Open, app: str, text: str) -> Page:
     return page
 
 
-def test_from_the_gallery_to_a_walk_of_what_is_pasted_in_four_actions(
+def test_from_the_gallery_to_a_walk_of_what_is_pasted_in_four_actions_and_its_link_to_others(
     open_page: Open, app: str
 ) -> None:
-    page = pasted(open_page, app, LINEAR.replace("nn.Linear(20", "nn.Linear(16"))
+    fine = LINEAR.replace("nn.Linear(20", "nn.Linear(16")
+    page = pasted(open_page, app, fine)
     expect(page.locator(".st-key-verdict")).to_contain_text("Net runs: 4 steps")
     expect(page.locator(".shapewalk .transport")).to_be_visible()
     assert len(actions(page)) == 4, actions(page)
+    # The link opens in another browser at the same step.
+    until(page, "location.search.includes('module=')")
+    page.evaluate("dispatchEvent(new CustomEvent('shapewalk:goto', { detail: { path: '2' } }))")
+    until(page, "location.search.includes('step=3')")
+    page.reload()
+    has_text(page, fine)
+    other = open_page()
+    other.goto(page.url)
+    has_text(other, fine)
+    expect(other.locator(".st-key-verdict")).to_have_count(0)
+    handed = other.get_by_text("nothing of it has run")
+    expect(handed).to_be_visible()
+    other.locator(".st-key-debug-run button").click()
+    expect(other.locator(".st-key-verdict")).to_contain_text("Net runs: 4 steps")
+    expect(handed).to_have_count(0)
+    until(other, "window.shapewalkPath === '2'")
 
 
-def test_from_the_gallery_to_the_first_fix_of_a_broken_paste_in_four_actions(
+def test_from_the_gallery_to_the_first_fix_of_a_broken_paste_in_four_actions_and_by_keyboard_on(
     open_page: Open, app: str
 ) -> None:
     page = pasted(open_page, app, LINEAR)
@@ -147,13 +165,6 @@ def test_from_the_gallery_to_the_first_fix_of_a_broken_paste_in_four_actions(
     expect(fix.locator("ins")).to_have_text("added: +self.head = nn.Linear(16, classes)")
     expect(fix.get_by_role("button", name="Apply and run again")).to_be_enabled()
     assert len(actions(page)) == 4, actions(page)
-
-
-def test_from_a_paste_to_a_fix_by_keyboard(open_page: Open, app: str) -> None:
-    page = open_page()
-    go(page, app)
-    write(page, LINEAR)
-    page.keyboard.press("Control+Enter")
     verdict = page.locator(".st-key-verdict")
     expect(verdict).to_contain_text("16 ≠ 20")
     is_seen(verdict.get_by_role("alert").first)
@@ -258,7 +269,7 @@ def test_from_the_gallery_to_a_walk_in_three_actions(open_page: Open, app: str) 
     # A call of many lines and operands leaves what is said of it in sight, on every screen.
     player = page.locator(".shapewalk")
     hidden = {}
-    for width, height in SIZES:
+    for width, height in SIZES if TIMES > 1 else SIZES[::2]:
         page.set_viewport_size({"width": width, "height": height})
         player.evaluate("node => node.scrollIntoView()")
         page.locator(".shapewalk .detail").focus()
@@ -272,51 +283,6 @@ def test_from_the_gallery_to_a_walk_in_three_actions(open_page: Open, app: str) 
         assert page.evaluate("window.shapewalkPath") == "10"
     expect(page.locator(".shapewalk .slider")).to_have_attribute("max", "32")
     assert hidden == {}
-
-
-def test_a_model_of_twelve_layers_opens_as_twelve_rows(open_page: Open, app: str) -> None:
-    page = open_page()
-    go(page, app)
-    write(page, DEEP)
-    page.keyboard.press("Control+Enter")
-    expect(page.locator(".st-key-verdict")).to_contain_text("Model runs")
-    slider = page.locator(".shapewalk .slider")
-    expect(slider).to_have_attribute("max", "13")  # between the table and the head
-    page.evaluate("dispatchEvent(new CustomEvent('shapewalk:goto', { detail: { path: 'c2' } }))")
-    expect(page.locator(".shapewalk .detail")).to_contain_text("layer(x)")
-    # The keyboard is where the answer is: a folded row is entered, and the text stays as it is.
-    expect(page.locator(".st-key-verdict")).to_be_focused()
-    page.keyboard.press("Enter")
-    expect(slider).to_have_attribute("max", "21")
-    page.keyboard.press("Escape")
-    expect(slider).to_have_attribute("max", "13")
-    has_text(page, DEEP)
-
-
-def test_a_link_opens_in_another_browser_at_the_same_step(open_page: Open, app: str) -> None:
-    page = open_page()
-    go(page, app)
-    fine = LINEAR.replace("nn.Linear(20", "nn.Linear(16")
-    write(page, fine)
-    page.keyboard.press("Control+Enter")
-    verdict = page.locator(".st-key-verdict")
-    expect(verdict).to_contain_text("Net runs: 4 steps")
-    until(page, "location.search.includes('module=')")
-    expect(page.locator(".shapewalk .transport")).to_be_visible()
-    page.evaluate("dispatchEvent(new CustomEvent('shapewalk:goto', { detail: { path: '2' } }))")
-    until(page, "location.search.includes('step=3')")
-    page.reload()
-    has_text(page, fine)
-    other = open_page()
-    other.goto(page.url)
-    has_text(other, fine)
-    expect(other.locator(".st-key-verdict")).to_have_count(0)
-    handed = other.get_by_text("nothing of it has run")
-    expect(handed).to_be_visible()
-    other.locator(".st-key-debug-run button").click()
-    expect(other.locator(".st-key-verdict")).to_contain_text("Net runs: 4 steps")
-    expect(handed).to_have_count(0)
-    until(other, "window.shapewalkPath === '2'")
 
 
 BAD = {
@@ -345,7 +311,25 @@ def test_what_is_bad_is_one_sentence_and_nothing_is_lost(
     page.locator(".st-key-debug-run button").click()
     expect(page.locator(".st-key-verdict")).to_contain_text("Net runs: 4 steps")
     has_text(page, fine)
+    twelve_layers_open_as_twelve_rows(page)
     opens_a_folder(page, tmp_path)
+
+
+def twelve_layers_open_as_twelve_rows(page: Page) -> None:
+    write(page, DEEP)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".st-key-verdict")).to_contain_text("Model runs")
+    slider = page.locator(".shapewalk .slider")
+    expect(slider).to_have_attribute("max", "13")  # between the table and the head
+    page.evaluate("dispatchEvent(new CustomEvent('shapewalk:goto', { detail: { path: 'c2' } }))")
+    expect(page.locator(".shapewalk .detail")).to_contain_text("layer(x)")
+    # The keyboard is where the answer is: a folded row is entered, and the text stays as it is.
+    expect(page.locator(".st-key-verdict")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(slider).to_have_attribute("max", "21")
+    page.keyboard.press("Escape")
+    expect(slider).to_have_attribute("max", "13")
+    has_text(page, DEEP)
 
 
 def opens_a_folder(page: Page, place: Path) -> None:
@@ -366,10 +350,19 @@ def opens_a_folder(page: Page, place: Path) -> None:
     has_text(page, FILES["net/sizes.py"])
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_an_example_on_a_phone(open_page: Open, app: str, scheme: str) -> None:
+@pytest.mark.parametrize("scheme", ["dark", pytest.param("light", marks=pytest.mark.deep)])
+def test_on_a_phone_a_run_that_does_not_end_leaves_the_page_alive_and_an_example_is_seen(
+    open_page: Open, app: str, scheme: str
+) -> None:
     page = open_page(width=390, height=800, color_scheme=scheme)
     go(page, app)
+    write(page, "while True:\n    pass\n" + LINEAR)
+    page.keyboard.press("Control+Enter")
+    # On a phone the way to end it lies under no band.
+    cancel = page.get_by_role("button", name="Cancel")
+    expect(cancel).to_be_visible()
+    cancel.click()
+    expect(cancel).to_have_count(0)
     page.get_by_role("button", name="U-Net on an odd size").click()
     verdict = page.locator(".st-key-verdict")
     expect(verdict).to_contain_text("45 ≠ 44")
@@ -378,16 +371,3 @@ def test_an_example_on_a_phone(open_page: Open, app: str, scheme: str) -> None:
     until(page, "window.shapewalkPath === '4'")
     wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     assert page.evaluate(wide)
-
-
-def test_a_run_that_does_not_end_leaves_the_page_alive(open_page: Open, app: str) -> None:
-    page = open_page(width=390, height=800)  # where the way to end it lies under no band
-    go(page, app)
-    write(page, "while True:\n    pass\n" + LINEAR)
-    page.keyboard.press("Control+Enter")
-    cancel = page.get_by_role("button", name="Cancel")
-    expect(cancel).to_be_visible()
-    cancel.click()
-    expect(cancel).to_have_count(0)
-    page.get_by_role("button", name="Scores of attention").click()
-    expect(page.locator(".st-key-verdict")).to_contain_text("32 ≠ 10")

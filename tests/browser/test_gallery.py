@@ -21,7 +21,9 @@ def card_of(page: Page, key: str) -> Locator:
     return page.locator(".card").filter(has=page.locator(f"[data-lesson={key}]"))
 
 
-def test_every_lesson_has_a_card_with_a_picture(open_page: Open, app: str) -> None:
+def test_every_lesson_has_a_card_with_a_picture_that_leads_to_it_and_can_be_searched(
+    open_page: Open, app: str
+) -> None:
     page = open_page()
     page.goto(app)
     for each in LESSONS:
@@ -40,11 +42,20 @@ def test_every_lesson_has_a_card_with_a_picture(open_page: Open, app: str) -> No
         ".filter(each => each.endsWith('.js')).map(each => each.split('/').at(-1))"
     )
     assert preloaded <= set(loaded) <= preloaded | named
+    the_whole_card_leads_to_the_walkthrough(page)
+    search_and_family_filter(page)
 
 
-def test_search_and_family_filter(open_page: Open, app: str) -> None:
-    page = open_page()
-    page.goto(app)
+def the_whole_card_leads_to_the_walkthrough(page: Page) -> None:
+    card = card_of(page, LESSONS[-1].key)
+    card.click(position={"x": 20, "y": 20})
+    expect(page.get_by_role("heading", level=1)).to_have_text(LESSONS[-1].title)
+    until(page, "() => location.search.includes('lesson=')")
+    page.go_back()
+    expect(page.get_by_role("heading", name="Shapewalk")).to_be_visible()
+
+
+def search_and_family_filter(page: Page) -> None:
     cards = page.locator(".card")
     expect(cards).to_have_count(len(LESSONS))
     page.get_by_role("textbox", name="Search").type("eca sequence")
@@ -59,22 +70,15 @@ def test_search_and_family_filter(open_page: Open, app: str) -> None:
     expect(cards).to_have_count(sum(each.family == family for each in LESSONS))
 
 
-def test_the_whole_card_leads_to_the_walkthrough(open_page: Open, app: str) -> None:
-    page = open_page()
-    page.goto(app)
-    card = card_of(page, LESSONS[-1].key)
-    card.click(position={"x": 20, "y": 20})
-    expect(page.get_by_role("heading", level=1)).to_have_text(LESSONS[-1].title)
-    until(page, "() => location.search.includes('lesson=')")
-    page.go_back()
-    expect(page.get_by_role("heading", name="Shapewalk")).to_be_visible()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_needs_no_sideways_scrolling(open_page: Open, app: str, scheme: str) -> None:
+@pytest.mark.parametrize("scheme", ["dark", pytest.param("light", marks=pytest.mark.deep)])
+def test_a_phone_needs_no_sideways_scrolling_and_axe_objects_to_nothing_in_chinese(
+    open_page: Open, app: str, scheme: str
+) -> None:
     page = open_page(width=390, height=844, color_scheme=scheme)
-    page.goto(app)
+    page.goto(f"{app}/?lang=zh")
+    expect(page.locator("html")).to_have_attribute("lang", "zh")
     expect(page.locator(".card").first).to_be_visible()
+    assert objections(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     box = page.locator(".card").first.bounding_box()
     assert box is not None
