@@ -27,6 +27,13 @@ ALL_LOOKS = [
 LOOKS = ALL_LOOKS if TIMES > 1 else ALL_LOOKS[:2]
 """Both languages, themes and sizes; with more effort each language in each theme."""
 
+
+def first(look: int) -> list[Any]:
+    """Of the looks this alone, and the others where much is tried."""
+    others = [pytest.param(*each, marks=pytest.mark.deep) for each in LOOKS if each != LOOKS[look]]
+    return [LOOKS[look], *others]
+
+
 TABS = 6
 
 LOOKS_AT_REST = 5
@@ -86,8 +93,8 @@ def tabs_are_read(page: Page, language: str, of: str) -> None:
     """Every other tab in one look, the others in the other; with more effort all in all.  The
     player above them, the longest to read, is the same."""
     tabs = page.locator(".st-key-tabs [role=radio]")
-    first, step = (1, 1) if TIMES > 1 else (1 if language == "en" else 2, 2)
-    for number in range(first, tabs.count(), step):
+    start, step = (1, 1) if TIMES > 1 else (1 if language == "en" else 2, 2)
+    for number in range(start, tabs.count(), step):
         tabs.nth(number).click()
         expect(tabs.nth(number)).to_be_checked()
         is_complete(page)
@@ -151,7 +158,7 @@ def a_finger_hits(page: Page) -> None:
     assert [each for each in boxes if round(each["right"]) > PHONE[0]] == []
 
 
-@pytest.mark.parametrize(("language", "scheme", "size"), LOOKS)
+@pytest.mark.parametrize(("language", "scheme", "size"), first(1))
 def test_axe_objects_to_nothing_of_a_file(
     open_page: Open, app: str, language: str, scheme: str, size: tuple[int, int], tmp_path: Path
 ) -> None:
@@ -170,7 +177,7 @@ def test_axe_objects_to_nothing_of_a_file(
         tabs_are_read(page, language, "a saved trace")
 
 
-@pytest.mark.parametrize(("language", "scheme", "size"), LOOKS)
+@pytest.mark.parametrize(("language", "scheme", "size"), first(0))
 def test_axe_objects_to_nothing_of_what_came_of_a_run(
     open_page: Open, app: str, language: str, scheme: str, size: tuple[int, int]
 ) -> None:

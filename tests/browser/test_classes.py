@@ -1,6 +1,6 @@
 """Modules of torch.nn, timm and transformers, found by their names on the page and walked step by
-step; those of packages that are not installed here are left out, and with little effort a sample
-is taken."""
+step; those of packages that are not installed here are left out.  All of them are `deep`: without
+a browser `tests/test_walked.py` walks them, and `test_debug.py` finds one by its name."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ HERE = [
     if importlib.util.find_spec(package) is not None
     for name in names
 ]
-SAMPLE = HERE if TIMES > 1 else HERE[5::16]
+SAMPLE = HERE if TIMES > 1 else HERE[5::8]
 
 SHAPES = r"\([\d, ]*\)(?:, \([\d, ]*\))*"
 PLAIN = re.compile(rf"(?:Shape kept: |A new tensor |{SHAPES} → )?{SHAPES}|No tensor comes out")
 """A sentence that says the shapes before and after, and nothing else."""
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", SAMPLE)
 def test_a_class_is_walked_and_its_steps_are_told(
     open_page: Callable[..., Page], app: str, name: str

@@ -531,8 +531,11 @@ def test_a_folded_call_tells_of_the_warnings_inside(show: Show) -> None:
 # --- for everyone, from anyone --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1400, 390])
+LOOKS = [(1400, "light"), (390, "dark")]
+OTHERS = [pytest.param(*each, marks=pytest.mark.deep) for each in ((1400, "dark"), (390, "light"))]
+
+
+@pytest.mark.parametrize(("width", "theme"), [*LOOKS, *OTHERS])
 def test_it_fits_and_has_contrast(show: Show, theme: str, width: int) -> None:
     page = show(unet(), f"{{ theme: '{theme}', onFix: () => {{}} }}", width=width, height=844)
     worst: dict[str, float] = {}
@@ -598,6 +601,7 @@ def test_a_hostile_trace_is_text_and_stays_in_bounds(show: Show) -> None:
     edits = tuple(Edit(EVIL, Span(-n, n, 10**9, -n), "<img>\n" * 60) for n in range(90))
     evil = as_written(EVIL)
     fix = Fix(evil, edits, True, ((10**300,) * 50,) * 50, (evil,))
+    other = Fix(evil, edits[:15], True, ((10**300,),), (evil,))
     evil = with_failure(
         run,
         type=EVIL,
@@ -605,7 +609,7 @@ def test_a_hostile_trace_is_text_and_stays_in_bounds(show: Show) -> None:
         operands=(operand,) * 20,
         violation=Violation("width", as_written(EVIL), (as_written(EVIL),)),
         root=Root(EVIL, place, EVIL, 3, as_written(EVIL)),
-        fixes=(fix,) * 12,
+        fixes=(fix, *(other,) * 11),
     )
     warnings = tuple(Warning(EVIL, step % 10, as_written(EVIL)) for step in range(300))
     evil = dataclasses.replace(evil, warnings=warnings)

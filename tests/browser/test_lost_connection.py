@@ -15,8 +15,8 @@ from tests.effort import TIMES
 
 Open = Callable[..., Page]
 
-# Early, among the controls, at the player and behind it; with more effort after every message.
-AFTER = range(3, 41) if TIMES > 1 else (3, 16, 34)
+# Among the controls, at the player and behind it; with more effort after every message.
+AFTER = range(3, 41) if TIMES > 1 else (16, 34)
 OTHERS = ("/", "/Open_a_trace", "/Your_module")
 COMPARED = "/Compare"
 EARLY = (

@@ -379,7 +379,7 @@ def test_one_chooses_among_several_operands(show: Show) -> None:
     page = show(trace(model, torch.tensor([[1.0, 2.0]])), "step=3")
     names = page.locator(".thumbnail").all_inner_texts()
     assert [squeezed(name) for name in names] == ["x", "y", "z"]
-    assert page.locator(".figure-name").first.inner_text() == "x (1, 2)"
+    assert squeezed(page.locator(".figure-name").first.inner_text()) == "x (1, 2)"
     page.locator(".thumbnail").nth(2).click()
     assert page.locator(".figure-name").first.inner_text() == "z (1, 2)"
     assert point(page, 0, 0, 1, 1, 2).endswith("200")
@@ -452,7 +452,8 @@ def test_sizes_as_numbers_as_formulas_and_as_both(show: Show) -> None:
     assert faces(page) == ["formulas"]
     assert chips(page, "before") == [("z", ["B", "H·W", "C"]), ("y", ["B", "C", "H·W"])]
     assert end.inner_text() == "(B, C, H·W)"
-    assert page.locator(".figure-name").last.inner_text() == "output (B, H·W, H·W)"
+    name = page.locator(".figure-name").last
+    assert squeezed(name.inner_text()) == "output (B, H·W, H·W)"
     chip = page.locator(".tensors.after button.tensor")
     assert "(B, H·W, H·W)" in chip.locator(".spoken").inner_text()
     cell = chip.locator(".cell").last
@@ -1262,7 +1263,7 @@ CONTRASTS = """() => {
 def test_all_text_has_contrast(show: Show, theme: str) -> None:
     page = show(student(), options=f"{{ theme: '{theme}' }}")
     worst: dict[str, float] = {}
-    for index in range(0, len(student().steps), 3):
+    for index in range(0, len(student().steps), 3 if TIMES > 1 else 6):
         page.evaluate(f"player.goto('{index}')")
         page.locator(".tensors.after button.tensor").first.hover()
         for name, ratio in page.evaluate(CONTRASTS).items():
@@ -1349,7 +1350,7 @@ CHANGES = """async () => {
 }"""
 
 LOOP = """
-for turn in range(1250):
+for turn in range(750):
     a = x.abs()
     # Half of $a$: {a.shape}.
     b = a / 2
@@ -1367,7 +1368,7 @@ def straight(count: int) -> nn.Module:
 
 @cache
 def long() -> Trace:
-    return trace(straight(3_000), torch.rand(2), values=False)
+    return trace(straight(1_200), torch.rand(2), values=False)
 
 
 @pytest.mark.parametrize("kind", ["lesson", "formulas", "loop", "straight"])
@@ -1380,8 +1381,8 @@ def test_a_step_changes_few_nodes_however_many_steps_there_are(show: Show, kind:
         sizes = {2: "B", 16: "C", 12: "H", 192: "H·W", 8: "⌊C/r⌋", 96: "⌊H/2⌋·⌊W/2⌋"}
         run = with_formulas(student(), {"B": 2, "C": 16, "H": 12, "W": 16, "r": 2}, sizes)
     else:
-        run = long() if kind == "straight" else trace(forward_cell("x", LOOP), torch.rand(24, 24))
-        assert len(run.steps) >= 3_000
+        run = long() if kind == "straight" else trace(forward_cell("x", LOOP), torch.rand(4, 4))
+        assert len(run.steps) >= 1_000
     page = show(run, "step=2&dims=both")
     changes, nodes = page.evaluate(CHANGES)
     print(kind, changes, nodes)
@@ -1393,15 +1394,15 @@ def test_a_step_changes_few_nodes_however_many_steps_there_are(show: Show, kind:
 
 
 def test_a_long_function_is_built_where_it_is_looked_at(show: Show) -> None:
-    page = show(long(), "step=1501")
+    page = show(long(), "step=601")
     assert page.locator(".source .line").count() < 600
-    assert marked(page) == "x1500 + 1"
+    assert marked(page) == "x600 + 1"
     page.locator(".source").evaluate("panel => panel.scrollTo(0, 0)")
     expect(line(page, "def forward")).to_be_visible()
     line(page, "x2 = x1 + 1").locator(".number").click()
     assert path(page) == "1"
     press(page, "End")
-    assert marked(page) == "x2999 + 1"
+    assert marked(page) == "x1199 + 1"
 
 
 # --- whatever a file may hold ---------------------------------------------------------------------
@@ -1445,7 +1446,7 @@ def spoiled(value: Any, random_: random.Random, key: str = "") -> Any:
     return value
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [2, *(pytest.param(n, marks=pytest.mark.deep) for n in (0, 1))])
 def test_a_hostile_file_is_only_text(open_page: Open, server: Server, seed: int) -> None:
     document = spoiled(json.loads(net().to_json()), random.Random(seed))
     run = Trace.from_json(json.dumps(document))
