@@ -3,6 +3,33 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import pytest
+
+T = TypeVar("T")
 
 # tests/tracer/ops says how many calls it compared with torch: with 22 times as many a million.
 TIMES = int(os.environ.get("SHAPEWALK_TIMES", "1"))
+
+MECHANISMS = {
+    "squeeze-excite": "a gate of channels",
+    "eca-image": "a size that has no formula",
+    "coordatt": "a branch that is a maximum, directions joined and split",
+    "dycaconv": "kernels made of the input",
+    "non-local": "every place with every other",
+    "evc": "parts nested in parts, the largest map",
+    "fbkd-loss": "a loss of two networks",
+    "hacnn-regions": "a picture sampled at places that are computed, several inputs",
+}
+"""Lessons that stand for the others in `make test`, and what each is there for."""
+
+
+def one_of_each(values: Iterable[T], key: Callable[[T], str] = str) -> list[Any]:
+    """These, for `parametrize`: those of other lessons, which only widen, are for
+    `make test-deep`."""
+    return [
+        each if key(each) in MECHANISMS else pytest.param(each, marks=pytest.mark.deep)
+        for each in values
+    ]

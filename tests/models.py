@@ -390,12 +390,12 @@ class Model:
 
     def make(self) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)
             return unsettled(self.build().train(self.training))
 
     def arguments(self) -> Inputs:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1)
+            torch.default_generator.manual_seed(1)
             return self.inputs()
 
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shapewalk.agents import LARGEST_ANSWER
-
 if TYPE_CHECKING:
     from mcp.client import Client
 
@@ -166,6 +164,8 @@ def test_its_tools_only_read(answers: dict[str, Any], project: Path) -> None:
 
 
 def test_every_answer_is_small_and_typed(answers: dict[str, Any]) -> None:
+    from shapewalk.agents import LARGEST_ANSWER
+
     for name in CALLS:
         assert not answers[name].is_error, name
         assert len(json.dumps(answers[name].structured_content)) <= LARGEST_ANSWER, name

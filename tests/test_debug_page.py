@@ -19,6 +19,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.test_pages import plain
 from tests.test_ui_own import pt
+from tests.together import together
 from tests.tracer.test_given import huge_png
 from tests.tracer.test_worker import FILES, GATE, PACKAGED
 from tracer import outline as outlines
@@ -262,7 +263,14 @@ def test_twelve_examples_of_their_own() -> None:
     assert len({job.source for job in EXAMPLES.values()}) == 12
 
 
-@pytest.mark.parametrize("key", EXAMPLES)
+SHOWN = ("silent", "embedding", "shortcut", "heads", "loss", "norm")
+"""A warning, no fix, two branches, an order in memory, a loss, a layer in a constructor."""
+
+
+@pytest.mark.parametrize(
+    "key",
+    [key if key in SHOWN else pytest.param(key, marks=pytest.mark.deep) for key in EXAMPLES],
+)
 def test_an_example_breaks_and_its_best_fix_mends_it(key: str) -> None:
     app = page()
     press(app, f"example-{key}")
@@ -284,7 +292,7 @@ def test_an_example_breaks_and_its_best_fix_mends_it(key: str) -> None:
     assert len(app.success) == 1
 
 
-@pytest.mark.parametrize("key", EXAMPLES)
+@together("key", EXAMPLES)
 def test_the_file_of_an_example_breaks_by_itself_as_its_card_does(key: str) -> None:
     job = EXAMPLES[key]
     path = Path(__file__).parents[1] / "examples" / f"{key}.py"

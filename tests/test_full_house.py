@@ -18,6 +18,7 @@ import pytest
 
 from benchmarks.visitors import visitor
 from tests.browser.conftest import free_port
+from tests.effort import TIMES
 from ui import run as runs
 from ui import share
 from ui.share import GROUPS
@@ -27,7 +28,8 @@ from ui.view import View, default_view
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 4 * 2**30
 LESSONS = ("coordatt", "hacnn-soft", "non-local")
-VISITORS = 4  # of each lesson
+VISITORS = min(4, TIMES)
+"""Of each view.  One of each already wants more memory than there is."""
 
 pytestmark = pytest.mark.waits
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from modules import lesson
 from modules.lesson import run, with_formulas
+from tests.effort import TIMES
 from tests.test_pages import upload
 from tracer import Trace, TraceFileError, trace
 from tracer.views import graph
@@ -159,9 +160,19 @@ def document(request: pytest.FixtureRequest) -> Trace:
     return marked(request.param())
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize(
-    ("tab", "nodes"), [("Graph", 300), ("Graph", 0), ("Table", 300), ("Cost", 300)]
+    ("tab", "nodes", "language"),
+    [
+        ("Graph", 300, "en"),
+        ("Graph", 0, "en"),
+        ("Table", 300, "en"),
+        ("Cost", 300, "en"),
+        ("Graph", 300, "zh"),
+        *[
+            pytest.param(tab, nodes, "zh", marks=pytest.mark.deep)
+            for tab, nodes in [("Graph", 0), ("Table", 300), ("Cost", 300)]
+        ],
+    ],
 )
 def test_a_trace_that_is_opened(
     monkeypatch: pytest.MonkeyPatch, document: Trace, tab: str, nodes: int, language: str
@@ -203,11 +214,20 @@ def test_two_runs_side_by_side(document: Trace) -> None:
     assert any(MARK[:5] in each.value.replace("\\", "") for each in app.markdown)
 
 
-@pytest.mark.parametrize("page", ["1_Walkthrough", "3_Your_module", "2_Open_a_trace", "4_Compare"])
+READ = {
+    "1_Walkthrough": ("lesson", "C", "input", "seed", "show", "training", "step", "dims"),
+    "2_Open_a_trace": ("lesson", "step"),
+    "3_Your_module": ("class", "code", "lesson"),
+    "4_Compare": ("one", "other"),
+}
+"""What each page reads of its address, and one that it does not know."""
+
+
+@pytest.mark.parametrize("page", READ)
 def test_an_address(page: str) -> None:
     names = ("lesson", "C", "input", "seed", "show", "training", "step", "dims", "class", "code")
     names += ("one", "other")
-    for name in names:
+    for name in names if TIMES > 1 else READ[page]:
         app = AppTest.from_file("../app.py", default_timeout=600)
         app.switch_page(f"pages/{page}.py")
         app.query_params["lesson"] = "eca-image"

@@ -15,7 +15,8 @@ from modules import LESSONS, lesson
 from modules.lesson import run
 from tests.apps import enough_memory as enough_memory
 from tests.apps import page
-from tests.effort import TIMES
+from tests.effort import TIMES, one_of_each
+from tests.together import together
 from tracer.document import SCHEMA
 from ui.run import Run, at_default, forecast, formulated, outline, values
 from ui.view import default_view, preset_view, to_query
@@ -74,12 +75,12 @@ def with_formulas(app: AppTest) -> AppTest:
     raise AssertionError("no formulas come")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@together("page", PAGES, ids=lambda page: page.stem)
 def test_pages_are_thin(page: Path) -> None:
     assert len(page.read_text().splitlines()) < 80
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", one_of_each(KEYS))
 def test_every_lesson_opens(key: str) -> None:
     app = finished(walkthrough(lesson=key))
     assert not app.exception
@@ -104,7 +105,7 @@ def test_another_input_is_run_and_the_way_back_is_not() -> None:
     assert app.session_state["job"] is None
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", one_of_each(KEYS))
 def test_every_preset_can_be_chosen(key: str) -> None:
     # From sizes of one's own, so that each preset is a change.
     size = lesson(key).sizes[0]

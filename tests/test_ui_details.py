@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from modules import lesson
 from modules.lesson import run as run_lesson
+from tests.together import together
 from tracer import Trace, trace
 from ui.inspector import _result_of, dimensions
 from ui.source import lines, parts
@@ -78,7 +79,7 @@ def test_the_result_of_the_step_on_screen(small: Trace, path: str, step: int | N
     assert _result_of(small, path) == wanted
 
 
-@pytest.mark.parametrize(
+@together(
     ("labels", "names"),
     [
         (("B", "C", "H·W", "W′"), ["B", "C", "H·W", "W′"]),
@@ -114,7 +115,7 @@ def test_the_source_is_the_classes_that_ran_and_no_more(key: str) -> None:
     assert len(covered) < len(whole) / 2
 
 
-@pytest.mark.parametrize(
+@together(
     "words",
     [
         "plain",

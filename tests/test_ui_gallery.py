@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from modules import LESSONS
+from tests.together import together
 from ui.gallery import matching
 
 
-@pytest.mark.parametrize("each", LESSONS, ids=lambda each: each.key)
+@together("each", LESSONS, ids=lambda each: each.key)
 def test_a_lesson_is_found_by_title_family_paper_and_author(each) -> None:
     for words in (
         each.title,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.together import together
 from tracer import Trace
 from ui import shipped
 from ui.notebook import notebook
@@ -25,7 +26,7 @@ def executed(book: dict[str, Any]) -> dict[str, Any]:
     return left
 
 
-@pytest.mark.parametrize("key", KEYS)
+@together("key", KEYS)
 def test_it_is_a_notebook_whose_cells_are_python(key: str) -> None:
     book = json.loads(notebook(default_view(key)))
     assert (book["nbformat"], book["nbformat_minor"]) == (4, 5)

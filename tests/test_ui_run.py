@@ -13,7 +13,9 @@ import torch
 from torch import nn
 
 from modules import LESSONS, lesson
+from tests.effort import one_of_each
 from tests.models import small_settings
+from tests.together import together
 from tracer import Cancelled, trace
 from tracer.ops.table import shares_memory
 from ui import apart, metrics
@@ -29,7 +31,7 @@ def small(**changes: int) -> View:
     return default_view("fbkd-student").with_settings({**SMALL, "reduction": 2, **changes})
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", one_of_each(KEYS))
 def test_the_shapes_of_every_preset_are_at_hand(key: str) -> None:
     for preset in lesson(key).presets:
         run = runs.outline(preset_view(default_view(key), preset.name))
@@ -40,7 +42,7 @@ def test_the_shapes_of_every_preset_are_at_hand(key: str) -> None:
         assert len(body["trace"]["steps"]) == len(run.trace.steps)
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", one_of_each(KEYS))
 def test_no_size_kills_the_app(key: str) -> None:
     """The largest that the controls allow: shapes, a forecast and a word of advice, no memory."""
     view = default_view(key)
@@ -181,7 +183,7 @@ def test_a_view_of_a_tensor_costs_nothing() -> None:
     assert spent < everything + runs.size_of(max(trace.tensors().values(), key=runs.size_of))
 
 
-@pytest.mark.parametrize(
+@together(
     ("count", "text"), [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (3e15, "3e+03 TB")]
 )
 def test_sizes_in_words(count: float, text: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.together import together
 from ui import serve
 
 
@@ -27,7 +28,7 @@ def test_a_taken_port_is_told_in_one_sentence(
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("port", ["80", "0", "70000", "abc", "-1", "8501x"])
+@together("port", ["80", "0", "70000", "abc", "-1", "8501x"])
 def test_what_is_no_port(port: str) -> None:
     with pytest.raises(ValueError, match=f"PORT={port} is no port: use a number from 1024"):
         serve.choose_port(port)

@@ -17,6 +17,8 @@ import pytest
 from PIL import Image
 
 from modules import LESSONS, lesson
+from tests.effort import one_of_each
+from tests.together import together
 from tracer import Trace
 from ui import pictures, ship, shipped
 from ui.run import at_default
@@ -33,7 +35,7 @@ def test_what_is_shipped_is_of_these_lessons_and_this_torch() -> None:
     assert not shipped.outdated(), shipped.said(shipped.outdated())
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", one_of_each(KEYS))
 def test_what_is_shipped_is_what_a_run_gives(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ui.run.free_memory", lambda: MEMORY)
     fresh = ship.made(key)
@@ -54,7 +56,7 @@ def test_what_is_shipped_is_what_a_run_gives(key: str, monkeypatch: pytest.Monke
     assert entry == json.loads(json.dumps(ship.entry(lesson(key))))
 
 
-@pytest.mark.parametrize("key", KEYS)
+@together("key", KEYS)
 def test_an_ending_sums_up_and_names_a_wrong_claim_and_what_to_open_next(key: str) -> None:
     trace = shipped.default(key)
     assert trace is not None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modules import LESSONS, lesson
+from tests.together import together
 from ui.view import (
     MAX_SEED,
     View,
@@ -71,24 +71,24 @@ def test_no_address_is_too_broken_to_show_something(query: dict[str, str]) -> No
     )
 
 
-@pytest.mark.parametrize("key", KEYS)
+@together("key", KEYS)
 def test_a_lesson_as_it_opens_needs_no_words(key: str) -> None:
     assert to_query(default_view(key)) == {"lesson": key}
 
 
-@pytest.mark.parametrize("key", KEYS)
+@together("key", KEYS)
 def test_no_setting_takes_a_name_that_the_address_needs(key: str) -> None:
     names = {item.name for item in (*lesson(key).sizes, *lesson(key).options)}
     assert not names & OURS
 
 
-@pytest.mark.parametrize("key", KEYS)
+@together("key", KEYS)
 def test_every_option_can_be_told_from_the_others_in_the_address(key: str) -> None:
     for option in lesson(key).options:
         assert len({option_text(choice) for choice in option.choices}) == len(option.choices)
 
 
-@pytest.mark.parametrize(
+@together(
     ("text", "used", "says"),
     [
         ("-3", "low", "`B=-3` is outside 1 to"),
@@ -124,7 +124,7 @@ def test_a_wrong_choice_is_named_with_the_choices() -> None:
     assert other.startswith("`training=x` is not one of `false`, `true`")
 
 
-@pytest.mark.parametrize("key", KEYS)
+@together("key", KEYS)
 def test_each_preset_is_recognised(key: str) -> None:
     for preset in lesson(key).presets:
         view = preset_view(default_view(key), preset.name)

@@ -52,7 +52,7 @@ _EXPLAINED: ContextVar[bool] = ContextVar("explained", default=False)
 _NOT_AGAIN = (MemoryError, torch.OutOfMemoryError)
 
 
-def explain(language: str = "en") -> Explaining:
+def explain(language: str = "en", mend: bool = True) -> Explaining:
     """Explain what raises inside.
 
         with tracer.explain():
@@ -65,18 +65,20 @@ def explain(language: str = "en") -> Explaining:
     raised is run once more on copies of its inputs, under the tracer; modules and the random state
     are left as they were.  Also a decorator: `@tracer.explain()`.
 
-    `language` is that of the note (`tracer.language.LANGUAGES`).
+    `language` is that of the note (`tracer.language.LANGUAGES`).  With `mend=False` the note says
+    all but what mends the failure, which takes the longest.
 
     The object that `as` gives holds the `trace` of that run afterwards, None when there was none.
     """
-    return Explaining(language)
+    return Explaining(language, mend)
 
 
 class Explaining(contextlib.ContextDecorator):
     """The context of `explain`."""
 
-    def __init__(self, language: str = "en") -> None:
+    def __init__(self, language: str = "en", mend: bool = True) -> None:
         self.language = language
+        self.mend = mend
         self.trace: Trace | None = None
         self._recording = contextlib.ExitStack()
 
@@ -92,7 +94,7 @@ class Explaining(contextlib.ContextDecorator):
     ) -> None:
         self._recording.close()
         if error is not None and not told(error):
-            self.trace = explained(error)
+            self.trace = explained(error, self.mend)
             text = note(self.trace, self.language)
             if text:
                 error.add_note(text)
@@ -111,7 +113,7 @@ def note(found: Trace | None, language: str = "en") -> str:
     return f"{HEADING}\n{text}"
 
 
-def explained(error: BaseException) -> Trace | None:
+def explained(error: BaseException, mend: bool = True) -> Trace | None:
     """The trace of the call that raised `error`, run again; None when no call of a module or
     operation of torch raised it, or when it cannot be run again.  Never raises.  That the second
     run was given up becomes the error's note."""
@@ -123,7 +125,7 @@ def explained(error: BaseException) -> Trace | None:
     ran = False
     token = _EXPLAINED.set(True)
     try:
-        for again in _attempts(error):
+        for again in _attempts(error, mend):
             ran = True
             # What the code prints and warns of was seen the first time.
             with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -203,7 +205,7 @@ def _most(most: int) -> Callable[[int], None]:
 # --- what is run again --------------------------------------------------------------------------
 
 
-def _attempts(error: Exception) -> Iterator[Callable[[], Trace | None]]:
+def _attempts(error: Exception, mend: bool) -> Iterator[Callable[[], Trace | None]]:
     """Ways to run the failing call again, the one that tells most first."""
     frames = [
         each for each in frames_of(error.__traceback__) if not _file(each[0]).startswith(_HERE)
@@ -213,7 +215,7 @@ def _attempts(error: Exception) -> Iterator[Callable[[], Trace | None]]:
         if isinstance(error, AssertionError) and frames and of_user(_file(frames[-1][0])):
             return
         for script in scripts(frames):
-            yield functools.partial(_script_again, script, error)
+            yield functools.partial(_script_again, script, error, mend)
         return
     called = frames[position][0].f_locals
     outer = called["self"]
@@ -226,8 +228,8 @@ def _attempts(error: Exception) -> Iterator[Callable[[], Trace | None]]:
     for script in scripts(frames[:position]):
         # Alone it would tell nothing of the line that calls it, nor of what went before.
         if _is_torchs(module) or len(list(script.module.children())) > 1:
-            yield functools.partial(_script_again, script, error)
-    yield functools.partial(_call_again, module, args, kwargs, error)
+            yield functools.partial(_script_again, script, error, mend)
+    yield functools.partial(_call_again, module, args, kwargs, error, mend)
 
 
 def _file(frame: FrameType) -> str:
@@ -239,10 +241,10 @@ def _is_torchs(module: nn.Module) -> bool:
 
 
 def _call_again(
-    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception, mend: bool
 ) -> Trace | None:
     args, kwargs = tree_map_only(Tensor, copied, (args, kwargs))
-    found = traced(module, args, kwargs, values=False, most=MOST_STEPS)
+    found = traced(module, args, kwargs, values=False, most=MOST_STEPS, mend=mend)
     compiled = found.failure is not None and found.failure.type != type(error).__name__
     return found if not compiled or _is_same(found.failure, error) else None
 
@@ -257,7 +259,7 @@ def _is_same(failure: Failure | None, error: Exception) -> bool:
     return failure.type == type(error).__name__
 
 
-def _script_again(script: Script, error: Exception) -> Trace | None:
+def _script_again(script: Script, error: Exception, mend: bool) -> Trace | None:
     """The failing lines of a script once more; None where they do not fail in the same way."""
     found = record(script.module, script.args, {}, name=script.name, watch=_most(MOST_STEPS))
     failure = found.trace.failure
@@ -265,7 +267,7 @@ def _script_again(script: Script, error: Exception) -> Trace | None:
         return None
     if not failure.operands:
         return None  # without a tensor there is nothing to tell beyond the exception's own words
-    told = diagnosed(dataclasses.replace(found.crash, build=build_of(script.module)))
+    told = diagnosed(dataclasses.replace(found.crash, build=build_of(script.module)), mend)
     if failure.step is None and told.failure is not None and not _is_known(told.failure):
         return None  # the script's own refusal, or what it expects of values
     return told

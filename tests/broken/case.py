@@ -94,12 +94,12 @@ class Program:
     given: tuple[tuple[str, str], ...] = ()
 
     def build(self, seed: int = 0) -> nn.Module:
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         model: nn.Module = eval(self.case.model, vars(self.module))  # the tests' own text
         return model
 
     def inputs(self, batch: int | None = None) -> tuple[Any, ...]:
-        torch.manual_seed(1)
+        torch.default_generator.manual_seed(1)
         names = {**vars(self.module), "B": self.case.batch if batch is None else batch}
         return tuple(eval(f"({self.case.inputs},)", names))
 
@@ -113,7 +113,7 @@ class Program:
         return model
 
     def outputs(self, model: nn.Module, batch: int | None = None) -> list[Tensor]:
-        torch.manual_seed(2)
+        torch.default_generator.manual_seed(2)
         with torch.no_grad():
             bound = inspect.signature(model.forward).bind(*self.inputs(batch))
             for name, text in self.given:

@@ -12,6 +12,7 @@ import pytest
 
 from modules import LESSONS, chinese, lesson
 from modules.lesson import run
+from tests.together import together
 from tracer.language import read, translations, update
 from tracer.source.notes import placeholders
 
@@ -41,7 +42,7 @@ def test_the_files_belong_to_the_modules() -> None:
     assert sorted(file.name.removesuffix(".zh.po") for file in files) == MODULES
 
 
-@pytest.mark.parametrize("module", MODULES)
+@together("module", MODULES)
 def test_every_text_is_translated_and_no_translation_is_left_over(module: str) -> None:
     translated = translations(read(chinese.path(module)))
     wanted = texts()[module]
@@ -50,7 +51,7 @@ def test_every_text_is_translated_and_no_translation_is_left_over(module: str) -
     assert not set(translated) - set(wanted), "`python -m modules.chinese` removes these"
 
 
-@pytest.mark.parametrize("module", MODULES)
+@together("module", MODULES)
 def test_a_translation_keeps_formulas_code_and_values(module: str) -> None:
     for text, translation in translations(read(chinese.path(module))).items():
         for pattern in (FORMULA, CODE):

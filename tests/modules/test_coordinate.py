@@ -22,6 +22,7 @@ from modules.coordinate import (
 )
 from modules.lesson import Lesson, run, tensor
 from tests.effort import TIMES
+from tests.together import together
 
 few = settings(max_examples=25 * TIMES, deadline=None)
 Weights = dict[str, np.ndarray]
@@ -125,9 +126,9 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("shape", [(2, 12, 7, 10), (3, 9, 1, 5), (2, 4, 6, 1), (1, 16, 5, 3)])
-@pytest.mark.parametrize("name", MODELS)
+@together("training", [False, True])
+@together("shape", [(2, 12, 7, 10), (3, 9, 1, 5), (2, 4, 6, 1), (1, 16, 5, 3)])
+@together("name", MODELS)
 def test_outputs_are_the_formula(name: str, shape: tuple[int, ...], training: bool) -> None:
     model = redraw(MODELS[name](shape[1])).train(training)
     x = draw(*shape)
@@ -136,8 +137,8 @@ def test_outputs_are_the_formula(name: str, shape: tuple[int, ...], training: bo
     np.testing.assert_allclose(model(x).detach().numpy(), wanted, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("name", MODELS)
+@together("training", [False, True])
+@together("name", MODELS)
 def test_input_gradients_are_those_of_the_formula(name: str, training: bool) -> None:
     """Against differences of the second implementation."""
     model = redraw(MODELS[name](3)).train(training)
@@ -425,7 +426,7 @@ def test_even_kernels_grow_the_map_and_stride_halves_it() -> None:
     assert outputs["Stride 2"][0].shape == (2, 64, 8, 11)
 
 
-@pytest.mark.parametrize(
+@together(
     ("each", "settings", "says"),
     [
         (DYCACONV, {"kernel_size": 4}, "the convolution brings the channels to oup"),

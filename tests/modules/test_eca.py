@@ -13,6 +13,7 @@ from modules import lesson
 from modules.eca import ECA, ECALayer, adaptive_kernel_size
 from modules.lesson import run, tensor
 from tests.effort import TIMES
+from tests.together import together
 
 few = settings(max_examples=25 * TIMES, deadline=None)
 
@@ -48,8 +49,8 @@ def gate_of(y: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-score))
 
 
-@pytest.mark.parametrize("kernel_size", [1, 2, 3, 4, 5, 8])
-@pytest.mark.parametrize("masked", [False, True])
+@together("kernel_size", [1, 2, 3, 4, 5, 8])
+@together("masked", [False, True])
 def test_sequence_is_the_formula(kernel_size: int, masked: bool) -> None:
     model = sequence_eca(kernel_size)
     inputs = draw(4, 7, 11)
@@ -71,7 +72,7 @@ def test_padding_of_an_even_kernel_goes_to_the_right() -> None:
     torch.testing.assert_close(model(inputs), expected)
 
 
-@pytest.mark.parametrize("k_size", [None, 1, 3, 5, 7])
+@together("k_size", [None, 1, 3, 5, 7])
 def test_image_is_the_formula(k_size: int | None) -> None:
     model = image_eca(20, k_size)
     x = draw(3, 20, 5, 7)
@@ -169,7 +170,7 @@ def test_a_sequence_without_frames_is_nan_and_alone_with_it() -> None:
 # --- arguments and layout -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@together(
     ("channel", "k"),
     [(16, 3), (32, 3), (64, 3), (128, 5), (256, 5), (512, 5), (708, 5), (1024, 5), (2048, 7)],
 )
@@ -178,7 +179,7 @@ def test_adaptive_kernel_sizes(channel: int, k: int) -> None:
     assert ECALayer(channel).conv.kernel_size == (k,)
 
 
-@pytest.mark.parametrize("channel", range(1, 70))
+@together("channel", range(1, 70))
 def test_adaptive_kernel_sizes_are_odd(channel: int) -> None:
     assert adaptive_kernel_size(channel) % 2 == 1
 

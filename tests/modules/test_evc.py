@@ -28,6 +28,7 @@ from modules.evc import (
 )
 from modules.lesson import Lesson, run, tensor
 from tests.effort import TIMES
+from tests.together import together
 
 LESSONS = (ENCODING, LVC, LIGHT_MLP, EVC)
 few = settings(max_examples=25 * TIMES, deadline=None)
@@ -159,9 +160,9 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("shape", [(2, 5, 7, 4), (3, 8, 1, 5), (2, 4, 3, 3), (1, 9, 5, 6)])
-@pytest.mark.parametrize("name", MODELS)
+@together("training", [False, True])
+@together("shape", [(2, 5, 7, 4), (3, 8, 1, 5), (2, 4, 3, 3), (1, 9, 5, 6)])
+@together("name", MODELS)
 def test_outputs_are_the_formula(name: str, shape: tuple[int, ...], training: bool) -> None:
     model = redraw(MODELS[name](shape[1])).train(training)
     x = draw(*shape)
@@ -169,8 +170,8 @@ def test_outputs_are_the_formula(name: str, shape: tuple[int, ...], training: bo
     np.testing.assert_allclose(model(x).detach().numpy(), wanted, rtol=1e-8, atol=1e-9)
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("name", MODELS)
+@together("training", [False, True])
+@together("name", MODELS)
 def test_input_gradients_are_those_of_the_formula(name: str, training: bool) -> None:
     """Against differences of the second implementation."""
     model = redraw(MODELS[name](4)).train(training)
@@ -197,7 +198,7 @@ def test_float32_agrees_at_the_presets_sizes(each: Lesson) -> None:
             assert np.abs(got - wanted).max() / np.abs(wanted).max() < 1e-5
 
 
-@pytest.mark.parametrize("name", MODELS)
+@together("name", MODELS)
 def test_every_parameter_gets_a_gradient(name: str) -> None:
     model = redraw(MODELS[name](6)).train()
     model(draw(3, 6, 5, 4)).square().sum().backward()
@@ -368,7 +369,7 @@ LAYOUTS = [
 ]
 
 
-@pytest.mark.parametrize(("model", "wanted", "original"), LAYOUTS)
+@together(("model", "wanted", "original"), LAYOUTS)
 def test_state_dicts_are_laid_out_as_the_originals_and_load(
     model: nn.Module, wanted: Layout, original: Layout | None
 ) -> None:
@@ -445,7 +446,7 @@ def test_the_norm_can_be_chosen() -> None:
 def test_dropping_branches() -> None:
     x = torch.ones(400, 2, 3, 3)
     path = DropPath(0.25)
-    torch.manual_seed(3)
+    torch.default_generator.manual_seed(3)
     out = path(x)
     per_image = out.flatten(1)
     # Each image keeps all of it, made larger, or nothing.
@@ -460,7 +461,7 @@ def test_dropping_branches() -> None:
     assert not torch.equal(block.eval()(y), y)
 
 
-@pytest.mark.parametrize(
+@together(
     ("make", "message"),
     [
         (lambda: Encoding(0, 64), "in_channels is 0: use 1 or more."),
@@ -588,8 +589,8 @@ def test_breaking_presets_stop_at_the_expression(
         assert trace.failure.module == module
 
 
-@pytest.mark.parametrize("scaled", [False, True])
-@pytest.mark.parametrize("ratio", [0.5, 1.0, 4.0])
+@together("scaled", [False, True])
+@together("ratio", [0.5, 1.0, 4.0])
 def test_the_mlp_has_notes_with_every_option(scaled: bool, ratio: float) -> None:
     options = {"use_layer_scale": scaled, "mlp_ratio": ratio}
     trace = run(LIGHT_MLP, {**LIGHT_MLP.settings(), **options}, values=False)

@@ -20,6 +20,7 @@ from modules.fbkd import (
 from modules.lesson import _shapes as shapes_of_preset
 from modules.lesson import run, tensor
 from tests.effort import TIMES
+from tests.together import together
 
 few = settings(max_examples=25 * TIMES, deadline=None)
 
@@ -128,7 +129,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("mode", "stride", "training"), CASES)
+@together(("mode", "stride", "training"), CASES)
 def test_relation_and_its_gradients_are_the_formula(
     mode: str, stride: int | None, training: bool
 ) -> None:
@@ -150,8 +151,8 @@ def test_relation_and_its_gradients_are_the_formula(
     torch.testing.assert_close(gradient, wanted, rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("shape", [(2, 8, 7, 5), (3, 8, 6, 10), (1, 8, 1, 9)])
+@together("training", [False, True])
+@together("shape", [(2, 8, 7, 5), (3, 8, 6, 10), (1, 8, 1, 9)])
 def test_student_outputs_are_the_formulas(shape: tuple[int, ...], training: bool) -> None:
     model = FBKDStudentConnector(8, reduction=4, spatial_T=0.3, channel_T=0.7)
     model = redraw(model.double().train(training))
@@ -201,8 +202,8 @@ def test_teacher_outputs_are_the_formulas(training: bool) -> None:
     assert got[4] is x
 
 
-@pytest.mark.parametrize("connector", [FBKDStudentConnector, FBKDTeacherConnector])
-@pytest.mark.parametrize("mode", MODES)
+@together("connector", [FBKDStudentConnector, FBKDTeacherConnector])
+@together("mode", MODES)
 def test_every_parameter_gets_a_gradient(connector: type[nn.Module], mode: str) -> None:
     model = redraw(connector(4, mode=mode, sub_sample=True).train())
     sum(out.square().sum() for out in model(draw(2, 4, 6, 6).float())).backward()
@@ -467,7 +468,7 @@ def test_teacher_shapes(preset: str, pairs: tuple[int, ...]) -> None:
 # --- bad arguments ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@together(
     ("arguments", "message"),
     [
         ({"mode": "cosine"}, "mode is 'cosine': use one of gaussian"),
@@ -481,7 +482,7 @@ def test_teacher_shapes(preset: str, pairs: tuple[int, ...]) -> None:
         ({"init_cfg": {"type": "Normal"}}, "init_cfg is .*: only None"),
     ],
 )
-@pytest.mark.parametrize("connector", [FBKDStudentConnector, FBKDTeacherConnector])
+@together("connector", [FBKDStudentConnector, FBKDTeacherConnector])
 def test_a_bad_argument_gets_a_sentence(
     connector: type[nn.Module], arguments: dict[str, object], message: str
 ) -> None:

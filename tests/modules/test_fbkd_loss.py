@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from modules.fbkd import LOSS, FBKDLoss, FBKDPair, FBKDStudentConnector, FBKDTeacherConnector
 from modules.lesson import prepare, run, tensor
 from tests.effort import TIMES
+from tests.together import together
 
 few = settings(max_examples=20 * TIMES, deadline=None)
 
@@ -71,8 +72,8 @@ def expected(
 # --- parity -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(2, 5, 7, 3), (1, 4, 6, 8), (3, 2, 1, 1)])
-@pytest.mark.parametrize("weights", [None, (2.0, 0.5, 3.0, 1.5, 0.7)])
+@together("shape", [(2, 5, 7, 3), (1, 4, 6, 8), (3, 2, 1, 1)])
+@together("weights", [None, (2.0, 0.5, 3.0, 1.5, 0.7)])
 def test_the_loss_and_its_gradients_are_the_formula(
     shape: tuple[int, int, int, int], weights: tuple[float, ...] | None
 ) -> None:
@@ -91,8 +92,8 @@ def test_the_loss_and_its_gradients_are_the_formula(
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-14)
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("shape", [(2, 8, 7, 5), (3, 8, 6, 10)])
+@together("training", [False, True])
+@together("shape", [(2, 8, 7, 5), (3, 8, 6, 10)])
 def test_the_pair_is_loss_of_connectors(shape: tuple[int, ...], training: bool) -> None:
     model = pair(8).train(training)
     s_x, t_x = draw(*shape).requires_grad_(), draw(*shape, seed=2)

@@ -31,6 +31,7 @@ from modules.inputs import scene
 from modules.lesson import Lesson, prepare, run, tensor
 from modules.train_hacnn import centres, horses
 from tests.effort import TIMES
+from tests.together import together
 
 few = settings(max_examples=20 * TIMES, deadline=None)
 State = dict[str, Tensor]
@@ -158,8 +159,8 @@ def agree(got: Tensor, wanted: Tensor, x: Tensor) -> None:
     assert gradient.abs().sum() > 0
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("shape", SHAPES)
+@together("training", [False, True])
+@together("shape", SHAPES)
 def test_spatial_is_the_formula(shape: tuple[int, ...], training: bool) -> None:
     model = redraw(SpatialAttn(), seed=5).double().train(training)
     state = weights(model)
@@ -167,9 +168,9 @@ def test_spatial_is_the_formula(shape: tuple[int, ...], training: bool) -> None:
     agree(model(x), expected_spatial(state, x, training), x)
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("rate", [16, 4])
-@pytest.mark.parametrize("shape", SHAPES)
+@together("training", [False, True])
+@together("rate", [16, 4])
+@together("shape", SHAPES)
 def test_channel_is_the_formula(shape: tuple[int, ...], rate: int, training: bool) -> None:
     model = redraw(ChannelAttn(shape[1], rate), seed=2).double().train(training)
     state = weights(model)
@@ -177,8 +178,8 @@ def test_channel_is_the_formula(shape: tuple[int, ...], rate: int, training: boo
     agree(model(x), expected_channel(state, x, training), x)
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("shape", SHAPES)
+@together("training", [False, True])
+@together("shape", SHAPES)
 def test_harmonious_is_the_formula(shape: tuple[int, ...], training: bool) -> None:
     model = redraw(HarmAttn(shape[1]), seed=5).double().train(training)
     state = weights(model)
@@ -188,8 +189,8 @@ def test_harmonious_is_the_formula(shape: tuple[int, ...], training: bool) -> No
     agree(theta, expected_theta(part(state, "hard_attn."), x), x)
 
 
-@pytest.mark.parametrize("shape", [(2, 16, 8, 6), (3, 5, 15, 9)])
-@pytest.mark.parametrize(("source_shape", "size"), [((6, 12, 10), (5, 7)), ((1, 9, 7), (1, 3))])
+@together("shape", [(2, 16, 8, 6), (3, 5, 15, 9)])
+@together(("source_shape", "size"), [((6, 12, 10), (5, 7)), ((1, 9, 7), (1, 3))])
 def test_regions_are_the_formula(
     shape: tuple[int, ...], source_shape: tuple[int, ...], size: tuple[int, int]
 ) -> None:
@@ -354,7 +355,7 @@ HARM_LAYOUT = [
 ]
 
 
-@pytest.mark.parametrize(
+@together(
     ("model", "layout"),
     [
         (SpatialAttn(), SPATIAL_LAYOUT),
@@ -375,7 +376,7 @@ def test_state_dicts_are_laid_out_and_load_as_the_original(
         assert torch.equal(value, state[name].to(value.dtype)), name
 
 
-@pytest.mark.parametrize(
+@together(
     ("model", "count"),
     [
         (SpatialAttn(), 16),
@@ -440,7 +441,7 @@ def test_shapes_of_the_first_block_of_the_network() -> None:
 # --- the lessons --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@together(
     ("each", "name", "expression", "message"),
     [
         (SPATIAL, "Breaks: odd height, times x", "x * weights", r"\(15\).*\(16\)"),
@@ -491,7 +492,7 @@ def test_claims_fail_on_a_run_that_contradicts_them(
     assert not claim.holds(run(each, {**each.settings(), **change}, values=False))
 
 
-@pytest.mark.parametrize("each", LESSONS, ids=lambda each: each.key)
+@together("each", LESSONS, ids=lambda each: each.key)
 def test_quotations_are_verbatim(each: Lesson) -> None:
     posts = list((Path(__file__).parents[3] / "shared" / "posts").glob("002_*.txt"))
     if not posts:
@@ -575,7 +576,7 @@ def test_stored_weights_are_small() -> None:
 # --- bad arguments --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@together(
     ("make", "message"),
     [
         (lambda: ChannelAttn(17), "in_channels is 17, not a multiple of the reduction rate 16"),

@@ -22,6 +22,7 @@ from modules.inputs import (
     signs,
 )
 from tests.effort import TIMES
+from tests.together import together
 
 few = settings(max_examples=20 * TIMES, deadline=None)
 dimension = st.integers(1, 40)
@@ -58,7 +59,7 @@ def test_another_seed_draws_another_input(kind: str) -> None:
     assert not torch.equal(sequence(kind, shape[:3], 0), sequence(kind, shape[:3], 1))
 
 
-@pytest.mark.parametrize(
+@together(
     "make",
     [
         lambda: picture(8, 14, 14, 2, 0),

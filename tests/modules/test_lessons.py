@@ -24,6 +24,7 @@ from modules.lesson import (
     with_formulas,
 )
 from tests.effort import TIMES
+from tests.together import together
 from tests.traces import claims, shapes_only
 from tracer import Trace
 from tracer.source.notes import placeholders
@@ -52,7 +53,7 @@ def test_an_unknown_key_gets_a_sentence() -> None:
         lesson("resnet")
 
 
-@pytest.mark.parametrize("each", LESSONS, ids=lambda each: each.key)
+@together("each", LESSONS, ids=lambda each: each.key)
 def test_declarations(each: Lesson) -> None:
     names = [item.name for item in (*each.sizes, *each.options)]
     assert len(set(names)) == len(names)
@@ -136,7 +137,7 @@ def test_what_breaks_is_explained(each: Lesson, preset: Preset) -> None:
     assert failure.reason
 
 
-@pytest.mark.parametrize(
+@together(
     ("key", "name", "expression", "message"),
     [
         (
@@ -316,7 +317,7 @@ def test_quotations_are_verbatim() -> None:
 # --- settings -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@together(
     ("key", "change", "message"),
     [
         ("fbkd-student", {"B": 0}, "B (images) is 0: use a whole number from 1 to 16."),
@@ -358,7 +359,7 @@ def test_an_unknown_preset_gets_a_sentence() -> None:
         lesson("eca-image").settings("x")
 
 
-@pytest.mark.parametrize("each", LESSONS, ids=lambda each: each.key)
+@together("each", LESSONS, ids=lambda each: each.key)
 def test_the_ends_of_every_range_can_be_built(each: Lesson) -> None:
     for size in each.sizes:
         for value in (size.low, size.high):
@@ -375,7 +376,7 @@ def test_the_ends_of_every_range_can_be_built(each: Lesson) -> None:
 
 @pytest.mark.parametrize("each", LESSONS, ids=lambda each: each.key)
 def test_weights_are_the_same_every_time_and_the_random_state_is_left_alone(each: Lesson) -> None:
-    torch.manual_seed(20240)
+    torch.default_generator.manual_seed(20240)
     before = torch.get_rng_state()
     settings = {**each.settings(), "C": 16}
     first = each.build(settings).state_dict()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from modules.lesson import Lesson, run, tensor
 from modules.non_local import MODES, NON_LOCAL, NON_LOCAL_1D, NON_LOCAL_3D, NonLocalBlock
 from tests.effort import TIMES
+from tests.together import together
 from tracer.source.notes import placeholders
 
 LESSONS = (NON_LOCAL, NON_LOCAL_1D, NON_LOCAL_3D)
@@ -300,7 +301,7 @@ def test_state_dicts_are_laid_out_as_the_original(
             assert torch.equal(value, state[name])
 
 
-@pytest.mark.parametrize(
+@together(
     ("model", "count"),
     [
         (NonLocalBlock(3, sub_sample=False), 16),
@@ -334,7 +335,7 @@ def test_bad_arguments_get_a_sentence() -> None:
         NonLocalBlock(0)
 
 
-@pytest.mark.parametrize("shape", [(2, 4, 8), (2, 8, 4), (2, 4, 2, 2, 2), (4, 6)])
+@together("shape", [(2, 4, 8), (2, 8, 4), (2, 4, 2, 2, 2), (4, 6)])
 def test_an_input_that_does_not_fit_gets_a_sentence(shape: tuple[int, ...]) -> None:
     """A view would take some of them and mix channels with places."""
     with pytest.raises(ValueError, match=re.escape(f"x is {shape}: a block of dimension 2 wants")):
@@ -361,7 +362,7 @@ def pairs(inter: int, keys: int) -> dict[str, tuple[int, ...]]:
 SIDES = {"theta_x": (6, 100, 3), "phi_x": (6, 3, 100)}
 
 
-@pytest.mark.parametrize(
+@together(
     ("change", "wanted"),
     [
         ({}, pairs(3, 100) | SIDES),
@@ -397,7 +398,7 @@ def test_shapes_are_those_recorded_of_the_original(
     assert [note.shape for note in trace.outputs] == [(6, 3, 10, 10)]
 
 
-@pytest.mark.parametrize(
+@together(
     ("each", "preset", "shape"),
     [
         (NON_LOCAL, "Large map", (32, 32768, 32768)),
@@ -436,7 +437,7 @@ def test_every_change_of_shape_has_a_note_in_every_mode(
             assert step.note, step.expression
 
 
-@pytest.mark.parametrize(
+@together(
     ("each", "preset", "expression"),
     [
         (NON_LOCAL, "Breaks: sub_sample on one row", "pool(g_map)"),
@@ -493,7 +494,7 @@ def test_inputs_of_every_kind_fit(each: Lesson) -> None:
     assert torch.equal(ramp.flatten(), torch.arange(ramp.numel(), dtype=torch.float32))
 
 
-@pytest.mark.parametrize(
+@together(
     ("change", "says"),
     [
         ({"mode": "concatenation"}, "the product holds the inner product"),

@@ -16,6 +16,7 @@ from modules.eca import ECALayer
 from modules.lesson import prepare, run, tensor
 from modules.squeeze_excite import LESSON, SEBesideECA, SELayer
 from tests.effort import TIMES
+from tests.together import together
 from tests.traces import claims
 
 few = settings(max_examples=25 * TIMES, deadline=None)
@@ -41,9 +42,9 @@ def gate_of(model: SELayer, x: Tensor) -> Tensor:
 # --- parity -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("reduction", [1, 4, 7, 16])
-@pytest.mark.parametrize("shape", [(2, 16, 5, 7), (1, 33, 1, 1), (3, 64, 14, 14)])
+@together("training", [False, True])
+@together("reduction", [1, 4, 7, 16])
+@together("shape", [(2, 16, 5, 7), (1, 33, 1, 1), (3, 64, 14, 14)])
 def test_output_is_the_formula(shape: tuple[int, ...], reduction: int, training: bool) -> None:
     model = se(shape[1], reduction).train(training)
     first, second = (parameter.detach().numpy() for parameter in model.parameters())

@@ -12,6 +12,7 @@ from modules.lesson import Lesson, Preset
 from modules.posts import POSTS
 from tests.modules.test_lessons import POSTS as TEXTS
 from tests.modules.test_lessons import PRESETS
+from tests.together import together
 from tests.traces import claims, shapes_only
 from tracer import Trace
 from tracer.document import Step, Story
@@ -22,7 +23,7 @@ def story(trace: Trace) -> Story:
     return trace.story
 
 
-@pytest.mark.parametrize(("each", "preset"), PRESETS)
+@together(("each", "preset"), PRESETS)
 def test_chapters_cover_the_run_in_the_order_in_which_they_are_declared(
     each: Lesson, preset: Preset
 ) -> None:
@@ -53,7 +54,7 @@ def titles(each: Lesson, preset: str) -> list[str]:
     return [chapter.title for chapter in shapes_only(each, each.preset(preset)).chapters]
 
 
-@pytest.mark.parametrize(("each", "preset"), PRESETS)
+@together(("each", "preset"), PRESETS)
 def test_what_was_seen_has_the_numbers_of_the_run(each: Lesson, preset: Preset) -> None:
     trace = shapes_only(each, preset)
     told = story(trace).seen
@@ -78,7 +79,7 @@ def descendants(step: Step) -> list[Step]:
     return [part for child in step.children for part in (child, *descendants(child))]
 
 
-@pytest.mark.parametrize("each", LESSONS, ids=lambda each: each.key)
+@together("each", LESSONS, ids=lambda each: each.key)
 def test_the_story_is_told_in_chinese_with_the_same_numbers(each: Lesson) -> None:
     english = shapes_only(each, each.presets[0])
     translated = chinese.in_chinese(english)
@@ -97,7 +98,7 @@ def test_the_story_is_told_in_chinese_with_the_same_numbers(each: Lesson) -> Non
     ]
 
 
-@pytest.mark.parametrize("each", LESSONS, ids=lambda each: each.key)
+@together("each", LESSONS, ids=lambda each: each.key)
 def test_a_story_leads_on_and_names_a_slip_that_a_run_shows(each: Lesson) -> None:
     told = story(shapes_only(each, each.presets[0]))
     assert told.title == each.title
@@ -126,7 +127,7 @@ def test_a_trace_keeps_its_story_in_a_file() -> None:
     assert again.chapters == trace.chapters
 
 
-@pytest.mark.parametrize("key", sorted(POSTS))
+@together("key", sorted(POSTS))
 def test_a_post_is_called_as_it_calls_itself(key: str) -> None:
     post = POSTS[key]
     assert chinese.chinese(post.title) == post.original
@@ -142,7 +143,7 @@ def test_every_lesson_names_a_known_post() -> None:
     assert {each.post for each in LESSONS} == set(POSTS)
 
 
-@pytest.mark.parametrize("each", LESSONS, ids=lambda each: each.key)
+@together("each", LESSONS, ids=lambda each: each.key)
 def test_a_post_is_called_by_its_title_and_never_by_a_number(each: Lesson) -> None:
     for text in (each.teaches, each.about, each.plot.place, each.plot.look):
         for told in (text, chinese.chinese(text) or ""):

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+from tests.together import together
 from tracer import assert_shapes
 
 CONV = nn.Conv2d(3, 8, 3, stride=2, padding=1)
 LSTM = nn.LSTM(4, 6)
 
 
-@pytest.mark.parametrize(
+@together(
     ("pattern", "names"),
     [
         ("B 3 H W -> B 8 H//2 W//2", {"B": 2, "H": 10, "W": 12}),
@@ -41,7 +42,7 @@ def test_keywords_reach_the_forward() -> None:
     assert found == {"B": 2, "C": 3}
 
 
-@pytest.mark.parametrize(
+@together(
     ("pattern", "words"),
     [
         ("B 3 H W -> B 9 H//2 W//2", "output (2, 8, 5, 6) should be B 9 H//2 W//2: 8 where 9 is"),
@@ -59,7 +60,7 @@ def test_a_shape_that_differs_is_one_sentence(pattern: str, words: str) -> None:
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@together(
     "pattern",
     ["B C", "B -> C -> D", "B ... ... -> B", "B -> B(", "B -> f(B)", "B -> D*2", "_ -> 1//0"],
 )

@@ -65,7 +65,7 @@ def model(folder: Path, body: str) -> tuple[nn.Module, Tensor, Tensor]:
     )
     space: dict[str, Any] = {"__name__": "net"}
     exec(compile(file.read_bytes(), str(file), "exec"), space)
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     return space["Net"]().eval(), torch.randn(2, 6, 4), torch.tensor([3, 5])
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode, get_overridable_functions, resolve_name
 
 from tests.cells import forward_cell
+from tests.together import together
 from tests.tracer.test_recorder_operations import TABLE, operands
 from tracer import Trace, trace
 from tracer.document import Bound, Slice, TensorAt
@@ -220,7 +221,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("statement", STATEMENTS)
+@together("statement", STATEMENTS)
 def test_called_by_name_it_gives_the_same(statement: str) -> None:
     space = {"torch": torch, "F": F, **operands()}
     with Calls() as calls:
@@ -258,7 +259,7 @@ def recorded(statement: str) -> Bound:
     return step.bound
 
 
-@pytest.mark.parametrize(
+@together(
     ("statement", "wanted"),
     [
         ("z = x.view(3, -1)", {"input": TensorAt(0), "size": (3, -1)}),
@@ -319,7 +320,7 @@ def test_a_call_that_torch_refuses_has_its_arguments_all_the_same() -> None:
 # --- layers --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@together(
     ("layer", "shape", "wanted"),
     [
         (nn.Conv2d(3, 4, 3, padding=1, bias=False), (2, 3, 5, 5),

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.together import together
 from tracer import trace
 from tracer.record import picture
 from tracer.record.tensors import flatten, paths_of, tensors_in
@@ -59,7 +60,7 @@ def chain() -> Any:
     return made
 
 
-@pytest.mark.parametrize("make", [list_of_itself, dataclass_of_itself, chain, lists_of_lists])
+@together("make", [list_of_itself, dataclass_of_itself, chain, lists_of_lists])
 def test_values_without_end(make: Callable[[], Any]) -> None:
     found = trace(First(), make())
     assert found.failure is None
@@ -144,9 +145,7 @@ def test_an_expanded_tensor_is_measured_by_what_it_stores(bits: int) -> None:
     assert set(cells.tolist()) == {3.0}
 
 
-@pytest.mark.parametrize(
-    "shape", [(1, 1, 5, 6), (2, 1, 5, 1), (3, 4, 1, 6), (1, 4, 5, 1), (2, 4, 1, 1)]
-)
+@together("shape", [(1, 1, 5, 6), (2, 1, 5, 1), (3, 4, 1, 6), (1, 4, 5, 1), (2, 4, 1, 1)])
 def test_an_expanded_tensor_looks_like_the_full_one(shape: tuple[int, ...]) -> None:
     values = torch.rand(shape)
     values.view(-1)[0] = float("nan")

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.together import together
 from tracer import compute, trace
 
 
@@ -111,7 +112,7 @@ def closure() -> Callable[[Tensor], Tensor]:
     return run
 
 
-@pytest.mark.parametrize(
+@together(
     ("target", "name", "module"),
     [
         (with_global, "with_global", "LAYER"),

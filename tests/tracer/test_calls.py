@@ -8,11 +8,11 @@ import weakref
 from dataclasses import replace
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.together import together
 from tracer.record.bind import bind, bind_layer, number, plain
 from tracer.record.calls import CallText, call_text, layer_text
 from tracer.record.functions import arguments_text, full_name, split_text
@@ -57,7 +57,7 @@ ALIKE: dict[str, list[tuple[Any, tuple[Any, ...], dict[str, Any]]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", ALIKE)
+@together("kind", ALIKE)
 def test_a_call_is_told_as_if_it_were_the_first(kind: str) -> None:
     for first, second in itertools.permutations(ALIKE[kind], 2):
         for function, args, kwargs in (first, second):
@@ -157,9 +157,7 @@ def _own_words(layer: nn.Module) -> None:
     layer.extra_repr = lambda: "mine"  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize(
-    "change", [_other_stride, _other_kind_of_number, _no_bias, _evaluating, _own_words]
-)
+@together("change", [_other_stride, _other_kind_of_number, _no_bias, _evaluating, _own_words])
 def test_a_layer_that_was_changed_is_told_anew(change: Any) -> None:
     layer, image = nn.Conv2d(2, 2, 3), torch.zeros(1, 2, 5, 5)
     before = told(layer, image)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from tests.cells import forward_cell, run_cell, shapes
+from tests.together import together
 from tracer import Failure, Trace, trace
 
 
@@ -70,7 +71,7 @@ class Model(nn.Module):
         return self.body(x) + 1
 
 
-@pytest.mark.parametrize(
+@together(
     ("body", "expression", "operands"),
     [
         ("a = x * 2\nb = a @ y\nreturn b", "a @ y", {"a": ("x * 2", 3), "y": ("y", None)}),
@@ -235,7 +236,7 @@ def test_an_encoder_layer_of_the_wrong_width() -> None:
     assert (2, 3, 6) in [operand.note.shape for operand in failure.operands]
 
 
-@pytest.mark.parametrize(
+@together(
     ("body", "kind", "expression"),
     [
         ("raise ValueError('mine')", "ValueError", "raise ValueError('mine')"),

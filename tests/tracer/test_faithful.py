@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves
 
 from tests.cells import forward_cell, shapes
 from tests.models import BY_KEY, MODELS, Model
+from tests.together import together
 from tracer import Trace, compute, trace
 
 ALL = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.key)
@@ -314,11 +315,9 @@ class Busy(nn.Module):
         return y
 
 
-@pytest.mark.parametrize("values", [True, False])
-@pytest.mark.parametrize("reraise", [True, False])
-@pytest.mark.parametrize(
-    "error", [None, ValueError("no"), KeyboardInterrupt(), SystemExit()], ids=repr
-)
+@together("values", [True, False])
+@together("reraise", [True, False])
+@together("error", [None, ValueError("no"), KeyboardInterrupt(), SystemExit()], ids=repr)
 def test_a_forward_that_changes_everything(
     error: BaseException | None, reraise: bool, values: bool
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.together import together
 from tracer import arguments, configurations, fitting, inputs
 
 
@@ -584,7 +585,7 @@ class Clip(nn.Module):
         return maps.mean((2, 3)).view(batch, count, -1) + self.words(words).mean(1, keepdim=True)
 
 
-@pytest.mark.parametrize(
+@together(
     ("made", "texts"),
     [
         (Quartered, ("x=B,C,H,W",)),

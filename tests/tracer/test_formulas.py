@@ -23,6 +23,8 @@ from torch.utils._sympy.functions import (
     TruncToInt,
 )
 
+from tests.effort import TIMES
+from tests.together import together
 from tracer.formulas.writing import (
     demand,
     demanded,
@@ -46,7 +48,7 @@ def text(expression: Any, *conditions: Any) -> str:
     return written(simplified(expression, known), ORDER).text
 
 
-@pytest.mark.parametrize(
+@together(
     ("expression", "expected"),
     [
         (H * W, "H·W"),
@@ -94,7 +96,7 @@ def test_written_as_a_person_writes(expression: Any, expected: str) -> None:
     assert text(expression) == expected
 
 
-@pytest.mark.parametrize(
+@together(
     ("expression", "condition", "expected"),
     [
         (FloorDiv(C, r), sympy.Eq(Mod(C, r), 0), "C/r"),
@@ -129,7 +131,7 @@ def random_expression(draw: random.Random, depth: int) -> Any:
     )()
 
 
-@pytest.mark.parametrize("seed", range(150))
+@together("seed", range(60 * TIMES))
 def test_the_value_stays(seed: int) -> None:
     draw = random.Random(seed)
     expression = random_expression(draw, draw.randint(1, 3))
@@ -143,7 +145,7 @@ def test_the_value_stays(seed: int) -> None:
         assert evaluate(simple, sizes) == evaluate(expression, sizes) == int(true), sizes
 
 
-@pytest.mark.parametrize("seed", range(60))
+@together("seed", range(60))
 def test_a_demand_means_what_the_condition_means(seed: int) -> None:
     draw = random.Random(1000 + seed)
     a, b = random_expression(draw, 1), random_expression(draw, draw.randint(0, 2))
@@ -156,7 +158,7 @@ def test_a_demand_means_what_the_condition_means(seed: int) -> None:
         assert evaluate(stated, sizes) == evaluate(condition, sizes), (condition, stated, sizes)
 
 
-@pytest.mark.parametrize(
+@together(
     ("condition", "formula", "words"),
     [
         (sympy.Eq(Mod(D, heads), 0), "D mod heads = 0", "D must be divisible by heads."),
@@ -177,14 +179,12 @@ def test_conditions_in_words(condition: Any, formula: str, words: str) -> None:
     assert (found.text, str(sentence)) == (formula, words)
 
 
-@pytest.mark.parametrize(
-    "condition", [sympy.Ge(C, 1), sympy.Ne(C, 0), C * H > 0, sympy.Ne(B * H, 0), H + 1 > H]
-)
+@together("condition", [sympy.Ge(C, 1), sympy.Ne(C, 0), C * H > 0, sympy.Ne(B * H, 0), H + 1 > H])
 def test_what_sizes_always_meet_is_no_demand(condition: Any) -> None:
     assert demand(simplified(condition)) == sympy.true
 
 
-@pytest.mark.parametrize(
+@together(
     ("expression", "expected"),
     [
         (B * H**2 * W**2 + 4 * B * C * H * W, "B·H²·W² + B·C·H·W"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.together import together
 from tracer.inputs import InputError, dims, dtype_of, letters, make
 
 
@@ -19,7 +20,7 @@ def kinds(value: Any) -> Any:
     return value
 
 
-@pytest.mark.parametrize(
+@together(
     ("text", "found"),
     [
         ("2,3,4", ((2, 3, 4), "float32")),
@@ -77,7 +78,7 @@ def test_letters_that_need_a_size() -> None:
     assert letters(texts) == ("B", "C", "H", "W", "T", "N", "M")
 
 
-@pytest.mark.parametrize(
+@together(
     ("text", "words"),
     [
         ("2,-1", "'2,-1' should be sizes such as 2,3,224,224"),
@@ -114,7 +115,7 @@ def test_dtypes_by_name() -> None:
     assert dtype_of("torch.bfloat16") == dtype_of(" bfloat16") == torch.bfloat16
 
 
-@pytest.mark.parametrize(
+@together(
     ("texts", "found"),
     [
         (["B,C,H,W"], {"x": "B C H W"}),

@@ -10,6 +10,7 @@ import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from inspect import unwrap
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ def counted(key: str) -> None:
 # A quick choice of the tests: enough that each mutation is caught.
 CHECKS: list[Callable[[], Any]] = [
     *(
-        partial(operations.test_one_statement_is_one_step, case)
+        partial(unwrap(operations.test_one_statement_is_one_step), case)
         for table in (operations.IN_PLACE, operations.WRITING, operations.MANY, operations.METHODS)
         for case in table
     ),
@@ -185,9 +186,9 @@ CHECKS: list[Callable[[], Any]] = [
     structure.TestNotes().test_filled_from_each_pass_of_a_loop,
     structure.TestModules().test_a_part_shared_by_two_modules,
     test_failure.test_three_modules_deep,
-    partial(test_failure.test_the_failing_expression, "return x + y", "x + y", None),
+    partial(unwrap(test_failure.test_the_failing_expression), "return x + y", "x + y", None),
     test_faithful.test_batch_norm_in_training,
-    partial(test_faithful.test_a_forward_that_changes_everything, None, False, True),
+    partial(unwrap(test_faithful.test_a_forward_that_changes_everything), None, False, True),
     partial(counted, "experts"),
     partial(counted, "swin"),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.together import together
 from tracer.outline import Outline, SourceError, main, outline, parse
 
 TEXT = """
@@ -104,7 +105,7 @@ def test_classes_that_inherit_in_a_circle_end() -> None:
     assert outline("class A(B): ...\nclass B(A): ...\n").classes == ()
 
 
-@pytest.mark.parametrize(
+@together(
     ("text", "line", "column"),
     [
         ("x = f(1,\n", 1, 6),

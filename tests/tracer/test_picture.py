@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.effort import TIMES
+from tests.together import together
 from tracer.record import picture
 
 SHAPES = st.lists(st.integers(1, 70), min_size=0, max_size=4)
@@ -74,7 +75,7 @@ def test_nan_and_inf_are_counted_and_left_out_of_the_range():
     assert (nothing.minimum, nothing.std, nothing.nan) == (None, None, 3)
 
 
-@pytest.mark.parametrize(
+@together(
     "dtype", [torch.bool, torch.uint8, torch.int64, torch.float16, torch.bfloat16, torch.complex64]
 )
 def test_every_dtype_has_a_picture(dtype):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.cells import forward_cell, named, shapes
+from tests.together import together
 from tracer import Step, trace
 
 Shapes = dict[str, tuple[int, ...]]
@@ -17,7 +18,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 def operands() -> dict[str, Tensor]:
     """What the statements below use, by name."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     return {
         "x": torch.randn(2, 3),
         "y": torch.randn(2, 3),
@@ -312,7 +313,7 @@ TABLE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", TABLE, ids=str)
+@together("case", TABLE, ids=str)
 def test_one_statement_is_one_step(case: Case) -> None:
     given = operands()
     found = trace(forward_cell(" ".join(given), case.statement), **given)
@@ -321,7 +322,7 @@ def test_one_statement_is_one_step(case: Case) -> None:
     check(case, found.steps[0])
 
 
-@pytest.mark.parametrize("case", TABLE, ids=str)
+@together("case", TABLE, ids=str)
 def test_a_result_has_the_name_and_kind_of_what_it_is(case: Case) -> None:
     given = operands()
     (step,) = trace(forward_cell(" ".join(given), case.statement), **given).steps
@@ -457,7 +458,7 @@ class TestArgumentsInContainers:
 
 
 class TestNotOperations:
-    @pytest.mark.parametrize(
+    @together(
         "body",
         [
             "n = x.shape[0] * x.size(1)",
@@ -488,10 +489,10 @@ DTYPES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("shape", [(), (0,), (1,), (3, 4), (2, 0, 3), (2, 3, 4, 5)], ids=str)
+@together("dtype", DTYPES, ids=str)
+@together("shape", [(), (0,), (1,), (3, 4), (2, 0, 3), (2, 3, 4, 5)], ids=str)
 def test_every_dtype_and_rank(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     x = (torch.randn(shape) * 3).to(dtype)
     found = trace(forward_cell("x", "return x.clone()"), x)
     (note,) = found.outputs

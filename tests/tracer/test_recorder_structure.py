@@ -21,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 from tests.cells import forward_cell, named, run_cell, shapes
 from tests.models import BY_KEY, MODELS
+from tests.together import together
 from tracer import Call, Step, Trace, trace
 
 
@@ -164,7 +165,7 @@ def test_three_steps_on_one_line() -> None:
     assert [step.place.span.column for step in (view, permute, mean) if step.place.span] == [12] * 3
 
 
-@pytest.mark.parametrize(
+@together(
     ("body", "targets"),
     [
         ("y = z = x + 1", [("y", "z")]),
@@ -1016,7 +1017,7 @@ class TestHeatmap:
         assert (found.row_axis, found.column_axis) == (1, 3)
         assert torch.equal(cells(found), x[0, :, 0, :, 0])
 
-    @pytest.mark.parametrize("shape", [(), (1,), (1, 1, 1), (9,), (1, 9, 1)], ids=str)
+    @together("shape", [(), (1,), (1, 1, 1), (9,), (1, 9, 1)], ids=str)
     def test_few_axes(self, shape: tuple[int, ...]) -> None:
         x = torch.randn(shape)
         found = picture(x)
@@ -1052,7 +1053,7 @@ class TestHeatmap:
         assert (found.low, found.high, found.signed) == (None, None, False)
         assert cells(found).isnan().all()
 
-    @pytest.mark.parametrize(
+    @together(
         ("values", "signed"),
         [([0.0, 1.0], False), ([-1.0, 1.0], True), ([-2.0, -1.0], False), ([-1.0, 0.0], False)],
     )
@@ -1085,7 +1086,7 @@ class TestHeatmap:
 
 @pytest.mark.parametrize("offset", [0.0, 1e4, -1e6])
 def test_the_spread_of_values_far_from_zero(offset: float) -> None:
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     x = torch.randn(200, 300, dtype=torch.float64).add(offset).float()
     (note,) = trace(forward_cell("x", "return x.clone()"), x).outputs
     assert note.stats is not None
@@ -1155,7 +1156,7 @@ def test_the_name_of_a_trace() -> None:
     assert trace(model, torch.ones(1), name="mine").name == "mine"
 
 
-@pytest.mark.parametrize(
+@together(
     "model",
     [None, 3, torch.ones(2), nn.Linear],
     ids=lambda model: type(model).__name__,

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import tracer
+from tests.together import together
 from tracer.document import Failure
 from tracer.explaining import HEADING
 from tracer.record.scripts import Effects
@@ -57,8 +58,11 @@ class Trainer:
             self.steps += 100
 
 
-def failed(function: Callable[[], Any]) -> Failure:
-    with pytest.raises(Exception) as raised, tracer.explain() as explaining:  # noqa: PT011
+def failed(function: Callable[[], Any], mend: bool = False) -> Failure:
+    with (
+        pytest.raises(Exception) as raised,  # noqa: PT011
+        tracer.explain(mend=mend) as explaining,
+    ):
         function()
     assert explaining.trace is not None
     assert explaining.trace.failure is not None
@@ -84,7 +88,7 @@ def squares() -> None:
 
 
 def test_a_loss_is_followed_into_the_model_over_several_statements() -> None:
-    failure = failed(squares)
+    failure = failed(squares, mend=True)
     assert failure.expression == "pred - y"
     assert operands(failure) == [
         ("self.head(self.body(x))", (4, 7), (1,)),
@@ -103,7 +107,7 @@ def masks_of_one_channel() -> None:
 
 
 def test_a_target_gets_its_fix_in_the_line_of_the_script() -> None:
-    failure = failed(masks_of_one_channel)
+    failure = failed(masks_of_one_channel, mend=True)
     assert failure.violation is not None
     assert failure.violation.kind == "target"
     assert failure.fixes[0].verified
@@ -136,7 +140,7 @@ def two_towers() -> None:
 
 
 def test_a_helper_is_run_with_what_its_caller_computes() -> None:
-    failure = failed(two_towers)
+    failure = failed(two_towers, mend=True)
     assert failure.expression == "left @ right"
     assert [each.expression for each in failure.operands] == ["self.head(self.body(x))"] * 2
     assert failure.fixes[0].verified
@@ -212,7 +216,7 @@ class Steps(nn.Module):
 
 def test_a_step_that_is_a_method_of_the_module() -> None:
     batch = {"x": torch.randn(8, 16), "y": torch.randint(0, 2, (8,)).float()}
-    failure = failed(lambda: Steps().training_step(batch))
+    failure = failed(lambda: Steps().training_step(batch), mend=True)
     assert failure.violation is not None
     assert failure.violation.kind == "target"
     assert failure.operands[0].expression == "self.head(self.body(x))"
@@ -349,7 +353,7 @@ def test_a_criterion_that_is_called_under_autocast() -> None:
     assert failure.operands[0].expression == "flat.reshape(2, -1, 4)"
 
 
-@pytest.mark.parametrize(
+@together(
     ("code", "again"),
     [
         ("torch.stack([x, x]).mean()", True),

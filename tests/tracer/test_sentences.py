@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from tests.cells import forward_cell
+from tests.together import together
 from tracer import Trace, TraceFileError, trace
 from tracer.language import FILE, PLAYER, read, scripted, texts, translations, translator
 from tracer.sentences import (
@@ -296,7 +297,7 @@ def test_what_a_layer_in_a_container_gives_is_told_in_chinese() -> None:
     assert "body.0 的输出 (2, 6, 7, 7)" in failure.told(translator("zh"))[0]
 
 
-@pytest.mark.parametrize(
+@together(
     ("text", "values", "wanted"),
     [
         ("{x} has {n} numbers", {"n": 1}, "x has 1 number"),

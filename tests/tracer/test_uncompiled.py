@@ -38,11 +38,7 @@ assert made(x).shape == (2, 3)
 """
 
 
-def test_shapes_need_no_compiler() -> None:
-    subprocess.run([sys.executable, "-c", SHAPES + NOT_THERE], check=True)
-
-
-def test_a_compiler_that_comes_later_is_told_what_it_is_not_to_look_into() -> None:
+def test_shapes_need_no_compiler_and_one_that_comes_later_is_told_what_not_to_look_into() -> None:
     names = "from tracer.record.uncompiled import _functions, _within\n"
     program = SHAPES + NOT_THERE + names + COMPILED
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.together import together
 from tracer import Trace, trace
 
 # --- objects -------------------------------------------------------------------------------------
@@ -99,7 +100,7 @@ OBJECTS: dict[Any, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", OBJECTS, ids=lambda kind: kind.__name__)
+@together("kind", OBJECTS, ids=lambda kind: kind.__name__)
 def test_tensors_in_objects_are_inputs_and_outputs(kind: Any) -> None:
     a, b = OBJECTS[kind]
     model, given = Uses(), kind(torch.randn(2, 4), torch.randn(3))
@@ -198,7 +199,7 @@ UNSEEN = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("function", UNSEEN, ids=lambda function: function.__name__)
+@together("function", UNSEEN, ids=lambda function: function.__name__)
 def test_what_was_made_unseen_is_a_remark(function: Callable[[Tensor], Tensor]) -> None:
     found = trace(function, torch.ones(2, 4))
     (remark,) = map(str, found.remarks)
@@ -240,7 +241,7 @@ def enclosed() -> Callable[[Tensor], Tensor]:
     )
 
 
-@pytest.mark.parametrize("model", [Keeps(), enclosed(), nn.LSTM(4, 3), nn.Linear(4, 3)])
+@together("model", [Keeps(), enclosed(), nn.LSTM(4, 3), nn.Linear(4, 3)])
 def test_what_was_there_before_is_none(model: Any) -> None:
     assert not trace(model, torch.ones(2, 4)).remarks
 
@@ -286,7 +287,7 @@ def plain_factory() -> Callable[[Tensor], Tensor]:
     return run
 
 
-@pytest.mark.parametrize(
+@together(
     ("model", "functions"),
     [
         (factory(4), ["Inner.forward"]),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.cells import forward_cell
+from tests.together import together
 from tracer import strict, trace
 from tracer.record.bind import plain
 from tracer.record.functions import text_of_value
@@ -31,7 +32,7 @@ def circles() -> dict[str, Any]:
     return {"list": row, "dict": table, "dataclass": node, "all three": through}
 
 
-@pytest.mark.parametrize("kind", circles())
+@together("kind", circles())
 def test_what_holds_itself_can_be_given(kind: str) -> None:
     model = forward_cell("x given", "return x * 2")
     found = trace(model, torch.ones(2), circles()[kind])
@@ -46,7 +47,7 @@ def test_what_holds_itself_can_be_given_to_an_operation(monkeypatch: pytest.Monk
     assert found.steps[-1].arguments == ("[1, [...]]",)
 
 
-@pytest.mark.parametrize(
+@together(
     ("value", "text"),
     [
         (circles()["list"], "[1, [...]]"),

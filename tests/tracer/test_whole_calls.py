@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from tests.cells import forward_cell
 from tests.models import MODELS, GRUTagger, Model
+from tests.together import together
 from tracer import trace
 from tracer.record import calls
 from tracer.record.mode import Recorder
@@ -112,7 +113,7 @@ def test_a_layer_of_torch(name: str, values: bool, passed_over: list[str]) -> No
     assert passed_over == [*([op] if alone else []), "F.silu"]
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@together("name", LAYERS)
 def test_a_layer_on_meta(name: str) -> None:
     """What an operation gave there it gives again, where nothing else decides."""
     forget()

@@ -20,6 +20,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.together import together
 from tracer import sandbox, worker
 from tracer.worker import Answer, Job, Limits, run
 
@@ -294,7 +295,7 @@ def test_inputs_that_take_too_much_memory_are_told_as_such() -> None:
     problem(found, "memory", "160 GB of memory at once", "4 GB")
 
 
-@pytest.mark.parametrize(
+@together(
     ("name", "words"),
     [
         ("torch.nn.MultiheadAtention", ("torch.nn has no MultiheadAtention", "MultiheadAttention")),
@@ -394,7 +395,7 @@ def test_the_same_seed_gives_the_same_values() -> None:
 # --- bad input ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@together(
     ("source", "line", "caret"),
     [
         ("x = f(1, (2, 3)\ny = 4\n", 1, "x = f(1, (2, 3)\n     ^"),
@@ -466,7 +467,7 @@ def test_a_file_that_is_not_read_in_says_what_it_lacks(source: str, kind: str, w
     problem(run(Job(source, "Net")), kind, words)
 
 
-@pytest.mark.parametrize(
+@together(
     ("source", "name", "words"),
     [
         ("x = 1\n", "Net", ("no Net and no class of modules at all", "nn.Module")),
@@ -489,7 +490,7 @@ def test_a_constructor_that_raises() -> None:
     assert (found.line, found.text) == (8, "        raise ValueError('heads must divide 64')")
 
 
-@pytest.mark.parametrize(
+@together(
     ("arguments", "words"),
     [
         ({"widht": "4"}, ("Net(width=4", "'widht'")),
@@ -503,7 +504,7 @@ def test_wrong_constructor_arguments(arguments: dict[str, str], words: tuple[str
     problem(run(Job(NET, "Net", arguments, ("2,4",))), "arguments", *words)
 
 
-@pytest.mark.parametrize(
+@together(
     ("inputs", "words"),
     [
         (("2,4", "2,4"), ("Net.forward(x) cannot take 2 inputs", "too many")),
@@ -663,7 +664,7 @@ def test_a_flooded_result() -> None:
     problem(found, "worker", "larger than 64 MB")
 
 
-@pytest.mark.parametrize(
+@together(
     "text", [r"answer {\"kind\": 3}\n", r"answer 7\n", r"answer null\ntrace {}\n", r"\xff\xfe\n"]
 )
 def test_a_result_that_the_code_writes_itself(text: str) -> None:

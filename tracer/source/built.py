@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,10 +64,18 @@ def parameters_of(cls: type) -> list[str]:
 
 
 def _signature(of: type) -> dict[str, inspect.Parameter]:
+    # What torch has is asked for again and again, and does not change.
+    return _torchs_signature(of) if of.__module__.startswith("torch.") else _read_signature(of)
+
+
+def _read_signature(of: type) -> dict[str, inspect.Parameter]:
     try:
         return dict(inspect.signature(of).parameters)
     except (ValueError, TypeError):
         return {}
+
+
+_torchs_signature = functools.lru_cache(maxsize=500)(_read_signature)
 
 
 def of_user(file: str) -> bool:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.cells import run_cell
+from tests.together import together
 from tracer import trace
 from tracer.diagnosis.repair.answers import cut_off
 from tracer.diagnosis.repair.search import Found
@@ -48,7 +49,7 @@ class Broken:
         return text
 
     def given(self, batch: int) -> tuple[Any, ...]:
-        torch.manual_seed(3)
+        torch.default_generator.manual_seed(3)
         made: tuple[Any, ...] = eval(f"({self.inputs},)", {"torch": torch, "B": batch})
         return made
 
@@ -61,7 +62,7 @@ def flat(value: Any) -> list[Tensor]:
 
 def computed(case: Broken, text: str, weights: nn.Module, batch: int) -> list[Tensor] | None:
     """What a text's model gives with the weights that fit it; None when it raises."""
-    torch.manual_seed(11)
+    torch.default_generator.manual_seed(11)
     model: nn.Module = run_cell(text)["Net"]()
     own = model.state_dict()
     fit = {k: v for k, v in weights.state_dict().items() if k in own and own[k].shape == v.shape}
@@ -105,7 +106,7 @@ _answered: dict[str, tuple[nn.Module, tuple[Fix, ...]]] = {}
 
 
 def _answer(case: Broken) -> tuple[nn.Module, tuple[Fix, ...]]:
-    torch.manual_seed(5)
+    torch.default_generator.manual_seed(5)
     model: nn.Module = run_cell(case.text)["Net"]()
     failure = trace(model, *case.given(4)).failure
     assert failure is not None, "the model does not fail"
@@ -897,7 +898,7 @@ def test_the_best_fix_computes_what_a_person_would(case: Broken) -> None:
     assert tuple(tuple(tensor.shape) for tensor in made) == best.output_shapes
 
 
-@pytest.mark.parametrize("case", TEMPTED, ids=lambda case: case.name)
+@together("case", TEMPTED, ids=lambda case: case.name)
 def test_a_tempting_wrong_fix_does_not_come_first(case: Broken) -> None:
     model, fixes = answered(case)
     text = fixes[0].apply(case.text)

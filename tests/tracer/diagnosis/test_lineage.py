@@ -6,12 +6,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor, nn
 
 from tests.broken import CASES
 from tests.cells import run_cell
+from tests.together import together
 from tracer import Trace, trace
 from tracer.diagnosis.roots.lineage import Hop, back, birth
 from tracer.ops.bound import HOWS, SAME
@@ -44,7 +44,7 @@ def hop(found: Trace, dim: int) -> Hop:
 # --- what is only handed on -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@together(
     ("expression", "dim", "source"),
     [
         ("x.permute(2, 0, 1)", 0, 2),
@@ -89,7 +89,7 @@ def test_a_size_is_followed_to_its_input(expression: str, dim: int, source: int)
     assert (born.note.kind, born.dim) == ("input", source)
 
 
-@pytest.mark.parametrize(
+@together(
     ("layer", "call", "dim", "source"),
     [
         ("nn.Linear(5, 4)", "self.layer(x)", 1, 1),
@@ -111,7 +111,7 @@ def test_a_size_is_followed_through_a_layer(layer: str, call: str, dim: int, sou
 # --- where a size is born -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@together(
     ("how", "expression", "dim", "sources"),
     [
         ("same", "x.permute(2, 0, 1)", 0, [2]),
@@ -179,7 +179,7 @@ def test_sizes_that_layers_make() -> None:
 # --- one engine -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@together("case", CASES, ids=lambda case: case.name)
 def test_a_size_goes_the_way_of_its_letter(case: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         program = case.load(Path(folder))

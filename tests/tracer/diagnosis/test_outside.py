@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 import tracer
+from tests.together import together
 from tracer.document import Failure, Fix
 
 
@@ -159,7 +160,7 @@ def test_a_replaced_head_is_left_out() -> None:
     ]
 
 
-@pytest.mark.parametrize("front", ["module.", "_orig_mod.", "module._orig_mod.", "backbone."])
+@together("front", ["module.", "_orig_mod.", "module._orig_mod.", "backbone."])
 def test_a_prefix_of_all_keys(front: str) -> None:
     model = Tower()
     saved = {front + key: value for key, value in model.state_dict().items()}

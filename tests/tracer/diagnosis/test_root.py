@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.cells import run_cell
+from tests.together import together
 from tracer import trace
 from tracer.diagnosis.roots import root
 from tracer.diagnosis.rules import explain
@@ -296,7 +297,7 @@ class TestAStepThatWentWrong:
         rows += textwrap.indent(forward, " " * 8).split("\n")
         return "\n".join(rows)
 
-    @pytest.mark.parametrize(
+    @together(
         ("step", "why"),
         [
             ("x.permute(0, 2, 1)", "permute"),
@@ -592,7 +593,7 @@ class TestBeyondSizes:
         """
         check(source, (of(2, 3, 9, 9),), "constructor", "16 * 25", "self.flat", "400")
 
-    @pytest.mark.parametrize(
+    @together(
         "body",
         [
             "return x.view(5, 7)",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.cells import forward_cell, run_cell
+from tests.together import together
 from tracer import Trace, trace
 from tracer.diagnosis import rules
 from tracer.diagnosis.finding import Finding
@@ -404,7 +405,7 @@ OPERATIONS: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize(
+@together(
     ("expression", "inputs", "kind", "numbers", "marks"),
     OPERATIONS,
     ids=[f"{case[2]}: {case[0]}" for case in OPERATIONS],
@@ -466,7 +467,7 @@ STATEMENTS: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize(("body", "inputs", "kind", "numbers", "marks"), STATEMENTS)
+@together(("body", "inputs", "kind", "numbers", "marks"), STATEMENTS)
 def test_statements(
     body: str,
     inputs: tuple[Any, ...],
@@ -533,7 +534,7 @@ LAYERS: list[tuple[nn.Module, tuple[Any, ...], str, str, dict[str, tuple[int, ..
 ]
 
 
-@pytest.mark.parametrize(
+@together(
     ("layer", "inputs", "kind", "numbers", "marks"),
     LAYERS,
     ids=[f"{type(case[0]).__name__}: {case[2]}" for case in LAYERS],
@@ -548,8 +549,8 @@ def test_layers(
     check(inside(layer), inputs, kind, numbers, marks)
 
 
-@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
-@pytest.mark.parametrize(
+@together("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@together(
     ("shape", "options", "numbers"),
     [
         ((1, 3, 4), {"batch_first": True}, "(1, 2, 4)|(1, 3, 4)"),
@@ -713,10 +714,10 @@ class TestTheRulesThemselves:
 
     def test_the_random_state_is_as_after_a_run_that_fails_by_itself(self) -> None:
         model = nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 2))
-        torch.manual_seed(3)
+        torch.default_generator.manual_seed(3)
         trace(model, of(2, 4), diagnose=False)
         plain = torch.get_rng_state()
-        torch.manual_seed(3)
+        torch.default_generator.manual_seed(3)
         trace(model, of(2, 4))
         assert torch.equal(torch.get_rng_state(), plain)
 
@@ -789,7 +790,7 @@ class TestWhatTheRecorderHandsOver:
             "layer.weight_hh_l0",
         ]
 
-    @pytest.mark.parametrize(
+    @together(
         ("expression", "op"),
         [
             ("a + b", "add"),

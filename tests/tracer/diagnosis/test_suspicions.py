@@ -15,6 +15,7 @@ from modules import LESSONS
 from modules.lesson import Lesson, Preset, prepare
 from tests.cells import run_cell
 from tests.models import MODELS, Model
+from tests.together import together
 from tracer import Trace, trace
 from tracer.diagnosis import suspicions
 from tracer.document import Warning
@@ -42,7 +43,7 @@ def cell(body: str, setup: str = "", arguments: str = "x, y=None", **names: Any)
     lines += [f"        {line}" for line in setup.splitlines()]
     lines += [f"    def forward(self, {arguments}):"]
     lines += [f"        {line}" for line in body.splitlines()]
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     module: nn.Module = run_cell("\n".join(lines), **names)["Net"]()
     return module
 
@@ -52,7 +53,7 @@ COLUMN, ROW = torch.randn(4, 8), torch.randn(4)
 MASK = torch.tensor([[True, True, False, False]]).repeat(4, 1)
 
 
-@pytest.mark.parametrize(
+@together(
     ("body", "expression"),
     [
         ("return ((self.fc(x) - y) ** 2).mean()", "self.fc(x) - y"),
@@ -76,7 +77,7 @@ def test_a_column_meets_a_row(body: str, expression: str | None) -> None:
         assert expressions == [expression]
 
 
-@pytest.mark.parametrize(
+@together(
     "body",
     [
         "return ((self.fc(x).squeeze(1) - y) ** 2).mean()",
@@ -98,7 +99,7 @@ def test_an_outer_sum_that_was_written_so(body: str) -> None:
     assert warned(model, COLUMN, ROW)[1] == ()
 
 
-@pytest.mark.parametrize(
+@together(
     ("body", "expression", "inputs"),
     [
         # As many tokens as samples: the mask of the samples lands on the queries.
@@ -119,7 +120,7 @@ def test_axes_that_agree_by_chance(body: str, expression: str, inputs: tuple[Ten
     assert "batch of 8 fails" in warnings[0].reason
 
 
-@pytest.mark.parametrize(
+@together(
     ("body", "inputs"),
     [
         ("return x.masked_fill(y[:, None, None], -1e9)", (torch.randn(4, 2, 4, 4), MASK)),
@@ -139,7 +140,7 @@ SCORES = torch.randn(2, 3, 5, 5)
 PAD = torch.tensor([[False, False, False, True, True], [False] * 5])
 
 
-@pytest.mark.parametrize(
+@together(
     "body",
     [
         "return x.masked_fill(y[:, None, :, None], -1e9).softmax(-1)",
@@ -156,7 +157,7 @@ def test_a_mask_that_hides_whole_rows(body: str) -> None:
     assert "whole rows" in warnings[0].reason
 
 
-@pytest.mark.parametrize(
+@together(
     "body",
     [
         "return x.masked_fill(y[:, None, None, :], -1e9).softmax(-1)",
@@ -174,8 +175,8 @@ def test_a_mask_along_the_softmax(body: str) -> None:
 POOL = "self.pool = nn.AdaptiveAvgPool2d(1)\nself.fc = nn.Linear(6, 2)"
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize(
+@together("batch", [1, 3])
+@together(
     ("body", "expression"),
     [
         ("return self.fc(self.pool(x).squeeze())", "self.pool(x).squeeze()"),
@@ -192,8 +193,8 @@ def test_a_squeeze_that_drops_a_batch_of_one(body: str, expression: str | None, 
     assert "dropped the batch" in warnings[0].reason or "the batch is gone" in warnings[0].reason
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize(
+@together("batch", [1, 3])
+@together(
     "body",
     [
         "return self.fc(self.pool(x).squeeze(-1).squeeze(-1))",
@@ -217,7 +218,7 @@ self.batch_size = 4
 self.wide = 5"""
 
 
-@pytest.mark.parametrize(
+@together(
     ("body", "expression"),
     [
         ("return self.fc(self.conv(x).view(4, -1))", "self.conv(x).view(4, -1)"),
@@ -244,7 +245,7 @@ def test_a_batch_size_in_the_code(body: str, expression: str | None) -> None:
     assert found.steps[warnings[0].step].expression
 
 
-@pytest.mark.parametrize(
+@together(
     "body",
     [
         "return self.fc(self.conv(x).view(x.size(0), -1))",
@@ -262,7 +263,7 @@ def test_a_batch_size_from_the_input(body: str) -> None:
     assert warned(cell(body, FIXED), torch.randn(4, 3, 5))[1] == ()
 
 
-@pytest.mark.parametrize(
+@together(
     ("body", "shape"),
     [
         ("return x.view(-1, 400)", (4, 16, 10, 10)),
@@ -279,7 +280,7 @@ def test_a_view_that_cuts_across_samples(body: str, shape: tuple[int, ...]) -> N
     assert "view" in expressions[0] or "reshape" in expressions[0]
 
 
-@pytest.mark.parametrize(
+@together(
     ("body", "shape"),
     [
         ("return x.view(-1, 1600)", (4, 16, 10, 10)),
@@ -368,7 +369,7 @@ def test_keyword_and_nested_inputs() -> None:
 # --- false alarms -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.key)
+@together("model", MODELS, ids=lambda model: model.key)
 def test_no_false_alarm_on_the_models(model: Model) -> None:
     args, kwargs = model.arguments()
     assert warned(model.make(), *args, **kwargs)[1] == ()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.effort import TIMES
+from tests.together import together
 from tests.tracer.ops.against_torch import check
 from tests.tracer.ops.samples import entries
 from tracer.document import TensorAt
@@ -119,7 +120,7 @@ def test_every_entry_has_samples() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("names", SAMPLES)
+@together("names", SAMPLES)
 def test_shapes_and_refusals(names: str) -> None:
     for seed in range(80 * TIMES):
         function, *args = SAMPLES[names](Draw(f"{names} {seed}"))

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.effort import TIMES
+from tests.together import together
 from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.random_calls import sizes, tensor, to_lay
 from tracer.ops.elementwise import PAIRS
@@ -108,7 +109,7 @@ OWN = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - NO_CALL - OWN))
+@together("name", sorted(set(NAMES) - NO_CALL - OWN))
 @pytest.mark.filterwarnings("ignore")
 def test_shapes_and_refusals(name: str) -> None:
     draw = random.Random(name)
@@ -181,7 +182,7 @@ SAMPLES: dict[str, list[tuple[Callable[..., Any], Sample]]] = {
 }
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@together("name", SAMPLES)
 def test_calls_of_their_own(name: str) -> None:
     draw = random.Random(name)
     refused = 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import torch
 from torch import nn
 
 from tests.cells import forward_cell
+from tests.together import together
 from tracer import trace
 from tracer.ops.flow import adds_dimension, contracts, joins, kernel, looks_up, permutes, strides
 from tracer.ops.table import Bound, bound_step
@@ -32,7 +32,7 @@ def of_layer(layer: nn.Module, *args: Any) -> Bound:
     return found
 
 
-@pytest.mark.parametrize(
+@together(
     ("kind", "yes", "no"),
     [
         (permutes, ["x.permute(2, 0, 1)", "x.mT", "torch.movedim(x, 0, 1)"], ["x.flip(0)", "x[0]"]),

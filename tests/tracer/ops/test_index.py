@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.effort import TIMES
+from tests.together import together
 from tests.tracer.ops.against_torch import check, check_resized
 from tests.tracer.ops.samples import entries
 from tracer.document import Slice, TensorAt
@@ -286,7 +287,7 @@ def test_every_entry_has_samples() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("names", SAMPLES)
+@together("names", SAMPLES)
 def test_shapes_and_refusals(names: str) -> None:
     for seed in range((600 if names == "getitem" else 110) * TIMES):
         function, args, kwargs = call(names, seed)
@@ -320,7 +321,7 @@ EQUIVARIANT = {
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("names", sorted(EQUIVARIANT))
+@together("names", sorted(EQUIVARIANT))
 def test_flow(names: str) -> None:
     tried = 0
     for seed in range(30):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.effort import TIMES
+from tests.together import together
 from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.samples import entries
 from tracer.document import TensorAt
@@ -214,7 +215,7 @@ def test_every_entry_has_samples() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("names", SAMPLES)
+@together("names", SAMPLES)
 def test_shapes_and_refusals(names: str) -> None:
     for seed in range(110 * TIMES):
         function, args, kwargs = call(names, seed)
@@ -222,7 +223,7 @@ def test_shapes_and_refusals(names: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("names", SAMPLES)
+@together("names", SAMPLES)
 def test_flow(names: str) -> None:
     permuted = resized = 0
     for seed in range(14):

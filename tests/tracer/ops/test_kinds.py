@@ -4,9 +4,8 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
 import tracer
+from tests.together import together
 from tracer.document import code_of
 from tracer.ops.bound import Mark, Violation
 from tracer.ops.call import Call, Operand
@@ -43,7 +42,7 @@ def test_codes_are_stable_words() -> None:
     assert all(name == kind.name for name, kind in KINDS.items())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@together("kind", KINDS)
 def test_each_kind_can_be_said_of_any_violation(kind: str) -> None:
     call = Call("frobnicate", (Operand((2, 3), name="x"), Operand((4, 5))))
     plain = general_report(Refusal(call, Violation(kind), "frobnicate"))

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.together import together
 from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.samples import Draw, Sample, calls, entries
 
@@ -102,7 +103,7 @@ def zeros(*sizes: int) -> torch.Tensor:
     return torch.zeros(sizes, dtype=torch.float64)
 
 
-@pytest.mark.parametrize(
+@together(
     ("function", "args"),
     [
         *[
@@ -131,7 +132,7 @@ def test_corners(function: Any, args: tuple[Any, ...]) -> None:
 
 @pytest.mark.filterwarnings("ignore:Using torch.cross")
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
+@together(
     ("first", "second"), [((3, 3), (1, 3)), ((3, 3), (3, 1)), ((1, 3), (3, 3)), ((2, 1), (2, 3))]
 )
 def test_a_cross_product_without_a_dimension(first: tuple[int, ...], second: Any) -> None:
@@ -139,7 +140,7 @@ def test_a_cross_product_without_a_dimension(first: tuple[int, ...], second: Any
     assert (found.violation is None) == (first == (1, 3) or second == (3, 1))
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@together("name", SAMPLES)
 def test_flows(name: str) -> None:
     permuted = resized = 0
     for function, args, kwargs in calls(SAMPLES[name], 12, wrong=0):

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.effort import TIMES
+from tests.together import together
 from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.samples import entries
 from tests.tracer.ops.spatial_calls import Draw, Sample, near
@@ -89,16 +90,16 @@ def test_every_operation_of_the_family_is_tried() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("name", SAMPLES)
+@together("name", SAMPLES)
 def test_against_torch(name: str) -> None:
     for seed in range(120 * TIMES):
         function, args, named = SAMPLES[name](Draw(f"{name} {seed}"))
         check(function, *args, on="cpu", **named)
 
 
-@pytest.mark.parametrize("function", [F.cross_entropy, F.nll_loss])
-@pytest.mark.parametrize("weight", [(), (1,), (3,), (1, 1), (3, 1), (1, 3), (2, 2)])
-@pytest.mark.parametrize("scores", [(2, 1), (2, 1, 4), (2, 1, 4, 4), (2, 3, 4, 4), (3,), (1,)])
+@together("function", [F.cross_entropy, F.nll_loss])
+@together("weight", [(), (1,), (3,), (1, 1), (3, 1), (1, 3), (2, 2)])
+@together("scores", [(2, 1), (2, 1, 4), (2, 1, 4, 4), (2, 3, 4, 4), (3,), (1,)])
 def test_weights_of_any_shape(function: Any, weight: Any, scores: tuple[int, ...]) -> None:
     x = torch.rand(scores)
     target = torch.zeros(scores[:1] * (len(scores) > 1) + scores[2:]).long()

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.together import together
 from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.samples import Draw, Sample, calls, entries, refusals
 
@@ -82,14 +83,14 @@ def test_as_torch(name: str) -> None:
     assert refused >= 5
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (1, 1), (2,)])
+@together("shape", [(), (1,), (1, 1), (2,)])
 def test_weights_of_classes_are_a_vector(shape: tuple[int, ...]) -> None:
     x, target = torch.zeros(2, 1), torch.zeros(2, dtype=torch.long)
     found = check(F.multi_margin_loss, x, target, weight=torch.ones(shape), on="cpu")
     assert (found.violation is None) == (shape == (1,))
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@together("name", SAMPLES)
 def test_flows(name: str) -> None:
     permuted = resized = 0
     for function, args, kwargs in calls(SAMPLES[name], 30, wrong=0):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, linalg
 
 from tests.cells import forward_cell
+from tests.together import together
 from tests.tracer.ops.against_torch import check, check_permuted, check_resized, meta
 from tests.tracer.ops.samples import Draw, Sample, calls, entries
 from tracer import trace
@@ -104,7 +105,7 @@ def test_every_entry_has_samples() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", SAMPLES)
+@together("name", SAMPLES)
 def test_as_torch(name: str) -> None:
     refused = 0
     for sample in filter(None, (SAMPLES[name], OLDER.get(name))):
@@ -116,7 +117,7 @@ def test_as_torch(name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", SAMPLES)
+@together("name", SAMPLES)
 def test_flows(name: str) -> None:
     permuted = resized = 0
     for function, args, kwargs in calls(SAMPLES[name], 15, wrong=0):

@@ -1,13 +1,13 @@
 """What operations and shapes are called."""
 
-import pytest
 import torch
 
+from tests.together import together
 from tracer import trace
 from tracer.ops.names import is_in_place, is_reflected, op_name, shape_text
 
 
-@pytest.mark.parametrize(
+@together(
     ("op", "name"),
     [
         ("torch.add", "add"),
@@ -32,7 +32,7 @@ def test_an_operation_has_one_name_however_it_is_written(op: str, name: str) -> 
     assert op_name(op) == name
 
 
-@pytest.mark.parametrize(
+@together(
     ("op", "reflected"),
     [
         ("Tensor.__rsub__", True),
@@ -64,7 +64,7 @@ def test_a_shape_is_written_as_python_writes_it() -> None:
     assert shape_text(torch.empty(2, 0)) == "(2, 0)"
 
 
-@pytest.mark.parametrize(
+@together(
     ("op", "in_place"),
     [
         ("Tensor.add_", True),

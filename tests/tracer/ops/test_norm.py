@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.effort import TIMES
+from tests.together import together
 from tests.tracer.ops.against_torch import attempt, check, check_permuted, check_resized
 from tests.tracer.ops.random_calls import sizes, spoiled, tensor
 from tracer import trace
@@ -123,7 +124,7 @@ def _layer(draw: random.Random, kind: type[nn.Module]) -> nn.Module:
 ALONE = {"SyncBatchNorm"}
 
 
-@pytest.mark.parametrize("kind", sorted(k for k, v in LAYERS.items() if v in NAMES))
+@together("kind", sorted(k for k, v in LAYERS.items() if v in NAMES))
 @pytest.mark.filterwarnings("ignore:input's size at dim")
 def test_layers(kind: str) -> None:
     draw = random.Random(kind)

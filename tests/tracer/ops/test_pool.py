@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import torch
 import torch.nn.functional as F
 
 from tests.effort import TIMES
+from tests.together import together
 from tests.tracer.ops.against_torch import check, check_permuted, check_resized, meta
 from tests.tracer.ops.samples import entries
 from tests.tracer.ops.spatial_calls import Draw, Sample, near, one_or_each
@@ -97,17 +97,15 @@ def test_every_operation_of_the_family_is_tried() -> None:
     assert set(entries("pool")) == {*SAMPLES, *ALSO}
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@together("name", SAMPLES)
 def test_against_torch(name: str) -> None:
     for seed in range(60 * TIMES):
         function, args, named = SAMPLES[name](Draw(f"{name} {seed}"))
         check(function, *args, on="cpu", **named)
 
 
-@pytest.mark.parametrize(
-    "shape", [(3,), (3, 3), (2, 0, 3), (2, 3, 0), (2, 0, 1, 1, 7), (1, 2, 3, 4, 5, 6)]
-)
-@pytest.mark.parametrize("size", [1, (1, 1), (None, 1), 2])
+@together("shape", [(3,), (3, 3), (2, 0, 3), (2, 3, 0), (2, 0, 1, 1, 7), (1, 2, 3, 4, 5, 6)])
+@together("size", [1, (1, 1), (None, 1), 2])
 def test_one_bin_is_a_mean_of_any_number_of_dimensions(shape: tuple[int, ...], size: Any) -> None:
     found = check(F.adaptive_avg_pool2d, torch.ones(shape), size, on="cpu")
     assert (found.violation is None) == (len(shape) > 1) or size != 1

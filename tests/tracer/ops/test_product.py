@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.together import together
 from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.samples import Draw, Sample, calls, entries
 
@@ -107,7 +108,7 @@ def test_as_torch(name: str) -> None:
     assert 0.05 <= refused / tried <= 0.7
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@together("name", SAMPLES)
 def test_flows(name: str) -> None:
     permuted = resized = 0
     for function, args, kwargs in calls(SAMPLES[name], 12, wrong=0):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from tests.together import together
 from tests.tracer.ops.against_torch import check
 from tests.tracer.ops.samples import Draw, Sample, calls, entries
 from tracer.ops.call import At
@@ -156,8 +157,8 @@ def test_the_functions_are_read_as_the_layers(name: str) -> None:
         assert check(function_, *args, on="cpu", **kwargs).violation is None
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("sorted_", [True, False])
+@together("kind", KINDS)
+@together("sorted_", [True, False])
 def test_packed_sequences_through_layers(kind: str, sorted_: bool) -> None:
     lengths = torch.tensor([4, 3, 1] if sorted_ else [1, 4, 3])
     packed = pack_padded_sequence(torch.randn(4, 3, 5), lengths, enforce_sorted=sorted_)
@@ -186,11 +187,11 @@ def turned(layer: nn.Module, x: Tensor, order: Tensor) -> nn.Module:
     return copied
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *CELLS])
-@pytest.mark.parametrize("first", [True, False])
+@together("kind", [*KINDS, *CELLS])
+@together("first", [True, False])
 def test_layers_flow(kind: str, first: bool) -> None:
     """Samples stay apart, and hidden units are the last dimension of what comes out."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     settings = {"batch_first": first} if kind in KINDS else {}
     layer = {**KINDS, **CELLS}[kind](4, 5, dtype=torch.float64, **settings)
     x = torch.randn(3, 6, 4).double() if kind in KINDS else torch.randn(3, 4).double()

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.effort import TIMES
+from tests.together import together
 from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.random_calls import axis, sizes, tensor, to_lay
 from tracer.document import TensorAt
@@ -209,7 +210,7 @@ SAMPLES: dict[str, list[tuple[Callable[..., Any], Sample]]] = {
 NEVER_REFUSED = {"msort", "unique", "unique_consecutive", "Softmax2d"}
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@together("name", SAMPLES)
 @pytest.mark.filterwarnings("ignore")
 def test_shapes_and_refusals(name: str) -> None:
     draw = random.Random(name)
@@ -230,7 +231,7 @@ def test_every_entry_is_called() -> None:
 X = torch.rand(3, 4, 5, dtype=torch.float64)
 
 
-@pytest.mark.parametrize(
+@together(
     ("function", "arguments", "permuted", "resized"),
     [
         (torch.sum, {"dim": 1}, 3, 3),
@@ -268,7 +269,7 @@ def test_pairs_of_rows() -> None:
 B, C, H = sympy.symbols("B C H", positive=True, integer=True)
 
 
-@pytest.mark.parametrize(
+@together(
     ("op", "shapes", "arguments", "result"),
     [
         ("sum", [(B, C, H)], {"dim": (1,), "keepdim": True}, (B, 1, H)),

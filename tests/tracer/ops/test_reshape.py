@@ -7,12 +7,12 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import sympy
 import torch
 from torch import Tensor
 
 from tests.effort import TIMES
+from tests.together import together
 from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.samples import entries
 from tracer.document import TensorAt
@@ -223,14 +223,14 @@ def test_every_entry_has_samples() -> None:
     assert known == {n for names in SAMPLES for n in names.split()} | BY_HAND
 
 
-@pytest.mark.parametrize("names", SAMPLES)
+@together("names", SAMPLES)
 def test_shapes_and_refusals(names: str) -> None:
     for seed in range(90 * TIMES):
         function, *args = SAMPLES[names](Draw(f"{names} {seed}"))
         check(function, *args, on="cpu")
 
 
-@pytest.mark.parametrize("names", SAMPLES)
+@together("names", SAMPLES)
 def test_flow(names: str) -> None:
     permuted = resized = 0
     for seed in range(12):
@@ -251,7 +251,7 @@ def test_a_flipped_dimension_is_moved() -> None:
     assert torch.equal(torch.rot90(x), x.flip(1).T)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@together("seed", range(40))
 def test_layers(seed: int) -> None:
     draw = Draw(seed)
     x = tensor(draw, least=1)
@@ -280,7 +280,7 @@ def test_sizes_may_be_symbols() -> None:
     assert [dim.how for dim in flat.results[0]] == ["same", "same", "grouped"]
 
 
-@pytest.mark.parametrize(
+@together(
     ("before", "after", "expected"),
     [
         ((4, 16, 5, 5), (4, 400), [([0], [0]), ([1, 2, 3], [1])]),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import torch
 import torch.nn.functional as F
 
 from tests.effort import TIMES
+from tests.together import together
 from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.samples import entries
 from tests.tracer.ops.spatial_calls import Draw, Sample, near, one_or_each
@@ -75,15 +75,15 @@ def test_every_operation_of_the_family_is_tried() -> None:
     assert set(entries("resize")) == {*SAMPLES, *ALSO}
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@together("name", SAMPLES)
 def test_against_torch(name: str) -> None:
     for seed in range(250 * TIMES):
         function, args, named = SAMPLES[name](Draw(f"{name} {seed}"))
         check(function, *args, on="cpu", **named)
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 0), (0, 3, 4), (2, 0, 4), (2, 0, 0), (3, 0)])
-@pytest.mark.parametrize("amounts", [(0, 0), (1, 0), (0, 2)])
+@together("shape", [(2, 3, 0), (0, 3, 4), (2, 0, 4), (2, 0, 0), (3, 0)])
+@together("amounts", [(0, 0), (1, 0), (0, 2)])
 def test_a_circle_of_nothing(shape: tuple[int, ...], amounts: tuple[int, int]) -> None:
     check(F.pad, torch.zeros(shape), amounts, "circular", on="cpu")
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.together import together
 from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.samples import Draw, Sample, calls, entries, refusals
 from tracer.ops.call import At
@@ -90,7 +91,7 @@ def test_every_entry_has_samples() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", SAMPLES)
+@together("name", SAMPLES)
 def test_as_torch(name: str) -> None:
     refused = refusals(name, SAMPLES[name], 100)
     assert refused >= 3 or name in NEVER_REFUSED
@@ -102,7 +103,7 @@ BY_VALUE = ("bincount", "take")
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", sorted(SAMPLES.keys() - {"multinomial"}))
+@together("name", sorted(SAMPLES.keys() - {"multinomial"}))
 def test_flows(name: str) -> None:
     permuted = resized = 0
     for function, args, kwargs in calls(SAMPLES[name], 20, wrong=0):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.together import together
 from tests.tracer.ops.against_torch import check, check_permuted, check_resized
 from tests.tracer.ops.samples import Draw, Sample, calls, entries, refusals
 from tracer.ops.call import At
@@ -114,15 +115,15 @@ def test_every_entry_has_samples() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", SAMPLES)
+@together("name", SAMPLES)
 def test_as_torch(name: str) -> None:
     refused = refusals(name, SAMPLES[name], 60)
     assert refused or name.endswith("freq")
 
 
-@pytest.mark.parametrize("center", [True, False])
-@pytest.mark.parametrize("length", [None, 0, 3])
-@pytest.mark.parametrize("windows", [1, 2])
+@together("center", [True, False])
+@together("length", [None, 0, 3])
+@together("windows", [1, 2])
 def test_a_signal_has_values(center: bool, length: int | None, windows: int) -> None:
     x = torch.zeros(5, windows, dtype=torch.complex64)
     settings = {"center": center, "length": length, "window": torch.ones(8)}
@@ -130,8 +131,8 @@ def test_a_signal_has_values(center: bool, length: int | None, windows: int) -> 
     assert (found.violation is None) == (length == 3 or (length is None and windows > center))
 
 
-@pytest.mark.parametrize("onesided", [None, True, False])
-@pytest.mark.parametrize("frequencies", [5, 6, 8])
+@together("onesided", [None, True, False])
+@together("frequencies", [5, 6, 8])
 def test_spectra_of_all_frequencies_are_whole(onesided: bool | None, frequencies: int) -> None:
     x = torch.ones(frequencies, 4, dtype=torch.complex64)
     settings = {"onesided": onesided, "window": torch.ones(8)}
@@ -141,7 +142,7 @@ def test_spectra_of_all_frequencies_are_whole(onesided: bool | None, frequencies
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", sorted(SAMPLES.keys() - {"fftfreq", "rfftfreq"}))
+@together("name", sorted(SAMPLES.keys() - {"fftfreq", "rfftfreq"}))
 def test_flows(name: str) -> None:
     permuted = resized = 0
     for function, args, kwargs in calls(SAMPLES[name], 25, wrong=0):

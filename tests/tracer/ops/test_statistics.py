@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 
+from tests.together import together
 from tests.tracer.ops.against_torch import check_permuted, check_resized
 from tests.tracer.ops.samples import Draw, Sample, calls, entries, refusals
 from tracer.ops.call import At
@@ -63,13 +63,13 @@ def test_every_entry_has_samples() -> None:
     assert set(entries("statistics")) == SAMPLES.keys()
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@together("name", SAMPLES)
 def test_as_torch(name: str) -> None:
     refused = refusals(name, SAMPLES[name], 120)
     assert refused >= 5
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@together("name", SAMPLES)
 def test_flows(name: str) -> None:
     permuted = resized = 0
     for function, args, kwargs in calls(SAMPLES[name], 25, wrong=0):

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tests.cells import forward_cell
+from tests.together import together
 from tests.tracer.test_bind import STATEMENTS, operands
 from tracer import Trace, trace
 from tracer.document import Bound, Slice, Step, TensorAt
@@ -46,7 +47,7 @@ WITHOUT_DIM = {"keepdim": False, "unbiased": True, "step": 1}
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("statement", [each for each in STATEMENTS if each not in UNTOLD])
+@together("statement", [each for each in STATEMENTS if each not in UNTOLD])
 def test_what_the_texts_say_is_what_was_bound(statement: str) -> None:
     given = operands()
     found = trace(forward_cell(" ".join(given), f"{statement}\nreturn x"), **given, values=False)
@@ -71,7 +72,7 @@ def tensors(bound: Mapping[str, Any]) -> dict[str, Any]:
     return {n: v for n, v in bound.items() if isinstance(v, TensorAt)}
 
 
-@pytest.mark.parametrize(
+@together(
     ("layer", "shape"),
     [
         (nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2), (2, 4, 5, 5)),
@@ -122,7 +123,7 @@ def test_an_old_file_is_followed_as_a_new_one() -> None:
     assert labels(read) == labels(found)
 
 
-@pytest.mark.parametrize(
+@together(
     ("arguments", "wanted"),
     [
         (("[1:-1:2, None, ...]",), (Slice(1, -1, 2), None, ...)),

@@ -9,6 +9,7 @@ import pytest
 from torch import nn
 
 from tests.cells import run_cell
+from tests.together import together
 from tracer.document import Edit, Span, with_edits
 from tracer.source.built import constructor
 from tracer.source.edits import between
@@ -31,7 +32,7 @@ def test_edits_are_made_from_the_end_and_must_not_overlap() -> None:
         with_edits(text, (Edit("f", Span(9, 0, 9, 1), "x"),))
 
 
-@pytest.mark.parametrize(
+@together(
     ("old", "new"),
     [
         ("", "x\n"),
@@ -47,7 +48,7 @@ def test_the_difference_of_two_texts_as_edits(old: str, new: str) -> None:
     assert with_edits(old, between("f", old, new)) == new
 
 
-@pytest.mark.parametrize(
+@together(
     ("expression", "wanted"),
     [
         ("x", "x.T"),
@@ -75,7 +76,7 @@ def test_what_is_written_behind_an_expression_keeps_its_meaning(
     assert made.splitlines()[1].strip() in (f"return {wanted}", f"return ({expression}).T")
 
 
-@pytest.mark.parametrize(
+@together(
     ("build", "paths"),
     [
         ("self.a = nn.Linear(1, 2)", {"a": "nn.Linear(1, 2)"}),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.together import together
 from tracer.source import files
 from tracer.source.files import FilesError, dotted, taken, unpacked
 
@@ -59,7 +60,7 @@ def test_files_that_import_each_other_plainly_stay_where_they_are() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@together(
     ("path", "up", "name"),
     [
         ("model.py", 0, ("", "model")),

@@ -1,10 +1,10 @@
 """What is said of adaptive pooling, where one side may be pooled over the whole."""
 
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.together import together
 from tracer import trace
 from tracer.views.changes import explain
 
@@ -18,7 +18,7 @@ class Pooled(nn.Module):
         return F.adaptive_avg_pool2d(x, self.size)
 
 
-@pytest.mark.parametrize(
+@together(
     ("shape", "size", "said"),
     [
         ((14, 20), (14, 1), "Width 20 → 1: the values averaged over the whole width"),

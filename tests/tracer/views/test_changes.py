@@ -24,6 +24,7 @@ from modules.lesson import with_formulas
 from tests import models, traces
 from tests.chinese import english
 from tests.effort import TIMES
+from tests.together import together
 from tracer import Step, TensorNote, Trace, trace
 from tracer.document import Bound, Slice, TensorAt
 from tracer.language import translator
@@ -834,7 +835,7 @@ def test_every_rule_refuses_what_it_does_not_fit() -> None:
         check(broken, explain(broken))
 
 
-@pytest.mark.parametrize("op", ["", ".", "torch.", "nn.", "mean", "my.mean", "torch.Conv2d", "F._"])
+@together("op", ["", ".", "torch.", "nn.", "mean", "my.mean", "torch.Conv2d", "F._"])
 def test_an_unknown_operation_only_compares_shapes(op: str) -> None:
     found = run("x.view(2, 4, 2)", tensor((2, 8)))
     other = dataclasses.replace(found, steps=(dataclasses.replace(found.steps[0], op=op),))

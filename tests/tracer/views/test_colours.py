@@ -7,8 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 
-import pytest
-
+from tests.together import together
 from tracer.views import colours, player
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -44,7 +43,7 @@ def test_no_colour_is_written_elsewhere() -> None:
     assert found == {}
 
 
-@pytest.mark.parametrize(
+@together(
     "line",
     [
         "color: #fff;",
@@ -59,7 +58,7 @@ def test_a_colour_is_known_when_it_is_met(line: str) -> None:
     assert LITERAL.search(line)
 
 
-@pytest.mark.parametrize("line", ["white-space: nowrap", "# fade in", "#1234567", "rgb(red)"])
+@together("line", ["white-space: nowrap", "# fade in", "#1234567", "rgb(red)"])
 def test_what_is_no_colour_is_left_alone(line: str) -> None:
     assert not LITERAL.search(line)
 

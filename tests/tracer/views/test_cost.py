@@ -9,6 +9,8 @@ import pytest
 from modules import LESSONS, lesson
 from modules.lesson import Lesson, with_formulas
 from modules.lesson import run as run_lesson
+from tests.effort import one_of_each
+from tests.together import together
 from tests.tracer.test_formulas import ORDER, SIZES, random_expression
 from tracer import Trace
 from tracer.arithmetic import value
@@ -19,7 +21,7 @@ from tracer.views.summary import summary
 from ui import shipped
 
 
-@pytest.mark.parametrize("seed", range(80))
+@together("seed", range(80))
 def test_a_formula_that_was_written_can_be_read(seed: int) -> None:
     draw = random.Random(seed)
     expression = simplified(random_expression(draw, draw.randint(1, 3)))
@@ -29,7 +31,7 @@ def test_a_formula_that_was_written_can_be_read(seed: int) -> None:
         assert value(text, sizes) == evaluate(expression, sizes), text
 
 
-@pytest.mark.parametrize(
+@together(
     "text",
     [
         "",
@@ -70,7 +72,7 @@ def test_a_curve_is_what_runs_at_these_sizes_cost() -> None:
         assert flops == sum(c.flops for c in there.costs)
 
 
-@pytest.mark.parametrize("key", [each.key for each in LESSONS])
+@pytest.mark.parametrize("key", one_of_each(each.key for each in LESSONS))
 def test_what_doubling_a_size_does_is_what_a_run_of_twice_the_size_takes(key: str) -> None:
     each, trace = lesson(key), shipped.default(key)
     assert trace is not None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-import pytest
-
+from tests.together import together
 from tracer import Trace
 from tracer.document import Edit, Failure, Fix, Place, Root, Source, Span
 from tracer.sentences import as_written, said
@@ -67,7 +66,7 @@ def test_below_the_text_at_hand_whole_lines_are_still_lines() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@together(
     "span",
     [(40, 12, 40, 15), (5, 3, 9, 1), (5, 9, 5, 2), (5, 2, 3, 2), (2, -4, 2, 3), (2, 900, 2, 901)],
 )

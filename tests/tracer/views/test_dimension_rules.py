@@ -12,6 +12,7 @@ from modules import LESSONS
 from modules.lesson import Lesson
 from tests import traces
 from tests.cells import forward_cell
+from tests.together import together
 from tracer import trace
 from tracer.ops.table import bound_step
 from tracer.views.rules import rules
@@ -65,7 +66,7 @@ def test_what_does_not_live_on_is_told_apart_from_what_is_summed_over() -> None:
     assert rule_of("return torch.cat([x, x], 1)")["gone"] == []
 
 
-@pytest.mark.parametrize(
+@together(
     ("body", "plain"),
     [
         ("return x.relu()", True),
@@ -87,7 +88,7 @@ def test_what_the_table_does_not_know_or_what_failed_is_not_asked() -> None:
     assert [rule is None for rule in rules(failed)] == [False, True]
 
 
-@pytest.mark.parametrize("each", LESSONS, ids=lambda each: each.key)
+@together("each", LESSONS, ids=lambda each: each.key)
 def test_every_rule_of_a_lesson_is_that_of_the_table_and_plain_json(each: Lesson) -> None:
     run = traces.of_lesson(each)
     found = rules(run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.together import together
 from tracer.views.colours import ONE_SIDED, SIGNED
 from tracer.views.figures import histogram, slice_figure
 
@@ -29,7 +30,7 @@ def test_each_element_is_one_cell_in_float32() -> None:
     assert len(figure.data) == 1
 
 
-@pytest.mark.parametrize(
+@together(
     ("values", "low", "high", "scale"),
     [
         ([[-1, 3]], -3, 3, SIGNED),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.together import together
 from tracer.views import player
 from tracer.views.player.join import JoinError, join
 
@@ -33,7 +34,7 @@ def test_the_entry_may_have_a_default() -> None:
         join({"a.js": CHAIN["a.js"], "b.js": "export default function one() {}\n"}, "a.js")
 
 
-@pytest.mark.parametrize(
+@together(
     ("changed", "message"),
     [
         ({"c.js": CHAIN["c.js"] + "const a = 3;\n"}, "c.js and a.js both declare a"),

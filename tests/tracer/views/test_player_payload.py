@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.cells import forward_cell, run_cell
+from tests.together import together
 from tracer import Trace, trace
 from tracer.document import Chapter, Edit, Fix, Slip, Span, Story
 from tracer.sentences import as_written, said
@@ -134,14 +135,12 @@ def test_an_upright_word_is_one_identifier_in_its_place() -> None:
     assert words == ["a", "softmax", "b"]
 
 
-@pytest.mark.parametrize(
-    "formula", ["$$", "$ $", r"$\frac{1$", r"$x^1^2$", r"$\left($", r"$\what x$"]
-)
+@together("formula", ["$$", "$ $", r"$\frac{1$", r"$x^1^2$", r"$\left($", r"$\what x$"])
 def test_a_formula_that_cannot_be_read_is_left_to_the_reader(formula: str) -> None:
     assert mathml(formula) is None
 
 
-@pytest.mark.parametrize(
+@together(
     "formula",
     [
         r"$\href{javascript:alert(1)}{x}$",
@@ -173,7 +172,7 @@ def test_no_formula_breaks_the_reading(parts: list[str]) -> None:
         assert all(player._VALUE.fullmatch(value) for value in attributes.values())
 
 
-@pytest.mark.parametrize("text", ["{" * 240, "}" * 490, r"\sqrt{" * 80 + "}" * 80, "x^" * 240])
+@together("text", ["{" * 240, "}" * 490, r"\sqrt{" * 80 + "}" * 80, "x^" * 240])
 def test_a_monstrous_formula_stays_small(text: str) -> None:
     """It is read in time that grows with it: `benchmarks/answers.py` measures that."""
     tree = mathml(f"${text}$")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 import torch
 from torch import Tensor, nn
 
 import tracer
+from tests.together import together
 from tracer import Trace
 from tracer.views.player import payload
 from tracer.views.rounding import level
@@ -37,7 +37,7 @@ def last_is_level(trace: Trace) -> bool:
     return trace.outputs[0].id in level(trace)
 
 
-@pytest.mark.parametrize(
+@together(
     "what",
     [
         lambda x: x.mean(dim=(2, 3)),
@@ -59,7 +59,7 @@ def test_what_rounding_leaves_is_level(what: Callable[[Tensor], Tensor]) -> None
     assert last_is_level(run(what))
 
 
-@pytest.mark.parametrize(
+@together(
     "what",
     [
         lambda x: x,

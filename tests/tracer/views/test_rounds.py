@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from tests.cells import forward_cell, run_cell
+from tests.together import together
 from tracer import Trace, trace
 from tracer.views.rounds import Rounds, rounds
 
@@ -18,7 +18,7 @@ def found(run: Trace) -> list[tuple[int, int, int, str]]:
     return [(r.start, r.length, r.count, r.place.expression) for r in rounds(run)]
 
 
-@pytest.mark.parametrize(
+@together(
     ("body", "expected"),
     [
         (

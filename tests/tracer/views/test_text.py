@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from modules import LESSONS
 from tests import models, traces
 from tests.effort import TIMES
+from tests.together import together
 from tests.tracer.views.small import Chains, Fails, Refuses, Repeats
 from tests.tracer.views.symbolic import formula, with_formulas
 from tracer import Trace, trace
@@ -86,7 +87,7 @@ def test_markdown_table(name: str, golden: Callable[[str, str], None]) -> None:
     golden(f"table-{name}.md", markdown(timeless(made(name))))
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@together("name", MAKERS)
 def test_every_step_has_its_shape(name: str) -> None:
     """Of a line that ran several times, the first and the last run are shown."""
     found = made(name)
@@ -101,7 +102,7 @@ def test_every_step_has_its_shape(name: str) -> None:
             assert f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})" in text
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@together("name", MAKERS)
 def test_every_line_that_ran_is_marked(name: str) -> None:
     found = made(name)
     lines = annotated(found, width=10_000).splitlines()
@@ -116,8 +117,8 @@ def test_every_line_that_ran_is_marked(name: str) -> None:
             assert line.split("  # ")[0].strip() in marked
 
 
-@pytest.mark.parametrize("width", [40, 60, 80, 100, 140])
-@pytest.mark.parametrize("name", MAKERS)
+@together("width", [40, 60, 80, 100, 140])
+@together("name", MAKERS)
 def test_shapes_keep_to_the_width(name: str, width: int) -> None:
     for line in annotated(made(name), width=width).splitlines():
         code, mark, comment = line.rpartition("  # ")
@@ -137,7 +138,7 @@ def test_comments_of_a_block_stand_under_each_other() -> None:
     assert len(found) == 1, columns
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@together("name", MAKERS)
 def test_colour_adds_nothing_but_colour(name: str) -> None:
     plain = [line for line in annotated(made(name)).splitlines() if line.strip(" ^")]
     colored = annotated(made(name), color=True)
@@ -289,8 +290,8 @@ def test_edits_of_one_line_and_over_lines() -> None:
     ]
 
 
-@pytest.mark.parametrize("color", [False, True])
-@pytest.mark.parametrize(
+@together("color", [False, True])
+@together(
     ("shapes", "marks", "lines"),
     [
         (
@@ -367,7 +368,7 @@ def test_wide_letters_take_two_columns() -> None:
     assert lines[0].index("# (2,)") == lines[1].index("# (2,)") + 2
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@together("name", MAKERS)
 def test_a_saved_trace_reads_the_same(name: str) -> None:
     found = made(name)
     again = Trace.from_json(found.to_json())
@@ -408,8 +409,8 @@ def test_shapes_as_formulas_with_what_they_are_written_in() -> None:
     assert markdown(symbolic()) == markdown(made("chains"))
 
 
-@pytest.mark.parametrize("width", [40, 60, 80, 100, 140])
-@pytest.mark.parametrize("name", ["chains", "repeats", "fails"])
+@together("width", [40, 60, 80, 100, 140])
+@together("name", ["chains", "repeats", "fails"])
 def test_formulas_keep_to_the_width(name: str, width: int) -> None:
     """A shape breaks only where it is itself wider than the room, a formula never."""
     text = annotated(symbolic(name), width=width, symbols=True)

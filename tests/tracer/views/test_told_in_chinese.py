@@ -15,6 +15,8 @@ from modules.chinese import in_chinese
 from modules.lesson import Lesson, run, with_formulas
 from tests.cells import run_cell
 from tests.chinese import english
+from tests.effort import one_of_each
+from tests.together import together
 from tracer import Trace, language, trace
 from tracer.formulas import writing
 from tracer.formulas.writing import symbol
@@ -48,7 +50,9 @@ def code_of(found: Trace) -> list[str]:
     return [*notes, *steps, *places, *calls, *terms, *symbols]
 
 
-@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.key)
+@pytest.mark.parametrize(
+    "lesson", one_of_each(LESSONS, lambda each: each.key), ids=lambda lesson: lesson.key
+)
 def test_no_english_is_said_of_a_step(lesson: Lesson) -> None:
     found = run(lesson, lesson.settings(), values=False)
     told = list(texts(payload(found, dict(lesson.dims), "zh")["explanations"]))
@@ -81,7 +85,7 @@ RELATIONS = {
 }
 
 
-@pytest.mark.parametrize("words", RELATIONS)
+@together("words", RELATIONS)
 def test_a_demand_is_told_in_both_languages(words: str) -> None:
     formula, says = writing.demanded(RELATIONS[words], ("C", "r"))
     assert str(says) == words

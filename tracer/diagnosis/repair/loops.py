@@ -59,14 +59,12 @@ def _calls_at_most(calls: int, files: frozenset[str]) -> Iterator[None]:
     if sys.getprofile() is not None:
         yield
         return
-    left = calls
+    left = 2 * calls  # a call and its return
 
     def count(frame: FrameType, event: str, called: Any) -> None:
         nonlocal left
-        if event not in ("call", "c_call"):
-            return
         left -= 1
-        if left >= 0:
+        if left >= 0 or event not in ("call", "c_call"):
             return
         name = frame.f_code.co_name if event == "call" else called.__name__
         caller = frame.f_back if event == "call" else frame

@@ -51,7 +51,7 @@ def before(world: World, draft: Draft) -> dict[str, float]:
     spot = draft.spot
     old, new = Counter(tokens(draft.old)), Counter(tokens(draft.new))
     added, removed = list((new - old).elements()), list((old - new).elements())
-    lines = draft.lines
+    lines, unread = draft.lines, _unread(_function(draft))
     found: dict[str, float] = {
         f"kind {draft.kind}": 1.0,
         f"role {spot.role}": 1.0,
@@ -68,7 +68,7 @@ def before(world: World, draft: Draft) -> dict[str, float]:
         "places": float(len(draft.edits) - 1),
         "constructs": float(draft.rebuilds),
         "fits": float(draft.fits is True),
-        "unused": float(any(name in _unread(_function(draft)) for name in added)),
+        "unused": float(any(name in unread for name in added)),
         "unused layer": float(_unused_layer(world, draft)),
         "becomes one": float(draft.kind.startswith("number") and draft.new.strip() == "1"),
         "called alike": _called_alike(draft),
@@ -211,11 +211,11 @@ def _as_beside(draft: Draft) -> bool:
     """Whether the class has what is added in another place too: what one branch gets, another may
     need."""
     added = _added(draft.old, draft.new).strip(" ,()")
+    if len(added) < 6 or added.isdigit():
+        return False
     text, node = draft.spot.text, draft.spot.node
     around = text.around(node, ast.ClassDef) or text.function(node)
-    if len(added) < 6 or added.isdigit() or around is None:
-        return False
-    return added in text.of(around)
+    return around is not None and added in text.of(around)
 
 
 def _added(old: str, new: str) -> str:

@@ -7,6 +7,7 @@ else: what it gave is remembered and given again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -108,22 +109,35 @@ class OnZeros(TorchDispatchMode):  # type: ignore[no-untyped-call]
             made = _PRODUCTS[func](*args[1:3])
             torch.broadcast_shapes(args[0].shape, made.shape)  # type: ignore[no-untyped-call]
             return made
-        leaves, _ = tree_flatten((args, kwargs))
-        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        tensors: list[Tensor] = []
+        _mapped((args, kwargs), tensors.append)
         elements = sum(tensor.numel() for tensor in tensors)
         if not tensors or elements > _MOST or any(t.layout != torch.strided for t in tensors):
             return func(*args, **kwargs)
         self.watch.spend(PER_ELEMENT * elements)
         twins = {id(tensor): _zeros(tensor) for tensor in tensors}
         back = {id(twin): tensor for tensor in tensors if (twin := twins[id(tensor)]) is not tensor}
-        given = tree_map_only(Tensor, lambda tensor: twins[id(tensor)], (args, kwargs))
+        given = _mapped((args, kwargs), lambda tensor: twins[id(tensor)])
         result = func(*given[0], **given[1])
 
         def shaped(tensor: Tensor) -> Tensor:
             known = back.get(id(tensor))
             return known if known is not None else tensor.to(META)
 
-        return tree_map_only(Tensor, shaped, result)
+        return _mapped(result, shaped)
+
+
+def _mapped(value: Any, change: Callable[[Tensor], Any]) -> Any:
+    """The operands or the results of an operation with something else for each tensor, as
+    `tree_map_only` gives it: thousands are looked through in a search."""
+    if isinstance(value, Tensor):
+        return change(value)
+    kind = type(value)
+    if kind is tuple or kind is list:
+        return kind([_mapped(each, change) for each in value])
+    if kind is dict:
+        return {name: _mapped(each, change) for name, each in value.items()}
+    return tree_map_only(Tensor, change, value) if isinstance(value, tuple) else value
 
 
 def _zeros(tensor: Tensor) -> Tensor:

@@ -48,6 +48,7 @@ class World:
         self.partners: dict[object, list[tuple[str, Tensor]]] = {}
         self.unused: list[Any] | None = None  # functions that did not run
         self._scopes: dict[object, Scope] = {}
+        self._values: dict[ast.AST, list[Any]] = {}
         self._spans: dict[str, dict[Any, ast.AST]] = {}
         self.texts = [
             text
@@ -91,6 +92,12 @@ class World:
 
     def values(self, text: Text, node: ast.AST) -> list[Any]:
         """What an expression stood for, the likeliest first, each once where it is a number."""
+        found = self._values.get(node)
+        if found is None:
+            found = self._values[node] = self._looked_up(text, node)
+        return found
+
+    def _looked_up(self, text: Text, node: ast.AST) -> list[Any]:
         found: list[Any] = []
         for scope in self.scopes(text, node):
             try:

@@ -148,7 +148,7 @@ def test_a_layer_that_is_built_anew_has_the_same_weights_whenever_it_is() -> Non
     made = program(model, "nn.Linear(5, 2)", "nn.Linear(6, 2)", constructs=True)
     weights = []
     for seed in (1, 2):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         with bench.open(made, True) as live:
             weights.append(live.model.get_parameter("fc.weight").detach().clone())
     assert torch.equal(*weights)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.together import together
 from tests.tracer.diagnosis.repair.editing import bench_of, program
 from tracer.diagnosis.budget import TooCostly
 from tracer.diagnosis.repair.loops import at_most
@@ -57,7 +58,7 @@ def test_a_loop_ends_where_the_edited_code_calls() -> None:
     assert bench.shapes(program(model, SEVEN, "view(3)")).ran
 
 
-@pytest.mark.parametrize("calls", range(50, 650, 50))
+@together("calls", range(50, 650, 50))
 def test_what_runs_the_code_is_never_broken_off(calls: int) -> None:
     """Wherever the last call is: torch's modes, sources and random state are as before."""
     model = Repeats()
@@ -71,7 +72,7 @@ def test_what_runs_the_code_is_never_broken_off(calls: int) -> None:
     assert bench.shapes(program(model, SEVEN, "view(3)")).ran
 
 
-@pytest.mark.parametrize("calls", range(400, 420))
+@together("calls", range(400, 420))
 def test_a_with_that_was_entered_is_left(calls: int) -> None:
     def loop() -> None:
         while True:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.cells import run_cell
+from tests.together import together
 from tests.tracer.diagnosis.repair.editing import bench_of, program, proven
 from tracer.diagnosis.repair.failing import failing_of
 from tracer.diagnosis.repair.proof import CHECKS, WEAK, Proof, prove
@@ -347,7 +348,7 @@ KINDS = {
 def test_a_check_fails_for_what_it_is_there_for_and_holds_for_the_right_edit(name: str) -> None:
     kind = KINDS[name]
     model = run_cell(kind.source)["Net"]()
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     inputs: tuple[Any, ...] = eval(f"({kind.inputs},)", {"torch": torch})
     how = {"constructs": True, "build": type(model)} if kind.constructs else {}
     right = proven(model, inputs, kind.old, kind.right, **how)
@@ -561,7 +562,7 @@ def test_random_numbers_are_no_reason_to_blame_the_order() -> None:
 # --- not looked at while the checks were written -----------------------------------------------
 
 
-@pytest.mark.parametrize(
+@together(
     ("new", "wrong"),
     [
         ("x.flatten(1)", []),

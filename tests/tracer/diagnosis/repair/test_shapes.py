@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from tests.cells import run_cell
+from tests.together import together
 from tests.tracer.diagnosis.repair.editing import bench_of, program
 from tracer.diagnosis.budget import CALL, Budget, OutOfBudget, Watch
 from tracer.diagnosis.repair.shapes import OnZeros, Shapes
@@ -46,7 +47,7 @@ ELEMENTWISE: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", ELEMENTWISE)
+@together("name", ELEMENTWISE)
 def test_operations_on_shapes_are_those_of_torch(name: str) -> None:
     x, y = torch.randn(3, 4), torch.randn(3, 4)
 

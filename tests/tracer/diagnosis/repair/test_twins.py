@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from tests.cells import run_cell
+from tests.together import together
 from tests.tracer.diagnosis.repair.editing import bench_of, edited, program
 from tracer.diagnosis.repair.bench import Bench, CannotRunError, Program, Run
 from tracer.source.built import constructor
@@ -158,7 +159,7 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+@together("form", FORMS)
 def test_an_edit_wherever_the_function_lives(form: str) -> None:
     model = run_cell(FORMS[form])["Net"]()
     x = torch.randn(4, 3)
