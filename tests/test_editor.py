@@ -149,12 +149,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def with_editor(folder: Path, what: Callable[[Editor], Coroutine[Any, Any, None]]) -> None:
+def with_editor(folder: Path, *what: Callable[[Editor], Coroutine[Any, Any, None]]) -> None:
+    """What somebody does in one session, one after the other."""
+
     async def session() -> None:
         editor = Editor(folder)
         await editor.start()
         try:
-            await what(editor)
+            for each in what:
+                await each(editor)
         finally:
             await editor.client.shutdown_async(None)
             editor.client.exit(None)
@@ -163,88 +166,85 @@ def with_editor(folder: Path, what: Callable[[Editor], Coroutine[Any, Any, None]
     asyncio.run(session())
 
 
-def test_shapes_stand_behind_the_lines_that_make_them_and_outlive_what_does_not_parse(
-    folder: Path,
-) -> None:
-    async def told(editor: Editor) -> None:
-        editor.open("net.py")
+async def shapes_stand_behind_the_lines_that_make_them(editor: Editor) -> None:
+    """And outlive what does not parse."""
+    editor.open("net.py")
+    await editor.answer()
+    expected = {13: "(B, 8, H − 2, W − 2)", 14: "(B, 8)", 15: "(B, 10)"}
+    assert await editor.hints("net.py") == expected
+    assert await editor.hints("layers.py") == {10: "(B, 10)"}
+    assert not any(editor.found.values())
+
+    text = await editor.hover("net.py", 13, 17)
+    assert "self.conv(x)" in text
+    assert "`(2, 8, 7, 7)`" in text
+    assert "mean" in text
+    assert not await editor.hover("net.py", 1, 2)
+
+    # A horse takes two of the protocol's units, and one character of Python.
+    assert "y.mean" in await editor.hover("net.py", 14, NET.splitlines()[13].index("y.mean") + 1)
+
+    # What was changed since keeps silent, what moved goes along.
+    editor.change(
+        "net.py", "        y = self.conv(x)\n", "        z = 1\n        y = self.conv( x)\n"
+    )
+    assert set(await editor.hints("net.py")) == {15, 16}
+
+    # What is saved while one types is said, and lasts no longer.
+    editor.save("net.py", NET + "\ndef (:\n")
+    await editor.answer()
+    assert any("net.py:17" in line for line in editor.log)
+    editor.save("net.py", NET + "\nprint('to standard output')\n")
+    await editor.answer()
+    assert await editor.hints("layers.py")
+
+
+async def a_failure_is_marked_with_its_root_and_mended_by_a_quick_fix(editor: Editor) -> None:
+    editor.open("layers.py")
+    broken = NET.replace("width=8", "width=6")
+    editor.save("net.py", broken)
+    await editor.answer()
+    [found] = editor.found[editor.uri("layers.py")]
+    assert (found.code, found.severity) == ("SW-width", lsp.DiagnosticSeverity.Error)
+    assert found.range == lsp.Range(lsp.Position(9, 15), lsp.Position(9, 25))
+    assert "8 ≠ 6" in found.message
+    related = found.related_information or []
+    assert editor.uri("net.py") in {each.location.uri for each in related}
+
+    offered = await editor.fixes("layers.py", 10)
+    assert offered
+    assert offered[0].is_preferred
+    assert not await editor.fixes("layers.py", 2)
+    assert offered[0].edit is not None
+    changed = {}
+    for uri, edits in (offered[0].edit.changes or {}).items():
+        name = Path(uri).name
+        lines = (editor.folder / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        for edit in sorted(edits, key=lambda each: -each.range.start.line):
+            assert edit.range.start.line == edit.range.end.line
+            line = lines[edit.range.start.line]
+            start, end = edit.range.start.character, edit.range.end.character
+            lines[edit.range.start.line] = line[:start] + edit.new_text + line[end:]
+        changed[name] = "".join(lines)
+    for name, text in changed.items():
+        editor.save(name, text)
         await editor.answer()
-        expected = {13: "(B, 8, H − 2, W − 2)", 14: "(B, 8)", 15: "(B, 10)"}
-        assert await editor.hints("net.py") == expected
-        assert await editor.hints("layers.py") == {10: "(B, 10)"}
-        assert not any(editor.found.values())
+    assert not any(editor.found.values())
 
-        text = await editor.hover("net.py", 13, 17)
-        assert "self.conv(x)" in text
-        assert "`(2, 8, 7, 7)`" in text
-        assert "mean" in text
-        assert not await editor.hover("net.py", 1, 2)
-
-        # A horse takes two of the protocol's units, and one character of Python.
-        assert "y.mean" in await editor.hover(
-            "net.py", 14, NET.splitlines()[13].index("y.mean") + 1
-        )
-
-        # What was changed since keeps silent, what moved goes along.
-        editor.change(
-            "net.py", "        y = self.conv(x)\n", "        z = 1\n        y = self.conv( x)\n"
-        )
-        assert set(await editor.hints("net.py")) == {15, 16}
-
-        # What is saved while one types is said, and lasts no longer.
-        editor.save("net.py", NET + "\ndef (:\n")
-        await editor.answer()
-        assert any("net.py:17" in line for line in editor.log)
-        editor.save("net.py", NET + "\nprint('to standard output')\n")
-        await editor.answer()
-        assert await editor.hints("layers.py")
-
-    with_editor(folder, told)
+    # After a change nothing is offered that was made for another text.
+    editor.save("net.py", broken)
+    await editor.answer()
+    if any(editor.found.values()):
+        editor.change("layers.py", "nn.Linear(", "nn.Linear( ")
+        assert not await editor.fixes("layers.py", 10)
 
 
-def test_a_failure_is_marked_with_its_root_and_mended_by_a_quick_fix(folder: Path) -> None:
-    async def told(editor: Editor) -> None:
-        editor.open("net.py")
-        await editor.answer()
-        editor.open("layers.py")
-        broken = NET.replace("width=8", "width=6")
-        editor.save("net.py", broken)
-        await editor.answer()
-        [found] = editor.found[editor.uri("layers.py")]
-        assert (found.code, found.severity) == ("SW-width", lsp.DiagnosticSeverity.Error)
-        assert found.range == lsp.Range(lsp.Position(9, 15), lsp.Position(9, 25))
-        assert "8 ≠ 6" in found.message
-        related = found.related_information or []
-        assert editor.uri("net.py") in {each.location.uri for each in related}
-
-        offered = await editor.fixes("layers.py", 10)
-        assert offered
-        assert offered[0].is_preferred
-        assert not await editor.fixes("layers.py", 2)
-        assert offered[0].edit is not None
-        changed = {}
-        for uri, edits in (offered[0].edit.changes or {}).items():
-            name = Path(uri).name
-            lines = (folder / name).read_text(encoding="utf-8").splitlines(keepends=True)
-            for edit in sorted(edits, key=lambda each: -each.range.start.line):
-                assert edit.range.start.line == edit.range.end.line
-                line = lines[edit.range.start.line]
-                start, end = edit.range.start.character, edit.range.end.character
-                lines[edit.range.start.line] = line[:start] + edit.new_text + line[end:]
-            changed[name] = "".join(lines)
-        for name, text in changed.items():
-            editor.save(name, text)
-            await editor.answer()
-        assert not any(editor.found.values())
-
-        # After a change nothing is offered that was made for another text.
-        editor.save("net.py", broken)
-        await editor.answer()
-        if any(editor.found.values()):
-            editor.change("layers.py", "nn.Linear(", "nn.Linear( ")
-            assert not await editor.fixes("layers.py", 10)
-
-    with_editor(folder, told)
+def test_shapes_and_failures_stand_where_they_belong(folder: Path) -> None:
+    with_editor(
+        folder,
+        shapes_stand_behind_the_lines_that_make_them,
+        a_failure_is_marked_with_its_root_and_mended_by_a_quick_fix,
+    )
 
 
 def test_a_folder_that_names_no_models_says_how(folder: Path) -> None:

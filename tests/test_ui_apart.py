@@ -21,7 +21,7 @@ pytestmark = pytest.mark.waits
 
 
 def test_a_failure_is_understood_at_once_and_mended_by_another_process() -> None:
-    key, preset = "hacnn-regions", "Breaks: θ from the block's input"
+    key, preset = "squeeze-excite", "Breaks: made for other channels"
     view = preset_view(default_view(key), preset)
     first = runs.outline(view)
     failure = first.trace.failure

@@ -26,10 +26,12 @@ def _worker() -> Iterator[None]:
     worker.stop()
 
 
-def page(key: str, *files: tuple[str, bytes]) -> AppTest:
+def page(key: str, *files: tuple[str, bytes], **sizes: int) -> AppTest:
     app = AppTest.from_file("../app.py", default_timeout=600)
     app.switch_page("pages/1_Walkthrough.py")
     app.query_params["lesson"] = key
+    for name, size in sizes.items():
+        app.query_params[name] = str(size)
     app.run()
     return opened(app, *files)
 
@@ -164,7 +166,7 @@ def test_of_two_files_for_one_input_the_later_counts() -> None:
 
 
 def test_of_several_inputs_one_is_chosen() -> None:
-    app = page("hacnn-regions", ("cat.png", png((40, 20))))
+    app = page("hacnn-regions", ("cat.png", png((40, 20))), B=2, H=64, W=32, U=64, V=32)
     (role,) = [box for box in app.selectbox if "cat.png" in box.label]
     assert role.value == "x"
     assert list(role.options) == ["Input x", "Input source"]
