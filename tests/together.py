@@ -43,7 +43,7 @@ def _case(case: Any, ids: Any, number: int, count: int) -> tuple[str, tuple[Any,
     if isinstance(case, type(pytest.param())):
         assert not case.marks
         return case.id or repr(case.values), case.values
-    if callable(ids):
-        return ids(case), (case,)
     values = (case,) if count == 1 else tuple(case)
+    if callable(ids):
+        return "-".join(str(ids(value) or value) for value in values), values
     return repr(case) if ids is None else list(ids)[number], values

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -111,7 +112,7 @@ def test_a_size_is_followed_through_a_layer(layer: str, call: str, dim: int, sou
 # --- where a size is born -------------------------------------------------------------------------
 
 
-@together(
+@pytest.mark.parametrize(
     ("how", "expression", "dim", "sources"),
     [
         ("same", "x.permute(2, 0, 1)", 0, [2]),
