@@ -99,6 +99,14 @@ const roles = {
     history.replaceState(history.state, "", `${location.pathname}?${wanted}${location.hash}`);
   },
 
+  // After a time without the server it may be another, or have forgotten this page: it is asked, and
+  // what it draws is what the address says.
+  again(_, place, setStateValue, setTriggerValue) {
+    const ask = () => setTriggerValue("back", true);
+    window.addEventListener("shapewalk:back", ask);
+    return () => window.removeEventListener("shapewalk:back", ask);
+  },
+
   // The server looks at the step on screen too, where the reader rests.
   follow(_, place, setStateValue) {
     let waiting = null;
@@ -169,9 +177,9 @@ const roles = {
   },
 };
 
-export default function ({ data, parentElement, setStateValue }) {
+export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
   const place = parentElement.querySelector(".place");
   cleanups.get(place)?.();
-  cleanups.set(place, roles[data.role]?.(data, place, setStateValue));
+  cleanups.set(place, roles[data.role]?.(data, place, setStateValue, setTriggerValue));
   return () => cleanups.get(place)?.();
 }

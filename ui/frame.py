@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from tracer.views import colours
-from ui import language, lost, push, reload
+from ui import language, lost, player, push, reload
 from ui.language import say
 
 _HERE = Path(__file__).parent
@@ -85,6 +85,7 @@ def _go_on_without_server() -> None:
     )
     script = (_HERE / "away.js").read_text(encoding="utf-8").replace("WORDS", json.dumps(words))
     st.html(f"<script type='module'>{script}</script>", unsafe_allow_javascript=True)
+    player.ask_when_back()
 
 
 def _where_the_address_says(page: str) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import streamlit as st
 
+from ui.lost import LIFE
+
 
 def held(name: str, value: Any, change: Callable[[Any], None]) -> dict[str, Any]:
     """The `key` and `on_change` of the control `name`, which shows `value`; `change` is called with
@@ -33,4 +35,5 @@ def held(name: str, value: Any, change: Callable[[Any], None]) -> dict[str, Any]
 
 def _key(name: str) -> str:
     count = st.session_state.setdefault("renewed", {}).get(name, 0)
-    return name if count == 0 else f"{name}/{count}"
+    parts = [name, str(count) if count else "", st.session_state.get(LIFE, "")]
+    return "/".join(filter(None, parts))

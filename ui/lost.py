@@ -9,6 +9,10 @@ It comes back to the same session, and Streamlit goes on as if nothing had been 
   control at its own default, another value than the page has.  So each control whose value the
   browser does not send by itself is given its value anew, until it does.
 
+Or it comes back to a server that knows nothing of it, since it was started anew or has forgotten
+the session: then the page is drawn as its address says, and its controls are others than those of
+the session before (`held`), whose values the browser still sends.
+
 All that this needs of Streamlit's inner parts is here and in `push`.
 """
 
@@ -40,6 +44,9 @@ SETTABLE = frozenset(
 
 _CONNECTION, _UNHEARD = "connection", "unheard"
 
+LIFE = "life"
+"""What tells the controls of a session from those that its browser has from an earlier one."""
+
 
 def make_good() -> bool:
     """To be called before the first control of a page is drawn.  Whether the browser has just come,
@@ -55,6 +62,8 @@ def make_good() -> bool:
     connection: _Connection | None = st.session_state.get(_CONNECTION)
     if connection is None:
         connection = st.session_state[_CONNECTION] = _Connection(runtime, known.session)
+        had = context.session_state._state._new_widget_state.states
+        st.session_state[LIFE] = context.session_id[:8] if had else ""
     state = context.session_state._state
     came = connection.heard is not known.client
     if came and connection.heard is not None:

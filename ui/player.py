@@ -98,6 +98,11 @@ def keep_in_link(query: Mapping[str, str]) -> None:
     _bridge(data={"role": "address", "query": tuple(query.items())}, key="address")
 
 
+def ask_when_back() -> None:
+    """Draw the page again when the browser has come back to the server."""
+    _bridge(data={"role": "again"}, key="again", on_back_change=lambda: None)
+
+
 def tie_graph(container: str) -> None:
     """Let the graph in the container of that key mark the current step and obey clicks."""
     _bridge(data={"role": "graph", "within": container}, key="graph-tie")
