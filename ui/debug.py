@@ -256,7 +256,8 @@ def _editor(state: Desk) -> None:
     write = functools.partial(debug_form.write, debug_form.CODE)
     alone = not debug_form.others()
     offer = _offer(state) if trace is not None else None
-    editor.show(text, write, trace, debug_form.shown(), state.count, alone, offer, _apply)
+    ran = state.job.source if state.job is not None else ""
+    editor.show(text, write, trace, debug_form.shown(), state.count, ran, alone, offer, _apply)
 
 
 def _offer(state: Desk) -> editor.Offer | None:
@@ -373,7 +374,8 @@ def _closed(state: Desk) -> None:
     if access.would_run_code():
         why = say(
             "Code runs here for who comes with this server's token: open the address that it "
-            "printed when it started, which ends in {token}. The examples below work without.",
+            "printed when it started, which ends in {token}. What was typed into the editor "
+            "stays in this browser and is there again. The examples below work without.",
             token="`?token=…`",
         )
     else:
@@ -409,6 +411,11 @@ def outcome() -> None:
         gallery()
         return
     with st.container(key="verdict", gap="small"):
+        if _changed(state):
+            st.info(
+                say("This was the code before your change: run it to see what the new one does."),
+                icon=":material/history:",
+            )
         _verdict(state, state.answer)
     player.reveal("verdict", state.count, _changed(state))
     if state.run is not None:
@@ -482,15 +489,16 @@ def _progress(state: Desk) -> None:
     push.when(lambda: task.wait(0) or task.began != began or time.monotonic() >= then)
     with st.container(key="progress", horizontal=True, vertical_alignment="center"):
         if task.began is None:
-            st.progress(0.0, text=say("Waiting for the runs of others"))
+            words = say("Waiting for the runs of others")
         else:
-            passed = time.monotonic() - task.began
-            text = say(
-                "Running for {passed} s; it may compute for {most} s",
-                passed=f"{passed:.0f}",
+            # Nothing here knows how much of the time was computing, so there is no bar.
+            words = say(
+                "Running for {passed} s: at most {most} s of computing, {clock} s of waiting",
+                passed=f"{time.monotonic() - task.began:.0f}",
                 most=f"{LIMITS.seconds:g}",
+                clock=f"{LIMITS.clock:g}",
             )
-            st.progress(min(1.0, passed / LIMITS.seconds), text=text)
+        st.caption(f":material/hourglass_top: {words}")
         if st.button(say("Cancel"), key="cancel"):
             task.dropped = True
             state.task = None

@@ -5,24 +5,36 @@ const PAUSE = 400;
 const editors = new WeakMap();
 let loading = null;
 
-/** What is typed is kept in this tab of the browser, should the page be loaded anew before it was run
- * or with more than an address holds. */
+/** What is typed is kept in the browser with what it was made of, the text that the address holds, should
+ * the page be loaded anew before it was run or with more than an address holds: for this tab, and for
+ * another one that comes to the next start of the server, whose address is a new one. */
 const KEPT = "shapewalk:code";
 
-function keep(text) {
+function keep(text, of, { start }) {
   try {
-    sessionStorage.setItem(KEPT, text);
+    sessionStorage.setItem(KEPT, JSON.stringify({ text, of }));
+    localStorage.setItem(KEPT, JSON.stringify({ text, of, start }));
   } catch {
     // The reader's browser keeps nothing, or this is too much for it.
   }
 }
 
-function kept() {
+function kept({ start }) {
   try {
-    return sessionStorage.getItem(KEPT) ?? "";
+    const here = JSON.parse(sessionStorage.getItem(KEPT));
+    if (here) return here;
+    const last = JSON.parse(localStorage.getItem(KEPT));
+    return last && last.start !== start ? last : { text: "" };
   } catch {
-    return "";
+    return { text: "" };
   }
+}
+
+/** What a session of the server begins with: what the reader had made of the text that it knows. */
+function begun(entry, latest) {
+  const mine = entry.session ? { text: entry.editor.getValue(), of: entry.of } : kept(latest);
+  const goesOn = latest.fresh && (latest.text === "" || latest.text === mine.of);
+  return goesOn && mine.text ? mine.text : latest.text;
 }
 
 /** Ace, once for all pages: a plain script that leaves its one name in the window. */
@@ -236,7 +248,7 @@ export default function ({ parentElement, data, setStateValue, setTriggerValue }
     entry.send = (text) => {
       if (text === entry.sent) return;
       entry.sent = text;
-      if (entry.data.alone) keep(text);
+      if (entry.data.alone) keep(text, entry.of, entry.data);
       entry.set("text", text);
     };
   }
@@ -253,13 +265,19 @@ export default function ({ parentElement, data, setStateValue, setTriggerValue }
         shapes(entry.editor, entry.told);
         // The page's tests, and whoever opens the console, read the text here.
         place.text = () => entry.editor.getValue();
-        if (latest.fresh && !latest.text) entry.editor.setValue(kept(), -1);
+      }
+      if (entry.session !== latest.session) {
+        const text = begun(entry, latest);
+        Object.assign(entry, { session: latest.session, sent: latest.text, of: latest.text });
+        if (text !== entry.editor.getValue()) entry.editor.setValue(text, -1);
+        entry.send(text);
       } else if (entry.count !== latest.count) {
         entry.sent = latest.text;
-        if (latest.alone) keep(latest.text);
+        if (latest.alone) keep(latest.text, entry.of, latest);
         entry.editor.setValue(latest.text, -1);
       }
       entry.count = latest.count;
+      entry.of = latest.ran || entry.of;
       mark(ace, entry, latest);
     })
     .catch(() => plain(place, data, (text) => entry.send(text)));

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +24,9 @@ from tracer.views.graph import shape_text
 from ui.language import language, say
 
 _HERE = Path(__file__).parent
+
+_START = uuid.uuid4().hex
+"""Tells one start of the server from the next."""
 _PARTS = ("ace.js", "mode-python.js", "ext-searchbox.js")
 
 _editor = st.components.v2.component(
@@ -49,16 +53,20 @@ def show(
     trace: Trace | None,
     file: str,
     run: int,
+    ran: str,
     alone: bool,
     offer: Offer | None,
     apply: Callable[[int], None],
 ) -> None:
     """Draw the editor with this text; `change` is called with what the reader makes of it.
     `trace` is the run of this very text, which is that of this `file`; `run` is its number, 0
-    before the first.  The browser keeps a text that is `alone`, one of no others.  The fix that is
+    before the first, and `ran` the text of it.  The browser keeps a text that is `alone`, one of no
+    others.  The fix that is
     on `offer` stands as a diff among the lines; `apply` is called with its number when the reader
     takes it."""
-    state = st.session_state.setdefault("editor", {"text": text, "count": 0})
+    state = st.session_state.setdefault(
+        "editor", {"text": text, "count": 0, "session": uuid.uuid4().hex}
+    )
     if state["text"] != text:
         state["text"], state["count"] = text, state["count"] + 1
 
@@ -82,6 +90,9 @@ def show(
         "alone": alone,
         "fresh": state["count"] == 0 and run == 0,
         "run": run,
+        "ran": ran,
+        "session": state["session"],
+        "start": _START,
         "messages": _messages(),
         "marks": marks(trace.failure, file) if trace is not None and trace.failure else [],
         "shapes": shapes(trace, file) if trace is not None else {},

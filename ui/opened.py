@@ -132,18 +132,18 @@ def tensors(answer_notes: tuple[Said, ...], job: Job | None) -> None:
             format_func=lambda name: name or say("none: drawn at random"),
             **held("debug/weights", weights, debug_form.weigh),
         )
-    for name in data:
-        at = code(f"@{name}")
-        if job is not None and name not in job.data:
-            st.caption(
-                say(
-                    "{name} is not used: the input that shall take it has {at} in its field.",
-                    name=escaped(name),
-                    at=at,
-                )
+    waits = [name for name in data if job is not None and name not in job.data]
+    for name in waits:
+        st.caption(
+            say(
+                "{name} is not used: the input that shall take it has {at} in its field.",
+                name=escaped(name),
+                at=code(f"@{name}"),
             )
-        elif name != weights:
-            st.caption(say("As an input: {name}", name=at))
+        )
+    taken = [code(f"@{name}") for name in data if name != weights and name not in waits]
+    if taken:
+        st.caption(say("As inputs: {names}", names=", ".join(taken)))
     own.told(answer_notes)
 
 

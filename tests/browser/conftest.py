@@ -58,7 +58,11 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def serving(
-    port: int, log: Path, command: Sequence[str] = (), folder: Path = ROOT
+    port: int,
+    log: Path,
+    command: Sequence[str] = (),
+    folder: Path = ROOT,
+    secret: str = TOKEN,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The app in a process of its own, which may not report an error; started by `command`, if
     that is given."""
@@ -70,7 +74,7 @@ def serving(
             cwd=folder,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"OMP_NUM_THREADS": "1", VARIABLE: "asked", token.VARIABLE: TOKEN},
+            env=os.environ | {"OMP_NUM_THREADS": "1", VARIABLE: "asked", token.VARIABLE: secret},
         )
     try:
         _wait_for(f"http://127.0.0.1:{port}/_stcore/health", server, log)
@@ -116,6 +120,7 @@ LEAVE = """() => {
   Storage.prototype.setItem = () => {};
   try {
     sessionStorage.clear();
+    localStorage.clear();
   } catch {
     // A page without an address has none.
   }

@@ -209,10 +209,14 @@ def test_the_editor_marks_the_way_of_a_size_and_lets_the_keyboard_out(
     page.keyboard.insert_text("# mine\n")
     expect(marks).to_have_count(0)
     has_text(page, f"# mine\n{LINEAR}")
+    before = page.get_by_text("This was the code before your change")
+    expect(before).to_be_visible()
     page.keyboard.press("Control+z")
     has_text(page, LINEAR)
+    expect(before).to_have_count(0)
     # It is kept once it has rested.
-    until(page, "text => Object.values(sessionStorage).includes(text)", arg=LINEAR)
+    typed = "text => JSON.parse(sessionStorage['shapewalk:code'] ?? '{}').text === text"
+    until(page, typed, arg=LINEAR)
     page.goto(f"{app}/Your_module")
     has_text(page, LINEAR)
     editor(page).focus()

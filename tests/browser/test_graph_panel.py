@@ -135,6 +135,9 @@ def test_shapes_are_formulas_where_sizes_are(show: Show) -> None:
 def test_chapters_are_frames(show: Show) -> None:
     page = show(told(), "step=2", **WIDE)
     expect(page.locator(".graph .title")).to_have_text(["Move", "Turn", "Back"])
+    # Edges pass below the titles, not through them.
+    assert page.locator(".graph .title ~ .edge").count() == 0
+    assert page.locator(".graph .edge ~ .title").count() == 3
 
 
 def test_it_is_fitted_and_zoomed(show: Show) -> None:

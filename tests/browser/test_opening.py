@@ -12,7 +12,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from modules import LESSONS
-from tests.browser.conftest import free_port, serving
+from tests.browser.conftest import TOKEN, free_port, serving
+from tests.browser.test_debug import LINEAR, has_text, write
 from tests.browser.test_walkthrough import query_of, wait_for_query
 from tests.browser.waiting import until
 
@@ -66,7 +67,7 @@ def test_lessons_are_read_without_torch_until_one_changes_something_and_outlive_
         page.reload()
         complete(page, 2)
         # A saved link, in a second tab, in the other language.
-        other = open_page()
+        other = open_page(loses=True)
         other.goto(f"{app}/Walkthrough?lesson=eca-image&step=4&lang=zh")
         expect(other.locator(".shapewalk .transport")).to_contain_text(re.compile(r"4\D+9"))
         expect(other.get_by_role("heading", level=1)).to_be_visible()
@@ -92,20 +93,27 @@ def test_lessons_are_read_without_torch_until_one_changes_something_and_outlive_
         page.get_by_role("option").nth(1).click()
         until(page, "() => [...new URLSearchParams(location.search)].length > 2")
         complete(page, 2)
-        other.goto("about:blank")  # before it misses its server
+        other.goto(f"{app}/Your_module?lang=en&token={TOKEN}")
+        write(other, LINEAR)
+        until(other, "'shapewalk:code' in sessionStorage")
     # A lesson outlives its server.
     page.locator(".shapewalk").press("ArrowRight")
     complete(page, 3)
-    with serving(port, tmp_path / "again.txt"):
+    with serving(port, tmp_path / "again.txt", secret="another"):
         # The page as it stands is one of the new server, which hears the first change.
         expect(page.locator("#away")).to_be_empty()
-        page.wait_for_function(
-            "() => /seed-[0-9a-f]{8}/.test(document.querySelector('[class*=excite-seed]')?.className)"
-        )
+        drawn = "/seed-[0-9a-f]{8}/.test(document.querySelector('[class*=excite-seed]').className)"
+        until(page, drawn)
         seed(page, 7)
         wait_for_query(page, lesson=KEY, seed="7", step="3")
         complete(page, 3)
         page.reload()
         complete(page, 3)
         wait_for_query(page, lesson=KEY, seed="7", step="3")
+        # Who may run code there comes by another address, be it in another tab, and finds there
+        # what was typed and never run.
+        expect(other.get_by_text("stays in this browser")).to_be_visible()
+        other.goto("about:blank")
+        page.goto(f"{app}/Your_module?lang=en&token=another")
+        has_text(page, LINEAR)
         page.goto("about:blank")

@@ -15,7 +15,7 @@ AT_REST = """() => {
   if (app && app.dataset.testScriptState !== 'notRunning') return false;
   const busy = ['stStatusWidget', 'stProgress', 'stSkeleton', 'stSpinner'];
   const signs = busy.map(name => `[data-testid=${name}]`).join();
-  if (document.querySelector(`${signs}, [data-stale=true]`)) return false;
+  if (document.querySelector(`${signs}, .st-key-progress, [data-stale=true]`)) return false;
   // A cursor blinks for ever.
   const ends = each => each.effect.getComputedTiming().iterations !== Infinity;
   return !document.getAnimations().some(each => each.playState === 'running' && ends(each));

@@ -38,6 +38,7 @@ def svg(trace: Trace) -> str:
         f'<rect width="100%" height="100%" fill="{_PAGE}"/>',
         *map(_frame, found["frames"]),
         *map(_edge, found["edges"]),
+        *map(_title, found["frames"]),
         *map(_node, found["nodes"]),
         *(_shape(each, shape_text(notes[each["note"]])) for each in found["shapes"]),
         "</svg>",
@@ -50,7 +51,15 @@ def _frame(frame: dict[str, Any]) -> str:
     return (
         f'<rect x="{x}" y="{y}" width="{frame["width"]}" height="{frame["height"]}" rx="6" '
         f'fill="{_FRAME}" stroke="{colours.LIGHT.line}"/>'
-        f'<text x="{x + 8}" y="{y + 13}" font-weight="600">{escape(frame["title"])}</text>'
+    )
+
+
+def _title(frame: dict[str, Any]) -> str:
+    """Over the edges, which may have to pass there."""
+    x, y = frame["x"], frame["y"]
+    return (
+        f'<text x="{x + 8}" y="{y + 13}" font-weight="600" stroke="{_PAGE}" stroke-width="4" '
+        f'stroke-linejoin="round" paint-order="stroke">{escape(frame["title"])}</text>'
     )
 
 

@@ -118,15 +118,18 @@ export class GraphPanel {
 
   sketch(graph) {
     this.plan = graph;
-    const frames = graph.frames.map(({ x, y, width, height, title }) => [
+    const frames = graph.frames.map(({ x, y, width, height }) =>
       drawn("rect", { class: "frame", x, y, width, height, rx: 6 }),
+    );
+    // Over the edges, which may have to pass there.
+    const titles = graph.frames.map(({ x, y, title }) =>
       drawn("text", { class: "title", x: x + 8, y: y + 14 }, clip(title, 60)),
-    ]);
+    );
     this.edges = graph.edges.map((edge) => ({ ...edge, node: this.edge(edge) }));
     this.nodes = graph.nodes.map((each, index) => ({ ...each, node: this.box(each, index) }));
     this.writeShapes();
-    const parts = [...this.edges, ...this.nodes].map(({ node }) => node);
-    this.place.replaceChildren(...frames.flat(), ...parts, this.shapes);
+    const [edges, nodes] = [this.edges, this.nodes].map((parts) => parts.map(({ node }) => node));
+    this.place.replaceChildren(...frames, ...edges, ...titles, ...nodes, this.shapes);
   }
 
   /** Write the shapes as numbers, or as formulas. */
