@@ -633,7 +633,8 @@ class Failure(_Placed):
     here, and `fixes` are the changes that mend it, best first; empty where they are not known.
     `histories` are those of the two sizes at odds, where there are two.  `chain` is the way of the
     wrong size: from where a number was written, over constructors and steps, to this expression,
-    which is its last link; `root` is one of the links, or lies between them.
+    which is its last link.  `root` is what follows from the broken rule; where repairs were sought
+    the links are the likeliest places by all that is known, and `root` says which is likelier.
     """
 
     type: str

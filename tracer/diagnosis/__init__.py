@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from tracer.diagnosis import (  # noqa: F401 - the rules enter themselves
     fixes,
+    origins,
     outside,
     python_errors,
     rules,
@@ -43,6 +44,8 @@ def diagnose(crash: Crash, mend: bool = True) -> Failure:
         check = None if settled else finding.report.check
         more = [sentence for sentence in (check, *_in_formulas(failure), untried) if sentence]
         failure = dataclasses.replace(failure, fixes=mended, violation=_violation(finding, more))
+        with tolerant():
+            failure = origins.judged(Search(crash, finding, failure))
     return failure
 
 

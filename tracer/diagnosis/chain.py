@@ -23,46 +23,56 @@ _ON_THE_WAY = 20
 _KEPT, _CALLED, _TAKEN = 60, 25, 40
 _RETURNED, _IN_HELPER, _ALONE, _PASSED, _FARTHER = 70, 30, 10, 15, 4
 _TOLD, _OTHER, _GIVEN = 30, 20, 10
-_BESIDES = 2  # links beside the failing expression
+BESIDES = 2  # links beside the failing expression
 """How much speaks for a place: where the root was found, where the histories part, what returned or
 made an operand, what else was worked out or written; more on the way to the root.  What handed a
 value over counts by how near it is, more in a helper, and most where that does nothing else."""
 
 
+Statement = tuple[str, int]
+"""A file and the line in which a statement begins."""
+
+
 @dataclass(frozen=True)
-class _Candidate:
+class Candidate:
+    """A link with how much speaks for it, and the name of what found it."""
+
     score: float
     link: Root
+    name: str = ""
 
 
 def chain(s: Search) -> tuple[Root, ...]:
     """The links from the first to the failing expression, which is the last: of the places where a
     number was written or handed on and of the steps those two that most speaks for."""
     failing = Root("failure", s.failure.place, s.failure.module, _step(s.failure), _meeting(s))
-    taken = {_statement(failing)}
-    marked = _marked(s)
+    taken = {statement_of(failing)}
+    told = marked(s)
     kept: list[Root] = []
-    found = [each for each in _candidates(s) if each.link.line]
-    while len(kept) < _BESIDES:
-        left = [each for each in found if _statement(each.link) not in taken]
+    found = [each for each in candidates(s) if each.link.line]
+    while len(kept) < BESIDES:
+        left = [each for each in found if statement_of(each.link) not in taken]
         if not left:
             break
-        best = max(left, key=lambda each: _worth(s, each, marked, kept))
+        best = max(left, key=lambda each: _worth(s, each, told, kept))
         kept.append(best.link)
-        taken.add(_statement(best.link))
-    kept.sort(key=_in_forward)
-    links = [link if link is s.failure.root else finished(s.trace, link) for link in kept]
-    return (*links, finished(s.trace, failing))
+        taken.add(statement_of(best.link))
+    return links(s, kept, finished(s.trace, failing))
 
 
-def _worth(
-    s: Search, each: _Candidate, marked: set[tuple[str, int]], kept: Sequence[Root]
-) -> float:
+def links(s: Search, kept: Sequence[Root], failing: Root) -> tuple[Root, ...]:
+    """The first of the links in the order in which they led to the failing one."""
+    first = sorted(kept[:BESIDES], key=_in_forward)
+    known = (s.failure.root, *s.failure.chain)
+    return (*(link if link in known else finished(s.trace, link) for link in first), failing)
+
+
+def _worth(s: Search, each: Candidate, told: set[Statement], kept: Sequence[Root]) -> float:
     """How much a candidate adds: less where the histories mark its place anyway, more where it is
     of another kind than what is kept."""
     if each.link is s.failure.root:
         return 2 * _ROOT
-    if _statement(each.link) in marked:
+    if statement_of(each.link) in told:
         return each.score - _TOLD
     other = bool(kept) and _in_forward(kept[0]) is not _in_forward(each.link)
     return each.score + _OTHER * other - _GIVEN * (each.link.kind == "input")
@@ -76,7 +86,7 @@ def _step(failure: Failure) -> int | None:
     return failure.step.index if failure.step is not None else None
 
 
-def _statement(link: Root | Term) -> tuple[str, int]:
+def statement_of(link: Root | Term) -> Statement:
     span = link.place.statement_span or link.place.span
     return link.place.file, span.line if span is not None else link.place.line
 
@@ -89,7 +99,7 @@ def _meeting(s: Search) -> Said:
     return said("Here {left} and {right} meet.", left=left, right=right)
 
 
-def _candidates(s: Search) -> Iterator[_Candidate]:
+def candidates(s: Search) -> Iterator[Candidate]:
     found = [*_of_sizes(s), *_of_handing_on(s)]
     if not s.failure.histories:
         found += _of_numbers(s)
@@ -97,18 +107,18 @@ def _candidates(s: Search) -> Iterator[_Candidate]:
     yield from map(_returned, handed_over(s))
     here = helper(s.failure.place)
     if (above := caller(s.crash, s.failure.place)) is not None:
-        yield _Candidate(_NUMBER, _called(s, above, s.failure.place))
-    marked = _marked(s)
+        yield Candidate(_NUMBER, _called(s, above, s.failure.place), "calls what fails")
+    told = marked(s)
     for each in found:
         inside = helper(each.link.place) if each.link.kind in ("step", "call") else here
         above = caller(s.crash, each.link.place) if inside != here else None
         if above is not None:
             # What is marked in a helper is right there, and wrong for who called it.
-            less = _CALLED * (_statement(each.link) not in marked)
-            yield _Candidate(each.score - less, _called(s, above, each.link.place))
+            less = _CALLED * (statement_of(each.link) not in told)
+            yield Candidate(each.score - less, _called(s, above, each.link.place), "calls")
 
 
-def _returned(each: Handed) -> _Candidate:
+def _returned(each: Handed) -> Candidate:
     """What a function gave back, or was given, as a link."""
     score = _RETURNED - _FARTHER * each.depth - _PASSED * (each.kind == "call")
     score += _IN_HELPER * bool(helper(each.place)) + _ALONE * (each.length <= 1)
@@ -116,16 +126,17 @@ def _returned(each: Handed) -> _Candidate:
         because = said("It is handed to {name} here.", name=each.by)
     else:
         because = said("{name} returns here what the failing expression is made of.", name=each.by)
-    return _Candidate(score, Root("call", each.place, each.module, None, because))
+    root = Root("call", each.place, each.module, None, because)
+    return Candidate(score, root, "passed" if each.kind == "call" else "returned")
 
 
-def _marked(s: Search) -> set[tuple[str, int]]:
+def marked(s: Search) -> set[Statement]:
     """The statements where the histories part; none where both begin with inputs, which have no
     statement of their own."""
     found = [h.parting for h in s.failure.histories if h.parting is not None]
     if all(each.kind == "input" for each in found):
         return set()
-    return {_statement(each) for each in found}
+    return {statement_of(each) for each in found}
 
 
 def _called(s: Search, above: tuple[Place, str], place: Place) -> Root:
@@ -134,7 +145,7 @@ def _called(s: Search, above: tuple[Place, str], place: Place) -> Root:
     return Root("call", where, module, None, said("{name} is called here.", name=helper(place)))
 
 
-def _of_handing_on(s: Search) -> Iterator[_Candidate]:
+def _of_handing_on(s: Search) -> Iterator[Candidate]:
     """Where the operands were put into a list or given another name: no operation, and the place
     where the wrong tensor was taken."""
     for operand in s.failure.operands:
@@ -142,13 +153,13 @@ def _of_handing_on(s: Search) -> Iterator[_Candidate]:
         values = {"x": name, "shape": shape(operand.note)}
         if (put := kept(s, operand.note)) is not None:
             because = said("{x} {shape} is kept here.", **values)
-            yield _Candidate(_KEPT, Root("call", *put, None, because))
+            yield Candidate(_KEPT, Root("call", *put, None, because), "kept")
         if (other := renamed(s, operand)) is not None:
             because = said("{x} {shape} gets its name here.", **values)
-            yield _Candidate(_KEPT, Root("call", *other, None, because))
+            yield Candidate(_KEPT, Root("call", *other, None, because), "named")
 
 
-def _of_numbers(s: Search) -> Iterator[_Candidate]:
+def _of_numbers(s: Search) -> Iterator[Candidate]:
     """Where the numbers come from that the failing expression itself asks for."""
     frame = s.crash.frames[-1] if s.crash.frames else None
     text = text_of(frame.place.file) if frame is not None else None
@@ -164,18 +175,18 @@ def _of_numbers(s: Search) -> Iterator[_Candidate]:
             continue
         for depth, term in _with_depth(numbers.term(here)):
             if depth and term.kind in ("number", "written", "sum", "product"):
-                yield _Candidate(_WRITTEN - depth, _link(s, term))
+                yield Candidate(_WRITTEN - depth, _link(s, term), "asked")
 
 
-def _of_sizes(s: Search) -> Iterator[_Candidate]:
+def _of_sizes(s: Search) -> Iterator[Candidate]:
     if s.failure.root is not None:
-        yield _Candidate(_ROOT, s.failure.root)
+        yield Candidate(_ROOT, s.failure.root, "root")
     sides = [history for history in s.failure.histories if _has_root(s, history)]
     for history in s.failure.histories:
         # The way leads to the root, where that is on one of the two.
         more = _ON_THE_WAY * (sides == [history])
         for each in _of_history(s, history):
-            yield _Candidate(each.score + more, each.link)
+            yield Candidate(each.score + more, each.link, each.name)
     for operand in s.failure.operands:
         yield from _of_operand(s, operand.note)
 
@@ -186,24 +197,24 @@ def _has_root(s: Search, history: History) -> bool:
     return root is not None and root.step is not None and root.step in steps
 
 
-def _of_history(s: Search, history: History) -> Iterator[_Candidate]:
+def _of_history(s: Search, history: History) -> Iterator[Candidate]:
     parting = history.parting
     for depth, term in _with_depth(history.term):
         if term is parting:
             chosen = term.kind in ("written", "sum", "product", "number", "name", "count")
             # Of a number of elements every size may be the wrong one.
             score = _WRITTEN if s.finding.kind == "numel" else _PARTING
-            yield _Candidate(score + chosen * 5, _link(s, term))
+            yield Candidate(score + chosen * 5, _link(s, term), "parting")
         elif term.kind == "layer" and parting is not None and _inside(parting, term):
-            yield _Candidate(_HANDED + 1 - depth, _link(s, term))
+            yield Candidate(_HANDED + 1 - depth, _link(s, term), "layer")
         elif term.kind == "layer" and parting is not None and _inside(term, parting):
-            yield _Candidate(_HANDED - depth, _link(s, term))
+            yield Candidate(_HANDED - depth, _link(s, term), "layer")
         elif term.kind == "name" and parting is not None and _inside(parting, term):
-            yield _Candidate(_TAKEN - depth, _link(s, term))
+            yield Candidate(_TAKEN - depth, _link(s, term), "taken")
         elif term.step is None and term.kind in ("written", "sum", "product"):
-            yield _Candidate(_WRITTEN - depth, _link(s, term))
+            yield Candidate(_WRITTEN - depth, _link(s, term), "written")
         elif term.kind in ("number", "input"):
-            yield _Candidate(_NUMBER - depth, _link(s, term))
+            yield Candidate(_NUMBER - depth, _link(s, term), "number")
 
 
 def _with_depth(term: Term, depth: int = 0) -> Iterator[tuple[int, Term]]:
@@ -263,7 +274,7 @@ def _elsewhere(s: Search, note: TensorNote) -> bool:
     )
 
 
-def _of_operand(s: Search, note: TensorNote) -> Iterator[_Candidate]:
+def _of_operand(s: Search, note: TensorNote) -> Iterator[Candidate]:
     """What made an operand, and what returned it; of a tensor with fewer dimensions than another
     it is likelier to be at fault."""
     most = max((len(each.note.shape) for each in s.failure.operands), default=0)
@@ -271,7 +282,7 @@ def _of_operand(s: Search, note: TensorNote) -> Iterator[_Candidate]:
     turned = facts.get("transposed") or facts.get("layout") in ("axis", "last")
     score = _MADE + 2 * (len(note.shape) < most) + 30 * bool(turned) + 5 * _elsewhere(s, note)
     if note.kind == "input":
-        yield _Candidate(score, s.given(note))
+        yield Candidate(score, s.given(note), "given")
     made = made_by(s.trace, note)
     if made is not None:
         bound = bound_step(made)
@@ -279,11 +290,12 @@ def _of_operand(s: Search, note: TensorNote) -> Iterator[_Candidate]:
         shaped = permutes(bound) or adds_dimension(bound) or len(note.shape) not in before
         link = s.made_here(note)
         if link is not None:
-            yield _Candidate(score + 3 * shaped, link)
+            yield Candidate(score + 3 * shaped, link, "made")
     for call in s.trace.calls[1:]:
         if any(each.id == note.id for each in call.outputs) and call.place.line:
             because = said(
                 "{path} returns {shape} here.", path=call.module or call.type, shape=shape(note)
             )
-            yield _Candidate(score + 1, Root("call", call.place, call.module, None, because))
+            root = Root("call", call.place, call.module, None, because)
+            yield Candidate(score + 1, root, "module returns")
             return

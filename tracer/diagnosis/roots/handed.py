@@ -47,7 +47,7 @@ def caller(crash: Crash, place: Place) -> tuple[Place, str] | None:
     within = [n for n in calls if text.function(n) is not None]
     if len(within) != 1:
         return None
-    return _placed(text, within[0], _qualified(text, within[0])), ""
+    return _placed(text, within[0], qualified(text, within[0])), ""
 
 
 def renamed(s: Search, operand: Operand) -> tuple[Place, str] | None:
@@ -123,7 +123,8 @@ def _placed(text: Text, node: ast.expr, function: str) -> Place:
     return text.place(node, statement, function)
 
 
-def _qualified(text: Text, node: ast.AST) -> str:
+def qualified(text: Text, node: ast.AST) -> str:
+    """The name of the function that a node is in, with those of its class and of what is around."""
     names = []
     above = text.parents.get(node)
     while above is not None:
