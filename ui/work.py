@@ -22,7 +22,7 @@ PATIENCE = 0.8
 """Seconds after which a reader is told how far a run has come..."""
 
 AGAIN = 0.4
-"""...and seconds until he is told again."""
+"""...and seconds until he is told again, if it has come further."""
 
 
 def shown(view: View) -> Run | None:
@@ -134,14 +134,21 @@ def _with_formulas(view: View, run: Run) -> Run:
     return run
 
 
+def _far(job: Job) -> tuple[int, int, int]:
+    """How far it has come: what is said of it changes with this alone."""
+    return job.done, job.total, job.before
+
+
 @st.fragment
 def _progress(job: Job, fails: bool) -> None:
     if job.wait(0):
         st.rerun()
     now = time.monotonic()
+    is_told = now >= job.began + PATIENCE
     then = max(now + AGAIN, job.began + PATIENCE)
-    push.when(lambda: job.wait(0) or time.monotonic() >= then)
-    if now < job.began + PATIENCE:
+    far = _far(job) if is_told else None
+    push.when(lambda: job.wait(0) or (time.monotonic() >= then and _far(job) != far))
+    if not is_told:
         return
     with st.container(key="progress", horizontal=True, vertical_alignment="center"):
         done, total = job.done, max(job.total, job.done, 1)
