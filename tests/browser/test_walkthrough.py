@@ -212,6 +212,9 @@ def test_a_broken_link_says_what_is_wrong_and_shows_the_beginning(
     # What shall be said here, not how long values take.
     go(page, app, f"{SMALL}&{query}&show=shapes")
     expect(page.get_by_test_id("stAlert")).to_contain_text(sentence)
+    if "step=999999" in query:  # beyond the end is the last one, and the address says which
+        expect(page.locator(".shapewalk .transport")).to_contain_text("operation 39 of 39")
+        wait_for_query(page, step="39")
     page.keyboard.press("Home")
     assert shown(page) == "0"
 

@@ -170,3 +170,5 @@ def test_a_batch_norm_is_told_as_it_runs(training: bool, said: str) -> None:
     layer = nn.BatchNorm1d(3).train(training)
     (told,) = explain(trace(nn.Sequential(layer), torch.randn(4, 3)))
     assert said in told.summary
+    (told,) = explain(trace(nn.Sequential(nn.BatchNorm1d(1).train(training)), torch.randn(4, 1)))
+    assert "the one channel" in told.summary
