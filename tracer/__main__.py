@@ -44,6 +44,7 @@ from tracer.document import Fix, Trace
 from tracer.explaining import explain, explained, note, traced
 from tracer.language import LANGUAGES, translator
 from tracer.record.construction import recording_construction
+from tracer.record.isolation import in_mode
 from tracer.source import files
 from tracer.views import github, snapshot
 from tracer.views.answer import Finding, answer, at, diff, findings, shown_path, source
@@ -122,7 +123,7 @@ def _traced_target(options: argparse.Namespace) -> Trace:
         model = _built(found, options.target, settings)
         if options.dtype is not None and dtype.is_floating_point:
             model = model.to(dtype)
-        return model.train(options.train)
+        return in_mode(model, options.train)
 
     model = build()
     sizes = {**_whole(settings), **_sizes(options.size)}
@@ -137,7 +138,7 @@ def _traced_target(options: argparse.Namespace) -> Trace:
     def build_at(at: Mapping[str, Any]) -> nn.Module:
         own = {**settings, **{name: at[name] for name in known}}
         model: nn.Module = found(**own)
-        return model.train(options.train)
+        return in_mode(model, options.train)
 
     from tracer.formulas.proof import named
 

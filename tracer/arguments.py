@@ -163,7 +163,8 @@ def built(
                 break
     if search.first is not None:
         raise search.first
-    return build(given), dict(given)
+    known = _known(made, given, small)
+    return build(known), known
 
 
 class _Construction:
@@ -365,13 +366,14 @@ def _reconfigured(
     made: Callable[..., Any], texts: Mapping[str, str], given: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     """Other configurations than those found, by name: with all of its layers, as what is wanted
-    may be in one of them alone, and of the class that is likeliest after it."""
+    may be in one of them alone, with the sizes that it has by itself, as some go together, and of
+    the class that is likeliest after it."""
     for each in parameters(made):
         found = each.name in texts and each.name not in given
         means = is_configuration(one_of(each.annotation)) or each.name in ("config", "cfg")
         if means and found and is_required(each):
-            for taste in (_Taste(WIDTHS[0], NARROW, 0), _Taste(WIDTHS[0], SMALL, 1)):
-                text = _argument(made, each, taste, 0)
+            for how, choice in ((NARROW, 0), (FEW_LAYERS, 0), (SMALL, 1)):
+                text = _argument(made, each, _Taste(WIDTHS[0], how, choice), 0)
                 if text is not None:
                     yield each.name, text
 
@@ -469,6 +471,14 @@ def _arguments(
     return found
 
 
+def _known(made: Callable[..., Any], given: Mapping[str, str], small: bool) -> dict[str, str]:
+    """What is given, and what is guessed where one parameter at least is of no known kind."""
+    taste = _Taste(WIDTHS[0], SMALL if small else LARGE, 0)
+    needed = [each for each in parameters(made) if is_required(each) and each.name not in given]
+    texts = {each.name: _argument(made, each, taste, 0) for each in needed}
+    return dict(given) | {name: text for name, text in texts.items() if text is not None}
+
+
 def parameters(made: Callable[..., Any]) -> list[inspect.Parameter]:
     """With the annotations that can be resolved, the inherited ones where a class has none; of what
     is overloaded those of the first form, and of what only hands them on those of the class
@@ -555,6 +565,10 @@ def _argument(
     if typing.get_origin(kind) is typing.Literal:
         return repr(typing.get_args(kind)[0])
     if several(kind):
+        parts = [each for each in typing.get_args(kind) if each is not Ellipsis]
+        if len(parts) == 1 and isinstance(parts[0], type) and issubclass(parts[0], nn.Module):
+            one = _argument(made, parameter.replace(annotation=parts[0]), taste, depth)
+            return one and f"[{one}, {one}]"
         return next(_several(parameter.name, kind, taste.width))
     if typing.get_origin(kind) is type or kind is type:
         return _usual(made, parameter.name) or _layer(parameter.name)

@@ -11,6 +11,7 @@ from tracer.api import traced
 from tracer.document import Trace
 from tracer.formulas.proof import heard, with_symbols
 from tracer.formulas.run import Build, Inputs
+from tracer.record.isolation import in_mode
 
 
 def trace_symbolic(
@@ -36,12 +37,12 @@ def trace_symbolic(
     Raises:
         Exception: what `build` or `inputs` raises at these sizes.
     """
-    model = build(sizes).train(training)
+    model = in_mode(build(sizes), training)
     args, kwargs = inputs(sizes)
     recorded = traced(model, args, kwargs, values=values, name=name)
 
     def make() -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
-        return build(sizes).train(training), *inputs(sizes)
+        return in_mode(build(sizes), training), *inputs(sizes)
 
     return with_symbols(
         recorded, build, inputs, sizes, training=training, ranges=ranges, order=order,

@@ -1222,6 +1222,8 @@ def _otherwise(
     for texts in arguments.others(found, texts_of, job.arguments, fitted.odds):
         if work >= fitting.MOST_WORK:
             break
+        if arguments.elements(build, texts) > arguments.LARGEST_MODEL:
+            continue
         try:
             other = build(texts)
             work += fitting.built(other)
@@ -1242,6 +1244,7 @@ def _built(
     from torch import nn
 
     from tracer import arguments
+    from tracer.record.isolation import in_mode
 
     if isinstance(found, nn.Module):
         if job.arguments:
@@ -1251,7 +1254,7 @@ def _built(
                     said("{name} is built already: it takes no arguments.", name=job.name),
                 )
             )
-        return found.train(job.training), None, {}
+        return in_mode(found, job.training), None, {}
     given = {
         key: job.sizes[text] if text in job.sizes else _setting(key, text, names, job.literal)
         for key, text in job.arguments.items()
@@ -1271,7 +1274,7 @@ def _built(
                     ),
                 )
             )
-        return made.train(job.training)
+        return in_mode(made, job.training)
 
     def build(texts: Mapping[str, str]) -> Any:
         more = {key: text for key, text in texts.items() if key not in given}
@@ -1480,6 +1483,25 @@ def _may_be_called(found: Any, settings: dict[str, Any], name: str) -> None:
         signature = inspect.signature(found)
     except ValueError:
         return
+    missing = [
+        each.name
+        for each in signature.parameters.values()
+        if each.default is each.empty
+        and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+        and each.name not in settings
+    ]
+    if missing and settings.keys() <= signature.parameters.keys():
+        raise _Stopped(
+            Problem(
+                "arguments",
+                said(
+                    "{name} needs {missing}, and nothing says what that could be: type it into its "
+                    "field, as Python.",
+                    name=name,
+                    missing=", ".join(f"`{each}`" for each in missing),
+                ),
+            )
+        )
     try:
         signature.bind(**settings)
     except TypeError as error:
@@ -1585,14 +1607,13 @@ def _first(message: str) -> str:
 _DOING = {
     "import": said("The code cannot be read in"),
     "inputs": said("The inputs cannot be made"),
-    "trying": said("The inputs cannot be made"),
 }
 
 
 def _doing(stage: str, name: str) -> Said:
     if stage == "build":
         return said("{name} cannot be built", name=name)
-    if stage == "forward":
+    if stage in ("trying", "forward"):
         return said("{name} cannot be run", name=name)
     return _DOING.get(stage, said("The code failed"))
 

@@ -293,7 +293,7 @@ BAD = {
     LINEAR.replace("def forward(", "def forward(("): "is not Python",
     "def double(x):\n    return 2 * x\n": "There is no module in this code",
     "import nowhere\n" + LINEAR: "No module named 'nowhere'",
-    LINEAR.replace("width=8", "width: bytes"): "cannot be built: missing a required argument",
+    LINEAR.replace("width=8", "width: bytes"): "needs width, and nothing says what that could be",
 }
 
 

@@ -819,6 +819,30 @@ def test_what_has_no_annotation_has_that_of_the_class_from_which_it_is_inherited
     assert (width.annotation, act.annotation) == (int, str)
 
 
+class Narrow(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(width, 1)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.proj(x)
+
+
+class Several(nn.Module):
+    def __init__(self, gates: list[Narrow]) -> None:
+        super().__init__()
+        self.gates = nn.ModuleList(gates)
+
+    def forward(self, x: Tensor) -> Any:
+        return [gate(x) for gate in self.gates]
+
+
+def test_a_list_of_modules_holds_some() -> None:
+    model, texts = arguments.built(Several, {}, functools.partial(called, Several))
+    assert texts == {"gates": "[Narrow(width=64), Narrow(width=64)]"}
+    assert shapes(model)["x"][-1] == 64
+
+
 class Cubed(nn.Module):
     """As some of diffusers and of timm are: a number by default where several are meant, and a
     list of numbers by default None."""

@@ -504,6 +504,21 @@ def test_wrong_constructor_arguments(arguments: dict[str, str], words: tuple[str
     problem(run(Job(NET, "Net", arguments, ("2,4",))), "arguments", *words)
 
 
+def test_a_module_whose_own_train_gives_nothing_back_is_run() -> None:
+    source = (
+        net("return x + 1") + "\n    def train(self, mode=True):\n        super().train(mode)\n"
+    )
+    assert run(Job(source, "Net")).problem is None
+
+
+def test_an_argument_of_which_nothing_is_known_is_asked_for() -> None:
+    source = net("return x").replace(
+        "__init__(self)", "__init__(self, width, norm: str, way: bytes)"
+    )
+    found = problem(run(Job(source, "Net")), "arguments", "Net needs `norm`, `way`, and nothing")
+    assert found.sentence.endswith("type it into its field, as Python.")
+
+
 @together(
     ("inputs", "words"),
     [

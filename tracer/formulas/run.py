@@ -31,7 +31,7 @@ from tracer.ops.table import bind, flops
 from tracer.record.bind import number
 from tracer.record.drafts import Draft
 from tracer.record.freezing import frozen
-from tracer.record.isolation import storage, unmade
+from tracer.record.isolation import in_mode, storage, unmade
 from tracer.record.live import live_call
 from tracer.record.mode import Recorder
 from tracer.source.sites import SourceReader
@@ -139,7 +139,7 @@ def run_with_symbols(
             own[name] = env.create_symintnode(made, hint=size, source=source)
             names[made] = symbol(name)
         rules.building = names_read
-        model = build(own).train(training)
+        model = in_mode(build(own), training)
         rules.building = None
         args, kwargs = inputs(own)
         recorder = _SymbolicRecorder(model, env, names_read, watch)
@@ -195,7 +195,7 @@ def measure(
         Exception: whatever `build` or `inputs` raises; what the forward raises is in `error`.
     """
     with torch.device("meta"), torch.no_grad(), _replaying(answers), _Uninitialised():
-        model = build(settings).train(training)
+        model = in_mode(build(settings), training)
         args, kwargs = inputs(settings)
         recorder = Recorder(model, False, watch, None, None)
         recorder.reader = reader or recorder.reader

@@ -26,6 +26,12 @@ from torch.utils._pytree import tree_map
 from tracer.record.tensors import NO_TENSOR, flatten, modules_in
 
 
+def in_mode(model: nn.Module, training: bool) -> nn.Module:
+    """The module, in that mode.  What it gives back of its own `train` may be nothing."""
+    model.train(training)
+    return model
+
+
 def version(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
