@@ -400,7 +400,7 @@ def test_what_is_missing_is_found_or_said() -> None:
     assert app.session_state["desk"].run.trace.inputs[0].shape == (2, 3, 8)
     app = page(LINEAR.replace("width=8", "width: bytes"))
     press(app, "debug-run")
-    assert "needs width, and nothing says what that could be" in said(app)
+    assert "needs `width`, and nothing says what that could be" in said(app)
 
 
 def choose(app: AppTest, name: str) -> AppTest:
