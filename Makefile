@@ -1,5 +1,6 @@
 # make run   starts the app           (PORT=9000 for a port of your own)
 # make edit  starts it for work on lessons: the key L reads them anew
+# make site  builds the site of documentation into site/
 # make test  checks and tests everything
 # make audit looks for known holes in what is pinned
 # make test-deep  the same with many times as many examples; takes hours
@@ -15,16 +16,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run edit test test-deep audit clean
+.PHONY: help run edit site test test-deep audit clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -7
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -8
 
 run: $(VENV)/installed
 	@exec $(BIN)/python -m ui.serve --port "$(PORT)"
 
 edit: $(VENV)/installed
 	@exec $(BIN)/python -m ui.serve --edit --port "$(PORT)"
+
+site: $(VENV)/installed-dev
+	$(BIN)/mkdocs build --quiet --strict
 
 test: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.browser.chromium

@@ -33,8 +33,10 @@ def trace(model: Callable[..., Any], /, *args: Any, **keywords: Any) -> Trace:
     Args:
         model: any module, which is left as it was (see `restore`); or anything else that can be
             called: a function, a method such as `model.encode`, a `functools.partial`.
-        args, keywords: the inputs: tensors in any nesting of tuple, list and dict, and anything
-            else.
+        *args: the inputs: tensors in any nesting of tuple, list and dict, and anything else.
+        **keywords: inputs as well, and the options.
+
+    Keyword Args:
         values: keep statistics and a heatmap of every tensor; False records shapes alone.
         name: the trace's name, the class name if None.
         restore: put buffers (BatchNorm's running statistics), parameters and attributes that the

@@ -28,11 +28,15 @@ def trace_symbolic(
     """Trace a module at these sizes, every shape with its formula.
 
     Args:
-        build, inputs: make the module, and its (positional, keyword) arguments, from the sizes by
-            name.  Both are called with other sizes and with symbols as well.
-        sizes, ranges, order: see `tracer.formulas.proof.solve`.
-        values, name: see `tracer.trace`.
+        build: makes the module from the sizes by name; called with other sizes and with symbols
+            as well, as `inputs` is.
+        inputs: makes its (positional, keyword) arguments from the sizes.
+        sizes: a value for each size, at which the module runs.
+        values: as for `tracer.trace`.
         training: the module's mode.
+        ranges: the values of each size that are of interest, in ascending order.
+        order: the names in the order in which formulas are written.
+        name: as for `tracer.trace`.
 
     Raises:
         Exception: what `build` or `inputs` raises at these sizes.

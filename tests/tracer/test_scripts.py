@@ -106,6 +106,24 @@ def masks_of_one_channel() -> None:
     loss.backward()
 
 
+def test_a_file_that_was_written_a_moment_ago_has_its_source(tmp_path: Path) -> None:
+    """It is newer than this process, and its statements are run again cut out of it."""
+    file = tmp_path / "just_written.py"
+    file.write_text(
+        "import torch\n"
+        "import torch.nn.functional as F\n"
+        "def step():\n"
+        "    x, y = torch.randn(8, 3), torch.zeros(8, 1, dtype=torch.long)\n"
+        "    return F.cross_entropy(x, y)\n"
+    )
+    scope: dict[str, Any] = {"__name__": "just_written"}
+    exec(compile(file.read_text(), str(file), "exec"), scope)
+    failure = failed(scope["step"])
+    assert failure.expression == "F.cross_entropy(x, y)"
+    assert operands(failure)[1] == ("torch.zeros(8, 1, dtype=torch.long)", (8, 1), (0, 1))
+    assert failure.fixes
+
+
 def test_a_target_gets_its_fix_in_the_line_of_the_script() -> None:
     failure = failed(masks_of_one_channel, mend=True)
     assert failure.violation is not None

@@ -4,6 +4,7 @@ runs fail without, and what cannot be had is said."""
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -245,6 +246,30 @@ def test_hyper_parameters_are_symbols_as_well() -> None:
     assert found.remarks == ()
 
 
+@pytest.mark.parametrize(
+    ("layer", "expected", "numbers"),
+    [
+        # torch takes a symbol for a sequence of sizes unless it is known as an integer.
+        (lambda sizes: nn.LayerNorm(sizes["D"]), ("B", "N", "D"), None),
+        (lambda sizes: nn.RMSNorm(sizes["D"]), ("B", "N", "D"), None),
+        # It refuses what is not Python's own integer.
+        (lambda sizes: nn.RNN(sizes["D"], 2 * sizes["D"]), ("B", "N", "24"), "D"),
+        (lambda sizes: nn.LSTM(sizes["D"], sizes["E"]), ("B", "N", "7"), "D, E"),
+    ],
+)
+def test_layers_that_want_numbers_leave_the_others_their_formulas(
+    layer: Callable[[dict[str, Any]], nn.Module], expected: tuple[str, ...], numbers: str | None
+) -> None:
+    found = trace_symbolic(
+        layer,
+        lambda sizes: ((torch.randn(sizes["B"], sizes["N"], sizes["D"]),), {}),
+        {"B": 2, "N": 5, "D": 12, "E": 7},
+    )
+    assert dims(found, found.outputs[0].name) == expected
+    told = [str(remark).split(":")[0] for remark in found.remarks]
+    assert told == ([] if numbers is None else [f"No formula names {numbers}"])
+
+
 def test_dims_of_a_module_with_weights() -> None:
     model = Attention(12, 3).eval()
     found = trace(model, torch.randn(1, 5, 12), dims={"x": "B N D"})
@@ -294,6 +319,7 @@ def test_what_needs_values_is_assumed_and_says_where(body: str, expression: str)
     assert found.failure is None
     (remark,) = [remark for remark in found.remarks if "Assumed" in str(remark)]
     assert expression in str(remark)
+    assert "``" not in str(remark)
     assert [each.text for each in found.inputs[0].dims] == ["N", "M"]
 
 

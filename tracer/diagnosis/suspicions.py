@@ -638,5 +638,5 @@ def _assigned(text: str, name: str) -> ast.expr | None:
 
 
 def _short(step: Step) -> str:
-    text = " ".join(step.expression.split())
+    text = " ".join(step.expression.split()) or op_name(step.op)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -166,12 +166,14 @@ class Answers:
         return key in self._refused
 
     def refuse(self, key: Key) -> None:
-        code, instruction, asked = key
-        place = self._reader.site(code, instruction).place
+        where, instruction, asked = key
+        place = self._reader.site(where, instruction).place
         written, statement = place.expression or place.statement, place.statement
         if asked == "__bool__:" and statement not in (f"if {written}:", f"while {written}:"):
             written = statement  # Python does not say which part of a condition it asks
-        self._refused[key] = place.file.rsplit("/", 1)[-1], place.line, " ".join(written.split())
+        # Where there is no source, what was asked has a name at least.
+        code = " ".join(written.split()) or f"{asked.split(':')[0].strip('_')}(…)"
+        self._refused[key] = place.file.rsplit("/", 1)[-1], place.line, code
 
     def given(self, key: Key, number: int) -> Any:
         """The answer of this number, the last one beyond these; what a list or an array has is

@@ -56,6 +56,9 @@ MOST_STEPS = 8_000
 EDGE_RUNS = 12
 """Runs for each size beside these, at the edge of what it may be."""
 
+MOST_NUMBERS = 2
+"""Sizes that stay numbers where code refuses symbols."""
+
 POOL = 160
 """Settings from which the runs are chosen."""
 
@@ -90,7 +93,6 @@ class Solution:
         )
 
 
-# long: the order of the questions is the proof
 def solve(
     build: Build,
     inputs: Inputs,
@@ -118,25 +120,79 @@ def solve(
     Raises:
         Exception: what `build`, `inputs` or the forward raises at these sizes.
     """
-    search = _Search(build, inputs, dict(sizes), ranges or {}, training, listen, answers, watch)
+    how: dict[str, Any] = {"ranges": ranges, "training": training, "listen": listen}
+    how |= {"answers": answers, "watch": watch}
     names = tuple(dict.fromkeys([*order, *sizes]))
+    try:
+        return _solve(build, inputs, sizes, order=names, **how)
+    except _Refused as refused:
+        # Code that wants numbers of Python's own gets them for as few sizes as will do.
+        for count in range(1, min(MOST_NUMBERS, len(sizes)) + 1):
+            for kept in itertools.combinations(reversed(sizes), count):
+                fewer = _with_numbers(build, inputs, {name: sizes[name] for name in kept})
+                rest = {name: size for name, size in sizes.items() if name not in kept}
+                try:
+                    found = _solve(*fewer, rest, order=[n for n in names if n not in kept], **how)
+                except Exception:  # noqa: BLE001 - it is refused with these as well
+                    continue
+                remark = said(
+                    "No formula names {names}: {place} cannot be run with symbols (`{error}`).",
+                    names=", ".join(reversed(kept)),
+                    place=_place(refused.error),
+                    error=_first_sentence(refused.error),
+                )
+                return dataclasses.replace(found, remarks=(remark, *found.remarks))
+        raise refused.error from None
+
+
+class _Refused(Exception):  # noqa: N818 - as TooLarge
+    """A run with symbols raised `error`, where a plain one succeeds."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def _with_numbers(build: Build, inputs: Inputs, at: Sizes) -> tuple[Build, Inputs]:
+    """These, where some of the sizes are the same at every setting."""
+    return (
+        lambda sizes: build({**sizes, **at}),
+        lambda sizes: inputs({**sizes, **at}),
+    )
+
+
+# long: the order of the questions is the proof
+def _solve(
+    build: Build,
+    inputs: Inputs,
+    sizes: Mapping[str, int],
+    *,
+    ranges: Mapping[str, Sequence[int]] | None,
+    order: Sequence[str],
+    training: bool,
+    listen: Listen | None,
+    answers: Answers | None,
+    watch: Watch | None,
+) -> Solution:
+    """`solve`, with a symbol for every size.
+
+    Raises:
+        _Refused: this cannot be run so.
+        TooLarge: the formulas grow without end.
+        Exception: as for `solve`.
+    """
+    search = _Search(build, inputs, dict(sizes), ranges or {}, training, listen, answers, watch)
+    names = tuple(order)
     pool = search.pool()
     first = search.begun(pool)
-    if first.error is not None and not isinstance(first.error, TooLarge):
-        raise first.error
     fixed = search.fixed(first)
-    if first.error is not None and not fixed:
-        raise first.error
+    if first.error is not None and not (fixed and isinstance(first.error, TooLarge)):
+        raise first.error if isinstance(first.error, TooLarge) else _Refused(first.error)
     if fixed:
         # A size that only one number can take is that number, in formulas as well.
         at = {name: first.sizes[name] for name in fixed}
-
-        def with_fixed(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
-            return lambda sizes: make({**sizes, **at})
-
         rest = {name: size for name, size in sizes.items() if name not in fixed}
         solution = solve(
-            with_fixed(build), with_fixed(inputs), rest, ranges=ranges, order=names,
+            *_with_numbers(build, inputs, at), rest, ranges=ranges, order=names,
             training=training, listen=listen, answers=search.answers, watch=watch,
         )  # fmt: skip
         demanded = tuple((sympy.Eq(symbol(name), at[name]), step) for name, step in fixed.items())
@@ -333,10 +389,13 @@ class _Search:
         )
 
     def symbolic(self, sizes: Sizes) -> Symbolic:
-        return run_with_symbols(
-            self.build, self.inputs, sizes, training=self.training, reader=self.reader,
-            answers=self.answers, watch=self.watch,
-        )  # fmt: skip
+        try:
+            return run_with_symbols(
+                self.build, self.inputs, sizes, training=self.training, reader=self.reader,
+                answers=self.answers, watch=self.watch,
+            )  # fmt: skip
+        except Exception as error:  # noqa: BLE001 - whatever does not run with symbols
+            raise _Refused(error) from None
 
     def begun(self, pool: Sequence[Sizes]) -> Symbolic:
         """The run with symbols, after a plain one that succeeds.  Where one of them is refused
@@ -898,13 +957,17 @@ def _in_numbers(recorded: document.Trace, error: Exception | None) -> document.T
             place=_place(error),
         )
     else:
-        reason = str(error).strip().split("\n")[0].split(". ")[0].rstrip(".")
         remark = said(
             "Sizes are shown as numbers: {place} cannot be run with symbols (`{error}`).",
             place=_place(error),
-            error=f"{type(error).__name__}: {reason}".replace("`", "'"),
+            error=_first_sentence(error),
         )
     return dataclasses.replace(recorded, remarks=(*recorded.remarks, remark))
+
+
+def _first_sentence(error: Exception) -> str:
+    reason = str(error).strip().split("\n")[0].split(". ")[0].rstrip(".")
+    return f"{type(error).__name__}: {reason}".replace("`", "'")
 
 
 def _place(error: Exception) -> Said:

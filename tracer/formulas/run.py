@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import numbers
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -35,6 +36,9 @@ from tracer.record.isolation import in_mode, storage, unmade
 from tracer.record.live import live_call
 from tracer.record.mode import Recorder
 from tracer.source.sites import SourceReader
+
+# torch's symbols are integers, but say so to nobody: a LayerNorm takes one for a sequence of sizes.
+numbers.Integral.register(torch.SymInt)
 
 Sizes = Mapping[str, int]
 Build = Callable[[Mapping[str, Any]], nn.Module]

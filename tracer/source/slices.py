@@ -12,7 +12,7 @@ from types import CodeType
 from typing import Any, TypeAlias
 
 from tracer.document import Place
-from tracer.source.text import Text, header_extent
+from tracer.source.text import CUT_OUT, Text, header_extent
 from tracer.syntax import silently
 
 SELF = "_script"
@@ -66,7 +66,10 @@ class Slice:
         body[-1:] = _returning(_expression(body[-1], self.inner))
         named = _Modules(self.modules)
         statements = [named.visit(copy.deepcopy(each)) for each in _nested(body)]
-        return _function(self.code, statements, self.names, file or self.code.co_filename)
+        made = _function(self.code, statements, self.names, file or self.code.co_filename)
+        if not file:
+            CUT_OUT.add(made)
+        return made
 
     def written(self, name: str) -> Place | None:
         """The statement before the slice that gave a name its value; None of a parameter."""

@@ -10,6 +10,7 @@ import re
 import sys
 import sysconfig
 import time
+import weakref
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -173,7 +174,9 @@ class Text:
         if self._definition(code) is None:
             return False
         key = code.co_firstlineno, code.co_name
-        return not self._is_new or any(_same(code, each) for each in self._compiled.get(key, ()))
+        if not self._is_new or code in CUT_OUT:
+            return True
+        return any(_same(code, each) for each in self._compiled.get(key, ()))
 
     @cached_property
     def _is_new(self) -> bool:
@@ -389,6 +392,9 @@ _TORCH = str(Path(sysconfig.get_path("platlib"), "torch")) + "/"
 _texts: dict[str, tuple[list[str], Text | None]] = {}
 _MOST_TEXTS = 1000
 _BEGAN = time.time()
+
+CUT_OUT: weakref.WeakSet[CodeType] = weakref.WeakSet()
+"""Code that was made of some statements of a text as it was then, and stands at their places."""
 
 
 def _same(code: CodeType, other: CodeType) -> bool:

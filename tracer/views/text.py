@@ -41,7 +41,8 @@ _RED, _GREEN = "\x1b[31m", "\x1b[32m"
 _TAB = 4
 _SETTINGS = 40
 _INSIDE = "stopped"  # what a call shows whose inside failed
-_SHAPE = re.compile(r"\([\d, ]*\)")  # stays on one line
+_SHAPE = re.compile(r"\((?:[^()]|\([^()]*\))*\)")  # stays on one line, formulas too...
+_NAMED = re.compile(r"(?<=[\w\]]) (?=\()")  # ...and beside its name
 _FIXED = "\0"  # a space at which no line breaks, if it can be helped
 _ALIASES = 12
 _NAMES = 3  # of a signature that is folded
@@ -820,6 +821,7 @@ def _row_lines(row: _Row, column: int, color: bool, width: int) -> list[str]:
         return [f"{code}{' ' * gap}{dim}# {row.comment}{plain}".replace(_FIXED, " ")]
     margin = row.code[: len(row.code) - len(row.code.lstrip())]
     comment = _SHAPE.sub(lambda found: found[0].replace(" ", _FIXED), row.comment)
+    comment = _NAMED.sub(_FIXED, comment)
     above = _wrapped(comment, max(width - len(margin) - 2, 20))
     return [*(f"{margin}{dim}# {text}{plain}" for text in above), code]
 
@@ -940,7 +942,9 @@ def _origin(operand: Operand, translate: Translate) -> str:
     made = _clean(" ".join(operand.expression.split()))
     if operand.line is not None and operand.file:
         place = _file_line(operand.file, operand.line)
-        source = said("from {place}: {code}", place=place, code=made)
+        source = said("from {place}", place=place)
+        if made:
+            source = said("from {place}: {code}", place=place, code=made)
     else:
         source = _KINDS.get(operand.note.kind, as_written(operand.note.kind))
     return f"{_clean(render(source, translate))}{shape}"

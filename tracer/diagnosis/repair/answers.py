@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from tracer.diagnosis.repair import rank
 from tracer.diagnosis.repair.bench import rounded
+from tracer.diagnosis.repair.draft import Draft
 from tracer.diagnosis.repair.edited import original
 from tracer.diagnosis.repair.proof import QUIET
 from tracer.diagnosis.repair.search import Found, Repair
@@ -32,10 +34,24 @@ def answers(found: Found) -> tuple[Fix, ...]:
 
 def _plainest(alike: list[Repair]) -> Repair:
     """Of repairs that compute the same the likeliest that writes no number where a name serves, and
-    does for larger inputs and other numbers of a config as well."""
-    passed = [repair for repair in alike if repair.verified is alike[0].verified]
-    fine = (each for each in passed if each.proof and not each.proof.failed)
-    return next(fine, passed[0])
+    does for larger inputs and for as many other numbers of a config as any of them."""
+
+    def holds(repair: Repair) -> tuple[bool, float, bool]:
+        if repair.proof is None:
+            return False, 0.0, False
+        numbers = repair.proof.check("numbers").share
+        named = not any(_new_numbers(part) for part in repair.parts)
+        return not repair.proof.failed, 1.0 if numbers is None else numbers, named
+
+    return max([each for each in alike if each.verified is alike[0].verified], key=holds)
+
+
+def _new_numbers(draft: Draft) -> set[str]:
+    """The numbers that an edit writes, but for those that are no size."""
+    return {*_NUMBER.findall(draft.new)} - {*_NUMBER.findall(draft.old), "0", "1"}
+
+
+_NUMBER = re.compile(r"\b\d+\b")
 
 
 def cut_off(found: Found) -> Said | None:

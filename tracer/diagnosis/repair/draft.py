@@ -34,6 +34,7 @@ class Draft:
     constructors do, see `Program.change`.  `recipe` is how sound those who know the kind of
     program hold it, 0 best, None where they do not know it, see `Candidate.rank`; `source` is
     which of them, `place` how many he holds for sounder; `notes` are what they say of it.
+    `number` is the whole number that it writes, as a literal or in names.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Draft:
     source: str = ""
     place: int = 0
     notes: tuple[Said, ...] = ()
+    number: int | None = None
 
     @property
     def rebuilds(self) -> bool:

@@ -167,7 +167,7 @@ def _written(world: World, spot: Spot, want: int, why: str, value: int | None) -
     node, text = spot.node, spot.text
     what = said("Use the number that fits")
     for new in _grown(text, node, value, want) if value is not None else ():
-        yield instead(spot, f"number_grown_{why}", what, new)
+        yield instead(spot, f"number_grown_{why}", what, new, number=want)
     if why != "step" or spot.constructs:
         plain = why == "step" or want < 4  # to nearly any two of them such a number is a ratio
         # What is left of an expression when some of it goes is another kind of change, and where
@@ -177,12 +177,13 @@ def _written(world: World, spot: Spot, want: int, why: str, value: int | None) -
         for name in expressions(world, text, node, want):
             # A size is none that somebody wrote, nor is a half of it.
             numbered = named and ".shape[" not in name and re.search(r"\b\d", name) is not None
-            if (plain and " " in name) or name in parts or numbered:
+            keeps = named and text.of(node) in name.split()  # it is divided by what it lacked
+            if (plain and " " in name and not keeps) or name in parts or numbered:
                 continue
             new = f"({name})" if " " in name and _inside_arithmetic(text, node) else name
             kind = "operand_named" if named else "number_name"
-            yield instead(spot, f"{kind}_{why}", what, new)
-    yield instead(spot, f"number_{why}", what, str(want))
+            yield instead(spot, f"{kind}_{why}", what, new, number=want)
+    yield instead(spot, f"number_{why}", what, str(want), number=want)
 
 
 def _grown(text: Text, node: ast.AST, value: int, want: int) -> Iterator[str]:

@@ -195,7 +195,28 @@ class Search:
             elif self.farther(self.world, tried, self.bench.plain):
                 further.append(tried)
         self.prove(ran)
+        self.prove(list(self.in_names(found)))
         return further
+
+    def in_names(self, found: list[tuple[float, Draft]]) -> Iterator[Repair]:
+        """Those literals that pass here and not with other numbers of a config, once more as what
+        names make of them at the same place."""
+        literals = {
+            (draft.edits[0].span, draft.number)
+            for repair in self.repairs
+            for draft in repair.parts
+            if repair.passed and repair.proof is not None and len(repair.parts) == 1
+            if draft.number is not None and draft.new.isdigit()
+            if any(check.name == "numbers" for check in repair.proof.failed)
+        }
+        tried = {id(draft) for repair in self.repairs for draft in repair.parts}
+        for value, draft in found:
+            if not draft.edits or id(draft) in tried or draft.new.isdigit():
+                continue
+            if (draft.edits[0].span, draft.number) in literals:
+                repair = self.attempt((draft,), None, value)
+                if repair is not None and repair.run.ran:
+                    yield repair
 
     def worth_running(
         self, found: list[tuple[float, Draft]], ran: list[Repair]

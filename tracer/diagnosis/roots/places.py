@@ -63,7 +63,7 @@ def maker(step: Step) -> Said:
     if step.op.startswith("nn.") and step.module:
         sizes = [re.sub(r"^(in|out)_features=", "", text) for text in step.arguments[:2]]
         return said("{path} ({layer})", path=step.module, layer=f"{step.op}({', '.join(sizes)})")
-    return said("`{code}`", code=code(step.expression))
+    return said("`{code}`", code=code(step.expression) or short_op(step))
 
 
 def made_with(name: Filling, note: TensorNote) -> Said:
