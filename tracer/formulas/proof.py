@@ -128,7 +128,7 @@ def solve(
     except _Refused as refused:
         # Code that wants numbers of Python's own gets them for as few sizes as will do.
         for count in range(1, min(MOST_NUMBERS, len(sizes)) + 1):
-            for kept in itertools.combinations(reversed(sizes), count):
+            for kept in itertools.combinations(reversed([*sizes]), count):
                 fewer = _with_numbers(build, inputs, {name: sizes[name] for name in kept})
                 rest = {name: size for name, size in sizes.items() if name not in kept}
                 try:
