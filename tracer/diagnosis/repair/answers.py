@@ -47,11 +47,11 @@ def _plainest(alike: list[Repair]) -> Repair:
 
 
 def _new_numbers(draft: Draft) -> set[str]:
-    """The numbers that an edit writes, but for those that are no size."""
-    return {*_NUMBER.findall(draft.new)} - {*_NUMBER.findall(draft.old), "0", "1"}
+    """The numbers that an edit writes, but for -1, which is none."""
+    return {*_NUMBER.findall(draft.new)} - {*_NUMBER.findall(draft.old)}
 
 
-_NUMBER = re.compile(r"\b\d+\b")
+_NUMBER = re.compile(r"(?<!-)\b\d+\b")
 
 
 def cut_off(found: Found) -> Said | None:
