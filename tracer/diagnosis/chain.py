@@ -61,8 +61,8 @@ def chain(s: Search) -> tuple[Root, ...]:
 
 
 def links(s: Search, kept: Sequence[Root], failing: Root) -> tuple[Root, ...]:
-    """The first of the links in the order in which they led to the failing one."""
-    first = sorted(kept[:BESIDES], key=_in_forward)
+    """The links in the order in which they led to the failing one."""
+    first = sorted(kept, key=_in_forward)
     known = (s.failure.root, *s.failure.chain)
     return (*(link if link in known else finished(s.trace, link) for link in first), failing)
 

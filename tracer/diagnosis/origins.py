@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tracer.diagnosis.chain import (
+    BESIDES,
     Candidate,
     Statement,
     candidates,
@@ -64,15 +65,19 @@ class Origin:
 def judged(s: Search) -> Failure:
     """The failure with what is known of its origin once repairs were sought.
 
-    The links of the chain are the statements that most speaks for, first those that the histories
-    do not mark anyway; the root says which other line it may be, if one is far likelier.
+    The links of the chain are the root, which the way leads from, and the statements that most
+    speaks for, first those that the histories do not mark anyway; the root says which other line it
+    may be, if one is far likelier.
     """
     known, failing = marked(s), s.failure.chain[-1]
     found = sorted(origins(s).values(), key=Origin.score, reverse=True)
     besides = [each for each in found if each.statement != statement_of(failing)]
     besides.sort(key=lambda each: each.statement in known)
-    chain = links(s, [each.root for each in besides], failing)
-    return replace(s.failure, chain=chain, root=_doubted(s.failure.root, found))
+    root = s.failure.root
+    kept = [each.root for each in besides[:BESIDES]]
+    kept[:0] = [each.root for each in besides[BESIDES:] if each.root is root]
+    chain = links(s, kept, failing)
+    return replace(s.failure, chain=chain, root=_doubted(root, found))
 
 
 def _doubted(root: Root | None, found: list[Origin]) -> Root | None:
