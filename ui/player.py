@@ -100,7 +100,7 @@ def keep_in_link(query: Mapping[str, str]) -> None:
 
 def ask_when_back() -> None:
     """Draw the page again when the browser has come back to the server."""
-    _bridge(data={"role": "again"}, key="again", on_back_change=lambda: None)
+    _bridge(data={"role": "again"}, key="when-back", on_back_change=lambda: None)
 
 
 def tie_graph(container: str) -> None:
