@@ -364,7 +364,7 @@ def test_a_constructor_in_which_a_module_fails_is_traced() -> None:
 
 
 def test_what_it_prints_comes_back() -> None:
-    found = answered(net("print('é', x.shape)\nprint('err', file=sys.stderr)\nreturn x"))
+    found = answered(net("print('é', x.shape)\nprint('err', file=sys.stderr)\nreturn x + 1"))
     assert found.problem is None
     assert found.printed.splitlines() == ["é torch.Size([2, 4])", "err"]
 
@@ -560,7 +560,7 @@ def test_what_waits_is_ended_by_the_clock() -> None:
 
 @linux
 def test_what_computes_is_not_ended_by_the_clock() -> None:
-    body = "end = time.process_time() + 2\nwhile time.process_time() < end: pass\nreturn x"
+    body = "end = time.process_time() + 2\nwhile time.process_time() < end: pass\nreturn x + 1"
     assert answered(net(body), limits=Limits(clock=1)).problem is None
 
 
@@ -825,7 +825,7 @@ def test_a_run_can_neither_outlive_its_supervisor_nor_hide_its_files() -> None:
 @linux
 def test_no_secret_in_the_environment() -> None:
     found = answered(
-        net("print(dict(os.environ))\nprint(open('/proc/self/environ').read())\nreturn x")
+        net("print(dict(os.environ))\nprint(open('/proc/self/environ').read())\nreturn x + 1")
     )
     assert found.problem is None
     assert "PATH" in found.printed
@@ -875,7 +875,7 @@ def test_threads_are_allowed() -> None:
         t = threading.Thread(target=print, args=('a thread',))
         t.start()
         t.join()
-        return x
+        return x + 1
     """
     found = answered(net(body))
     if sandbox._seccomp_available():
