@@ -1104,7 +1104,7 @@ def _of_nothing(trace: Trace, model: Any, name: str) -> Problem | None:
             "somebody asks for its values: write one that returns them.",
             name=name,
         )
-    elif hasattr(model, "__len__") and not any(True for _ in model.children()):
+    elif hasattr(type(model), "__len__") and not any(True for _ in model.children()):
         sentence = said(
             "{name} runs and computes nothing, since it holds no layers: give it some, such as "
             "`model = nn.Sequential(nn.Linear(8, 4), nn.ReLU())` as code.",
