@@ -132,10 +132,10 @@ def test_pasted_code_gets_a_verdict_and_a_fix_that_works() -> None:
     assert way[-1].startswith("3. Line 13: ")
     assert diffs(app)[0][1:3] == [
         "removed: self.head = nn.Linear(20, classes)",
-        "added: self.head = nn.Linear(16, classes)",
+        "added: self.head = nn.Linear(self.body.out_features, classes)",
     ]
     press(app, "apply-0")
-    assert "nn.Linear(16, classes)" in text(app)
+    assert "nn.Linear(self.body.out_features, classes)" in text(app)
     assert "Net runs: 4 steps, and (2, 3) comes out." in said(app).replace("**", "")
     press(app, "undo")
     assert text(app) == LINEAR
@@ -208,7 +208,7 @@ def test_a_file_is_opened_and_a_bad_one_said() -> None:
     assert len(app.success) == 1
     app.file_uploader[0].set_value(("net.py", b"\xff\xfe\x00", "text/x-python")).run()
     assert "net.py is no text in UTF-8" in said(app)
-    assert "nn.Linear(16, classes)" in text(app)
+    assert "nn.Linear(self.body.out_features, classes)" in text(app)
 
 
 def zipped(texts: dict[str, str]) -> bytes:

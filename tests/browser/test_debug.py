@@ -162,7 +162,7 @@ def test_from_the_gallery_to_the_first_fix_of_a_broken_paste_in_four_actions_and
 ) -> None:
     page = pasted(open_page, app, LINEAR)
     fix = page.locator(".st-key-fix-0")
-    expect(fix.locator("ins")).to_have_text("added: +self.head = nn.Linear(16, classes)")
+    expect(fix.locator("ins")).to_have_text("added: +self.head = nn.Linear(self.body.out_features, classes)")
     expect(fix.get_by_role("button", name="Apply and run again")).to_be_enabled()
     assert len(actions(page)) == 4, actions(page)
     verdict = page.locator(".st-key-verdict")
@@ -194,7 +194,7 @@ def test_the_editor_marks_the_way_of_a_size_and_lets_the_keyboard_out(
     expect(page.locator(".shapewalk-editor .shapes span")).to_have_text(["(2, 10, 16)"])
     # The fix stands as a diff under the line that it changes.
     offer = page.locator(".shapewalk-editor .offer")
-    expect(offer.locator("pre")).to_have_text("+       self.head = nn.Linear(16, classes)")
+    expect(offer.locator("pre")).to_have_text("+       self.head = nn.Linear(self.body.out_features, classes)")
     expect(page.locator(".shapewalk-editor .gone")).to_have_count(1)
     is_seen(page.locator(".st-key-verdict").get_by_role("alert").first)
     failed = page.locator(".shapewalk-editor .marked.failed")
