@@ -134,7 +134,7 @@ def pasted(open_page: Open, app: str, text: str) -> Page:
 def test_from_the_gallery_to_a_walk_of_what_is_pasted_in_four_actions_and_its_link_to_others(
     open_page: Open, app: str
 ) -> None:
-    fine = LINEAR.replace("nn.Linear(20", "nn.Linear(16")
+    fine = LINEAR.replace("nn.Linear(20", "nn.Linear(self.body.out_features")
     page = pasted(open_page, app, fine)
     expect(page.locator(".st-key-verdict")).to_contain_text("Net runs: 4 steps")
     expect(page.locator(".shapewalk .transport")).to_be_visible()
@@ -162,7 +162,9 @@ def test_from_the_gallery_to_the_first_fix_of_a_broken_paste_in_four_actions_and
 ) -> None:
     page = pasted(open_page, app, LINEAR)
     fix = page.locator(".st-key-fix-0")
-    expect(fix.locator("ins")).to_have_text("added: +self.head = nn.Linear(self.body.out_features, classes)")
+    expect(fix.locator("ins")).to_have_text(
+        "added: +self.head = nn.Linear(self.body.out_features, classes)"
+    )
     expect(fix.get_by_role("button", name="Apply and run again")).to_be_enabled()
     assert len(actions(page)) == 4, actions(page)
     verdict = page.locator(".st-key-verdict")
@@ -174,7 +176,7 @@ def test_from_the_gallery_to_the_first_fix_of_a_broken_paste_in_four_actions_and
     apply.focus()
     page.keyboard.press("Enter")
     expect(verdict).to_contain_text("Net runs: 4 steps")
-    has_text(page, LINEAR.replace("nn.Linear(20", "nn.Linear(16"))
+    has_text(page, LINEAR.replace("nn.Linear(20", "nn.Linear(self.body.out_features"))
     page.get_by_role("button", name="Undo the change").focus()
     page.keyboard.press("Enter")
     expect(verdict).to_contain_text("16 ≠ 20")
@@ -194,7 +196,9 @@ def test_the_editor_marks_the_way_of_a_size_and_lets_the_keyboard_out(
     expect(page.locator(".shapewalk-editor .shapes span")).to_have_text(["(2, 10, 16)"])
     # The fix stands as a diff under the line that it changes.
     offer = page.locator(".shapewalk-editor .offer")
-    expect(offer.locator("pre")).to_have_text("+       self.head = nn.Linear(self.body.out_features, classes)")
+    expect(offer.locator("pre")).to_have_text(
+        "+       self.head = nn.Linear(self.body.out_features, classes)"
+    )
     expect(page.locator(".shapewalk-editor .gone")).to_have_count(1)
     is_seen(page.locator(".st-key-verdict").get_by_role("alert").first)
     failed = page.locator(".shapewalk-editor .marked.failed")
@@ -248,7 +252,7 @@ def test_the_fix_in_the_editor_is_taken_there_by_keyboard(open_page: Open, app: 
     expect(apply).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator(".st-key-verdict")).to_contain_text("Net runs: 4 steps")
-    has_text(page, LINEAR.replace("nn.Linear(20", "nn.Linear(16"))
+    has_text(page, LINEAR.replace("nn.Linear(20", "nn.Linear(self.body.out_features"))
     expect(page.locator(".shapewalk-editor .offer")).to_have_count(0)
 
 
@@ -309,7 +313,7 @@ def test_what_is_bad_is_one_sentence_and_nothing_is_lost(
         expect(alerts).to_have_count(1)
         expect(alerts).to_contain_text(words)
         has_text(page, text)
-    fine = LINEAR.replace("nn.Linear(20", "nn.Linear(16")
+    fine = LINEAR.replace("nn.Linear(20", "nn.Linear(self.body.out_features")
     write(page, fine)
     expect(page.locator(".st-key-debug-arguments")).to_be_visible()
     page.locator(".st-key-debug-run button").click()

@@ -337,7 +337,7 @@ def test_a_place_in_a_constructor_opens_its_lines(show: Show) -> None:
     place = page.locator(".chain .written").first
     expect(place.locator(".quoted")).to_be_hidden()
     place.locator("summary").click()
-    expect(place.locator(".quoted")).to_have_text("self.each = nn.Linear(8, width)")
+    expect(place.locator(".quoted")).to_have_text("self.head = nn.Linear(width * parts, 2)")
 
 
 def test_both_sizes_are_unfolded_and_where_they_part_is_marked(show: Show) -> None:

@@ -121,7 +121,6 @@ def test_a_file_that_was_written_a_moment_ago_has_its_source(tmp_path: Path) -> 
     failure = failed(scope["step"])
     assert failure.expression == "F.cross_entropy(x, y)"
     assert operands(failure)[1] == ("torch.zeros(8, 1, dtype=torch.long)", (8, 1), (0, 1))
-    assert failure.fixes
 
 
 def test_a_target_gets_its_fix_in_the_line_of_the_script() -> None:
