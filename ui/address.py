@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urlsplit
 import streamlit as st
 
 from tracer.views.colours import BLACK, WHITE
-from ui import access
+from ui import access, player
 from ui.language import link, say
 
 
@@ -23,14 +23,11 @@ def button(name: str, query: Mapping[str, str], without: bool = False) -> None:
     """Opens the address of the page of that name with `query`, language and the step on screen;
     it says so where a file of the reader's is `without` it."""
     if st.button(say("Link"), icon=":material/qr_code_2:"):
-        step = st.query_params.get("step")
-        at = {"step": step} if step else {}
-        st.dialog(say("Link"), width="medium")(_shown)(
-            page(name, {**query, **link(), **at}), without
-        )
+        st.dialog(say("Link"), width="medium")(_shown)(name, {**query, **link()}, without)
 
 
-def _shown(address: str, without: bool) -> None:
+def _shown(name: str, query: Mapping[str, str], without: bool) -> None:
+    address = page(name, {**query, **player.kept_by_player()})
     picture = qr_code(address)
     if picture is None:
         st.info(say("This link is too long for a QR code. It can be copied all the same."))

@@ -107,6 +107,13 @@ const roles = {
     return () => window.removeEventListener("shapewalk:back", ask);
   },
 
+  // The address as it stands: Streamlit tells the server the one that it wrote last itself.
+  asked(_, place, setStateValue) {
+    if (place.dataset.told === location.search) return;
+    place.dataset.told = location.search;
+    setStateValue("search", location.search);
+  },
+
   // The server looks at the step on screen too, where the reader rests.
   follow(_, place, setStateValue) {
     let waiting = null;

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import streamlit as st
 
@@ -89,6 +90,15 @@ def followed_step() -> str | None:
     reader comes to rest at another.  None before the browser has said which it is."""
     result: Any = _bridge(data={"role": "follow"}, key="follow", on_step_change=lambda: None)
     return result.step if isinstance(result.step, str) else None
+
+
+def kept_by_player() -> dict[str, str]:
+    """What the player has written into the address by now: the step, and how sizes are written.
+    The fragment around is drawn again once the browser has said it."""
+    result: Any = _bridge(data={"role": "asked"}, key="asked", on_search_change=lambda: None)
+    said = result.search if isinstance(result.search, str) else None
+    now = dict(parse_qsl(said.lstrip("?"))) if said is not None else st.query_params.to_dict()
+    return {name: now[name] for name in ("step", "dims") if now.get(name)}
 
 
 def keep_in_link(query: Mapping[str, str]) -> None:

@@ -376,7 +376,10 @@ def test_a_run_is_handed_on_its_inspector_and_source_follow_the_step_and_it_is_t
     open_page: Open, app: str
 ) -> None:
     page = open_page()
-    go(page, app, f"{SMALL}&lang=en&step=2")
+    go(page, app, f"{SMALL}&lang=en&step=1")
+    # One has gone on since the page was drawn.
+    page.keyboard.press("ArrowRight")
+    wait_for_query(page, step="2")
     it_is_handed_on(page)
     open_tab(page, "Inspector")
     expect(page.get_by_test_id("stPlotlyChart")).to_have_count(2)
@@ -449,6 +452,8 @@ def it_is_handed_on(page: Page) -> None:
     page.locator(".st-key-downloads").get_by_role("button", name="Link").click()
     dialog = page.get_by_role("dialog", name="Link")
     expect(dialog.get_by_role("img", name="QR code of the link")).to_be_visible()
+    step = query_of(page)["step"]
+    expect(dialog.get_by_test_id("stCode")).to_contain_text(re.compile(rf"[?&]step={step}\b"))
     asked = parse_qs(urlsplit(dialog.get_by_test_id("stCode").inner_text().strip()).query)
     assert {name: values[0] for name, values in asked.items()} == query_of(page)
     assert objections(page) == []
