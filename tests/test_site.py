@@ -25,7 +25,8 @@ from tracer.explaining import HEADING
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if page.parent.name != "errors")
-TOOK = re.compile(r"(?<= in )[\d.,]+ (µs|ms|s)\b")
+# How long a run took, and which build of torch ran it.
+TOOK = re.compile(r"(?<= in )[\d.,]+ (µs|ms|s)\b|(?<=, torch )\S+")
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```\n', re.DOTALL | re.MULTILINE)
 
 
