@@ -91,17 +91,18 @@ def record(
     constructions = Constructions(model, build)  # a copy has none
     if device is not None:
         model, args, kwargs = moved(model, args, kwargs, torch.device(device))
-    with exclusive(model) as modules, random_state(), young_garbage():
-        before = State(modules) if restore else None
-        try:
-            with _device(device), _eagerly():
-                recorder = Recorder(model, values, watch, capture, before)
-                with recorder.hooks(everywhere):
-                    recorder.run(args, kwargs)
-        finally:
-            if before is not None:
-                before.restore()
-    trace = frozen(recorder, name or type(model).__name__)
+    with young_garbage():
+        with exclusive(model) as modules, random_state():
+            before = State(modules) if restore else None
+            try:
+                with _device(device), _eagerly():
+                    recorder = Recorder(model, values, watch, capture, before)
+                    with recorder.hooks(everywhere):
+                        recorder.run(args, kwargs)
+            finally:
+                if before is not None:
+                    before.restore()
+        trace = frozen(recorder, name or type(model).__name__)
     crash = None
     if recorder.error is not None:
         with tolerant():  # else the failure stays as plain as it is
