@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import random
 import sys
@@ -41,7 +42,7 @@ class Net(nn.Module):
         return self.fc(flat)
 
 
-def failing(function: Callable[[], Any], mend: bool = True) -> tuple[Exception, str]:
+def failing(function: Callable[[], Any], mend: bool = False) -> tuple[Exception, str]:
     """What the function raises under `explain`, and its one note."""
     with pytest.raises(Exception) as raised, tracer.explain(mend=mend):  # noqa: PT011
         function()
@@ -91,7 +92,7 @@ def plainly(function: Callable[[], Any]) -> tuple[Exception, str]:
 @pytest.fixture(scope="module")
 def told() -> Failed:
     """One call that fails under `explain`: several tests look at it."""
-    return failed(failing)
+    return failed(functools.partial(failing, mend=True))
 
 
 def test_the_same_exception_with_a_note(told: Failed) -> None:
@@ -127,7 +128,7 @@ def test_inputs_are_written_to_no_second_time() -> None:
             return x @ x
 
     x = torch.zeros(2, 3)
-    _, note = failing(lambda: Writes()(x))
+    _, note = failing(lambda: Writes()(x), mend=True)
     assert "return x @ x" in note
     assert torch.equal(x, torch.ones(2, 3))
 
@@ -203,7 +204,7 @@ def wrong_forward() -> None:
 def test_lines_of_a_script_outside_any_module(
     function: Callable[[], None], expression: str, words: str
 ) -> None:
-    _, note = failing(function, mend=False)
+    _, note = failing(function)
     assert f"in {function.__name__}" in note or function is wrong_forward
     assert expression in note
     assert words in note
@@ -226,7 +227,8 @@ class Swallows(nn.Module):
 
 def test_a_loss_that_does_not_fit_is_followed_into_the_model() -> None:
     model, images, labels = Swallows(), torch.randn(8, 1, 8, 8), torch.randint(0, 10, (8,))
-    with pytest.raises(ValueError, match="batch_size") as raised, tracer.explain() as explaining:
+    explaining = tracer.explain(mend=False)
+    with pytest.raises(ValueError, match="batch_size") as raised, explaining:
         F.cross_entropy(model(images), labels)
     assert explaining.trace is not None
     failure = explaining.trace.failure
@@ -235,9 +237,7 @@ def test_a_loss_that_does_not_fit_is_followed_into_the_model() -> None:
     assert failure.root is not None
     assert failure.root.expression == "x.view(-1, 16)"
     assert [note.name for note in explaining.trace.inputs] == ["images", "labels"]
-    (note,) = raised.value.__notes__
-    if failure.fixes:
-        assert "    - self.fc = nn.Linear(16, 10)" in note.splitlines()
+    assert len(raised.value.__notes__) == 1
 
 
 class Counter:
@@ -281,7 +281,7 @@ def test_an_error_of_the_code_itself_in_a_forward_is_told_with_its_line() -> Non
 
 def test_contexts_inside_each_other_explain_once() -> None:
     def inner() -> None:
-        with tracer.explain():
+        with tracer.explain(mend=False):
             Net()(torch.randn(2, 3, 8, 8))
 
     assert failing(inner)[1].count("Stopped at") == 1
@@ -320,7 +320,7 @@ def test_only_the_outermost_call_is_run_again_once() -> None:
             doubled = x * 2
             return self.net(doubled)
 
-    with pytest.raises(RuntimeError), tracer.explain() as explaining:
+    with pytest.raises(RuntimeError), tracer.explain(mend=False) as explaining:
         Outer()(torch.randn(2, 3, 8, 8))
     assert explaining.trace is not None
     assert explaining.trace.name == "Outer"
@@ -406,7 +406,7 @@ def test_no_gradients_are_made_under_no_grad() -> None:
 def test_inputs_that_belong_to_a_graph() -> None:
     source = torch.randn(2, 3, 8, 8, requires_grad=True)
     net = Net()
-    assert "module fc" in failing(lambda: net(source * 2))[1]
+    assert "module fc" in failing(lambda: net(source * 2), mend=True)[1]
     assert "module fc" in failing(lambda: net(source))[1]
     assert source.grad is None
 
