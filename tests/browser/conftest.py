@@ -24,6 +24,8 @@ from ui.loading import VARIABLE
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "of these tests"
 FAILURES = Path(__file__).parent / "failures"
+ONCE = "--js-flags=--no-turbofan --always-sparkplug --min-semi-space-size=32"
+"""Every page is left before it pays that V8 compiles it a second time: a tenth of what it costs."""
 PATIENCE = 120_000
 """Milliseconds that a test waits for something to appear, on a slow and busy machine."""
 
@@ -36,7 +38,7 @@ def browser() -> Iterator[Browser]:
     path = chromium.find()
     assert path is not None, "no Chromium: run `python -m tests.browser.chromium`"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(chromium.FLAGS))
+        browser = playwright.chromium.launch(executable_path=path, args=[*chromium.FLAGS, ONCE])
         yield browser
         browser.close()
 

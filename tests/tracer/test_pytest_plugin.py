@@ -51,18 +51,24 @@ def test_known():
 """
 
 
-def report(tmp_path: Path, *arguments: str) -> str:
-    found = ran(tmp_path, "test_net.py", TESTS, *arguments)
-    assert "4 failed, 1 passed, 1 xfailed, 1 error" in found
-    return found
+SHAPES = """
+import torch
+from torch import nn
+
+def test_shapes(shapes):
+    found = shapes(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), torch.ones(2, 3, 5, 5))
+    assert found.steps[0].outputs[0].shape == (2, 4, 3, 3)
+    assert found.outputs[0].shape == (2, 35)
+"""
 
 
-def ran(tmp_path: Path, name: str, text: str, *arguments: str) -> str:
-    """What pytest prints of a file with these tests."""
-    (tmp_path / name).write_text(text)
+def ran(tmp_path: Path, *arguments: str, **files: str) -> str:
+    """What pytest prints of these files of tests."""
+    for name, text in files.items():
+        (tmp_path / f"{name}.py").write_text(text)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rN"]
     found = subprocess.run(
-        [*command, *arguments, name],
+        [*command, *arguments, *(f"{name}.py" for name in files)],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
         stdout=subprocess.PIPE,
@@ -75,8 +81,10 @@ def ran(tmp_path: Path, name: str, text: str, *arguments: str) -> str:
     return found.stdout
 
 
-def test_failing_tests_are_explained(tmp_path: Path) -> None:
-    text = report(tmp_path, "-p", "tracer.pytest_plugin")
+def test_failing_tests_are_explained_and_the_fixture_prints_its_traces(tmp_path: Path) -> None:
+    told = ran(tmp_path, "-p", "tracer.pytest_plugin", test_net=TESTS, test_shapes=SHAPES)
+    assert "5 failed, 1 passed, 1 xfailed, 1 error" in told
+    text, _, shapes = told.partition(" test_shapes ")
     assert text.count("Shapewalk explains") == 3
     parts = text.split("Stopped at test_net.py:")
     assert len(parts) == 4
@@ -86,25 +94,12 @@ def test_failing_tests_are_explained(tmp_path: Path) -> None:
         assert "from test_net.py:10: x.flatten(1)" in part
     for shape in ("(2, 48)", "( 2, 192)", "(2, 75)"):
         assert shape.replace(" ", "") in text.replace(" ", "")
+    assert "(2, 36) == (2, 35)" in shapes
+    assert "Shapes of Sequential" in shapes
+    assert "(2, 4, 3, 3)" in shapes.split("Shapes of Sequential")[1]
 
 
 def test_without_the_plugin_nothing_is_added(tmp_path: Path) -> None:
-    assert report(tmp_path).count("Shapewalk explains") == 1
-
-
-SHAPES = """
-import torch
-from torch import nn
-
-def test_shapes(shapes):
-    found = shapes(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), torch.ones(2, 3, 5, 5))
-    assert found.steps[0].outputs[0].shape == (2, 4, 3, 3)
-    assert found.outputs[0].shape == (2, 35)
-"""
-
-
-def test_the_fixture_prints_its_traces_where_the_test_fails(tmp_path: Path) -> None:
-    found = ran(tmp_path, "test_shapes.py", SHAPES, "-p", "tracer.pytest_plugin")
-    assert "(2, 36) == (2, 35)" in found
-    assert "Shapes of Sequential" in found
-    assert "(2, 4, 3, 3)" in found.split("Shapes of Sequential")[1]
+    told = ran(tmp_path, "-k", "test_shape or test_fixture", test_net=TESTS)
+    assert "1 failed, 5 deselected, 1 error" in told
+    assert "Shapewalk" not in told

@@ -258,18 +258,11 @@ def test_the_case_is_sound(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES, scope="module")
-def test_expression_and_module(name: str) -> None:
-    assert wrong_place(BY_NAME[name], answer(name)) == ""
-
-
-@pytest.mark.parametrize("name", NAMES, scope="module")
-def test_operands(name: str) -> None:
-    assert wrong_operands(BY_NAME[name], answer(name)) == ""
-
-
-@pytest.mark.parametrize("name", NAMES, scope="module")
-def test_rule_and_marks(name: str) -> None:
-    assert wrong_marks(BY_NAME[name], answer(name)) == ""
+def test_expression_module_operands_rule_and_marks(name: str) -> None:
+    case, failure = BY_NAME[name], answer(name)
+    assert wrong_place(case, failure) == ""
+    assert wrong_operands(case, failure) == ""
+    assert wrong_marks(case, failure) == ""
 
 
 @pytest.mark.parametrize("name", not_yet(NO_ROOT), scope="module")

@@ -16,7 +16,7 @@ from tests.effort import TIMES
 
 ROOT = Path(__file__).resolve().parents[3]
 SLOWER = 5
-SAMPLE = sorted(case.name for case in random.Random(0).sample(CASES, min(4 * TIMES, len(CASES))))
+SAMPLE = sorted(case.name for case in random.Random(0).sample(CASES, min(2 * TIMES, len(CASES))))
 
 ANSWERS = """
 import json, multiprocessing, sys, tempfile, time

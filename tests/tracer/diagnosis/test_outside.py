@@ -19,8 +19,9 @@ from tests.together import together
 from tracer.document import Failure, Fix
 
 
-def failed(function: Callable[[], Any], kind: str) -> Failure:
-    with pytest.raises(Exception) as raised, tracer.explain() as explaining:  # noqa: PT011
+def failed(function: Callable[[], Any], kind: str, mend: bool = False) -> Failure:
+    explaining = tracer.explain(mend=mend)
+    with pytest.raises(Exception) as raised, explaining:  # noqa: PT011
         function()
     assert explaining.trace is not None, raised.value
     failure = explaining.trace.failure
@@ -71,7 +72,7 @@ def test_one_argument_explains_all_mismatches() -> None:
         model = Tower(width=32, classes=10)
         model.load_state_dict(saved)
 
-    failure = failed(load, "checkpoint")
+    failure = failed(load, "checkpoint", mend=True)
     assert "in 5 layers" in failure.rule
     assert "Tower is built with width = 32, and was saved with width = 48." in failure.reason
     assert "head (nn.Linear) was saved" not in failure.reason  # the fifth of them
@@ -87,7 +88,7 @@ def test_an_argument_left_to_its_default_is_written_where_the_model_is_built() -
         model = Tower()
         model.load_state_dict(saved)
 
-    failure = failed(load, "checkpoint")
+    failure = failed(load, "checkpoint", mend=True)
     assert failure.violation is not None
     assert failure.fixes == () or written(failure.fixes[0]) == ["depth=5"]
 
@@ -129,7 +130,7 @@ def test_two_numbers_of_a_compiled_model_under_its_own_names() -> None:
         model = torch.compile(Tower(width=32, classes=10), backend="eager")
         model.load_state_dict(saved)
 
-    failure = failed(load, "checkpoint")
+    failure = failed(load, "checkpoint", mend=True)
     assert "in 5 layers: stem, layers.0, layers.1 and norm" in failure.rule
     assert (
         "2 numbers explain all of it: Tower is built with width = 32 and classes = 10, and was "
@@ -145,7 +146,7 @@ def test_a_replaced_head_is_left_out() -> None:
     def load() -> None:
         model.load_state_dict(saved)
 
-    failure = failed(load, "checkpoint")
+    failure = failed(load, "checkpoint", mend=True)
     assert "head (nn.Linear) was saved with out_features = 1000 and is built with 7" in (
         failure.reason
     )
@@ -164,7 +165,7 @@ def test_a_replaced_head_is_left_out() -> None:
 def test_a_prefix_of_all_keys(front: str) -> None:
     model = Tower()
     saved = {front + key: value for key, value in model.state_dict().items()}
-    failure = failed(lambda: model.load_state_dict(saved), "checkpoint")
+    failure = failed(lambda: model.load_state_dict(saved), "checkpoint", mend=True)
     assert f"The checkpoint's keys begin with '{front}'" in failure.rule
     (fix,) = failure.fixes
     assert fix.verified
@@ -176,7 +177,7 @@ def test_a_prefix_of_all_keys(front: str) -> None:
 def test_a_model_that_is_wrapped_and_a_checkpoint_that_is_not() -> None:
     inner = Tower()
     saved, model = inner.state_dict(), nn.DataParallel(inner)
-    failure = failed(lambda: model.load_state_dict(saved), "checkpoint")
+    failure = failed(lambda: model.load_state_dict(saved), "checkpoint", mend=True)
     assert "The model's keys begin with 'module.'" in failure.rule
     assert written(failure.fixes[0]) == [".module"]
     assert failure.fixes[0].verified
@@ -185,7 +186,7 @@ def test_a_model_that_is_wrapped_and_a_checkpoint_that_is_not() -> None:
 def test_weights_beside_an_epoch() -> None:
     model = Tower()
     saved = {"epoch": 3, "state_dict": model.state_dict()}
-    failure = failed(lambda: model.load_state_dict(saved), "checkpoint")
+    failure = failed(lambda: model.load_state_dict(saved), "checkpoint", mend=True)
     assert "holds them under 'state_dict'" in failure.rule
     assert written(failure.fixes[0]) == ["['state_dict']"]
     assert failure.fixes[0].verified
@@ -341,7 +342,7 @@ def test_boxes_in_a_collate_function_of_ones_own() -> None:
 def test_backward_of_many_losses() -> None:
     scores = nn.Linear(4, 3)(torch.randn(5, 4))
     loss = F.cross_entropy(scores, torch.tensor([0, 1, 2, 0, 1]), reduction="none")
-    failure = failed(lambda: loss.backward(), "backward")
+    failure = failed(lambda: loss.backward(), "backward", mend=True)
     assert failure.rule == "backward begins at one number: loss (5,) has 5."
     assert "reduction='none'" in failure.reason
     assert written(failure.fixes[0]) == [".mean()"]
@@ -350,7 +351,7 @@ def test_backward_of_many_losses() -> None:
 
 def test_backward_of_a_prediction_and_of_an_expression() -> None:
     model = nn.Linear(4, 3)
-    failure = failed(lambda: (model(torch.ones(2, 4)) * 2).backward(), "backward")
+    failure = failed(lambda: (model(torch.ones(2, 4)) * 2).backward(), "backward", mend=True)
     assert "model(torch.ones(2, 4)) * 2 (2, 3) has 6" in failure.rule
     assert failure.fixes[0].verified
 
@@ -381,7 +382,7 @@ def test_backward_with_a_gradient_of_another_shape() -> None:
 def test_a_gradient_of_a_vector_asked_by_name() -> None:
     x = torch.ones(3, requires_grad=True)
     y = x * 2
-    failure = failed(lambda: torch.autograd.grad(y, x), "backward")
+    failure = failed(lambda: torch.autograd.grad(y, x), "backward", mend=True)
     assert "(3,) has 3" in failure.rule
     assert any(text == ".mean()" for fix in failure.fixes for text in written(fix))
 
@@ -408,7 +409,7 @@ def test_vmap_over_the_wrong_dimension() -> None:
     def mapped() -> Tensor:
         return torch.vmap(torch.dot)(rows, columns)
 
-    failure = failed(mapped, "mapped")
+    failure = failed(mapped, "mapped", mend=True)
     assert failure.rule == "vmap needs one size in the mapped dimensions: 5 and 4."
     assert failure.fixes[0].verified
 
@@ -419,7 +420,7 @@ def test_vmap_over_what_is_shared() -> None:
     def mapped() -> Tensor:
         return torch.vmap(lambda w, x: w @ x)(weight, samples)
 
-    failure = failed(mapped, "mapped")
+    failure = failed(mapped, "mapped", mend=True)
     assert "With in_dims = (None, 0) it runs, and gives (3, 8)." in failure.reason
     assert written(failure.fixes[0]) == [", in_dims=(None, 0)"]
 
@@ -476,7 +477,7 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 def test_a_scripted_function_is_followed_into_its_lines() -> None:
     scripted = torch.jit.script(product)
     left, right = torch.randn(2, 3), torch.randn(2, 3)
-    failure = failed(lambda: scripted(left, right), "matmul")
+    failure = failed(lambda: scripted(left, right), "matmul", mend=True)
     assert failure.expression == "doubled @ b"
     assert failure.fixes[0].verified
 
