@@ -884,8 +884,8 @@ DYCACONV = Lesson(
     teaches="An upright strip plus a lying strip is a whole map, in shares that the image chooses.",
     about="Coordinate attention multiplies its two gates. DyCAConv adds them, in shares that a "
     "softmax computes from the image itself, lays the sum over the input and convolves. No paper "
-    "of it was found: its parent, CAConv, is in the repository named below, and its gates are "
-    f"those of the paper above. {WEIGHTS}{FORMULAS}",
+    "of it was found: its parent, CAConv, is in the repository RFAConv, and its gates are those "
+    f"of the paper on coordinate attention. {WEIGHTS}{FORMULAS}",
     post="003",
     paper=PAPER,
     source="https://github.com/Liuchen1997/RFAConv",

@@ -229,8 +229,8 @@ class LVCBlock(nn.Module):
         # One weight for all {H} × {W} places of a channel.
         weighed = z * gate
 
-        # $\mathrm{ReLU}(z+z\cdot\gamma)$: since `z` is added, no channel is lost. A factor from
-        # 1 to 2, as `z` is not negative.
+        # $\mathrm{ReLU}(z+z\cdot\gamma)$: since `z` is added, no channel is lost; each is
+        # multiplied by a factor from 1 to 2. `z` is not negative, so ReLU changes nothing here.
         return F.relu(z + weighed)
 
 

@@ -50,8 +50,8 @@ class ConvBlock(nn.Module):
         self.bn = nn.BatchNorm2d(out_c)
 
     def forward(self, x: Tensor) -> Tensor:
-        # A window of {self.conv.kernel_size[0]} × {self.conv.kernel_size[1]} moves over the map,
-        # {self.conv.stride[0]} at a time: channels {x.shape[1]} → {z.shape[1]}, places
+        # Kernel {self.conv.kernel_size[0]} × {self.conv.kernel_size[1]}, stride
+        # {self.conv.stride[0]}: channels {x.shape[1]} → {z.shape[1]}, places
         # {x.shape[2]} × {x.shape[3]} → {z.shape[2]} × {z.shape[3]}.
         z = self.conv(x)
 

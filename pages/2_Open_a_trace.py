@@ -20,8 +20,8 @@ frame("Open a trace", "open")
 heading(
     say("Open a trace"),
     say(
-        "A file that `trace(model, x).save(path)` or the command line wrote. It is read on this "
-        "machine and nothing in it is executed."
+        "A run that was saved as a file, wherever that was. Nothing in it is executed, and the "
+        "code that it came from is not needed."
     ),
 )
 with st.container(key="open-file"):

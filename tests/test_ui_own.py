@@ -148,7 +148,7 @@ def test_a_bad_file_is_one_sentence_and_the_shapes_stay(kind: str) -> None:
     if kind == "huge":
         app.session_state["language"] = "zh"
         app.run()
-        assert "超过可读取的 50 百万" in plain(app.error[0].value)
+        assert "超过可读取的 5000 万" in plain(app.error[0].value)
         app.session_state["language"] = "en"
     opened(app)
     assert not app.error

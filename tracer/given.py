@@ -300,12 +300,11 @@ def lifted(
 def _too_many_pixels(name: str, size: tuple[int, int]) -> GivenError:
     return GivenError(
         said(
-            "{name} has {width}×{height} pixels, {count} million, more than the {most} million "
-            "that are read: make it smaller first.",
+            "{name} has {width}×{height} pixels, more than the {most} million that are read: make "
+            "it smaller first.",
             name=name,
             width=size[0],
             height=size[1],
-            count=f"{size[0] * size[1] / 1e6:,.0f}",
             most=f"{MOST_PIXELS / 1e6:.0f}",
         )
     )

@@ -88,7 +88,7 @@ def test_a_jpeg_lies_as_its_camera_was_held(tmp_path: Path) -> None:
         (
             "x.png",
             huge_png(),
-            "x.png has 20000×10000 pixels, 200 million, more than the 50 million",
+            "x.png has 20000×10000 pixels, more than the 50 million",
         ),
         ("x.png", png((40, 20))[:-40], "x.png cannot be read: it is damaged, or no PNG file."),
         ("x.jpg", b"GIF89a", "x.jpg cannot be read: it is damaged, or no JPG file."),

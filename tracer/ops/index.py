@@ -337,12 +337,14 @@ def _check_positions(call: Call, taken: _Taken, paired: Dims) -> None:
 
 
 def _lines(call: Call, items: Sequence[_Item]) -> Iterator[Said]:
-    """A line for each entry of the index that changes a dimension, picks left out."""
+    """A line for each entry of the index that changes a dimension, picks left out; the dimensions
+    of size 1 that it adds have one line."""
     axis = place = 0
     shape = call.first.shape
+    added: list[int] = []
     for item in items:
         if item is None:
-            yield said("dim {axis} of size 1 added", axis=place)
+            added.append(place)
         elif isinstance(item, Slice):
             dim = _cut(call, item, axis)
             if dim.how != SAME:
@@ -351,18 +353,8 @@ def _lines(call: Call, items: Sequence[_Item]) -> Iterator[Said]:
             yield entry_taken(axis, shape[axis], item if known(item) else None)
         place += item is None or isinstance(item, Slice)
         axis += _axes(item)
-
-
-def _cut_line(call: Call, item: Slice, axis: int) -> Iterator[str]:
-    dim, size = _cut(call, item, axis), call.first.shape[axis]
-    if dim.how == SAME:
-        return
-    if dim.how != PIECE:
-        yield f"dim {axis}: {size} → 0, nothing taken"
-        return
-    last = dim.start + (dim.size - 1) * dim.step
-    words = f"dim {axis}: {size} → {dim.size}, from {dim.start} to {last}"
-    yield words if dim.step == 1 else f"{words} in steps of {dim.step}"
+    if added:
+        yield said("{dims} of size 1 added", dims=dims_text(added))
 
 
 def _getitem_words(step: Spoken) -> Told:

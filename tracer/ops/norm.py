@@ -133,16 +133,17 @@ def _checked_single(call: Call, averaged: Iterable[Size]) -> None:
 
 
 def _batch_norm_words(step: Spoken) -> Told:
-    return Told(
-        said(
-            "Shape kept: each of the {n} channels normalised, with one mean and one variance for "
-            "the whole batch"
-            if _of_this_batch(step.call)
-            else "Shape kept: each of the {n} channels normalised, with the mean and the variance "
-            "kept from training",
-            n=step.x[1],
-        )
+    which = (
+        said("the one channel normalised")
+        if str(step.x[1]) == "1"
+        else said("each of the {n} channels normalised", n=step.x[1])
     )
+    by = (
+        said("with one mean and one variance for the whole batch")
+        if _of_this_batch(step.call)
+        else said("with the mean and the variance kept from training")
+    )
+    return Told(said("Shape kept: {which}, {by}", which=which, by=by))
 
 
 def _instance_norm(call: Call) -> Bound:

@@ -195,12 +195,15 @@ _WORDS = {
 def _pool_words(step: Spoken) -> Told:
     n = spatial(step.name)
     first = len(step.x) - n
-    plain, sized = _WORDS[step.name.partition("_")[0]]
+    kind = step.name.partition("_")[0]
+    plain, sized = _WORDS[kind]
     before, after, how = step.x[first:], step.out[first:], plain
     lines: list[Said] = []
     if not step.name.startswith("fractional"):
-        kernel, stride, _, _ = _settings(step.call, n)
+        kernel, stride, padding, _ = _settings(step.call, n)
         how = with_values(sized, kernel=times_text(kernel))
+        if kernel == before and after == (1,) * n and not any(padding):
+            how = _over_bins(kind, _bins(before, after, NAMES[n]))
         whys = [
             said("one window every {stride}", stride=every) if size != every else None
             for size, every in zip(kernel, stride, strict=True)
@@ -213,12 +216,19 @@ def _adaptive_words(step: Spoken) -> Told:
     n = spatial(step.name)
     first = len(step.x) - n
     before, after = step.x[first:], step.out[first:]
-    averaged = step.name.startswith("adaptive_avg")
-    where = _bins(before, after, NAMES[n])
-    how = said(
-        "the values averaged {where}" if averaged else "the largest value kept {where}", where=where
-    )
+    kind = step.name.removeprefix("adaptive_").partition("_")[0]
+    how = _over_bins(kind, _bins(before, after, NAMES[n]))
     return Told(told(effect_text(before, after, NAMES[n]), how))
+
+
+def _over_bins(kind: str, where: Said) -> Said:
+    """What pooling of that kind makes of values that lie in no windows."""
+    if kind == "lp":
+        return said("the norm taken {where}", where=where)
+    return said(
+        "the values averaged {where}" if kind == "avg" else "the largest value kept {where}",
+        where=where,
+    )
 
 
 def _bins(before: Shape, after: Shape, names: Sequence[Said]) -> Said:

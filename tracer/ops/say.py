@@ -139,7 +139,7 @@ def effect_text(before: Shape, after: Shape, names: Sequence[Said]) -> Said:
     changes = [
         said("{name} {before} → {after}", name=name, before=a, after=b)
         for name, a, b in zip(names, before, after, strict=True)
-        if a != b
+        if str(a) != str(b)  # of two formulas, whatever their numbers
     ]
     return joined(changes) if changes else KEPT
 

@@ -10,7 +10,9 @@ compared or contracted share their atoms from then on.  Letters are given once t
 * a channel mix (conv, linear) that keeps the size keeps the letter; one that returns to a size
   that the same dimension had before returns to its letter; else a letter of the sequence
   K, M, D..., the same letter for equal sizes made from the same dimension (θ, φ and g);
-* a resized, strided or sliced dimension takes primes (`H′`, `H″`), again one per source and size;
+* a resized, strided or sliced dimension takes primes (`H′`, `H″`), again one per source and size,
+  and by itself where its formula is another;
+* what one expression makes anew in the rounds of a loop has one letter in all;
 * a concatenation is a sum (`H+W`) where its parts are single letters, and its parts come back
   when it is split at the same places.
 
@@ -24,7 +26,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tracer.document import TensorNote, Trace
+from tracer.document import Step, TensorNote, Trace
 from tracer.ops import bound as ops
 from tracer.ops.bound import Bound
 from tracer.ops.call import At
@@ -48,7 +50,9 @@ _DEEPEST = 20  # how far a name is looked for in the names it is made of
 
 @dataclass
 class Atom:
-    """`owners` are the inputs it is a dimension of: two dimensions of one input are never one."""
+    """`owners` are the inputs it is a dimension of: two dimensions of one input are never one.
+    `site` says where it was made of nothing: by which expression, as which dimension of it.
+    `formula` is empty where none is known."""
 
     size: int
     hint: str = ""
@@ -61,6 +65,8 @@ class Atom:
     wholes: tuple[tuple[int, int], ...] = ()
     parts: Dims = ()
     offspring: dict[tuple[int, str], int] = field(default_factory=dict)
+    site: tuple[str, int] | None = None
+    formula: str = ""
 
 
 class Atoms:
@@ -94,7 +100,8 @@ class Atoms:
             return ()
         atom = self.given.get((name.word, size))
         if atom is None or not name.word:
-            atom = self.given[name.word, size] = self.add(Atom(size, name.word, name.kind))
+            made = Atom(size, name.word, name.kind, formula=name.formula)
+            atom = self.given[name.word, size] = self.add(made)
         self.atoms[atom].owners |= owners
         return (atom,)
 
@@ -237,24 +244,30 @@ class Atoms:
 
     # --- dimensions made of others ---
 
-    def derive(self, dim: Dim, size: int, kind: str) -> Dim:
-        """The dimension of another size that a mix, a resize or a slice makes of `dim`."""
-        if size == self.size(dim):
+    def derive(self, dim: Dim, size: int, kind: str, formula: str = "") -> Dim:
+        """The dimension of another size that a mix, a resize or a slice makes of `dim`; one whose
+        `formula` is another, though its number may be the same, is another."""
+        source = self.single(dim)
+        if size == self.size(dim) and (source is None or self._may_be(source, formula)):
             return dim
         if size == 1:
             return ()
-        source = self.single(dim)
         if source is None:
             return self.new(size, kind=kind)
         for ancestor in self.ancestors(source):
-            if self.atoms[ancestor].size == size:
+            if self.atoms[ancestor].size == size and self._may_be(ancestor, formula):
                 return (ancestor,)
         if kind == "channel":  # two mixes make two dimensions, though they share a letter
-            return (self.add(Atom(size, kind=kind, source=source)),)
+            return (self.add(Atom(size, kind=kind, formula=formula, source=source)),)
         offspring = self.atoms[source].offspring
-        if (size, kind) not in offspring:
-            offspring[size, kind] = self.add(Atom(size, kind=kind, source=source))
-        return (offspring[size, kind],)
+        if (size, kind + formula) not in offspring:
+            made = Atom(size, kind=kind, formula=formula, source=source)
+            offspring[size, kind + formula] = self.add(made)
+        return (offspring[size, kind + formula],)
+
+    def _may_be(self, atom: int, formula: str) -> bool:
+        own = self.atoms[atom].formula
+        return not own or not formula or own == formula
 
     def ancestors(self, atom: int) -> Iterator[int]:
         for _ in range(_LONGEST):
@@ -370,6 +383,7 @@ class _Name:
     word: str
     kind: str
     declared: bool = False
+    formula: str = ""
 
 
 class Known:
@@ -406,7 +420,7 @@ class Known:
             name = formula or word
             kind = "place" if (name or guess or "")[:1] in _PLACES else "channel"
             if name:
-                yield _Name(name, kind, declared=True)
+                yield _Name(name, kind, declared=True, formula=formula or "")
             else:
                 yield _Name("" if guess in self.symbols else guess or "", kind)
 
@@ -431,10 +445,10 @@ class Known:
             self.found[note.id, note.shape] = self.fresh(note.shape, late=True)
         return self.found[note.id, note.shape]
 
-    def follow(self, bound: Bound, inputs: Sequence[TensorNote]) -> list[Dims]:
-        """The dimensions of the results of a call of `inputs`; what the call says of the inputs'
-        own (which are one, which are a weight's) is settled on the way."""
-        return _Follower(self, bound, inputs).results()
+    def follow(self, bound: Bound, step: Step) -> list[Dims]:
+        """The dimensions of the results of a step's call; what the call says of its operands' own
+        (which are one, which are a weight's) is settled on the way."""
+        return _Follower(self, bound, step).results()
 
     def fresh(self, shape: Iterable[int], late: bool = False) -> Dims:
         return tuple(self.atoms.new(size, late=late) for size in shape)
@@ -466,22 +480,26 @@ def _declared(letters: str, count: int) -> list[str]:
 class _Follower:
     """Turns where a call's dimensions come from into atoms."""
 
-    def __init__(self, known: Known, bound: Bound, inputs: Sequence[TensorNote]) -> None:
+    def __init__(self, known: Known, bound: Bound, step: Step) -> None:
         self.known = known
         self.atoms = known.atoms
         self.bound = bound
-        self.inputs = inputs
+        self.step = step
+        inputs = self.inputs = step.inputs
         self.unseen = frozenset(n for n, note in enumerate(inputs) if note not in known)
         self.weights: dict[At, Dim] = {}
         self.groups: dict[tuple[tuple[At, ...], tuple[int, ...]], list[Dim] | None] = {}
         self.mixes: dict[tuple[tuple[At, ...], At | None, int], Dim] = {}
 
     def results(self) -> list[Dims]:
-        results = [tuple(self._made(dim) for dim in dims) for dims in self.bound.results]
+        results = [
+            tuple(self._made(dim, At(number, place)) for place, dim in enumerate(dims))
+            for number, dims in enumerate(self.bound.results)
+        ]
         for at, letter in self.bound.roles.items():
             self.weights[at] = self.atoms.role(letter, self.inputs[at.operand].shape[at.dim])
         for at, (made, times) in self.bound.stacked.items():
-            self.weights[at] = self._several(self._made(made), times)
+            self.weights[at] = self._several(self._made(made, None), times)
         for first, second in self.bound.ties:
             if second.operand in self.unseen and first.operand not in self.unseen:
                 self.weights.setdefault(second, self._dim(first))
@@ -506,7 +524,8 @@ class _Follower:
             ],
         )
 
-    def _made(self, dim: ops.Dim) -> Dim:
+    def _made(self, dim: ops.Dim, at: At | None) -> Dim:
+        """The atoms of a dimension, which is that of the results `at` that place."""
         size = dim.size
         if dim.how == "same":
             found = [self._dim(at) for at in dim.sources if self._size(at) == size]
@@ -516,7 +535,8 @@ class _Follower:
         if dim.how == "mixed":
             return self._mixed(dim)
         if dim.how == "resized":
-            return self.atoms.derive(self._dim(dim.sources[0]), size, dim.kind or "place")
+            kind, formula = dim.kind or "place", self._formula(at)
+            return self.atoms.derive(self._dim(dim.sources[0]), size, kind, formula)
         if dim.how == "piece":
             whole = self._dim(dim.sources[0])
             if dim.step == 1:
@@ -526,7 +546,24 @@ class _Follower:
             return self.atoms.total([self._dim(at) for at in dim.sources])
         if dim.how == "grouped":
             return self._grouped(dim)
-        return () if dim.how == "reduced" else self.atoms.new(size, dim.hint, dim.kind)
+        if dim.how == "reduced" or size == 1:
+            return ()
+        return (self.atoms.add(Atom(size, dim.hint, dim.kind, site=self._site(at))),)
+
+    def _formula(self, at: At | None) -> str:
+        notes = self.step.outputs
+        if at is None or at.operand >= len(notes):
+            return ""
+        formulas = notes[at.operand].dims
+        return formulas[at.dim].text if at.dim < len(formulas) else ""
+
+    def _site(self, at: At | None) -> tuple[str, int] | None:
+        """Where a dimension is made: in the rounds of a loop it has one letter."""
+        place = self.step.place
+        if at is None or place.span is None:
+            return None
+        written = f"{place.file}:{place.span}:{self.step.op}:{at.operand}"
+        return written, at.dim
 
     def _size(self, at: At) -> int:
         return self.inputs[at.operand].shape[at.dim]
@@ -585,6 +622,9 @@ class _Namer:
         """What is made in the same way of dimensions with the same letter shares a letter."""
         if it.owners or it.parts or depth >= _DEEPEST:
             return None
+        if it.site is not None and it.source is None and not it.wholes:
+            written, dim = it.site
+            return written, it.size, dim
         if it.wholes:
             whole, place = min(it.wholes)
             return self.name(whole, depth + 1), it.size, place

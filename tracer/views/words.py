@@ -47,7 +47,7 @@ def _by_table(step: Step, known: Known) -> Told | None:
         # Words may read what the shapes do not depend on, which may be damaged on its own.
         with contextlib.suppress(Unclear):
             told = entry.words(say.Spoken(bound, step.op, is_reflected(step.op)))
-    return Told(told.summary, told.changes, known.follow(bound, step.inputs))
+    return Told(told.summary, told.changes, known.follow(bound, step))
 
 
 def _compared(step: Step) -> Said:

@@ -42,3 +42,24 @@ def test_a_side_pooled_over_the_whole(
 ) -> None:
     (told,) = explain(trace(Pooled(*size), torch.randn(2, 3, *shape)))
     assert told.summary == said
+
+
+def test_a_window_as_large_as_the_map_is_told_as_the_whole() -> None:
+    (told,) = explain(trace(nn.AvgPool2d((14, 20)), torch.randn(2, 3, 14, 20)))
+    assert (
+        told.summary == "Height 14 → 1, width 20 → 1: the values averaged over each whole channel"
+    )
+    (told,) = explain(trace(nn.MaxPool2d(2), torch.randn(2, 3, 2, 20)))
+    assert told.summary == "Height 2 → 1, width 20 → 10: the largest of every window of 2×2 kept"
+
+
+def test_a_side_whose_formula_changes_is_told_in_formulas_whatever_its_number() -> None:
+    class Fitted(nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return F.interpolate(x, size=y.shape[-1])
+
+    found = trace(Fitted(), torch.randn(2, 3, 8), torch.randn(8), dims={"x": "B C T", "y": "U"})
+    (told,) = explain(found)
+    assert told.summary == "Shape kept: every channel resized (nearest)"
+    (told,) = explain(found, symbols=True)
+    assert told.summary == "Length T → U: every channel resized (nearest)"

@@ -54,14 +54,17 @@ export function cardSaid(scene) {
 
 function openingSaid({ item, model, act }) {
   const { story } = item;
+  // What is written at length comes behind what one needs to begin.
+  const [about, ...rest] = story.about.split(/\n\s*\n/);
   return [
     el("h2", { class: "title" }, story.title),
-    prose("div", story.about, model),
+    prose("div", about, model),
     el("h3", {}, say("Where it sits in a network")),
     prose("div", story.place, model),
     el("h3", {}, say("What to look at")),
     prose("div", story.look, model),
     hop(say("Begin"), () => act.go(1), el("kbd", {}, "→")),
+    ...(rest.length ? [prose("div", rest.join("\n\n"), model)] : []),
   ];
 }
 
