@@ -41,7 +41,7 @@ def told() -> Trace:
     found = trace(run_cell(DOUBLED)["Doubled"](), torch.randn(2, 3))
     story = Story(
         title="Doubling",
-        about="It **doubles**: $u=2v$.",
+        about="It **doubles**: $u=2v$.\n\nAt length.",
         place="Nowhere yet.",
         look="See `u`.",
         paper="A. Author: On doubling. Venue 2020",
@@ -80,6 +80,9 @@ def test_it_opens_with_what_the_module_is_for(show: Show) -> None:
     ):
         expect(detail).to_contain_text(text)
     assert detail.locator("math").count() == 1
+    # What is told at length stands behind what one needs to begin.
+    said = detail.inner_text()
+    assert said.index("See u.") < said.index("Begin") < said.index("At length.")
     # What goes in and what comes out of the whole.
     assert page.locator(".tensors.before button.tensor").count() == 1
     assert page.locator(".picture canvas").count() == 2
