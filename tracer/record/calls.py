@@ -143,21 +143,20 @@ class _Layer:
         self.settings = tuple(settings.values()) if self.fixed else ()
         self.names = tuple(settings) if self.fixed else ()
         self.count = len(vars(layer))
-        self.own = (*layer._parameters, *layer._buffers)
-        self.ids = _ids(layer)
+        self.own = _own(layer)
+        self.addresses = frozenset(self.own)
         self.texts = _texts_of(layer) if self.fixed else {}
 
     def holds(self, layer: nn.Module) -> bool:
-        now = vars(layer)
+        now = layer.__dict__
         return (
             len(now) == self.count
             and all(map(operator.is_, map(now.get, self.names, repeat(self)), self.settings))
-            and self.ids == _ids(layer)
-            and self.own == (*layer._parameters, *layer._buffers)
+            and self.own == _own(layer)
         )
 
     def owns_one(self, operands: list[Tensor]) -> bool:
-        return not set(map(id, operands)).isdisjoint(self.ids)
+        return not self.addresses.isdisjoint(map(id, operands))
 
 
 _Texts = dict[tuple[Any, ...], CallText]
@@ -193,8 +192,12 @@ _alike: weakref.WeakKeyDictionary[type, dict[tuple[Any, ...], _Texts]] = weakref
 _MOST_ALIKE = 1000
 
 
-def _ids(layer: nn.Module) -> tuple[int, ...]:
-    return (*map(id, layer._parameters.values()), *map(id, layer._buffers.values()))
+def _own(layer: nn.Module) -> tuple[str | int, ...]:
+    """The names of a layer's tensors, and their addresses."""
+    parameters, buffers = layer._parameters, layer._buffers
+    if not buffers:
+        return (*parameters, *map(id, parameters.values()))
+    return (*parameters, *buffers, *map(id, parameters.values()), *map(id, buffers.values()))
 
 
 def _is_fixed(value: Any) -> bool:

@@ -88,6 +88,7 @@ class Noted:
     stats: document.Stats | None = None
     heatmap: document.Heatmap | None = None
     corner: document.Corner | None = None
+    frozen: document.TensorNote | None = None  # what it is in the document
 
     def __init__(
         self,

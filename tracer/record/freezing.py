@@ -24,13 +24,13 @@ def frozen(recorder: Recorder, name: str) -> document.Trace:
     calls = recorder.calls or [recorder.begin_module(recorder.model, (), {})]
     failure = None
     if recorder.error is not None:
-        failure = failure_of(recorder, steps, freezing.notes)
+        failure = failure_of(recorder, steps, _notes)
     return document.Trace(
         name=name,
         steps=steps,
         calls=tuple([freezing.call(index, draft) for index, draft in enumerate(calls)]),
-        inputs=freezing.notes(recorder.inputs),
-        outputs=freezing.notes(recorder.outputs),
+        inputs=_notes(recorder.inputs),
+        outputs=_notes(recorder.outputs),
         failure=failure,
         sources=tuple(recorder.reader.sources),
         remarks=tuple(recorder.remarks),
@@ -53,11 +53,10 @@ def _made(kind: type[_Data], fields: dict[str, Any]) -> _Data:
     return made
 
 
-class _Notes(dict[Noted, document.TensorNote]):
-    """What each note is frozen to, once."""
-
-    def __missing__(self, item: Noted) -> document.TensorNote:
-        made = self[item] = _made(
+def _note(item: Noted) -> document.TensorNote:
+    """What a note is frozen to, once."""
+    if item.frozen is None:
+        item.frozen = _made(
             document.TensorNote,
             {
                 "id": item.id,
@@ -73,11 +72,16 @@ class _Notes(dict[Noted, document.TensorNote]):
                 "corner": item.corner,
             },
         )
-        return made
+    return item.frozen
+
+
+def _notes(items: list[Noted]) -> tuple[document.TensorNote, ...]:
+    return tuple([item.frozen or _note(item) for item in items])
 
 
 class _Freezing:
-    """`seen` are the notes that steps, calls, inputs or outputs have."""
+    """The notes that steps, calls, inputs or outputs have are frozen first: a name may stand for a
+    tensor at a moment that no step saw."""
 
     def __init__(self, recorder: Recorder) -> None:
         found = [*recorder.inputs, *recorder.outputs]
@@ -87,12 +91,10 @@ class _Freezing:
                 pending += draft.children
             found += draft.inputs
             found += draft.outputs
-        self.seen = set(found)
-        self.frozen = _Notes()
+        for noted in found:
+            if noted.frozen is None:
+                _note(noted)
         self.parameters: dict[int, int] = {}  # how many each module has
-
-    def notes(self, items: list[Noted]) -> tuple[document.TensorNote, ...]:
-        return tuple(map(self.frozen.__getitem__, items))
 
     def steps(self, drafts: list[Draft]) -> tuple[document.Step, ...]:
         if not drafts:
@@ -101,7 +103,7 @@ class _Freezing:
         return tuple([self.step(index, draft) for index, draft in enumerate(drafts)])
 
     def step(self, index: int, draft: Draft) -> document.Step:
-        site, seen = draft.site, self.seen
+        site = draft.site
         return _made(
             document.Step,
             {
@@ -111,11 +113,12 @@ class _Freezing:
                 "place": site.place,
                 "targets": draft.targets,
                 "note": filled(site.note, draft.fill) if site.note else "",
-                "inputs": self.notes(draft.inputs),
-                "outputs": self.notes(draft.outputs),
+                "inputs": _notes(draft.inputs),
+                "outputs": _notes(draft.outputs),
                 "arguments": draft.text.arguments,
-                # A name may stand for a tensor at a moment that no step saw.
-                "names": tuple([(n, each.id) for n, each in draft.names.items() if each in seen])
+                "names": tuple(
+                    [(n, each.id) for n, each in draft.names.items() if each.frozen is not None]
+                )
                 if draft.names
                 else (),
                 "children": self.steps(draft.children) if draft.children else (),
@@ -145,8 +148,8 @@ class _Freezing:
                 "place": draft.site.place,
                 "targets": draft.targets,
                 "note": filled(draft.site.note, draft.fill),
-                "inputs": self.notes(draft.inputs),
-                "outputs": self.notes(draft.outputs),
+                "inputs": _notes(draft.inputs),
+                "outputs": _notes(draft.outputs),
                 "start": draft.start,
                 "stop": draft.stop,
                 "parameters": self.parameters_of(draft.of) if draft.of is not None else 0,

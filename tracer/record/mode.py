@@ -47,6 +47,7 @@ from tracer.record.names import FrameScope, resolve, tensors_read, walk
 from tracer.record.notes import TensorNotes
 from tracer.record.shaped import form_of, forms_of, made
 from tracer.record.tensors import (
+    ONE_TENSOR,
     flatten,
     flatten_arguments,
     modules_in,
@@ -140,6 +141,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
         self.seconds = 0.0
         self.unseen: set[tuple[str, int]] = set()  # places that read what was made unseen
         self._opened = Opened()
+        self._passed: set[Whole] = set()  # whose sources are listed
         self._closed: Draft | None = None  # a layer that is known to be one operation
         self._boundary: FrameType | None = None
         self._on_meta = False  # nothing is computed
@@ -440,14 +442,21 @@ class Recorder(TensorNotes, TorchFunctionMode):
 
     def _pass_over(self, draft: Draft, whole: Whole) -> None:
         """What is noted of a call when nobody looked inside, in the same order."""
-        for code, instruction in whole.places:
-            self.reader.site(code, instruction)
+        if whole not in self._passed:
+            self._passed.add(whole)
+            for code, instruction in whole.places:
+                self.reader.site(code, instruction)
         if draft.of is not None and whole.own:
-            owned = {**draft.of._parameters, **draft.of._buffers}
-            noted = [(n, self.note(t)) for n in whole.own if (t := owned.get(n)) is not None]
-            if len(noted) > 1:
-                noted.sort(key=lambda pair: self.order[pair[1].name])
-            draft.own = dict(noted)
+            parameters, buffers = draft.of._parameters, draft.of._buffers
+            own: dict[str, Noted] = {}
+            for name in whole.own:
+                tensor = buffers[name] if name in buffers else parameters.get(name)
+                if tensor is not None:
+                    own[name] = self.note(tensor)
+            if len(own) > 1:
+                order = self.order
+                own = dict(sorted(own.items(), key=lambda pair: order[pair[1].name]))
+            draft.own = own
 
     # --- operations ---
 
@@ -754,13 +763,9 @@ class Recorder(TensorNotes, TorchFunctionMode):
             if frame is self._boundary or file.startswith((TORCH, HERE)):
                 break
             site = self._site(frame)
-        values = tensors_in(result) if site.each else [result]
-        for pattern in site.patterns:
-            for each in values:
-                for name, tensor in named_by(pattern, each):
-                    noted = self.known(tensor)
-                    if noted is not None and (not noted.name or (noted.inner and not inner)):
-                        noted.name, noted.inner = name, inner
+        for name, noted in self._names_given(site, result, draft):
+            if not noted.name or (noted.inner and not inner):
+                noted.name, noted.inner = name, inner
         if site.asks and draft.targets and site is draft.site:
             named = {
                 name: tensor
@@ -775,6 +780,20 @@ class Recorder(TensorNotes, TorchFunctionMode):
                     value = walk(named[chain[0]], chain[1:], item)
                     if value is not None:
                         draft.fill[key] = value
+
+    def _names_given(self, site: Site, result: Any, draft: Draft) -> Iterator[tuple[str, Noted]]:
+        """The names that a statement assigns the result of a step to."""
+        alone = type(result) in ONE_TENSOR
+        values = tensors_in(result) if site.each else [result]
+        for pattern in site.patterns:
+            if alone and type(pattern) is str:
+                yield pattern.removeprefix("*"), draft.outputs[0]
+                continue
+            for each in values:
+                for name, tensor in named_by(pattern, each):
+                    noted = self.known(tensor)
+                    if noted is not None:
+                        yield name, noted
 
     def _fill(self, site: Site, frame: FrameType | None) -> dict[str, str]:
         values: dict[str, str] = {}

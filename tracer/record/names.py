@@ -72,8 +72,8 @@ def tensors_read(site: Site, frame: FrameType) -> list[tuple[str, Tensor]]:
     as it is now."""
     own = frame.f_locals
     found: list[tuple[str, Tensor]] = []
-    value: Any
-    for name, chain, value in zip(*site.reading, map(own.get, site.reading[0]), strict=True):
+    for name, chain in site.reading:
+        value: Any = own.get(name)
         if type(value) in ONE_TENSOR:
             found.append((name, value))
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import weakref
 from typing import Any
@@ -21,8 +20,6 @@ from tracer.record.isolation import (
 from tracer.record.tensors import paths_of
 from tracer.sentences import Said, said
 from tracer.source.sites import Site
-
-_INT = frozenset([int])
 
 
 class TensorNotes:
@@ -123,6 +120,7 @@ class TensorNotes:
     ) -> Noted:
         number = self.next_note
         self.next_note = number + 1
+        dtype, device = tensor.dtype, tensor.device
         noted = self.notes[id(tensor)] = Noted(
             weakref.ref(tensor),
             None if tensor.is_inference() else tensor._version,
@@ -130,8 +128,8 @@ class TensorNotes:
             number,
             name,
             self.shape_of(tensor),
-            _dtype_text(tensor.dtype),
-            _device_text(tensor.device),
+            _texts.get(dtype) or _text_of(dtype),
+            _texts.get(device) or _text_of(device),
             kind,
             born,
             site,
@@ -162,8 +160,10 @@ class TensorNotes:
             self.remarks[remark] = None
             return (tensor.size(0),)
         shape = tuple(tensor.shape)
-        # While torch traces or compiles they are something else.
-        return shape if _INT.issuperset(map(type, shape)) else tuple(map(int, shape))
+        for size in shape:
+            if type(size) is not int:  # while torch traces or compiles
+                return tuple(map(int, shape))
+        return shape
 
     def same_elements(self, view: Tensor, base: Tensor) -> document.Stats | None:
         """The figures of `base` if `view` shows exactly the same elements in another shape."""
@@ -183,11 +183,9 @@ class TensorNotes:
         return known.stats if known is not None else None
 
 
-@functools.cache
-def _dtype_text(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+_texts: dict[torch.dtype | torch.device, str] = {}
 
 
-@functools.cache
-def _device_text(device: torch.device) -> str:
-    return str(device)
+def _text_of(value: torch.dtype | torch.device) -> str:
+    text = _texts[value] = str(value).removeprefix("torch.")
+    return text

@@ -47,12 +47,9 @@ class Site:
         return tuple(dict.fromkeys(name for each in self.patterns for name in _names_in(each)))
 
     @cached_property
-    def reading(self) -> tuple[tuple[str, ...], tuple[tuple[str, ...] | None, ...]]:
-        """The first name of each chain in `reads`, and the chain where it has more of them."""
-        return (
-            tuple([chain[0] for chain in self.reads]),
-            tuple([chain if len(chain) > 1 else None for chain in self.reads]),
-        )
+    def reading(self) -> tuple[tuple[str, tuple[str, ...] | None], ...]:
+        """The first name of each chain in `reads`, with the chain where it has more of them."""
+        return tuple([(chain[0], chain if len(chain) > 1 else None) for chain in self.reads])
 
 
 def _names_in(pattern: Pattern) -> Iterator[str]:
