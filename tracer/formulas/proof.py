@@ -11,7 +11,6 @@ both is looked for.
 from __future__ import annotations
 
 import bisect
-import copy
 import dataclasses
 import functools
 import itertools
@@ -869,7 +868,7 @@ def named(
 
     def copied(at: Mapping[str, Any]) -> nn.Module:
         # A forward may keep things for its next call.
-        return copy.deepcopy(model)
+        return moved(model, (), {}, torch.device("meta"))[0]
 
     order = [name for shape in shapes.values() for name in shape if isinstance(name, str)]
     return with_symbols(
