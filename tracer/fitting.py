@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from tracer import arguments, checks, inputs
+from tracer import arguments, checks, gathered, inputs
 from tracer.diagnosis import rules
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.roots.lineage import birth
@@ -108,6 +108,7 @@ class _Input:
     is_share: bool = False  # of real numbers: from 0 to 1
     count: int = 1
     brackets: str = "()"
+    by_place: bool = False
 
     @property
     def text(self) -> str:
@@ -118,7 +119,7 @@ class _Input:
             shape += ":<1"
         if self.count > 1:
             shape = self.brackets[0] + "; ".join([shape] * self.count) + self.brackets[1]
-        return f"{self.name}={shape}"
+        return shape if self.by_place else f"{self.name}={shape}"
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,8 @@ def fitted(
         inspect.signature(model.forward).bind_partial(*args, **kwargs)
     except (TypeError, ValueError):
         return None  # what is given is too much, or has a wrong name
-    required, optional = _missing(arguments.parameters(model.forward)[len(args) :], kwargs)
+    taken = [*arguments.parameters(model.forward), *gathered.parameters(model)]
+    required, optional = _missing(taken[len(args) :], kwargs)
     if given and not required:
         return None
     search = _Search(model, min(most, MOST_RUNS))
@@ -339,6 +341,8 @@ def _forms(model: nn.Module) -> list[str]:
 
 def _guessed(parameter: inspect.Parameter, letters: tuple[str, ...]) -> _Input | str:
     kind, name = arguments.one_of(parameter.annotation), parameter.name
+    if parameter.kind is parameter.POSITIONAL_ONLY:
+        return _Input(name, letters, by_place=True)
     if kind in (int, float, bool, str):
         value = {bool: "False", float: "0.5", str: "''"}.get(kind)
         return f"{name}:={value or arguments.number(name, _SIZES['N'])}"
@@ -709,11 +713,14 @@ def _of_other_type(guess: _Guess, place: int) -> _Guess:
 def _places(guess: _Guess, trace: Trace) -> dict[int, int]:
     """Of each of the trace's inputs, by its id, which of the guess it is."""
     names = {each.name: place for place, each in enumerate(guess.inputs)}
-    return {
-        note.id: names[note.name.partition("[")[0]]
-        for note in trace.inputs
-        if note.name.partition("[")[0] in names
-    }
+    found: dict[int, int] = {}
+    for note in trace.inputs:
+        # The second of `*args` is `args[1]`, and `args_1` as a parameter.
+        own = note.name.replace("[", "_").removesuffix("]"), note.name.partition("[")[0]
+        place = next((names[each] for each in own if each in names), None)
+        if place is not None:
+            found[note.id] = place
+    return found
 
 
 def _sized(guess: _Guess, place: int, dim: int, wanted: int) -> _Guess:

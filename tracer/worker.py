@@ -63,6 +63,7 @@ _MOST_FILES = 10_000
 _MOST_THREADS = 512
 _MOST_CAUSES = 20
 _LONGEST_QUOTED = 80
+_MOST_DIGITS = 10_000
 _LONGEST_PATH = 4_000  # beyond, the kernel does not find what it names
 _LOOK = 0.2  # seconds between two looks at what a run takes
 
@@ -1453,8 +1454,13 @@ def _setting(key: str, text: str, names: dict[str, Any], literal: bool = False) 
             raise _Stopped(
                 _bad_setting(key, text, said("only plain values may be given here"))
             ) from None
+    if _digits(text) > _MOST_DIGITS:
+        reason = said("it is a number of more than {most} digits", most=f"{_MOST_DIGITS:,}")
+        raise _Stopped(_bad_setting(key, text, reason))
     try:
-        return eval(compile(text.strip(), "<argument>", "eval"), dict(names))
+        # What stands for an object of settings has no name in most texts.
+        known = {"SimpleNamespace": types.SimpleNamespace, **names}
+        return eval(compile(text.strip(), "<argument>", "eval"), known)
     except NameError:
         if text.strip().isidentifier():
             return text.strip()  # bilinear, for "bilinear"
@@ -1465,6 +1471,34 @@ def _setting(key: str, text: str, names: dict[str, Any], literal: bool = False) 
         raise _Stopped(_bad_setting(key, text, said("it is not Python"))) from None
     except Exception as error:
         raise _Stopped(_bad_setting(key, text, f"{type(error).__name__}: {error}")) from error
+
+
+def _digits(text: str) -> float:
+    """How many digits the largest number has that a text works out, as far as it is written there:
+    a power that fills the memory cannot be stopped once it has begun."""
+    try:
+        nodes = [node for node in ast.walk(ast.parse(text.strip())) if isinstance(node, ast.BinOp)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return 0
+    return max(map(_power_of_ten, nodes), default=0)
+
+
+def _power_of_ten(node: ast.expr) -> float:
+    """The logarithm of an arithmetic expression, 0 of what it is not."""
+    match node:
+        case ast.Constant(value=int() | float() as number):
+            return math.log10(abs(number)) if number else 0
+        case ast.UnaryOp(operand=inner):
+            return _power_of_ten(inner)
+        case ast.BinOp(left=left, op=ast.Pow() | ast.LShift() as op, right=right):
+            times = 10 ** min(_power_of_ten(right), 100)
+            one = _power_of_ten(left)
+            return one * times if isinstance(op, ast.Pow) else one + times * math.log10(2)
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            return _power_of_ten(left) + _power_of_ten(right)
+        case ast.BinOp(left=left, right=right):
+            return max(_power_of_ten(left), _power_of_ten(right))
+    return 0
 
 
 def _bad_setting(key: str, text: str, reason: Filling) -> Problem:
@@ -1641,14 +1675,19 @@ def _of_error(error: BaseException, stage: str, job: Job, limits: Limits) -> Pro
         return limited
     return Problem(
         {"build": "constructor", "inputs": "inputs", "trying": "inputs"}.get(stage, "import"),
-        _told_of(error, _doing(stage, job.name), at),
+        _told_of(error, _doing(stage, job.name), at, job, line),
         line,
     )
 
 
-def _told_of(error: BaseException, doing: Said, at: Filling) -> Said:
+def _told_of(error: BaseException, doing: Said, at: Filling, job: Job, line: int | None) -> Said:
     """What is said of what is raised that comes against no limit."""
+    from tracer import unbuilt
+
     first = _first(_text_of(error))
+    found = unbuilt.Unbuilt(error, first, job.source, line, job.arguments)
+    if (wanted := unbuilt.wanted(found)) is not None:
+        return said("{doing}{at}: {wanted}.", doing=doing, at=at, wanted=wanted)
     words = f"{type(error).__name__}: {first}" if first else type(error).__name__
     if isinstance(error, ImportError) and "no known parent package" in first:
         return said(

@@ -81,6 +81,45 @@ def test_each_input_has_the_width_that_it_is_asked_for() -> None:
     assert shapes(built(Mixed, {"dim": "40"})) == {"x": (2, 10, 40), "context": (2, 10, 24)}
 
 
+class Gathering(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(8, 4)
+        self.both = nn.Bilinear(8, 5, 4)
+
+
+class Keyed(Gathering):
+    def forward(self, **given: Tensor) -> Tensor:
+        return self.inner(given["x"]) + given.pop("y") * given.get("scale", 1)
+
+
+class Placed(Gathering):
+    def forward(self, *given: Tensor) -> Tensor:
+        x, y = given
+        return self.inner(x) + y
+
+
+class HandedOn(Gathering):
+    def forward(self, *given: Any, **named: Any) -> Tensor:
+        return self.both(*given, **named)
+
+
+class Unnamed(Gathering):
+    def forward(self, *given: Tensor) -> Tensor:
+        return self.both(*given)
+
+
+def test_what_a_forward_gathers_is_found_by_what_it_reads_of_it() -> None:
+    assert shapes(Keyed()) == {"x": (2, 10, 8), "y": (2, 10, 4)}
+    assert shapes(HandedOn()) == {"input1": (2, 10, 8), "input2": (2, 10, 5)}
+    for made, last in ((Placed, 4), (Unnamed, 5)):
+        found = fitting.fitted(made())
+        assert found is not None
+        assert found.runs, found
+        args, kwargs = inputs.make(found.texts, found.sizes)
+        assert ([shape_of(each) for each in args], kwargs) == ([(2, 10, 8), (2, 10, last)], {})
+
+
 def test_what_is_given_stays() -> None:
     found = fitting.fitted(built(Mixed), ("x=B,T,64",), {"B": 3, "T": 5})
     assert found is not None

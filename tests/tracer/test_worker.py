@@ -497,6 +497,7 @@ def test_a_constructor_that_raises() -> None:
         ({"width": "4 +"}, ("width = 4 + cannot be used", "not Python")),
         ({"width": "size + 1"}, ("a name that the code has not",)),
         ({"width": "1 / 0"}, ("ZeroDivisionError",)),
+        ({"width": "10**10**9"}, ("width = 10**10**9 cannot", "more than 10,000 digits")),
         ({"width": "[" * 9_000}, (f"width = {'[' * 80}… cannot be used: it is not Python",)),
     ],
 )
