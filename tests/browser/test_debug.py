@@ -3,6 +3,7 @@ on, and with a run that does not end."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -291,6 +292,22 @@ def test_from_the_gallery_to_a_walk_in_three_actions(open_page: Open, app: str) 
         assert page.evaluate("window.shapewalkPath") == "10"
     expect(page.locator(".shapewalk .slider")).to_have_attribute("max", "32")
     assert hidden == {}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason="timm is not installed")
+def test_from_the_gallery_to_a_walk_of_a_class_of_timm_in_three_actions(
+    open_page: Open, app: str
+) -> None:
+    page = open_page()
+    page.goto(app)
+    page.evaluate(ACTIONS)
+    page.get_by_role("link", name="or a class of an installed package").click()  # 1
+    expect(page.get_by_label("Class")).to_be_focused()
+    page.keyboard.type("timm.layers.Cbam")  # 2
+    page.get_by_role("button", name="timm.layers.cbam.CbamModule").click()  # 3
+    expect(page.locator(".st-key-verdict")).to_contain_text("CbamModule runs")
+    expect(page.locator(".shapewalk .transport")).to_be_visible()
+    assert len(actions(page)) == 3, actions(page)
 
 
 BAD = {

@@ -99,7 +99,7 @@ class Placed(Gathering):
         return self.inner(x) + y
 
 
-class HandedOn(Gathering):
+class PassedOn(Gathering):
     def forward(self, *given: Any, **named: Any) -> Tensor:
         return self.both(*given, **named)
 
@@ -111,7 +111,7 @@ class Unnamed(Gathering):
 
 def test_what_a_forward_gathers_is_found_by_what_it_reads_of_it() -> None:
     assert shapes(Keyed()) == {"x": (2, 10, 8), "y": (2, 10, 4)}
-    assert shapes(HandedOn()) == {"input1": (2, 10, 8), "input2": (2, 10, 5)}
+    assert shapes(PassedOn()) == {"input1": (2, 10, 8), "input2": (2, 10, 5)}
     for made, last in ((Placed, 4), (Unnamed, 5)):
         found = fitting.fitted(made())
         assert found is not None

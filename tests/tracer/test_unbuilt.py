@@ -20,13 +20,10 @@ def net(body: str, arguments: str = "width=8", before: str = "super().__init__()
     return textwrap.dedent(NET).format(arguments=arguments, before=before, body=body)
 
 
-DATACLASS = """
-from dataclasses import dataclass
-@dataclass
+COMPARED = """
 class Net(nn.Module):
-    width: int = 8
-    def __post_init__(self):
-        super().__init__()
+    def __eq__(self, other):
+        return True
 hash(Net())
 """
 
@@ -35,7 +32,7 @@ hash(Net())
     ("source", "given", "words"),
     [
         (net("nn.ReLU()", before="pass"), {}, "before `super().__init__()`"),
-        (DATACLASS, {}, "`@dataclass(eq=False)` above Net"),
+        (COMPARED, {}, "`@dataclass(eq=False)` above Net"),
         (net("nn.Linear(width, 2)"), {"width": "'8'"}, "width is a text: type one, such as 8"),
         (net("nn.Linear(width / 2, 2)"), {"width": "8"}, "write // for /"),
         (net("nn.Linear((width,), 2)"), {}, "of type tuple"),

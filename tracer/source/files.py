@@ -119,6 +119,11 @@ def taken(name: str, files: Iterable[tuple[str, bytes]], whole: bool = False) ->
                 said("{path} is no text in UTF-8: open files of Python.", path=path)
             ) from error
         found[PurePosixPath(path).as_posix()] = plain(text)
+    folders = {str(above) for path in found for above in PurePosixPath(path).parents}
+    if both := folders & found.keys():
+        raise FilesError(
+            said("{name} has {path} as a file and as a folder.", name=name, path=min(both))
+        )
     if not any(path.endswith(".py") for path in found):
         raise FilesError(said("{name} has no file of Python.", name=name))
     return found if whole else _placed(name, found)
@@ -163,7 +168,7 @@ def _must_stay(name: str, path: str) -> None:
 
 
 def _is_wanted(path: str) -> bool:
-    parts = path.split("/")
+    parts = PurePosixPath(path).parts  # `./net.py` is no hidden file
     hidden = any(part.startswith(".") or part in _APART for part in parts)
     return path.endswith(_TEXTS) and not hidden
 

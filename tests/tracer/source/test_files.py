@@ -44,6 +44,7 @@ def under(folder: str, texts: dict[str, str]) -> dict[str, str | bytes]:
 def test_folders_around_a_package_are_left_out() -> None:
     found = unpacked("r.zip", archive(under("repo-1.2/src", PACKAGE) | {"repo-1.2/.git/a.py": ""}))
     assert found == PACKAGE
+    assert unpacked("r.zip", archive({"./net.py": "1", "./.git/a.py": ""})) == {"net.py": "1"}
 
 
 def test_files_whose_imports_go_up_are_in_a_folder_of_the_name_of_the_whole() -> None:
@@ -137,6 +138,10 @@ def cut(content: bytes) -> bytes:
         (linked(), "x.zip has a link, net/a.py: give the file itself."),
         (archive({"../a.py": "1"}), "x.zip has a path that leads out of it, ../a.py."),
         (archive({"/a.py": "1"}), "x.zip has a path that leads out of it, /a.py."),
+        (
+            archive({"b/a.py": "1", "b/a.py/c.py": "1"}),
+            "x.zip has b/a.py as a file and as a folder.",
+        ),
         (archive({"c:/a.py": "1"}), "x.zip has a path that leads out of it, c:/a.py."),
         (archive({"a/" * 30 + "a.py": "1"}), "x.zip has folders more than 20 deep"),
         (
