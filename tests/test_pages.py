@@ -128,16 +128,12 @@ def test_a_link_without_a_lesson_opens_the_first() -> None:
     assert view_of(walkthrough(show="shapes")).lesson == KEYS[0]
 
 
+# What is said of other links, `tests/test_ui_view.py` asks without a page.
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ({"lesson": "nope"}, "There is no lesson `nope`"),
         ({"lesson": "<script>alert(1)</script>"}, "There is no lesson"),
-        ({"lesson": "fbkd-student", "B": "-3"}, "`B=-3` is outside 1 to"),
         ({"lesson": "fbkd-student", "B": "999999999"}, "`B=999,999,999` is outside 1 to"),
-        ({"lesson": "fbkd-student", "H": "high"}, "`H=high` is not a whole number"),
-        ({"lesson": "eca-sequence", "mask": "torn"}, "`mask=torn` is not one of"),
-        ({"lesson": "fbkd-student", "seed": "-1"}, "`seed=-1` is outside"),
         ({"lesson": "fbkd-student", "show": "all"}, "`show=all` is not one of `values`, `shapes`"),
     ],
 )
@@ -159,7 +155,7 @@ def test_a_complaint_about_the_link_goes_with_the_next_change() -> None:
     assert dict(view_of(app).settings)["B"] == 1
 
 
-@pytest.mark.parametrize("step", ["banana", "-1", "1e9", "999999", "", "0.0.0.0"])
+@pytest.mark.parametrize("step", ["banana", "999999", ""])
 def test_a_junk_step_is_the_player_s_to_ignore(step: str) -> None:
     app = walkthrough(lesson="fbkd-student", step=step, show="shapes")
     assert not app.exception

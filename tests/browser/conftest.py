@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
 import subprocess
@@ -46,10 +47,36 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def app(readers: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the running app, for which the browser has the token."""
-    port = free_port()
-    with serving(port, tmp_path_factory.mktemp("app") / "log.txt"):
+    folder = tmp_path_factory.getbasetemp()
+    # Processes that share a run of tests have folders of their own in one of the run.
+    with shared(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as port:
         readers.request.get(f"http://127.0.0.1:{port}/", params={"token": TOKEN})
         yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def shared(folder: Path) -> Iterator[int]:
+    """The port of the one app of all processes that test: what a lesson's formulas are it finds
+    once.  Who comes first starts it, and ends it when all others have left."""
+    with (
+        (folder / "app.start").open("w") as start,
+        (folder / "app.use").open("w") as use,
+        contextlib.ExitStack() as stack,
+    ):
+        fcntl.flock(start, fcntl.LOCK_EX)
+        known = folder / "app.port"
+        first = not known.exists()
+        if first:
+            port = free_port()
+            stack.enter_context(serving(port, folder / "app.log"))
+            known.write_text(str(port))
+        fcntl.flock(use, fcntl.LOCK_SH)
+        fcntl.flock(start, fcntl.LOCK_UN)
+        yield int(known.read_text())
+        if first:
+            fcntl.flock(start, fcntl.LOCK_EX)  # nobody comes any more
+            fcntl.flock(use, fcntl.LOCK_EX)  # and all others have left
+            known.unlink()
 
 
 def free_port() -> int:

@@ -119,16 +119,27 @@ def test_the_app_starts_in_any_folder_and_shows_a_lesson(
         expect(page.get_by_role("heading", name="SW-broadcast")).to_be_visible()
 
 
-def test_pytest_loads_the_plugin_by_itself_and_once(installed: Installed) -> None:
-    test = "import torch\nfrom net import Net\n\ndef test_net():\n    Net()(torch.zeros(2, 7))\n"
-    (installed.folder / "test_net.py").write_text(test)
-    for asked in ((), ("-p", "tracer.pytest_plugin")):
-        told = installed.run("python", "-m", "pytest", "-q", *asked, "test_net.py", status=1)
+TESTS = """
+import sys
+
+def test_plain():
+    assert "torch" not in sys.modules
+
+def test_net():
+    import torch
+    from net import Net
+    Net()(torch.zeros(2, 7))
+"""
+
+
+def test_pytest_loads_the_plugin_by_itself_and_once_and_that_loads_no_torch(
+    installed: Installed,
+) -> None:
+    (installed.folder / "test_net.py").write_text(TESTS)
+    # Who asks for it gets torch with it.
+    asked = ("-p", "tracer.pytest_plugin", "-k", "not plain")
+    for arguments, end in (((), "1 failed, 1 passed"), (asked, "1 failed, 1 deselected")):
+        told = installed.run("python", "-m", "pytest", "-q", *arguments, "test_net.py", status=1)
+        assert end in told
         assert told.count("Shapewalk explains") == 1
         assert "fc needs the last size of its input to be 12: 7 ≠ 12" in told
-
-
-def test_tests_without_torch_do_not_load_it(installed: Installed) -> None:
-    test = "import sys\n\ndef test_plain():\n    assert 'torch' not in sys.modules\n"
-    (installed.folder / "test_plain.py").write_text(test)
-    installed.run("python", "-m", "pytest", "-q", "test_plain.py")

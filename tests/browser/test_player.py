@@ -1350,7 +1350,7 @@ CHANGES = """async () => {
 }"""
 
 LOOP = """
-for turn in range(750):
+for turn in range(300):
     a = x.abs()
     # Half of $a$: {a.shape}.
     b = a / 2

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import itertools
 import linecache
 import math
@@ -488,9 +489,15 @@ def both(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
     return found, account(model, args, kwargs)
 
 
+@functools.cache
+def both_of(key: str) -> tuple[Trace, Account]:
+    """Of a model, once: what is damaged are copies."""
+    return both(BY_KEY[key].make(), *BY_KEY[key].arguments())
+
+
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.key)
 def test_every_tensor_of_the_larger_models(model: Model) -> None:
-    found, counted = both(model.make(), *model.arguments())
+    found, counted = both_of(model.key)
     assert len(counted.expressions) >= 3
     compare(found, counted)
 
@@ -553,8 +560,7 @@ DAMAGES: dict[str, Damage] = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_trace_is_noticed(damage: str, key: str) -> None:
     """The comparison above would see a lost, doubled, misplaced or misshapen step anywhere."""
-    model = BY_KEY[key]
-    found, counted = both(model.make(), *model.arguments())
+    found, counted = both_of(key)
     unseen = []
     tried = 0
     for step in found.steps:
@@ -574,7 +580,7 @@ def test_a_damaged_trace_is_noticed(damage: str, key: str) -> None:
 
 
 def test_two_steps_in_the_wrong_order_are_noticed() -> None:
-    found, counted = both(BY_KEY["vit"].make(), *BY_KEY["vit"].arguments())
+    found, counted = both_of("vit")
     for position in range(len(found.steps) - 1):
         steps = list(found.steps)
         steps[position : position + 2] = reversed(steps[position : position + 2])
@@ -585,7 +591,7 @@ def test_two_steps_in_the_wrong_order_are_noticed() -> None:
 
 
 def test_an_inner_step_anywhere_is_noticed() -> None:
-    found, counted = both(BY_KEY["transformer"].make(), *BY_KEY["transformer"].arguments())
+    found, counted = both_of("transformer")
     opened = [step for step in found.steps if step.children]
     assert opened
     unseen = []

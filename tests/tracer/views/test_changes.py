@@ -342,9 +342,7 @@ TRACES: list[tuple[str, Made]] = [
     *((each.key, lambda each=each: (traces.of_lesson(each), dict(each.dims))) for each in LESSONS),
     *((each.key, lambda each=each: (traces.of_model(each), {})) for each in models.MODELS),
 ]
-of_every_trace = pytest.mark.parametrize(
-    "made", [made for _, made in TRACES], ids=[name for name, _ in TRACES]
-)
+of_every_trace = together("made", [made for _, made in TRACES], ids=[name for name, _ in TRACES])
 
 
 def pairs(steps: Sequence[Step], told: Sequence[Explanation]) -> Iterator[tuple[Step, Explanation]]:
