@@ -25,7 +25,7 @@ from tests.tracer.test_worker import FILES, GATE, PACKAGED
 from tracer import outline as outlines
 from tracer import worker
 from tracer.worker import Job
-from ui import access, debug, debug_form, handed
+from ui import access, debug, debug_form, editor, handed
 from ui.examples import examples, working
 
 pytestmark = pytest.mark.waits
@@ -793,3 +793,18 @@ def test_tensors_and_source_of_a_failing_run_are_looked_into() -> None:
     app.session_state["open-tab"] = "Source"
     app.run()
     assert not app.exception
+
+
+def test_what_a_browser_has_kept_of_a_program_is_taken_if_it_is_one() -> None:
+    texts = {"net/model.py": "a = 1\r\n", "net/sizes.py": "b = 2\n"}
+    found = editor.kept({"texts": texts, "main": "net/model.py", "shown": "net/sizes.py"})
+    assert found == (texts | {"net/model.py": "a = 1\n"}, "net/model.py", "net/sizes.py")
+    for bad in (
+        None,
+        {"texts": texts, "main": "net/model.py"},
+        {"texts": texts, "main": "elsewhere.py", "shown": "net/sizes.py"},
+        {"texts": {"../a.py": ""}, "main": "../a.py", "shown": "../a.py"},
+        {"texts": {"a.py": 1}, "main": "a.py", "shown": "a.py"},
+        {"texts": {"a.py": "\ud800"}, "main": "a.py", "shown": "a.py"},
+    ):
+        assert editor.kept(bad) is None, bad

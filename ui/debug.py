@@ -254,10 +254,12 @@ def _editor(state: Desk) -> None:
     trace = state.run.trace if shown and state.run is not None else None
     text = str(debug_form.written(debug_form.CODE))
     write = functools.partial(debug_form.write, debug_form.CODE)
-    alone = not debug_form.others()
+    program = editor.Program(
+        debug_form.others(), debug_form.main(), debug_form.shown(), debug_form.take
+    )
     offer = _offer(state) if trace is not None else None
     ran = state.job.source if state.job is not None else ""
-    editor.show(text, write, trace, debug_form.shown(), state.count, ran, alone, offer, _apply)
+    editor.show(text, write, trace, debug_form.shown(), state.count, ran, program, offer, _apply)
 
 
 def _offer(state: Desk) -> editor.Offer | None:

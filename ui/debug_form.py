@@ -118,10 +118,11 @@ def take(files: dict[str, str], main: str, show: str = "") -> None:
 def show(path: str) -> None:
     """Put another file into the editor."""
     if path in others():
-        take(texts(), _main(), path)
+        take(texts(), main(), path)
 
 
-def _main() -> str:
+def main() -> str:
+    """The path of the file whose module is run."""
     return str(written(_MAIN, Job("").file)) if others() else shown()
 
 
@@ -185,13 +186,13 @@ def files_job(told: Callable[[str, str], Known]) -> Job | None:
     None when it offers nothing to run.  `told(source, name)` is what is known of a module."""
     if not others():
         return _job_of(str(written(CODE)), told)
-    main, files = _main(), texts()
+    run, files = main(), texts()
     paths = sorted(path for path in files if path.endswith(".py"))
     chosen = st.selectbox(
         say("Module from"),
         paths,
-        paths.index(main),
-        **held(_MAIN, main, lambda path: write(_MAIN, path)),
+        paths.index(run),
+        **held(_MAIN, run, lambda path: write(_MAIN, path)),
     )
     source = files.pop(chosen)
     job = _job_of(source, told)

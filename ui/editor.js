@@ -10,10 +10,12 @@ let loading = null;
  * another one that comes to the next start of the server, whose address is a new one. */
 const KEPT = "shapewalk:code";
 
-function keep(text, of, { start }) {
+/** With the other files of its program, where these are not too much. */
+function keep(text, of, { start, program }) {
+  if (!program) return;
   try {
-    sessionStorage.setItem(KEPT, JSON.stringify({ text, of }));
-    localStorage.setItem(KEPT, JSON.stringify({ text, of, start }));
+    sessionStorage.setItem(KEPT, JSON.stringify({ text, of, program }));
+    localStorage.setItem(KEPT, JSON.stringify({ text, of, program, start }));
   } catch {
     // The reader's browser keeps nothing, or this is too much for it.
   }
@@ -30,11 +32,16 @@ function kept({ start }) {
   }
 }
 
-/** What a session of the server begins with: what the reader had made of the text that it knows. */
+/** What a session of the server begins with: what the reader had made of the text that it knows, and
+ * all files of which that is one, should they be several: `{text, files}`. */
 function begun(entry, latest) {
-  const mine = entry.session ? { text: entry.editor.getValue(), of: entry.of } : kept(latest);
+  const { of, program } = entry;
+  const mine = entry.session ? { text: entry.editor.getValue(), of, program } : kept(latest);
   const goesOn = latest.fresh && (latest.text === "" || latest.text === mine.of);
-  return goesOn && mine.text ? mine.text : latest.text;
+  if (!goesOn || !mine.text) return { text: latest.text, files: null };
+  const { others = {}, main, shown } = mine.program ?? {};
+  if (Object.keys(others).length === 0) return { text: mine.text, files: null };
+  return { text: latest.text, files: { texts: { ...others, [shown]: mine.text }, main, shown } };
 }
 
 /** Ace, once for all pages: a plain script that leaves its one name in the window. */
@@ -248,12 +255,13 @@ export default function ({ parentElement, data, setStateValue, setTriggerValue }
     entry.send = (text) => {
       if (text === entry.sent) return;
       entry.sent = text;
-      if (entry.data.alone) keep(text, entry.of, entry.data);
+      keep(text, entry.of, entry.data);
       entry.set("text", text);
     };
   }
   entry.set = setStateValue;
   entry.take = (number) => setTriggerValue("fix", number);
+  entry.bring = (files) => setTriggerValue("files", files);
   entry.data = data;
   loaded(data.ace)
     .then((ace) => {
@@ -267,17 +275,19 @@ export default function ({ parentElement, data, setStateValue, setTriggerValue }
         place.text = () => entry.editor.getValue();
       }
       if (entry.session !== latest.session) {
-        const text = begun(entry, latest);
+        const { text, files } = begun(entry, latest);
         Object.assign(entry, { session: latest.session, sent: latest.text, of: latest.text });
         if (text !== entry.editor.getValue()) entry.editor.setValue(text, -1);
         entry.send(text);
+        if (files) entry.bring(files);
       } else if (entry.count !== latest.count) {
         entry.sent = latest.text;
-        if (latest.alone) keep(latest.text, entry.of, latest);
+        keep(latest.text, entry.of, latest);
         entry.editor.setValue(latest.text, -1);
       }
       entry.count = latest.count;
       entry.of = latest.ran || entry.of;
+      entry.program = latest.program;
       mark(ace, entry, latest);
     })
     .catch(() => plain(place, data, (text) => entry.send(text)));

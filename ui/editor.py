@@ -17,7 +17,7 @@ import streamlit as st
 from tracer import Failure, Trace
 from tracer.document import Place
 from tracer.language import translator
-from tracer.source.files import plain
+from tracer.source.files import FilesError, plain, taken
 from tracer.views import colours
 from tracer.views.beside import beside
 from tracer.views.graph import shape_text
@@ -27,6 +27,9 @@ _HERE = Path(__file__).parent
 
 _START = uuid.uuid4().hex
 """Tells one start of the server from the next."""
+MOST_KEPT = 500_000
+"""Characters of files beside the one in the editor: a browser keeps few megabytes of a site."""
+
 _PARTS = ("ace.js", "mode-python.js", "ext-searchbox.js")
 
 _editor = st.components.v2.component(
@@ -47,6 +50,41 @@ class Offer:
     text: str
 
 
+@dataclass(frozen=True)
+class Program:
+    """The files beside the one in the editor, by their paths, which file is `shown` and which is
+    the `main` one, that is run; `take` takes all of them, with these two."""
+
+    others: dict[str, str]
+    main: str
+    shown: str
+    take: Callable[[dict[str, str], str, str], None]
+
+    def packed(self) -> dict[str, Any] | None:
+        """For the browser; None of what it would not keep."""
+        if sum(map(len, self.others.values())) > MOST_KEPT:
+            return None
+        return {"others": self.others, "main": self.main, "shown": self.shown}
+
+
+def kept(found: object) -> tuple[dict[str, str], str, str] | None:
+    """The files, which is run and which is shown, as a browser has kept them; None where that is
+    damaged."""
+    match found:
+        case {"texts": dict() as texts, "main": str() as main, "shown": str() as shown}:
+            pass
+        case _:
+            return None
+    if not all(isinstance(text, str) for text in texts.values()):
+        return None
+    try:
+        files = [(str(path), text.encode()) for path, text in texts.items()]
+        known = taken(shown, files, whole=True)
+    except (FilesError, UnicodeEncodeError):
+        return None
+    return (known, main, shown) if main in known and shown in known else None
+
+
 def show(
     text: str,
     change: Callable[[str], None],
@@ -54,16 +92,16 @@ def show(
     file: str,
     run: int,
     ran: str,
-    alone: bool,
+    program: Program,
     offer: Offer | None,
     apply: Callable[[int], None],
 ) -> None:
     """Draw the editor with this text; `change` is called with what the reader makes of it.
     `trace` is the run of this very text, which is that of this `file`; `run` is its number, 0
-    before the first, and `ran` the text of it.  The browser keeps a text that is `alone`, one of no
-    others.  The fix that is
-    on `offer` stands as a diff among the lines; `apply` is called with its number when the reader
-    takes it."""
+    before the first, and `ran` the text of it.  The browser keeps the text with the others of its
+    `program`, should the page come from another start of the server.  The fix that is on `offer`
+    stands as a diff among the lines; `apply` is called with its number when the reader takes
+    it."""
     state = st.session_state.setdefault(
         "editor", {"text": text, "count": 0, "session": uuid.uuid4().hex}
     )
@@ -76,10 +114,15 @@ def show(
             state["text"] = plain(written)
             change(state["text"])
 
-    def taken() -> None:
+    def applied() -> None:
         number = st.session_state["debug-editor"].get("fix")
         if isinstance(number, int):
             apply(number)
+
+    def brought() -> None:
+        found = kept(st.session_state["debug-editor"].get("files"))
+        if found is not None:
+            program.take(*found)
 
     data = {
         "ace": ace(),
@@ -87,7 +130,7 @@ def show(
         "count": state["count"],
         "label": say("Code"),
         "placeholder": say("Paste a file with your nn.Module here, imports included."),
-        "alone": alone,
+        "program": program.packed(),
         "fresh": state["count"] == 0 and run == 0,
         "run": run,
         "ran": ran,
@@ -98,7 +141,13 @@ def show(
         "shapes": shapes(trace, file) if trace is not None else {},
         "offer": _shown(text, offer) if offer is not None and offer.text != text else None,
     }
-    _editor(data=data, key="debug-editor", on_text_change=typed, on_fix_change=taken)
+    _editor(
+        data=data,
+        key="debug-editor",
+        on_text_change=typed,
+        on_fix_change=applied,
+        on_files_change=brought,
+    )
 
 
 def _shown(text: str, offer: Offer) -> dict[str, Any]:

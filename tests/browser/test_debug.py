@@ -373,6 +373,17 @@ def opens_a_folder(page: Page, place: Path) -> None:
     shown.fill("sizes")
     shown.press("Enter")
     has_text(page, FILES["net/sizes.py"])
+    # Another session of the server has all of them from the browser, as they were last.
+    changed = FILES["net/sizes.py"] + "\n# mine\n"
+    write(page, changed)
+    typed = "text => JSON.parse(sessionStorage['shapewalk:code'] ?? '{}').text === text"
+    until(page, typed, arg=changed)
+    page.goto(page.url.partition("?")[0])
+    has_text(page, changed)
+    expect(shown).to_have_value("net/sizes.py")
+    shown.fill("model")
+    shown.press("Enter")
+    has_text(page, PACKAGED)
 
 
 @pytest.mark.parametrize("scheme", ["dark", pytest.param("light", marks=pytest.mark.deep)])
