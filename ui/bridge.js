@@ -7,6 +7,7 @@ const cleanups = new WeakMap();
 let revealed = 0;
 let revealing = new AbortController();
 let focused = 0;
+let gone = "";
 
 // Before anything here that asks for the current step: the player's own page script does the same,
 // but which of the two is loaded first is up to the browser.
@@ -42,7 +43,10 @@ function reveal(chart, node) {
 
 const roles = {
   // A row of the table was chosen on the server.
-  goto({ path }) {
+  goto({ path, request }) {
+    // A table that is drawn again has its chosen row still, and the reader may be elsewhere.
+    if (gone === request) return;
+    gone = request;
     goTo(path);
     showPlayer();
   },

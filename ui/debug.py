@@ -7,6 +7,7 @@ import functools
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -618,8 +619,7 @@ def _way_to(key: str, step: Step | None) -> None:
         key=f"to-{key}",
         icon=":material/my_location:",
     ):
-        st.session_state["gone"] = st.session_state.get("gone", 0) + 1
-        player.go_to(str(step.index), st.session_state["gone"])
+        player.go_to(str(step.index), uuid.uuid4().hex)
 
 
 def _root(trace: Trace, root: Root | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import uuid
 from collections.abc import Callable, Mapping
 from html import escape as html_escape
 from typing import TYPE_CHECKING, Any
@@ -209,7 +210,7 @@ def _table(trace: Trace) -> None:
 def _chosen() -> None:
     """A row was chosen, and the player goes there once: when the page is drawn anew, with formulas
     perhaps, the reader may be elsewhere."""
-    st.session_state["chosen-rows"] = st.session_state.get("chosen-rows", 0) + 1
+    st.session_state["chosen-rows"] = uuid.uuid4().hex
 
 
 # --- claims -----------------------------------------------------------------------------------

@@ -68,20 +68,21 @@ def show(
     _player(data=data, key="player", on_fix_change=fixed)
 
 
-def go_to(path: str, count: int) -> None:
-    """Send the player to a step. `count` tells one request from the next."""
-    _bridge(data={"role": "goto", "path": path, "count": count}, key="go-to")
+def go_to(path: str, request: str) -> None:
+    """Send the player to a step, once for each `request`: a text that no other has (`uuid`), also
+    of a server that the page comes to later."""
+    _bridge(data={"role": "goto", "path": path, "request": request}, key="go-to")
 
 
 def reveal(container: str, count: int, writing: bool) -> None:
     """Bring the container of that key into view if it is not, and the keyboard from the editor to
-    it unless the reader is `writing` on there. `count` as in `go_to`."""
+    it unless the reader is `writing` on there. `count` tells one request from the next."""
     data = {"role": "reveal", "within": container, "count": count, "writing": writing}
     _bridge(data=data, key="reveal")
 
 
 def focus(container: str, count: int) -> None:
-    """Put the cursor into the field of the container of that key. `count` as in `go_to`."""
+    """Put the cursor into the field of the container of that key. `count` as in `reveal`."""
     _bridge(data={"role": "focus", "within": container, "count": count}, key="focus")
 
 

@@ -368,7 +368,14 @@ def test_a_row_of_the_table_goes_to_its_step(open_page: Open, app: str) -> None:
     assert shown(page) == "5"
     # Another run of the script does not send the reader back to the row.
     open_tab(page, "Graph")
+    level = page.get_by_role("combobox", name=re.compile("Level"))
+    level.fill("Inside")
+    level.press("Enter")
+    expect(level).to_have_value(re.compile("^Inside"))
     open_tab(page, "Table")
+    open_tab(page, "Graph")
+    open_tab(page, "Table")
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
     assert shown(page) == "5"
 
 
