@@ -76,6 +76,8 @@ def has_text(page: Page, text: str) -> None:
 
 def write(page: Page, text: str) -> None:
     """In the place of all that is there."""
+    # Who writes has moved on from the answer, to which the page else brings the keyboard.
+    page.keyboard.press("Shift")
     editor(page).focus()
     page.keyboard.press("Control+a")
     page.keyboard.insert_text(text)
