@@ -85,6 +85,7 @@ def kept(found: object) -> tuple[dict[str, str], str, str] | None:
     return (known, main, shown) if main in known and shown in known else None
 
 
+# long: what the browser is told, by name
 def show(
     text: str,
     change: Callable[[str], None],
