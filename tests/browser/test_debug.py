@@ -154,7 +154,7 @@ def test_from_the_gallery_to_a_walk_of_what_is_pasted_in_four_actions_and_its_li
     expect(other.locator(".st-key-verdict")).to_have_count(0)
     handed = other.get_by_text("nothing of it has run")
     expect(handed).to_be_visible()
-    other.locator(".st-key-debug-run button").click()
+    other.keyboard.press("Control+Enter")
     expect(other.locator(".st-key-verdict")).to_contain_text("Net runs: 4 steps")
     expect(handed).to_have_count(0)
     until(other, "window.shapewalkPath === '2'")
