@@ -1,6 +1,5 @@
 """Fits the weights by which repairs are ordered and ranked.
 
-
     python -m benchmarks.fit_repairs collect DATA FOLDER...   # or `corpus`, `short`
     python -m benchmarks.fit_repairs fit DATA... [--write] [--onto]
 
@@ -11,7 +10,8 @@ has already are left out.  The weights are
 regression over pairs, a right repair against one that is not, of the same model; it is judged on
 models that were left out, a fifth after the other.  With `--onto` the weights that are there
 stay, and fitted are those of features that have none; with `--of` those of these features alone.
-With `--found` there is collected what a search finds as it is, which costs a third.
+With `--found` there is collected what a search finds as it is, which costs a third, with
+`--unbuilt` what is found where nobody noted how the model was built.
 """
 
 from __future__ import annotations
@@ -46,8 +46,11 @@ from tracer.document import with_edits
 from tracer.record.run import record
 
 MOST = 900  # edits of one model that are run
-MOST_JUDGED = 30
-SECONDS = 12.0  # of computing
+MOST_JUDGED = 16
+LIKELIEST, SAMPLE = 120, 180  # edits that are none, by which the order is fitted
+SECONDS = 7.0  # of computing
+UNBUILT = "@unbuilt"  # behind the name of a model
+HOLD = {"before": 0.05, "after": 0.2}  # how much weights are held back
 Weights = dict[str, float]
 
 WRONG = 0.01  # of the answers that are said to be the only one
@@ -56,13 +59,14 @@ WRONG = 0.01  # of the answers that are said to be the only one
 # --- collecting ---------------------------------------------------------------------------------
 
 
-def examples(path: Path, runs: int) -> dict[str, Any]:
+def examples(path: Path, runs: int, unbuilt: bool) -> dict[str, Any]:
     """The repairs of one broken model that run: features, and whether each is right."""
+    name = path.stem + UNBUILT * unbuilt
     with tempfile.TemporaryDirectory(prefix="fit") as folder:
         judge = repairs.Judge(path, Path(folder))
-        found = _begun(judge, Budget(1e12))
+        found = _begun(judge, Budget(1e12), unbuilt=unbuilt)
         if found is None:
-            return {"name": path.stem, "rows": []}
+            return {"name": name, "rows": []}
         ordered = found.ordered(found.world)
         ran, further, tried = _ran(found, ordered[:runs])
         rows = [_row(found, judge, each) for each in ran]
@@ -73,11 +77,11 @@ def examples(path: Path, runs: int) -> dict[str, Any]:
                 found.several((), further)
             rows += [_row(found, judge, each) for each in found.repairs]
         return {
-            "name": path.stem,
+            "name": name,
             "tried": tried,
             "ran": len(ran),
             "rows": rows,
-            "drafts": _drafts(found, judge, [draft for _, draft in ordered]),
+            "drafts": _drafts(found, judge, [draft for _, draft in ordered], rows),
         }
 
 
@@ -93,12 +97,13 @@ def found_by_search(path: Path) -> dict[str, Any]:
         return {"name": path.stem, "tried": found.tried, "ran": len(proven), "rows": rows}
 
 
-def _begun(judge: repairs.Judge, *budget: Budget) -> search.Search | None:
+def _begun(judge: repairs.Judge, *budget: Budget, unbuilt: bool = False) -> search.Search | None:
     """A search for what mends the model; None where it does not fail."""
-    with recording_construction():
+    with contextlib.nullcontext() if unbuilt else recording_construction():
         model = repairs.built(judge.module.build)
     torch.manual_seed(2)
-    crash = record(model, judge.args, {}, values=False, build=judge.module.build).crash
+    build = None if unbuilt else judge.module.build
+    crash = record(model, judge.args, {}, values=False, build=build).crash
     if crash is None or crash.trace.failure is None:
         return None
     finding, failure = diagnosis.understood(crash, crash.trace.failure)
@@ -161,21 +166,25 @@ def _packed(text: str) -> str:
 
 
 def _drafts(
-    found: search.Search, judge: repairs.Judge, drafts: list[Draft]
+    found: search.Search, judge: repairs.Judge, drafts: list[Draft], rows: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The author's own edit among those that were drafted, and a sample of the others."""
+    """The right edits among those that were drafted, the author's own or found to be right, and a
+    sample of the others: the likeliest, and some of the rest."""
     written = _written_by_the_author(judge)
-    exact, others = [], []
+    known = [row["key"] for row in rows if row["right"]]
+    right, others = [], []
     for draft in drafts:
         text = ""
         if draft.edits and all(edit.file == judge.file for edit in draft.edits):
             with contextlib.suppress(ValueError):
                 text = _packed(with_edits(judge.text, draft.edits))
-        (exact if text in written else others).append(draft)
-    sample = random.Random(0).sample(others, min(len(others), 70)) + others[:50]
+        is_right = text in written or key_of((draft,)) in known
+        (right if is_right else others).append(draft)
+    rest = others[LIKELIEST:]
+    sample = others[:LIKELIEST] + random.Random(0).sample(rest, min(len(rest), SAMPLE))
     return [
-        {"right": right, "before": rank.before(found.world, draft)}
-        for right, group in ((True, exact), (False, sample if exact else []))
+        {"right": group is right, "before": rank.before(found.world, draft)}
+        for group in (right, sample if right else [])
         for draft in group
     ]
 
@@ -200,29 +209,29 @@ def _ran(
     return ran, further, tried
 
 
-def _safely(path: Path, runs: int) -> dict[str, Any]:
+def _safely(path: Path, runs: int, unbuilt: bool) -> dict[str, Any]:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            return examples(path, runs) if runs else found_by_search(path)
+            return examples(path, runs, unbuilt) if runs else found_by_search(path)
     except (Exception, OutOfBudget) as error:  # noqa: BLE001 - one file is not to end the others
         return {"name": path.stem, "error": f"{type(error).__name__}: {error}", "rows": []}
 
 
-def collect(data: Path, folders: list[Path], only: str, runs: int) -> None:
+def collect(data: Path, folders: list[Path], only: str, runs: int, unbuilt: bool) -> None:
     lines = data.read_text(encoding="utf-8").splitlines() if data.exists() else []
     known = {json.loads(line)["name"] for line in lines}
     paths = [
         (folder.name, path)
         for folder in folders
         for path in repairs.files_of(folder)
-        if only in path.stem and path.stem not in known
+        if only in path.stem and path.stem + UNBUILT * unbuilt not in known
     ]
     context = multiprocessing.get_context("spawn")
     with (
         concurrent.futures.ProcessPoolExecutor(2, context, repairs._prepare) as pool,
         data.open("a", encoding="utf-8") as file,
     ):
-        calls = {pool.submit(_safely, path, runs): family for family, path in paths}
+        calls = {pool.submit(_safely, path, runs, unbuilt): family for family, path in paths}
         for call in concurrent.futures.as_completed(calls):
             row = call.result() | {"family": calls[call]}
             file.write(json.dumps(row) + "\n")
@@ -240,8 +249,8 @@ def collect(data: Path, folders: list[Path], only: str, runs: int) -> None:
 
 
 def _rows(model: dict[str, Any], table: str) -> list[dict[str, Any]]:
-    """Before a run the author's own edit is held against all that was drafted."""
-    return model["rows"] + (model.get("drafts", []) if table == "before" else [])
+    """Before a run what is right is held against all that was drafted."""
+    return (model["drafts"] if table == "before" and model.get("drafts") else model["rows"]) or []
 
 
 def fitted(
@@ -333,7 +342,7 @@ def fit(data: list[Path], write: bool, onto: bool, only: frozenset[str]) -> None
         print("   none:", name)
     made = {}
     for table in ("before", "after"):
-        made[table] = fitted(known, table, prior[table], only)
+        made[table] = fitted(known, table, prior[table], only, HOLD[table])
         print(table, "on what it was fitted to:", rated(known, made[table], table))
         left_out = dict(_left_out(known, table, prior[table], only))
         for name in sorted({m["family"] for m in known}):
@@ -353,7 +362,8 @@ def _left_out(
 ) -> Iterator[tuple[str, dict[str, float]]]:
     """For each model the weights that were fitted to those of other parts."""
     for part in sorted({_part(m) for m in models}):
-        weights = fitted([m for m in models if _part(m) != part], table, prior, only)
+        others = [m for m in models if _part(m) != part]
+        weights = fitted(others, table, prior, only, HOLD[table])
         yield from ((m["name"], weights) for m in models if _part(m) == part)
 
 
@@ -382,7 +392,7 @@ def _claim(
 
 def _part(model: dict[str, Any]) -> int:
     """A fifth of the models."""
-    return sum(map(ord, model["name"])) % 5
+    return sum(map(ord, model["name"].removesuffix(UNBUILT))) % 5
 
 
 def _score(row: dict[str, Any], weights: dict[str, float], table: str = "after") -> float:
@@ -399,10 +409,12 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--onto", action="store_true", help="keep the weights that are there")
     parser.add_argument("--of", nargs="*", default=[], help="features that alone are fitted")
+    parser.add_argument("--unbuilt", action="store_true", help="without how models are built")
     parser.add_argument("--found", action="store_true", help="what a search finds as it is")
     asked = parser.parse_args()
     if asked.what == "collect":
-        collect(asked.data, asked.folders, asked.only, 0 if asked.found else asked.runs)
+        runs = 0 if asked.found else asked.runs
+        collect(asked.data, asked.folders, asked.only, runs, asked.unbuilt)
     else:
         fit([asked.data, *asked.folders], asked.write, asked.onto, frozenset(asked.of))
 

@@ -18,6 +18,7 @@ computes what that does, on the inputs and on a second batch size where both run
 from __future__ import annotations
 
 import argparse
+import ast
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -97,6 +98,31 @@ def load(text: str, folder: Path) -> ModuleType:
     return module
 
 
+ANSWERS = ("CASE", "TEXT", "changes", "fixed", "also", "wrong", "fixed_inputs", "_made", "_edited")
+
+
+def without_answers(text: str, answers: tuple[str, ...] = ANSWERS) -> str:
+    """A file's text without what it says of the right answer, which edits could be read off."""
+    lines = text.splitlines(keepends=True)
+    kept = {
+        name.id
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef) and node.name in ("build", "inputs")
+        for name in ast.walk(node)
+        if isinstance(name, ast.Name)
+    }
+    for node in ast.parse(text).body:
+        names = [getattr(node, "name", "")]
+        names += [t.id for t in getattr(node, "targets", ()) if isinstance(t, ast.Name)]
+        if set(names) & set(answers) - kept:
+            first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+            lines[first - 1 : node.end_lineno] = [""] * ((node.end_lineno or first) - first + 1)
+    left = "".join(lines)
+    helpers = [n for n in ast.parse(left).body if isinstance(n, ast.FunctionDef)]
+    alone = {n.name for n in helpers if n.name[0] == "_" and left.count(n.name) == 1}
+    return without_answers(left, (*ANSWERS, *alone)) if alone else left
+
+
 def built(make: Any) -> nn.Module:
     torch.manual_seed(0)
     model: nn.Module = make()
@@ -169,22 +195,24 @@ class Judge:
 
     def __init__(self, path: Path, folder: Path) -> None:
         self.folder = folder
-        self.text = path.read_text(encoding="utf-8")
+        known = path.read_text(encoding="utf-8")
+        self.text = without_answers(known)
+        self.answers = load(known, folder)
         self.module = load(self.text, folder)
         self.file = str(self.module.__file__)
-        self.case: dict[str, Any] = getattr(self.module, "CASE", {})
+        self.case: dict[str, Any] = getattr(self.answers, "CASE", {})
         self.args = inputs(self.module)
         self.wanted_args = (
-            inputs(self.module, "fixed_inputs") if self.case.get("fixed_inputs") else self.args
+            inputs(self.answers, "fixed_inputs") if self.case.get("fixed_inputs") else self.args
         )
 
     def models(self) -> Iterator[nn.Module]:
         """The corrected models."""
-        if hasattr(self.module, "fixed"):
-            yield built(self.module.fixed)
-        if hasattr(self.module, "also"):
+        if hasattr(self.answers, "fixed"):
+            yield built(self.answers.fixed)
+        if hasattr(self.answers, "also"):
             torch.manual_seed(0)
-            found = self.module.also()
+            found = self.answers.also()
             yield from found if isinstance(found, list | tuple) else [found]
 
     def edited(self, fix: Fix) -> ModuleType | None:
@@ -224,11 +252,11 @@ class Judge:
     def tempted(self, fix: Fix) -> bool:
         """Whether the fix computes what the tempting change does."""
         module = self.edited(fix)
-        if module is None or not hasattr(self.module, "wrong"):
+        if module is None or not hasattr(self.answers, "wrong"):
             return False
         try:
             torch.manual_seed(0)
-            found = self.module.wrong()
+            found = self.answers.wrong()
         except Exception:  # noqa: BLE001 - as the author wrote it
             return False
         args = given(fix, self.module.build, self.args)

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import flop_registry
 
 from tracer.record.functions import SETTINGS
 
-SEARCH = 2_500_000
+SEARCH = 3_500_000
 """Work that all trials of one failure may take."""
 
 TIMES = 2.5
@@ -29,6 +30,7 @@ TIMES = 2.5
 LEAST = 600_000  # that it may take all the same
 
 CALL = 10  # each function of torch
+STEP = 4  # each row of what a recurrent network is given
 OPERATION = 40  # each operation that it consists of
 SHAPED = 120  # the same on shapes alone, which torch works out in Python
 PER_ELEMENT = 1 / 2_000
@@ -50,6 +52,9 @@ long."""
 
 LOOK = 0.1
 """Seconds after which it is asked again how long a search has taken."""
+
+
+RECURRENT = frozenset(["lstm", "gru", "rnn_tanh", "rnn_relu"])
 
 
 class OutOfBudget(BaseException):
@@ -127,10 +132,26 @@ class Watch(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
         self.count()
         self.last = args, kwargs
-        result = func(*args, **(kwargs or {}))
+        whole = getattr(func, "__name__", "") in RECURRENT
+        with self._as_one(args) if whole else contextlib.nullcontext():
+            result = func(*args, **(kwargs or {}))
         if self.follow is not None:
             self.follow(func, args, kwargs or {}, result)
         return result
+
+    @contextlib.contextmanager
+    def _as_one(self, args: Any) -> Iterator[None]:
+        """A recurrent network as one operation: a `Meter` would be told of thousands, each of which
+        costs less than to be told."""
+        given = [tensor for tensor in tree_flatten(args)[0] if isinstance(tensor, Tensor)]
+        rows = given[0].numel() // max(given[0].shape[-1], 1)
+        weights = sum(tensor.numel() for tensor in given[1:])
+        self.spend(OPERATION + STEP * rows + 2 * PER_FLOP * rows * weights)
+        dropout = next((place for place, each in enumerate(args) if type(each) is float), None)
+        if dropout is not None and args[dropout] > 0 and args[dropout + 1] is True:  # in training
+            self.random = True
+        with torch._C._DisableTorchDispatch():
+            yield
 
 
 class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]

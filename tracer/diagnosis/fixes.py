@@ -18,7 +18,7 @@ from tracer.diagnosis.fixes_scene import REPAIRS, Candidate, Scene
 from tracer.diagnosis.repair.answers import answers, cut_off
 from tracer.diagnosis.repair.draft import Draft
 from tracer.diagnosis.repair.places import Spot
-from tracer.diagnosis.repair.search import Search
+from tracer.diagnosis.repair.search import Repair, Search
 from tracer.diagnosis.repair.world import World
 from tracer.document import Edit, Failure, Fix, Span, with_edits
 from tracer.record.crash import Crash
@@ -40,8 +40,22 @@ def find(crash: Crash, finding: Finding, failure: Failure) -> tuple[tuple[Fix, .
     """
     with tolerant():
         found = Search(crash, finding, failure, known).search()
-        return answers(found)[:MOST], cut_off(found)
+        repairs = tuple(_noted(finding, each) for each in found.repairs)
+        return answers(dataclasses.replace(found, repairs=repairs))[:MOST], cut_off(found)
     return (), None
+
+
+def _noted(finding: Finding, repair: Repair) -> Repair:
+    """A repair with what is to be said of its edits, whoever came to them."""
+    parts = []
+    for part in repair.parts:
+        said_ = (
+            _number_for_a_name(part.rebuilds, part.old, part.new),
+            _by_a_factor(finding, part.new),
+        )
+        notes = (*part.notes, *(note for note in said_ if note is not None))
+        parts.append(dataclasses.replace(part, notes=tuple(dict.fromkeys(notes))))
+    return dataclasses.replace(repair, parts=tuple(parts))
 
 
 def known(world: World) -> list[Draft]:
@@ -70,8 +84,8 @@ def _draft(scene: Scene, each: Candidate, text: Text, node: ast.AST) -> Draft:
     notes = (
         each.caveat,
         _beside_the_root(scene, each),
-        _number_for_a_name(each, old, new),
-        _by_a_factor(scene, new),
+        _number_for_a_name(constructs, old, new),
+        _by_a_factor(scene.finding, new),
     )
     return Draft(
         "recipe",
@@ -105,9 +119,9 @@ def _beside_the_root(scene: Scene, each: Candidate) -> Said | None:
     )
 
 
-def _number_for_a_name(each: Candidate, old: str, new: str) -> Said | None:
+def _number_for_a_name(constructs: bool, old: str, new: str) -> Said | None:
     """A constructor that gets a number where an expression stood."""
-    if each.change is None or not new.strip().isdigit() or not re.search(r"[^\W\d]", old):
+    if not constructs or not new.strip().isdigit() or not re.search(r"[^\W\d]", old):
         return None
     return said(
         "It writes a number where `{old}` stood: what that is worked out from may be what is "
@@ -116,10 +130,10 @@ def _number_for_a_name(each: Candidate, old: str, new: str) -> Said | None:
     )
 
 
-def _by_a_factor(scene: Scene, new: str) -> Said | None:
+def _by_a_factor(finding: Finding, new: str) -> Said | None:
     """A size that is resized to a multiple or a fraction: not the rounding of an odd one."""
-    sizes = sorted(mark.size for mark in scene.finding.marks[:2])
-    if "interpolate(" not in new or scene.finding.kind not in ("join", "broadcast"):
+    sizes = sorted(mark.size for mark in finding.marks[:2])
+    if "interpolate(" not in new or finding.kind not in ("join", "broadcast"):
         return None
     if len(sizes) < 2 or sizes[0] < 2 or sizes[1] == sizes[0] or sizes[1] % sizes[0]:
         return None

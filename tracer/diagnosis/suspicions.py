@@ -136,8 +136,13 @@ def _laid(step: Step) -> bool:
     ) and all(back(one) == back(other) for one, other in bound.ties)
 
 
-def _outer_sums(run: _Run) -> Iterator[Warning]:
-    """(B, 1) and (B,) make (B, B)."""
+def columns_against_rows(trace: Trace, model: nn.Module) -> Iterator[tuple[Step, TensorNote]]:
+    """The steps in which (B, 1) and (B,) make (B, B), each with the first of the two."""
+    for step, column, _ in _crossed(_Run(trace, model)):
+        yield step, column
+
+
+def _crossed(run: _Run) -> Iterator[tuple[Step, TensorNote, TensorNote]]:
     for step in run.trace.steps:
         if len(step.inputs) != 2 or len(step.outputs) != 1:
             continue
@@ -150,20 +155,26 @@ def _outer_sums(run: _Run) -> Iterator[Warning]:
                 and _laid(step)
                 and not _was_shaped(run.trace, column)
             ):
-                yield Warning(
-                    "broadcast",
-                    step.index,
-                    said(
-                        "{column} and {row} hold {count} each, and `{code}` pairs each with every "
-                        "other: {result}. If one of each was meant for one of the other, "
-                        "squeeze(-1) the first or unsqueeze(-1) the second.",
-                        column=_shown(column),
-                        row=_shown(row),
-                        count=Count(math.prod(row.shape), "number"),
-                        code=_short(step),
-                        result=_shown(result),
-                    ),
-                )
+                yield step, column, row
+
+
+def _outer_sums(run: _Run) -> Iterator[Warning]:
+    """(B, 1) and (B,) make (B, B)."""
+    for step, column, row in _crossed(run):
+        yield Warning(
+            "broadcast",
+            step.index,
+            said(
+                "{column} and {row} hold {count} each, and `{code}` pairs each with every "
+                "other: {result}. If one of each was meant for one of the other, "
+                "squeeze(-1) the first or unsqueeze(-1) the second.",
+                column=_shown(column),
+                row=_shown(row),
+                count=Count(math.prod(row.shape), "number"),
+                code=_short(step),
+                result=_shown(step.outputs[0]),
+            ),
+        )
 
 
 def _was_shaped(trace: Trace, note: TensorNote) -> bool:

@@ -31,9 +31,8 @@ Outcome = list[list[Tensor] | None]
 
 # What is not found yet, and why.
 NO_FIX = {
+    "ctc_style_permute_of_three": "of a hundred repairs that are said to be the one, one is not",
     "lstm_in_a_sequential": "no repair takes a layer out of nn.Sequential to pick of its pair",
-    "pyramid_level_that_is_not_there": "of many that pass the weights prefer one at the stack",
-    "view_swallows_the_batch_before_the_loss": "what fails before the loss then is not mended too",
     "keypoints_reshaped_for_the_loss": "no repair follows a target's numbers to the layer's",
 }
 NO_ROOT = {"model_called_without_its_mask": "an argument that is missing has no tensor to follow"}

@@ -1109,8 +1109,8 @@ def test_of_a_model_of_many_operations_shapes_alone_are_run(
 
 
 def test_a_search_that_was_cut_off_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracer.diagnosis.budget.SEARCH", 150_000)
-    reason = long("before", shapes=True, again=2_000).reason
+    monkeypatch.setattr("tracer.diagnosis.budget.SEARCH", 400_000)
+    reason = long("before", shapes=True, again=1_000).reason
     limit = r"The search for changes has a limit of work: \d+ of about \d+ were tried\.$"
     assert re.search(limit, reason)
     costly = cut_off(Found((), drafted=9, tried=7, costly=2, ended=False, in_time=True))

@@ -147,7 +147,7 @@ def _notes(repair: Repair) -> Iterator[Said]:
             "what is meant."
         )
     elif repair.verified and not rank.is_likely(repair.score):
-        yield said("It passes every check, and is an unusual change: see whether it is meant.")
+        yield said("It passes every check; whether it is what is meant, no check tells.")
     for each in proof.checks:
         if each.said is not None and not each.passed and each.name not in QUIET:
             yield each.said

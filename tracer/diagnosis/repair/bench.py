@@ -278,6 +278,12 @@ class Bench:
                 return run
         return self.values(program)
 
+    def called(self, program: Program) -> Called:
+        """What the call of a program comes to, with the arguments of its last call of torch."""
+        values = not self.by_shapes and self.valued
+        with self.open(program, values) as live:
+            return live.call(self.inputs(program, values))
+
     def values(self, program: Program) -> Run:
         """Run it with values; the weights are the user's own, without a copy."""
         return self._run(program, self.valued)

@@ -24,7 +24,7 @@ from tracer.source.built import default_of
 from tracer.source.names import given_to
 from tracer.source.text import Text, called, definition
 
-MOST_CALLS = 4  # calls beside one expression that are done to it too
+MOST_CALLS = 6  # calls beside one expression that are done to it too
 MOST_FUNCTIONS = 8  # of those that did not run
 _OF_THE_BATCH = ("batch", "batch_size", "b", "bs", "n", "size", "length")
 
@@ -67,24 +67,32 @@ def as_the_other(world: World, spot: Spot, node: ast.expr) -> Iterator[Draft]:
     text, function = spot.text, spot.text.function(node)
     own, left = text.of(node), MOST_CALLS
     for call in walk(function) if function is not None else ():
-        if not isinstance(call, ast.Call) or not call.args or left == 0:
+        if not isinstance(call, ast.Call) or left == 0 or any(e is node for e in walk(call)):
             continue
-        first: ast.expr | None = call.args[0]
-        if isinstance(first, ast.List | ast.Tuple):
-            first = _the_only(text, first.elts)
-        if not isinstance(first, ast.Name | ast.Attribute) or text.of(first) == own:
+        first = _first_given(world, text, call)
+        if first is None or text.of(first) == own:
             continue
-        # A layer has weights for the one tensor, a method is found elsewhere.
+        # A layer has weights for the one tensor.
         layer = isinstance(world.value(text, call.func), nn.Module)
         made, other = world.tensor(text, call), world.tensor(text, first)
         if layer or made is None or other is None or made.shape == other.shape:
             continue
-        if any(each is node for each in walk(call)):
-            continue
         left -= 1
-        inside = [each for each in walk(call.args[0]) if _alike(text, each, first)]
+        inside = [each for each in walk(call) if _alike(text, each, first)]
         new = written_with(text, call, inside, own)
         yield instead(spot, "twin_call", said("Do what is done to another tensor"), new)
+
+
+def _first_given(world: World, text: Text, call: ast.Call) -> ast.expr | None:
+    """The tensor that a function is given first, `[x, x]` for the same twice, or whose method it
+    is."""
+    owner = call.func.value if isinstance(call.func, ast.Attribute) else None
+    if owner is not None and world.tensor(text, owner) is not None:
+        return owner if isinstance(owner, ast.Name | ast.Attribute) else None
+    first = call.args[0] if call.args else None
+    if isinstance(first, ast.List | ast.Tuple):
+        first = _the_only(text, first.elts)
+    return first if isinstance(first, ast.Name | ast.Attribute) else None
 
 
 def _the_only(text: Text, items: list[ast.expr]) -> ast.expr | None:

@@ -138,6 +138,30 @@ def beside_too(draft: Draft) -> Draft | None:
     return replace(draft, kind=f"{draft.kind}_beside", edits=edits, fits=None)
 
 
+def from_here_on(draft: Draft) -> Draft | None:
+    """The same of a name for all that follows, `batch = batch[kept]`, as a statement before the
+    spot's own; None where nothing else reads the name."""
+    text, node = draft.spot.text, draft.spot.node
+    statement, function = text.statement(node), text.function(node)
+    if not isinstance(node, ast.Name) or len(draft.edits) != 1 or draft.old != node.id:
+        return None
+    if not isinstance(statement, ast.stmt) or function is None:
+        return None
+    inside = walk(statement)
+    if not any(
+        isinstance(each, ast.Name) and each.id == node.id and each not in inside
+        for each in walk(function)
+    ):
+        return None
+    at = text.span(statement)
+    if text.lines[at.line - 1][: at.column].strip():  # behind another on its line
+        return None
+    new = f"{node.id} = {draft.new}"
+    start = Span(at.line, at.column, at.line, at.column)
+    edit = Edit(text.file, start, f"{new}\n{' ' * at.column}")
+    return replace(draft, kind=f"{draft.kind}_kept", edits=(edit,), old="", new=new, fits=None)
+
+
 def same_calls(text: Text, node: ast.Call) -> list[ast.Call]:
     """The calls of the same function in a call's statement, itself among them."""
     statement, func = text.statement(node), text.of(node.func)

@@ -6,8 +6,10 @@ import ast
 from collections.abc import Callable, Iterator
 
 from tracer.diagnosis.repair import beside, calls, counts, inputs, names, numbers, tensors
-from tracer.diagnosis.repair.draft import Draft, beside_too, everywhere
+from tracer.diagnosis.repair.bench import Bench
+from tracer.diagnosis.repair.draft import Draft, beside_too, everywhere, from_here_on
 from tracer.diagnosis.repair.places import Spot, spots
+from tracer.diagnosis.repair.solved import solved
 from tracer.diagnosis.repair.world import World
 from tracer.strict import tolerated
 
@@ -25,14 +27,22 @@ ANYWHERE: tuple[Production, ...] = (
 )
 EVERYWHERE = ("one_hot", "cast", "add_axis", "drop_axis", "turn", "shift")
 """What is done to a tensor wherever the failing function names it."""
+KEPT = ("picked", "twin_call", "use_function", "repeat")
+"""What is done to a name that others read as well, for these too."""
 MOST_ENTRIES = 4  # functions whose arguments are changed at their entry
 
 
-def drafts(world: World) -> list[Draft]:
-    """What might mend a failure, each edit once; nothing of it has run."""
+def drafts(world: World, bench: Bench | None = None) -> list[Draft]:
+    """What might mend a failure, each edit once.
+
+    Args:
+        bench: runs what failed with other numbers, to find those with which sizes agree; without
+            it nothing has run.
+    """
     found: dict[object, Draft] = {}
     places = spots(world)
-    for draft in _all(world, places):
+    exact = tolerated(solved(bench, world, places)) if bench is not None else ()
+    for draft in (*exact, *_all(world, places)):
         key = _key(world, draft)
         if key is not None:
             found.setdefault(key, draft)
@@ -61,6 +71,9 @@ def _all(world: World, places: list[Spot]) -> Iterator[Draft]:
                 same = everywhere(draft)
                 if same is not None:
                     yield same
+                kept = from_here_on(draft) if draft.kind in KEPT else None
+                if kept is not None:
+                    yield kept
     yield from tolerated(names.statement_edits(world, _statements(world, places)))
     entered: set[ast.AST] = set()
     for spot in places:

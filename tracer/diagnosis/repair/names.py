@@ -26,7 +26,8 @@ MOST_NAMES = 8
 def name_edits(world: World, spot: Spot) -> Iterator[Draft]:
     node = spot.node
     number = isinstance(node, ast.Subscript) and type(world.value(spot.text, node)) is int
-    if isinstance(node, ast.Name | ast.Attribute) or (number and spot.constructs):
+    worked_out = isinstance(node, ast.BinOp) and spot.constructs
+    if isinstance(node, ast.Name | ast.Attribute) or worked_out or (number and spot.constructs):
         yield from other_names(world, spot)
     if isinstance(node, ast.Tuple):
         yield from thrown_away(world, spot, node)
@@ -56,6 +57,8 @@ def other_names(world: World, spot: Spot) -> Iterator[Draft]:
             continue
         if _exchangeable(world, own, tensor, value):
             found.append((_near(name, written), name))
+    if type(own) is int and spot.constructs:
+        found += [(_near(each, written), each) for each in _worked_out(world, spot, own)]
     found.sort(key=lambda item: item[0])
     layer = "layer" if isinstance(own, nn.Module) else type(own).__name__
     kind = "name_tensor" if tensor is not None else f"name_{layer}"
@@ -64,6 +67,18 @@ def other_names(world: World, spot: Spot) -> Iterator[Draft]:
         kind = "name_sizes"  # its sizes alone are read
     for _, name in found[:MOST_NAMES]:
         yield instead(spot, kind, what, name)
+
+
+def _worked_out(world: World, spot: Spot, own: int) -> Iterator[str]:
+    """Other numbers that the function works out: `(kernel - 1) * dilation` for `kernel - 1`."""
+    text, function = spot.text, spot.text.function(spot.node)
+    found: dict[str, None] = {}
+    for node in walk(function) if function is not None else ():
+        if isinstance(node, ast.BinOp) and not any(each is spot.node for each in walk(node)):
+            values = [v for v in world.values(text, node) if type(v) is int]
+            if values and values != [own]:
+                found[text.of(node)] = None
+    yield from list(found)[:MOST_NAMES]
 
 
 def _exchangeable(world: World, own: Any, tensor: Tensor | None, value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from tracer.source.text import Text, called
 FACTORS = (2, 3, 4, 8)
 FAR = 3.0  # from there on a literal is changed only to a number that is wanted
 MOST_WAYS = 3  # expressions for one number at one place
+MOST_SCOPES = 6  # runs of one place whose names are looked up
 
 
 def at_hand(world: World, text: Text, node: ast.AST) -> dict[str, int]:
@@ -64,6 +66,10 @@ def expressions(world: World, text: Text, node: ast.AST, value: int) -> list[str
     written = text.of(node)
     found = [name for name, known in table.items() if known == value and name != written]
     found.sort(key=_length)
+    if not found and value > 1:  # of another of the layers that run here
+        tables = each_at_hand(world, text, node)
+        others = {name: None for each in tables for name, known in each.items() if known == value}
+        found = sorted((name for name in others if name != written), key=_length)
     if value < 2:  # nothing is worked out, nor read from a tensor or a layer, to come to one
         return [name for name in found if name.count(".") < 2 and "[" not in name][:MOST_WAYS]
     if len(found) >= MOST_WAYS:
@@ -105,25 +111,32 @@ def _length(text: str) -> tuple[int, int]:
     return sum(text.count(sign) for sign in ".[(+-*/ "), len(text)
 
 
-def number_edits(world: World, spot: Spot) -> Iterator[Draft]:
-    """Other numbers in the place of one, or of an expression that makes one."""
+def whole_numbers(world: World, spot: Spot) -> list[int] | None:
+    """What the spot's expression stood for, the likeliest first; None where it is no number that
+    somebody wrote or worked out."""
     node, text = spot.node, spot.text
-    if not isinstance(node, ast.expr) or isinstance(getattr(node, "ctx", None), ast.Store):
-        return
-    above = text.parents.get(node)
-    if isinstance(above, ast.Call) and above.func is node:
-        return
-    if isinstance(
+    if not isinstance(
         node, ast.Attribute | ast.Subscript | ast.Name | ast.Constant | ast.BinOp | ast.Call
     ):
-        values = [v for v in world.values(text, node) if type(v) is int]
-    else:
-        return
+        return None
+    if isinstance(getattr(node, "ctx", None), ast.Store):
+        return None
+    above = text.parents.get(node)
+    if isinstance(above, ast.Call) and above.func is node:
+        return None
     if isinstance(node, ast.Call) and called(node) not in ("len", "size", "int", "sum"):
-        return
+        return None
     if isinstance(node, ast.Constant) and type(node.value) is not int:
-        return
-    if not values and not isinstance(node, ast.Constant):
+        return None
+    values = [v for v in world.values(text, node) if type(v) is int]
+    return values if values or isinstance(node, ast.Constant) else None
+
+
+def number_edits(world: World, spot: Spot) -> Iterator[Draft]:
+    """Other numbers in the place of one, or of an expression that makes one."""
+    node = spot.node
+    values = whole_numbers(world, spot)
+    if values is None:
         return
     wants: dict[int, str] = {}
     for value in values[:4]:
@@ -137,12 +150,42 @@ def number_edits(world: World, spot: Spot) -> Iterator[Draft]:
         if spot.constructs and value > 1 and spot.distance < FAR:
             for want in (value * 2, value // 2):
                 wants.setdefault(want, "double")
+        yield from _named(world, spot, node)
     for want, why in wants.items():
         if want in values[:1]:
             continue
-        yield from _written(world, spot, want, why, values[0] if values else None)
+        yield from written(world, spot, want, why, values[0] if values else None)
     if isinstance(node, ast.BinOp) and spot.constructs:
         yield from _arithmetic(spot, node)
+
+
+def _named(world: World, spot: Spot, node: ast.Constant) -> Iterator[Draft]:
+    """A name in the place of a literal, which is the same where it worked and another where it
+    failed: `3` for `self.k`, of the first of two layers."""
+    value, text = _whole(node), spot.text
+    if value < 2:
+        return
+    tables = each_at_hand(world, text, node)
+    names = {name for table in tables for name, known in table.items() if known == value}
+    also = {name for table in tables for name, known in table.items() if known != value}
+    for name in sorted(names & also, key=_length)[:MOST_WAYS]:
+        yield instead(spot, "named", said("Use the name that has this value elsewhere"), name)
+
+
+def each_at_hand(world: World, text: Text, node: ast.AST) -> list[dict[str, int]]:
+    """The whole numbers at hand at a node, each time that it ran."""
+    function = text.function(node)
+    if function is None:
+        return []
+    key = (text.file, text.statement(node), "each")
+    if key not in world.tables:
+        bound = local_names(function) | module_names(text)
+        scopes = itertools.islice(world.scopes(text, node), MOST_SCOPES)
+        world.tables[key] = [
+            integers({name: value for name, value in scope.items() if name in bound})
+            for scope in scopes
+        ]
+    return world.tables[key]
 
 
 def related(swaps: Mapping[int, tuple[int, ...]], value: int) -> Iterator[int]:
@@ -163,7 +206,8 @@ def related(swaps: Mapping[int, tuple[int, ...]], value: int) -> Iterator[int]:
                 yield value + want - have
 
 
-def _written(world: World, spot: Spot, want: int, why: str, value: int | None) -> Iterator[Draft]:
+def written(world: World, spot: Spot, want: int, why: str, value: int | None) -> Iterator[Draft]:
+    """A number in the place of an expression that is `value`: in names, and as a literal."""
     node, text = spot.node, spot.text
     what = said("Use the number that fits")
     for new in _grown(text, node, value, want) if value is not None else ():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tracer.diagnosis.repair.world import World, walk
 from tracer.diagnosis.roots import lineage
+from tracer.diagnosis.suspicions import columns_against_rows
 from tracer.document import Step
 from tracer.source.built import assigned_to_self, constructor, default_of, of_user
 from tracer.source.names import definitions
@@ -85,6 +86,7 @@ class _Slice:
             if where is not None and at is not None:
                 self.push(TOLD, where, at, "forward")
         self.makers()
+        self.crossed()
         marked = [(m.operand, m.dim) for m in world.finding.marks]
         for number, operand in enumerate(world.failure.operands):
             dims = [dim for which, dim in marked if which == number]
@@ -96,6 +98,15 @@ class _Slice:
             found = lineage.ancestors(world.crash.trace, operand.note)
             for place, (step, _, _) in enumerate(itertools.islice(found, 10)):
                 self.step(step, 1.0 + 0.7 * place)
+
+    def crossed(self) -> None:
+        """Where a column that met a row, and made a square of both, became a column."""
+        trace = self.world.crash.trace
+        for step, column in columns_against_rows(trace, self.world.crash.model):
+            self.step(step, TOLD)
+            hops = lineage.back(trace, column, len(column.shape) - 1)
+            for hop in itertools.islice(hops, 6):
+                self.step(hop.step, TOLD)
 
     def makers(self) -> None:
         """What the modules return that made the operands as they are."""

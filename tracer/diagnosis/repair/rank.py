@@ -70,7 +70,7 @@ def before(world: World, draft: Draft) -> dict[str, float]:
         "fits": float(draft.fits is True),
         "unused": float(any(name in unread for name in added)),
         "unused layer": float(_unused_layer(world, draft)),
-        "becomes one": float(draft.kind.startswith("number") and draft.new.strip() == "1"),
+        "becomes one": float(draft.number == 1),
         "called alike": _called_alike(draft),
         "called alike in its place": _named_in_its_place(world, draft),
         "size of an input": float(_writes_a_size(world, draft)),
@@ -81,10 +81,14 @@ def before(world: World, draft: Draft) -> dict[str, float]:
             bool(_FIRST.search(draft.new)) - bool(_FIRST.search(draft.old))
         ),
         "noted": float(len(draft.notes)),
+        "solved": float(draft.kind.removesuffix("_all").endswith("solved")),
+        "cut at a number": float(bool(_SLICED.search(draft.new)) > bool(_SLICED.search(draft.old))),
+        "names alike": _names_alike(draft),
     }
     family = _family(draft.kind)
     if family:
         found[f"{family} at {spot.role}"] = 1.0
+        found[f"{family} of {world.finding.kind}"] = 1.0
         found[f"family {family}"] = 1.0
     for name, places in world.pointed.items():
         found[name] = float(bool(lines & places))
@@ -101,9 +105,11 @@ def after(
     world: World, parts: tuple[Draft, ...], run: Run, proof: Proof | None
 ) -> dict[str, float]:
     """What can be said of a repair that ran."""
-    found: dict[str, float] = {}
+    found: dict[str, float] = {"expected": 0.0}
     for part in parts:
-        for name, value in before(world, part).items():
+        known = before(world, part)
+        found["expected"] += score(known, "before")
+        for name, value in known.items():
             found[name] = found.get(name, 0.0) + value
     found["parts"] = float(len(parts) - 1)
     found["parts alike"] = float(len(parts) > 1 and len({part.kind for part in parts}) == 1)
@@ -121,6 +127,7 @@ def after(
 _ARITHMETIC = re.compile(r"[\w)\]] (?:[-+*%]|//|\*\*) [\w(]")
 _FIRST = re.compile(r"\.(?:mean|sum)\(0\b|\[(?:0|-1)\]$")
 _DIGIT = re.compile(r"\d")
+_SLICED = re.compile(r"\[(?:[^\[\]]*, )?:?-?(?:[2-9]|\d{2,}):?[^\[\]]*\]")
 _OWN = re.compile(r"\bself\.(\w+)")
 _BATCH = re.compile(r"\.shape\[0\]|\.size\(0\)")
 
@@ -167,7 +174,7 @@ def _unused_layer(world: World, draft: Draft) -> bool:
 
 
 _FAMILIES = {
-    "counts": "count_step rounded_up first_alone number operand operator squared",
+    "counts": "count_step rounded_up first_alone number operand operator squared named",
     "exchanges": "name swap_arguments swap_items turn_items thrown_away use passed_on by_name "
     "picked",
     "turns": "turn axis_around dim join_dim regroup reverse turn_around twin",
@@ -188,6 +195,7 @@ def _family(kind: str) -> str:
     plain = (
         kind.removesuffix("_all")
         .removesuffix("_beside")
+        .removesuffix("_kept")
         .removeprefix("entry_")
         .removeprefix("input_")
     )
@@ -199,6 +207,17 @@ def _writes_a_size(world: World, draft: Draft) -> bool:
     """Whether it writes a number that is a size of the inputs."""
     sizes = {str(int(s)) for tensor in world.given for s in tensor.shape if s > 4}
     return bool(sizes & (set(tokens(draft.new)) - set(tokens(draft.old))))
+
+
+def _names_alike(draft: Draft) -> float:
+    """How much of two names is common at one end, where one stands in the other's place."""
+    old, new = (text.rpartition(".")[2] for text in (draft.old.strip(), draft.new.strip()))
+    if not (old.isidentifier() and new.isidentifier()):
+        return 0.0
+    front = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), 0)
+    ends = zip(reversed(old), reversed(new), strict=False)
+    back = next((n for n, (a, b) in enumerate(ends) if a != b), 0)
+    return max(front, back) / max(len(old), len(new))
 
 
 def _is_a_factor(world: World) -> bool:

@@ -39,15 +39,15 @@ from tracer.record.isolation import moved, quiet, random_state
 from tracer.strict import tolerant
 
 MOST_RUN = 420  # edits of one failure that are run on shapes
+LEAST_RUN = 240  # before a change that only may be meant is enough
 EACH_KIND = 6  # edits of each kind that are run besides
 MOST_AT_ALL = 600  # that are run while none passed that may be the answer
-MOST_PROVEN = 14
-MOST_PROVEN_AT_ALL = 40  # while none passed that may be the answer
+MOST_PROVEN = 40
 MOST_BEHIND = 4  # edits that got further, whose next failure is mended too
 MOST_SECOND = 60  # edits of such a next failure that are run
 DEPTH = 3  # edits that are made together
 UNLIKELIER = 1.0  # in the score: more finds more to choose from, and takes as much longer
-MIDDLING = -1.0  # the score of what may be the answer
+MIDDLING = 1.0  # the score of what may be the answer
 BATCH = 30  # edits, after which it is asked whether this is enough
 FOR_PROOFS = 0.35  # of the budget
 LOOKED_AT = 400_000  # work: a further failure looked at, and its edits drafted
@@ -162,7 +162,8 @@ class Search:
     def ordered(self, world: World) -> list[tuple[float, Draft]]:
         """All edits of a failure, the likeliest first, with their scores."""
         # Where nothing was computed with, only those who know the kind of program know an edit.
-        drafts = grammar.drafts(world) if world.failure.operands else []
+        bench = self.bench if world is self.world else None
+        drafts = grammar.drafts(world, bench) if world.failure.operands else []
         scored = [
             (rank.score(rank.before(world, draft), "before"), draft)
             for draft in merged(drafts, self.known(world))
@@ -254,7 +255,19 @@ class Search:
         if not likely:
             return False
         self.prove(likely)
-        return self.answered
+        return self.answered and (self.tried >= LEAST_RUN or self.is_the_one)
+
+    @property
+    def is_the_one(self) -> bool:
+        """Whether one passed that is nearly always the answer, and known to those who know the
+        kind of program."""
+        return any(
+            each.verified
+            and not doubted(each)
+            and rank.is_likely(each.score)
+            and any(part.recipe is not None for part in each.parts)
+            for each in self.repairs
+        )
 
     def attempt(
         self, parts: tuple[Draft, ...], after: Program | None, value: float
@@ -286,8 +299,7 @@ class Search:
         fresh.sort(key=lambda repair: repair.score, reverse=True)
         for repair in fresh:
             proven = sum(each.proof is not None for each in self.repairs)
-            most = MOST_PROVEN if self.answered else MOST_PROVEN_AT_ALL
-            self.repairs.append(self.judged(repair) if proven < most else repair)
+            self.repairs.append(self.judged(repair) if proven < MOST_PROVEN else repair)
 
     @property
     def answered(self) -> bool:
@@ -317,8 +329,7 @@ class Search:
 
     def several(self, before: tuple[Draft, ...], further: list[Repair]) -> None:
         """What fails behind an edit that got further is mended together with it."""
-        proofs = [each.proof for each in self.repairs if each.proof is not None]
-        if len(before) + 1 >= DEPTH or any(proof.passed for proof in proofs):
+        if len(before) + 1 >= DEPTH or self.answered:
             return
         likeliest = sorted(further, key=lambda each: each.score, reverse=True)
         for each in likeliest[:MOST_BEHIND]:

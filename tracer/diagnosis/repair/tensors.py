@@ -41,22 +41,37 @@ def value_edits(world: World, spot: Spot) -> Iterator[Draft]:
         yield from axis_around(world, spot, node)
     if tensor is None or tensor.dim() > 6:
         return
+    if isinstance(node, ast.Call) and gives_several(world, spot):
+        yield from turned_around(world, spot, node)
+        yield from axis_around(world, spot, node)
+        return
     check = _checker(world, spot, tensor)
     far = spot.distance > NEAR
     for kind, what, suffix in suffixes(world, spot, tensor):
-        if far and kind in AT_THE_FAILURE and not (kind == "repeat" and called_twice(spot)):
-            continue
         fits = check(suffix)
+        at_the_failure = kind in AT_THE_FAILURE and not fits
+        if far and at_the_failure and not (kind == "repeat" and called_twice(spot)):
+            continue
         if fits is False or (fits is None and kind == "add_axes"):
             continue
         own = suffix == ".unsqueeze(0)" and world.lacks_batch(spot.text, node, spot.text.of(node))
         yield behind(spot, kind, what, suffix, fits=fits, batches=not own)
-    for kind, what, new in (*wrappings(world, spot, tensor), *indices(world, spot, tensor)):
+    for kind, what, new in (
+        *wrappings(world, spot, tensor),
+        *indices(world, spot, tensor),
+        *both_directions(world, spot, tensor),
+    ):
         yield instead(spot, kind, what, new)
     if isinstance(node, ast.Call):
         yield from turned_around(world, spot, node)
         yield from axis_around(world, spot, node)
         yield from sized(world, spot)
+
+
+def gives_several(world: World, spot: Spot) -> bool:
+    """Whether it is a call that gives several tensors, of which nothing can be asked as one."""
+    step = world.steps.get((spot.text.file, spot.text.span(spot.node)))
+    return step is not None and len(step.outputs) > 1
 
 
 def called_twice(spot: Spot) -> bool:
@@ -79,7 +94,7 @@ def _stands_alone(spot: Spot) -> bool:
 def suffixes(world: World, spot: Spot, tensor: Tensor) -> Iterator[Suffixed]:
     shape = tuple(tensor.shape)
     yield from turns(shape)
-    yield from axes(shape)
+    yield from axes(shape, max((len(o.note.shape) for o in world.failure.operands), default=0))
     yield from groupings(world, spot, shape)
     yield from reductions(shape)
     yield from cuts(world, spot, shape)
@@ -109,7 +124,11 @@ def turns(shape: tuple[int, ...]) -> Iterator[Suffixed]:
             yield "turn", said("Put the dimensions in another order"), f".permute({written})"
 
 
-def axes(shape: tuple[int, ...]) -> Iterator[Suffixed]:
+def axes(shape: tuple[int, ...], most: int = 0) -> Iterator[Suffixed]:
+    """
+    Args:
+        most: the largest number of dimensions that an operand of the failing operation has.
+    """
     rank = len(shape)
     if rank <= 4:
         for axis in range(rank + 1):
@@ -122,6 +141,12 @@ def axes(shape: tuple[int, ...]) -> Iterator[Suffixed]:
             while written.endswith(", :"):
                 written = written[:-3]
             yield "add_axes", said("Give it two dimensions of size 1"), f"[{written}]"
+    new = most - rank
+    if new > 2:
+        for place in range(1, rank + 1):
+            written = ", ".join([*[":"] * place, *["None"] * new])
+            what = said("Give it {count} dimensions of size 1", count=new)
+            yield "add_axes", what, f"[{written}]"
     for axis, size in enumerate(shape):
         if size == 1:
             yield "drop_axis", said("Drop a dimension of size 1"), f".squeeze({axis})"
@@ -369,7 +394,7 @@ def axis_around(world: World, spot: Spot, node: ast.Call) -> Iterator[Draft]:
             continue
         inner = text.of(item)
         plain = inner if isinstance(item, ast.Name | ast.Attribute | ast.Call) else f"({inner})"
-        for axis in range(min(given.dim() + 1, 3)):
+        for axis in range(given.dim() + 1):
             there, back = f"{plain}.unsqueeze({axis})", f".squeeze({axis})"
             outward = _back(world, spot, node, back)
             if outward is not None:
@@ -401,6 +426,21 @@ def indices(world: World, spot: Spot, tensor: Tensor) -> Iterator[tuple[str, Sai
             rest = ", ".join(["-1"] * tensor.dim())
             size = f"{name}.shape[-1]"
             yield "spread_index", what, f"{written}.unsqueeze(-1).expand({rest}, {size})"
+
+
+def both_directions(world: World, spot: Spot, tensor: Tensor) -> Iterator[tuple[str, Said, str]]:
+    """The last two states of several, (layers · directions, B, H), side by side for the last."""
+    node, text = spot.node, spot.text
+    prefix = next((n for n, v in world.scope(text, node).items() if v is torch), None)
+    if not isinstance(node, ast.Subscript) or prefix is None or tensor.dim() != 2:
+        return
+    states = world.tensor(text, node.value)
+    doubled = 2 * tensor.shape[-1] in _at_odds(world)
+    if states is not None and states.dim() == 3 and states.shape[0] % 2 == 0 and doubled:
+        own = text.of(node.value)
+        if text.of(node) == f"{own}[-1]":
+            what = said("Put what the directions gave side by side")
+            yield "directions", what, f"{prefix}.cat([{own}[-2], {own}[-1]], dim=-1)"
 
 
 def partners(world: World, spot: Spot) -> list[tuple[str, Tensor]]:
@@ -534,7 +574,7 @@ def _checker(world: World, spot: Spot, tensor: Tensor) -> Callable[[str], bool |
     """Whether the failing operation alone would take the operand with a suffix behind it."""
     crash = world.crash
     live = world.live(spot.text, spot.node) if spot.role == "failing" else None
-    if live is None and spot.role == "failing":
+    if live is None:
         step = world.steps.get((spot.text.file, spot.text.span(spot.node)))
         made = {note.id for note in step.outputs} if step is not None else set()
         for operand, value in zip(world.failure.operands, crash.operands, strict=False):

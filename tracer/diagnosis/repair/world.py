@@ -45,6 +45,7 @@ class World:
         for step in crash.trace.steps:
             self._enter(step)
         self.numbers: dict[object, dict[str, int]] = {}  # at hand at a statement
+        self.tables: dict[object, list[dict[str, int]]] = {}  # the same, each time that it ran
         self.partners: dict[object, list[tuple[str, Tensor]]] = {}
         self.unused: list[Any] | None = None  # functions that did not run
         self._scopes: dict[object, Scope] = {}
