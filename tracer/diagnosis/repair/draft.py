@@ -227,4 +227,5 @@ def everywhere(draft: Draft) -> Draft | None:
         draft.old,
         draft.new,
         constructs=draft.constructs,
+        number=draft.number,
     )
