@@ -10,8 +10,7 @@ has already are left out.  The weights are
 regression over pairs, a right repair against one that is not, of the same model; it is judged on
 models that were left out, a fifth after the other.  With `--onto` the weights that are there
 stay, and fitted are those of features that have none; with `--of` those of these features alone.
-With `--found` there is collected what a search finds as it is, which costs a third, with
-`--unbuilt` what is found where nobody noted how the model was built.
+With `--found` there is collected what a search finds as it is, which costs a third.
 """
 
 from __future__ import annotations
@@ -49,7 +48,6 @@ MOST = 900  # edits of one model that are run
 MOST_JUDGED = 16
 LIKELIEST, SAMPLE = 120, 180  # edits that are none, by which the order is fitted
 SECONDS = 7.0  # of computing
-UNBUILT = "@unbuilt"  # behind the name of a model
 HOLD = {"before": 0.05, "after": 0.2}  # how much weights are held back
 Weights = dict[str, float]
 
@@ -59,14 +57,13 @@ WRONG = 0.01  # of the answers that are said to be the only one
 # --- collecting ---------------------------------------------------------------------------------
 
 
-def examples(path: Path, runs: int, unbuilt: bool) -> dict[str, Any]:
+def examples(path: Path, runs: int) -> dict[str, Any]:
     """The repairs of one broken model that run: features, and whether each is right."""
-    name = path.stem + UNBUILT * unbuilt
     with tempfile.TemporaryDirectory(prefix="fit") as folder:
         judge = repairs.Judge(path, Path(folder))
-        found = _begun(judge, Budget(1e12), unbuilt=unbuilt)
+        found = _begun(judge, Budget(1e12))
         if found is None:
-            return {"name": name, "rows": []}
+            return {"name": path.stem, "rows": []}
         ordered = found.ordered(found.world)
         ran, further, tried = _ran(found, ordered[:runs])
         rows = [_row(found, judge, each) for each in ran]
@@ -77,7 +74,7 @@ def examples(path: Path, runs: int, unbuilt: bool) -> dict[str, Any]:
                 found.several((), further)
             rows += [_row(found, judge, each) for each in found.repairs]
         return {
-            "name": name,
+            "name": path.stem,
             "tried": tried,
             "ran": len(ran),
             "rows": rows,
@@ -97,13 +94,12 @@ def found_by_search(path: Path) -> dict[str, Any]:
         return {"name": path.stem, "tried": found.tried, "ran": len(proven), "rows": rows}
 
 
-def _begun(judge: repairs.Judge, *budget: Budget, unbuilt: bool = False) -> search.Search | None:
+def _begun(judge: repairs.Judge, *budget: Budget) -> search.Search | None:
     """A search for what mends the model; None where it does not fail."""
-    with contextlib.nullcontext() if unbuilt else recording_construction():
+    with recording_construction():
         model = repairs.built(judge.module.build)
     torch.manual_seed(2)
-    build = None if unbuilt else judge.module.build
-    crash = record(model, judge.args, {}, values=False, build=build).crash
+    crash = record(model, judge.args, {}, values=False, build=judge.module.build).crash
     if crash is None or crash.trace.failure is None:
         return None
     finding, failure = diagnosis.understood(crash, crash.trace.failure)
@@ -209,29 +205,29 @@ def _ran(
     return ran, further, tried
 
 
-def _safely(path: Path, runs: int, unbuilt: bool) -> dict[str, Any]:
+def _safely(path: Path, runs: int) -> dict[str, Any]:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            return examples(path, runs, unbuilt) if runs else found_by_search(path)
+            return examples(path, runs) if runs else found_by_search(path)
     except (Exception, OutOfBudget) as error:  # noqa: BLE001 - one file is not to end the others
         return {"name": path.stem, "error": f"{type(error).__name__}: {error}", "rows": []}
 
 
-def collect(data: Path, folders: list[Path], only: str, runs: int, unbuilt: bool) -> None:
+def collect(data: Path, folders: list[Path], only: str, runs: int) -> None:
     lines = data.read_text(encoding="utf-8").splitlines() if data.exists() else []
     known = {json.loads(line)["name"] for line in lines}
     paths = [
         (folder.name, path)
         for folder in folders
         for path in repairs.files_of(folder)
-        if only in path.stem and path.stem + UNBUILT * unbuilt not in known
+        if only in path.stem and path.stem not in known
     ]
     context = multiprocessing.get_context("spawn")
     with (
         concurrent.futures.ProcessPoolExecutor(2, context, repairs._prepare) as pool,
         data.open("a", encoding="utf-8") as file,
     ):
-        calls = {pool.submit(_safely, path, runs, unbuilt): family for family, path in paths}
+        calls = {pool.submit(_safely, path, runs): family for family, path in paths}
         for call in concurrent.futures.as_completed(calls):
             row = call.result() | {"family": calls[call]}
             file.write(json.dumps(row) + "\n")
@@ -250,7 +246,7 @@ def collect(data: Path, folders: list[Path], only: str, runs: int, unbuilt: bool
 
 def _rows(model: dict[str, Any], table: str) -> list[dict[str, Any]]:
     """Before a run what is right is held against all that was drafted."""
-    return (model["drafts"] if table == "before" and model.get("drafts") else model["rows"]) or []
+    return (model.get("drafts") if table == "before" else None) or model["rows"]
 
 
 def fitted(
@@ -392,7 +388,7 @@ def _claim(
 
 def _part(model: dict[str, Any]) -> int:
     """A fifth of the models."""
-    return sum(map(ord, model["name"].removesuffix(UNBUILT))) % 5
+    return sum(map(ord, model["name"])) % 5
 
 
 def _score(row: dict[str, Any], weights: dict[str, float], table: str = "after") -> float:
@@ -409,12 +405,10 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--onto", action="store_true", help="keep the weights that are there")
     parser.add_argument("--of", nargs="*", default=[], help="features that alone are fitted")
-    parser.add_argument("--unbuilt", action="store_true", help="without how models are built")
     parser.add_argument("--found", action="store_true", help="what a search finds as it is")
     asked = parser.parse_args()
     if asked.what == "collect":
-        runs = 0 if asked.found else asked.runs
-        collect(asked.data, asked.folders, asked.only, runs, asked.unbuilt)
+        collect(asked.data, asked.folders, asked.only, 0 if asked.found else asked.runs)
     else:
         fit([asked.data, *asked.folders], asked.write, asked.onto, frozenset(asked.of))
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from torch import nn
 
+from tracer.syntax import parsed
+
 _KEYED, _PLACED = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_ONLY
 
 
@@ -21,7 +23,7 @@ def parameters(model: nn.Module) -> list[inspect.Parameter]:
     try:
         signature = inspect.signature(model.forward).parameters.values()
         text = textwrap.dedent(inspect.getsource(model.forward))
-        forward = ast.parse(text).body[0]
+        forward = parsed(text).body[0]
     except (OSError, TypeError, ValueError, SyntaxError, RecursionError, IndexError):
         return []
     several = {each.kind: each.name for each in signature}

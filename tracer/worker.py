@@ -43,6 +43,7 @@ from tracer.document import Trace, TraceFileError, said_from_json, said_to_json
 from tracer.endings import LARGEST, safe_name
 from tracer.outline import Argument, ModuleClass
 from tracer.sentences import Count, Filling, Said, as_written, said
+from tracer.syntax import parsed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -1477,7 +1478,7 @@ def _digits(text: str) -> float:
     """How many digits the largest number has that a text works out, as far as it is written there:
     a power that fills the memory cannot be stopped once it has begun."""
     try:
-        nodes = [node for node in ast.walk(ast.parse(text.strip())) if isinstance(node, ast.BinOp)]
+        nodes = [node for node in ast.walk(parsed(text.strip())) if isinstance(node, ast.BinOp)]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return 0
     return max(map(_power_of_ten, nodes), default=0)

@@ -259,20 +259,26 @@ def test_the_fix_in_the_editor_is_taken_there_by_keyboard(open_page: Open, app: 
     expect(page.locator(".shapewalk-editor .offer")).to_have_count(0)
 
 
-def test_from_the_gallery_to_a_walk_in_three_actions(open_page: Open, app: str) -> None:
+def chosen(open_page: Open, app: str, typed: str, offered: str, name: str) -> Page:
+    """From the gallery to the walk of an installed class, in three actions."""
     page = open_page()
     page.goto(app)
     page.evaluate(ACTIONS)
     page.get_by_role("link", name="or a class of an installed package").click()  # 1
     expect(page.get_by_label("Class")).to_be_focused()
-    page.keyboard.type("nn.TransformerEncoderLayer")  # 2
+    page.keyboard.type(typed)  # 2
     match = page.locator(".st-key-debug-matches button").first
-    expect(match).to_contain_text("TransformerEncoderLayer")
+    expect(match).to_contain_text(offered)
     match.click()  # 3
-    verdict = page.locator(".st-key-verdict")
-    expect(verdict).to_contain_text("TransformerEncoderLayer runs")
-    assert len(actions(page)) == 3, actions(page)
+    expect(page.locator(".st-key-verdict")).to_contain_text(f"{name} runs")
     expect(page.locator(".shapewalk .transport")).to_be_visible()
+    assert len(actions(page)) == 3, actions(page)
+    return page
+
+
+def test_from_the_gallery_to_a_walk_in_three_actions(open_page: Open, app: str) -> None:
+    layer = "TransformerEncoderLayer"
+    page = chosen(open_page, app, f"nn.{layer}", layer, layer)
     # The letters are those of the input that was found: this layer takes the batch second.
     letters = page.locator(".shapewalk .letter")
     page.keyboard.press("End")
@@ -300,16 +306,7 @@ def test_from_the_gallery_to_a_walk_in_three_actions(open_page: Open, app: str) 
 def test_from_the_gallery_to_a_walk_of_a_class_of_timm_in_three_actions(
     open_page: Open, app: str
 ) -> None:
-    page = open_page()
-    page.goto(app)
-    page.evaluate(ACTIONS)
-    page.get_by_role("link", name="or a class of an installed package").click()  # 1
-    expect(page.get_by_label("Class")).to_be_focused()
-    page.keyboard.type("timm.layers.Cbam")  # 2
-    page.get_by_role("button", name="timm.layers.cbam.CbamModule").click()  # 3
-    expect(page.locator(".st-key-verdict")).to_contain_text("CbamModule runs")
-    expect(page.locator(".shapewalk .transport")).to_be_visible()
-    assert len(actions(page)) == 3, actions(page)
+    chosen(open_page, app, "timm.layers.Cbam", "timm.layers.cbam.CbamModule", "CbamModule")
 
 
 BAD = {

@@ -261,13 +261,7 @@ class Search:
     def is_the_one(self) -> bool:
         """Whether one passed that is nearly always the answer, and known to those who know the
         kind of program."""
-        return any(
-            each.verified
-            and not doubted(each)
-            and rank.is_likely(each.score)
-            and any(part.recipe is not None for part in each.parts)
-            for each in self.repairs
-        )
+        return any(rank.is_likely(each.score) and _is_known(each) for each in self.passing())
 
     def attempt(
         self, parts: tuple[Draft, ...], after: Program | None, value: float
@@ -304,12 +298,11 @@ class Search:
     @property
     def answered(self) -> bool:
         """Whether one passed that may be the answer: a known repair, or none of the unlikely."""
-        return any(
-            each.verified
-            and not doubted(each)
-            and (each.score > MIDDLING or any(part.recipe is not None for part in each.parts))
-            for each in self.repairs
-        )
+        return any(each.score > MIDDLING or _is_known(each) for each in self.passing())
+
+    def passing(self) -> Iterator[Repair]:
+        """The repairs that passed every check, and which nothing speaks against."""
+        return (each for each in self.repairs if each.verified and not doubted(each))
 
     def judged(self, repair: Repair) -> Repair:
         try:
@@ -409,6 +402,11 @@ def among_rivals(ranked: list[Repair]) -> tuple[Repair, ...]:
     meanings = {rounded(each.print) for each in head}
     found = [dataclasses.replace(each, rivals=len(meanings) - 1) for each in head]
     return (*found, *ranked[len(head) :])
+
+
+def _is_known(repair: Repair) -> bool:
+    """Whether a part of it is of those who know the kind of program."""
+    return any(part.recipe is not None for part in repair.parts)
 
 
 def doubted(repair: Repair) -> bool:

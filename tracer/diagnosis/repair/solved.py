@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from torch import Tensor
@@ -57,11 +57,10 @@ def solved(bench: Bench, world: World, places: list[Spot]) -> Iterator[Draft]:
         return
     left, least = MOST, bench.budget.left - SHARE * bench.budget.total
     for spot in places:
-        numbers = whole_numbers(world, spot)
-        if not numbers or left == 0 or bench.budget.left < least:
-            continue
-        number = numbers[0]
-        if number < SMALL and not spot.constructs:  # an axis, nearly always
+        if left == 0 or bench.budget.left < least:
+            return
+        number = next(iter(whole_numbers(world, spot) or ()), None)
+        if number is None or (number < SMALL and not spot.constructs):  # an axis, nearly always
             continue
         left -= 1
         want = _Line(bench, spot, number, gap, steps, least).solution(start)
@@ -127,10 +126,16 @@ class _Line:
     gap: Gap
     steps: int
     least: float  # of the budget, below which none are run
+    known: dict[int, tuple[int, int | None]] = field(default_factory=dict)
 
     def at(self, number: int) -> tuple[int, int | None]:
         """How far it gets with this number, and what is left of the gap; nothing where it gets
         further, None where it fails elsewhere."""
+        if number not in self.known:
+            self.known[number] = self._run(number)
+        return self.known[number]
+
+    def _run(self, number: int) -> tuple[int, int | None]:
         if self.bench.budget.left < self.least:
             return 0, None
         more = number - self.number

@@ -12,6 +12,7 @@ from tracer.diagnosis.roots.places import Search
 from tracer.document import Call, Operand, Place, Step, TensorNote
 from tracer.record.crash import Crash, Frame
 from tracer.source.text import Text, called, text_of
+from tracer.syntax import parsed
 
 _NO_HELPERS = ("forward", "__call__", "__init__", "<module>", "<lambda>")
 
@@ -105,7 +106,7 @@ def _stores(function: ast.AST, names: set[str], line: int) -> Iterator[ast.expr]
 def _base(expression: str) -> str:
     """`labels` of `labels.reshape(-1)`."""
     try:
-        node: ast.AST = ast.parse(expression.strip(), mode="eval").body
+        node: ast.AST = parsed(expression.strip(), "eval").body
     except SyntaxError:
         return ""
     while isinstance(node, ast.Call | ast.Attribute | ast.Subscript):
