@@ -1,5 +1,5 @@
-"""The command `shapewalk`: what `python -m tracer` does, `shapewalk app` for the app,
-`shapewalk mcp` for agents and `shapewalk lsp` for editors."""
+"""The command `shapewalk`: what `python -m tracer` does, `shapewalk check-fix` for a change of
+one's own, `shapewalk app` for the app, `shapewalk mcp` for agents, `shapewalk lsp` for editors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 MORE = (
+    "`shapewalk check-fix` runs what fails with a change of your own and proves it. "
     "`shapewalk app` starts the app; --port chooses its port. `shapewalk mcp` serves agents over "
     "the Model Context Protocol and `shapewalk lsp` editors over the Language Server Protocol, on "
     "standard input and output."
@@ -24,6 +25,8 @@ def main() -> int:
         return served("mcp", "agents", "mcp", lambda found: found.run())
     if sys.argv[1:2] == ["lsp"]:
         return served("lsp", "editor", "pygls", lambda found: found.start_io())
+    if sys.argv[1:2] == ["check-fix"]:
+        return importlib.import_module("shapewalk.checking").main(sys.argv[2:])  # type: ignore[no-any-return]
     from tracer.__main__ import main as trace
 
     return trace(prog="shapewalk", more=MORE)

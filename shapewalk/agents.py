@@ -17,6 +17,7 @@ from mcp.types import ToolAnnotations
 
 import tracer
 from shapewalk.apart import run
+from shapewalk.checking import CheckedFix, check
 from tracer.document import Place, TensorNote
 from tracer.ops.names import shape_text
 from tracer.views import answer
@@ -29,8 +30,9 @@ Shapes of PyTorch models, from real runs.
 
 When code raises an error about shapes, sizes or dtypes of tensors, call explain_failure before you
 edit: it names the failing expression, its operands, the rule that is broken, where the wrong size
-was born, and changes that were run and work. Before you write code that depends on a shape, call
-shapes. To learn which sizes a model takes, call demands.
+was born, and changes that were run and work. Before you say that a change of your own mends it,
+call check_fix with the change as a diff: it is run and proven in memory. Before you write code that
+depends on a shape, call shapes. To learn which sizes a model takes, call demands.
 
 A target is FILE.py:NAME (an nn.Module class, an instance, or a function that returns one), FILE.py
 (a script), or the name of an installed class such as torch.nn.MultiheadAttention. Paths are
@@ -109,7 +111,7 @@ def server() -> MCPServer:
     """The server with its tools; they only read."""
     made = MCPServer("shapewalk", instructions=INSTRUCTIONS, version=tracer.__version__)
     reads = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
-    for tool in (explain_failure, shapes, demands):
+    for tool in (explain_failure, shapes, check_fix, demands):
         made.add_tool(tool, annotations=reads)
     return made
 
@@ -205,6 +207,21 @@ def shapes(
     )
 
 
+def check_fix(
+    target: str,
+    diff: str,
+    inputs: list[str] | None = None,
+    arguments: dict[str, str] | None = None,
+    sizes: dict[str, int] | None = None,
+    train: bool = False,
+) -> CheckedFix:
+    """Whether a change mends a target that fails: the unified diff is made in memory, run on the
+    same inputs, and proven with other batches and sizes, single samples and gradients, as the fixes
+    of explain_failure are. Nothing is written. Call it before you take a change of your own."""
+    found = check(target, diff, inputs, arguments, sizes, train)
+    return _fitting(found, ("not_checked", "passed", "failed", "outputs"))
+
+
 def demands(
     target: str,
     inputs: list[str] | None = None,
@@ -259,7 +276,7 @@ def _short(text: str, most: int) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
-Told = TypeVar("Told", Explanation, Demands)
+Told = TypeVar("Told", Explanation, Demands, CheckedFix)
 
 
 def _size(value: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tracer import worker
@@ -33,31 +34,48 @@ def run(
         formulas: sizes are symbols as well.
         values: with statistics and heatmaps.
     """
+    asked = job(target, inputs, arguments, sizes, train)
+    if isinstance(asked, str):
+        return None, asked
+    asked = replace(asked, formulas=formulas, values=values)
+    found = worker.run(asked)
+    told = problem(found, asked)
+    return found.trace, told or ("" if found.trace is not None else "Nothing ran.")
+
+
+def job(
+    target: str,
+    inputs: Sequence[str] | None,
+    arguments: dict[str, str] | None,
+    sizes: dict[str, int] | None,
+    train: bool,
+) -> worker.Job | str:
+    """What is to be run of a target (`run`), or why it cannot be read, in one sentence."""
     try:
         source, file, name, others = _read(target)
     except files.FilesError as error:
-        return None, str(error)
+        return str(error)
     except (OSError, ValueError) as error:
-        return None, f"{target} cannot be read: {error}."
-    found = worker.run(
-        worker.Job(
-            source=source,
-            name=name,
-            arguments=dict(arguments or {}),
-            inputs=tuple(inputs or ()),
-            sizes=dict(sizes or {}),
-            training=train,
-            values=values,
-            file=file,
-            files=others,
-            formulas=formulas,
-        )
+        return f"{target} cannot be read: {error}."
+    return worker.Job(
+        source=source,
+        name=name,
+        arguments=dict(arguments or {}),
+        inputs=tuple(inputs or ()),
+        sizes=dict(sizes or {}),
+        training=train,
+        values=False,
+        file=file,
+        files=others,
     )
-    problem = found.problem
-    if problem is None:
-        return found.trace, "" if found.trace is not None else "Nothing ran."
-    line = f"{file}:{problem.line}: " if problem.line is not None else ""
-    return found.trace, f"{line}{problem.sentence}"
+
+
+def problem(found: worker.Answer, asked: worker.Job) -> str:
+    """What came in the way of a run, in one sentence with its place, or nothing."""
+    if found.problem is None:
+        return ""
+    line = f"{asked.file}:{found.problem.line}: " if found.problem.line is not None else ""
+    return f"{line}{found.problem.sentence}"
 
 
 def _read(target: str) -> tuple[str, str, str, dict[str, str]]:

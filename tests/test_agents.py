@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import subprocess
@@ -59,6 +60,52 @@ import torch
 from models.net import Net
 
 Net(dim=12, out=12)(torch.ones(2, 7, 6))
+"""
+
+
+RIGHT = """\
+--- a/models/net.py
++++ b/models/net.py
+@@ -11 +11 @@
+-        self.head = nn.Linear(out, 5)
++        self.head = nn.Linear(dim, 5)
+"""
+
+ONE_SAMPLE = """\
+--- models/net.py
++++ models/net.py
+@@ -16 +16 @@
+-        return self.head(x.mean(1))
++        return self.head(x.reshape(-1, 8)[:2])
+"""
+
+IN_A_HELPER = """\
+--- models/net.py
++++ models/net.py
+@@ ... @@
++
++
++def pooled(x, width):
++    return x.mean(1)[:, :width]
++
++
+ class Net(nn.Module):
+@@ ... @@
+-        return self.head(x.mean(1))
++        return self._told(pooled(x, self.head.in_features))
++
++    def _told(self, x):
++        return self.head(x)
+"""
+
+STILL_WRONG = RIGHT.replace("nn.Linear(dim, 5)", "nn.Linear(depth, 5)")
+
+IN_A_SCRIPT = """\
+--- train.py
++++ train.py
+@@ -4 +4 @@
+-Net(dim=12, out=12)(torch.ones(2, 7, 6))
++Net(dim=12, out=12)(torch.ones(2, 7, 12))
 """
 
 
@@ -133,6 +180,28 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "installed": ("shapes", {"target": "torch.nn.Bilinear", "arguments": {"in1_features": "4"}}),
+    **{
+        name: ("check_fix", {"target": "models/net.py:Net", "inputs": ["2,7,12"], "diff": diff})
+        for name, diff in (
+            ("a right change", RIGHT),
+            ("a change for one sample", ONE_SAMPLE),
+            ("a change in a helper", IN_A_HELPER),
+            ("a change that fails", STILL_WRONG),
+            ("no diff", "self.head = nn.Linear(dim, 5)"),
+            ("a diff of another text", RIGHT.replace("out, 5", "out, 6")),
+        )
+    },
+    "a changed script": ("check_fix", {"target": "train.py", "diff": IN_A_SCRIPT}),
+    "nothing fails": (
+        "check_fix",
+        {
+            "target": "models/net.py:Net",
+            "inputs": ["2,7,12"],
+            "arguments": {"out": "12"},
+            "diff": RIGHT,
+        },
+    ),
+    "installed is no text": ("check_fix", {"target": "torch.nn.Linear", "diff": RIGHT}),
     "no file": ("shapes", {"target": "gone.py:Net"}),
     "no Python": ("shapes", {"target": "broken.py:Net"}),
     "no class": ("shapes", {"target": "models/net.py:Nett", "inputs": ["2"]}),
@@ -155,7 +224,8 @@ def answers(project: Path) -> dict[str, Any]:
 
 
 def test_its_tools_only_read(answers: dict[str, Any], project: Path) -> None:
-    assert [tool.name for tool in answers["tools"]] == ["explain_failure", "shapes", "demands"]
+    named = [tool.name for tool in answers["tools"]]
+    assert named == ["explain_failure", "shapes", "check_fix", "demands"]
     for tool in answers["tools"]:
         assert tool.annotations.read_only_hint
         assert tool.output_schema
@@ -186,6 +256,74 @@ def test_a_failure_is_explained_with_a_diff_that_was_run(answers: dict[str, Any]
     fix = found["fixes"][0]
     assert fix["verified"]
     assert fix["diff"].startswith("--- models/net.py\n+++ models/net.py\n")
+
+
+def checks(told: list[str]) -> set[str]:
+    return {each.partition(":")[0] for each in told}
+
+
+def test_a_change_of_its_own_is_proven(answers: dict[str, Any]) -> None:
+    found = told(answers, "a right change")
+    assert (found["verified"], found["ran"], found["problem"]) == (True, True, "")
+    assert found["before"].startswith("models/net.py:15:16: head needs")
+    assert found["outputs"] == ["output (2, 5) float32"]
+    wanted = {"runs", "batches", "sizes", "independent", "permuted", "gradients", "used", "numbers"}
+    assert checks(found["passed"]) >= wanted
+    assert found["failed"] == []
+
+
+def test_a_change_that_runs_and_is_no_repair_says_which_check_it_fails(
+    answers: dict[str, Any],
+) -> None:
+    found = told(answers, "a change for one sample")
+    assert (found["verified"], found["ran"]) == (False, True)
+    assert found["failed"] == ["batches: It runs, but its output does not grow with the batch."]
+
+
+def test_a_change_may_add_functions_and_methods(answers: dict[str, Any]) -> None:
+    found = told(answers, "a change in a helper")
+    assert (found["verified"], found["problem"], found["failed"]) == (True, "", [])
+
+
+def test_a_change_that_fails_says_how(answers: dict[str, Any]) -> None:
+    found = told(answers, "a change that fails")
+    assert (found["verified"], found["ran"]) == (False, False)
+    assert found["place"] == "models/net.py:15:16"
+    assert "to be 3: 12 ≠ 3" in found["rule"]
+
+
+def test_what_of_a_change_cannot_be_proven_is_said(answers: dict[str, Any]) -> None:
+    found = told(answers, "a changed script")
+    assert (found["verified"], found["ran"]) == (False, True)
+    assert "could not be proven. The call that failed" in found["problem"]
+    found = told(answers, "nothing fails")
+    assert (found["verified"], found["ran"]) == (False, True)
+    assert found["problem"].startswith("Without the change nothing fails")
+
+
+def test_the_command_answers_as_the_tool_does(
+    answers: dict[str, Any],
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from shapewalk.checking import main
+    from tracer import worker
+
+    monkeypatch.chdir(project)
+    # Where pytest has put a file of ours on the path that is called as the project's folder is.
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if Path(each) != ROOT / "tests"])
+    worker.stop()
+    for name in ("a right change", "a change for one sample"):
+        diff = CALLS[name][1]["diff"]
+        monkeypatch.setattr(sys, "stdin", io.StringIO(diff))
+        asked = ["models/net.py:Net", "-", "--input", "2,7,12"]
+        status = main([*asked, "--json"])
+        assert json.loads(capsys.readouterr().out) == told(answers, name)
+        assert status == (0 if name == "a right change" else 1)
+    worker.stop()
+    assert main(["models/net.py:Net", "gone.diff"]) == 2
+    assert "gone.diff cannot be read" in capsys.readouterr().err
 
 
 def test_a_target_that_runs_says_so(answers: dict[str, Any]) -> None:
@@ -237,6 +375,9 @@ def test_an_installed_class_by_its_name(answers: dict[str, Any]) -> None:
         ("no class", "Nett"),
         ("outside", "outside the folder"),
         ("bad inputs", "two"),
+        ("no diff", "This is no unified diff"),
+        ("a diff of another text", "the file has no line `self.head = nn.Linear(out, 6)`"),
+        ("installed is no text", "a diff changes files of this folder"),
     ],
 )
 def test_what_cannot_be_run_is_one_sentence(answers: dict[str, Any], name: str, words: str) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tracer.document import Trace
 from tracer.record.callables import as_module
-from tracer.record.crash import Crash
+from tracer.record.crash import Crash, Mend
 from tracer.record.isolation import is_lazy, moved, with_sizes
 from tracer.record.run import record
 from tracer.record.tensors import modules_in, signature_of
@@ -100,7 +100,7 @@ def traced(
     watch: Callable[[int], None] | None = None,
     build: Callable[[], nn.Module] | None = None,
     diagnose: bool = True,
-    mend: bool = True,
+    mend: Mend = True,
     dims: Mapping[str, str] | None = None,
 ) -> Trace:
     """`trace`, with the model's arguments apart from the options."""
@@ -142,8 +142,8 @@ OPTIONS = frozenset(inspect.signature(traced).parameters) - {"model", "args", "k
 """What `trace` takes besides the model's arguments."""
 
 
-def diagnosed(crash: Crash, mend: bool = True) -> Trace:
-    """The trace of a crash with its failure explained, and what mends it if `mend`."""
+def diagnosed(crash: Crash, mend: Mend = True) -> Trace:
+    """The trace of a crash with its failure explained, and what mends it if `mend` is true."""
     from tracer import diagnosis
 
     failure = diagnosis.diagnose(crash, mend)

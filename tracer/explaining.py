@@ -26,6 +26,7 @@ from tracer.api import diagnosed
 from tracer.document import Failure, Trace
 from tracer.language import translator
 from tracer.record.construction import recording_construction
+from tracer.record.crash import Mend
 from tracer.record.eager import eager
 from tracer.record.isolation import is_tried
 from tracer.record.run import Cancelled, record
@@ -113,7 +114,7 @@ def note(found: Trace | None, language: str = "en") -> str:
     return f"{HEADING}\n{text}"
 
 
-def explained(error: BaseException, mend: bool = True) -> Trace | None:
+def explained(error: BaseException, mend: Mend = True) -> Trace | None:
     """The trace of the call that raised `error`, run again; None when no call of a module or
     operation of torch raised it, or when it cannot be run again.  Never raises.  That the second
     run was given up becomes the error's note."""
@@ -173,7 +174,7 @@ def traced(
     build: Callable[[], nn.Module] | None = None,
     most: int | None = None,
     dims: Mapping[str, str] | None = None,
-    mend: bool = True,
+    mend: Mend = True,
 ) -> Trace:
     """As `tracer.api.traced`, for no more than `most` steps.
 
@@ -205,7 +206,7 @@ def _most(most: int) -> Callable[[int], None]:
 # --- what is run again --------------------------------------------------------------------------
 
 
-def _attempts(error: Exception, mend: bool) -> Iterator[Callable[[], Trace | None]]:
+def _attempts(error: Exception, mend: Mend) -> Iterator[Callable[[], Trace | None]]:
     """Ways to run the failing call again, the one that tells most first."""
     frames = [
         each for each in frames_of(error.__traceback__) if not _file(each[0]).startswith(_HERE)
@@ -241,7 +242,7 @@ def _is_torchs(module: nn.Module) -> bool:
 
 
 def _call_again(
-    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception, mend: bool
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception, mend: Mend
 ) -> Trace | None:
     args, kwargs = tree_map_only(Tensor, copied, (args, kwargs))
     found = traced(module, args, kwargs, values=False, most=MOST_STEPS, mend=mend)
@@ -259,7 +260,7 @@ def _is_same(failure: Failure | None, error: Exception) -> bool:
     return failure.type == type(error).__name__
 
 
-def _script_again(script: Script, error: Exception, mend: bool) -> Trace | None:
+def _script_again(script: Script, error: Exception, mend: Mend) -> Trace | None:
     """The failing lines of a script once more; None where they do not fail in the same way."""
     found = record(script.module, script.args, {}, name=script.name, watch=_most(MOST_STEPS))
     failure = found.trace.failure

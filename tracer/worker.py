@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tracer import inputs, outline
+from tracer import inputs, outline, patches
 from tracer.document import Trace, TraceFileError, said_from_json, said_to_json
 from tracer.endings import LARGEST, safe_name
 from tracer.outline import Argument, ModuleClass
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tracer.fitting import Fitted
+    from tracer.record.crash import Mend
 
 SCRIPT = "__main__"
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
@@ -102,6 +103,8 @@ class Job:
     (`@cat.png`), and `weights` is the name of the one that the module's weights are taken from.
     `file` is what the text is called, and `files` are the others of its program, by their paths
     beside it: they import each other as they do where they come from (`tracer.source.files`).
+    `diff` is a change of these texts (`tracer.patches`): the changed program runs, or with `prove`
+    the one that is there, whose failure the change has to mend.
     """
 
     source: str
@@ -120,14 +123,16 @@ class Job:
     formulas: bool = False
     tensor: int | None = None
     literal: bool = False
+    diff: str = ""
+    prove: bool = False
 
 
 @dataclass(frozen=True)
 class Problem:
     """What came in the way, in one sentence.  `kind` is one of `parse`, `module` (there is none of
-    that name), `import`, `constructor`, `arguments`, `inputs`, `time`, `memory`, `output`, `files`,
-    `refused` (it tried what it may not), `exit`, `crash`, `nothing` (it ran, without a step),
-    `worker` (ours).  `line` and `column` (from 1) are of the source, `text` is that line."""
+    that name), `import`, `constructor`, `arguments`, `inputs`, `diff`, `time`, `memory`, `output`,
+    `files`, `refused` (it tried what it may not), `exit`, `crash`, `nothing` (it ran, without a
+    step), `worker` (ours).  `line` and `column` (from 1) are of the source, `text` is that line."""
 
     kind: str
     says: Said
@@ -165,6 +170,7 @@ class Answer:
     used: Job | None = None
     notes: tuple[Said, ...] = ()
     tensor: np.ndarray | None = None
+    checked: patches.Checked | None = None
 
 
 def run(job: Job, limits: Limits | None = None, wanted: Callable[[], bool] | None = None) -> Answer:
@@ -426,7 +432,7 @@ def _exchange(server: _Server, request: bytes, wanted: Callable[[], bool]) -> by
 def _read(report: dict[str, Any], parts: dict[bytes, bytes], job: Job, limits: Limits) -> Answer:
     stage = _STAGES.get(parts.get(b"stage", b"").decode("ascii", "replace"))
     printed = str(report["printed"])
-    problem = trace = form = used = None
+    problem = trace = form = used = checked = None
     notes: tuple[Said, ...] = ()
     tensor = None
     try:
@@ -434,7 +440,7 @@ def _read(report: dict[str, Any], parts: dict[bytes, bytes], job: Job, limits: L
             problem = _verdict(report["ended"], stage, limits)
         elif (told := json.loads(parts[b"answer"])) is not None:
             problem = _problem_read(told)
-            if problem.line is not None:
+            if problem.line is not None and not job.diff:
                 problem = dataclasses.replace(problem, text=_line(job.source, problem.line))
         if b"form" in parts:
             form = _form_read(json.loads(parts[b"form"]))
@@ -445,15 +451,48 @@ def _read(report: dict[str, Any], parts: dict[bytes, bytes], job: Job, limits: L
         if b"tensor" in parts:
             shape, values = json.loads(parts[b"tensor"])
             tensor = np.frombuffer(base64.b64decode(values), np.float32).reshape(shape).copy()
+        if b"checked" in parts:
+            checked = _checked_read(json.loads(parts[b"checked"]))
         if b"trace" in parts:
             trace = Trace.from_json(parts[b"trace"])
     except (ValueError, TypeError, LookupError, AttributeError, TraceFileError):
         return _lost(said("The code disturbed its own result."), printed)
-    return Answer(trace, problem, printed, 0.0, form, used, notes, tensor)
+    return Answer(trace, problem, printed, 0.0, form, used, notes, tensor, checked)
 
 
 def _problem_read(told: dict[str, Any]) -> Problem:
     return Problem(**{**told, "says": said_from_json(told["says"])})
+
+
+def _checked_told(found: patches.Checked) -> dict[str, Any]:
+    def plain(sentence: Said | None) -> Any:
+        return None if sentence is None else said_to_json(sentence)
+
+    return {
+        "ran": found.ran,
+        "verified": found.verified,
+        "unproven": plain(found.unproven),
+        "outcomes": [
+            [each.name, plain(each.words), each.passed, plain(each.why)] for each in found.outcomes
+        ],
+    }
+
+
+def _checked_read(told: dict[str, Any]) -> patches.Checked:
+    def sentence(value: Any) -> Said | None:
+        return None if value is None else said_from_json(value)
+
+    outcomes = (
+        patches.Outcome(
+            str(name),
+            said_from_json(words),
+            None if passed is None else bool(passed),
+            sentence(why),
+        )
+        for name, words, passed, why in told["outcomes"]
+    )
+    unproven = sentence(told["unproven"])
+    return patches.Checked(bool(told["ran"]), bool(told["verified"]), tuple(outcomes), unproven)
 
 
 def _form_read(told: dict[str, Any]) -> ModuleClass:
@@ -1027,18 +1066,43 @@ def _read_in(job: Job, picture: list[int] | None) -> Problem | None:
 
 
 def _outcome(job: Job, limits: Limits, stage: _Stage) -> tuple[Trace | None, Problem | None]:
+    try:
+        changed = patches.applied(job.diff, job.files | {job.file: job.source}) if job.diff else {}
+    except patches.PatchError as error:
+        return None, Problem("diff", error.sentence)
+    if not job.prove:
+        files = {path: text for path, text in changed.items() if path != job.file}
+        source = changed.get(job.file, job.source)
+        # What somebody else has changed is run, and not changed further.
+        mend = bool(job.source) and not job.diff
+        return _recorded(
+            dataclasses.replace(job, source=source, files=job.files | files), limits, stage, mend
+        )
+    from tracer.diagnosis.repair.proposed import Proposed
+
+    proposed = Proposed(changed)
+    found = _recorded(job, limits, stage, proposed)
+    if proposed.checked is not None:
+        _say(b"checked " + json.dumps(_checked_told(proposed.checked)).encode())
+    return found
+
+
+def _recorded(
+    job: Job, limits: Limits, stage: _Stage, mend: Mend
+) -> tuple[Trace | None, Problem | None]:
     from tracer.explaining import explained
     from tracer.record.construction import recording_construction
 
     try:
         with recording_construction():
-            trace, nothing = _traced(job, stage)
+            trace, nothing = _traced(job, stage, mend)
     except _Stopped as stopped:
         return None, stopped.problem
     except Exception as error:  # noqa: BLE001 - the code's own
         problem = _of_error(error, stage.now, job, limits)
         # A module may have failed in a script, or in a constructor that tries its layers.
-        inner = explained(error) if problem.kind in ("import", "constructor") else None
+        outside = problem.kind in ("import", "constructor")
+        inner = explained(error, mend) if outside else None
         return inner, (problem if inner is None or job.name else None)
     return trace, _of_failure(trace, job, limits) or nothing
 
@@ -1072,8 +1136,8 @@ class _Ready:
     dims: dict[str, str]
 
 
-def _traced(job: Job, stage: _Stage) -> tuple[Trace, Problem | None]:
-    """The run, and why there is nothing of it to see."""
+def _traced(job: Job, stage: _Stage, mend: Mend) -> tuple[Trace, Problem | None]:
+    """The run, and why there is nothing of it to see.  What is installed is not edited."""
     import torch
 
     from tracer.explaining import traced
@@ -1086,8 +1150,7 @@ def _traced(job: Job, stage: _Stage) -> tuple[Trace, Problem | None]:
             ready.kwargs,
             values=job.values,
             build=ready.build,
-            # What is installed is not edited.
-            mend=bool(job.source),
+            mend=mend,
             dims=ready.dims if job.formulas else None,
         )
     return trace, _of_nothing(trace, ready.model, job.name)

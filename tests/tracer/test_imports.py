@@ -33,7 +33,16 @@ ROOMS = {
     "ops": ["ops"],
     "source": ["source"],
     "sandbox": ["sandbox", "outline", "installed"],
-    "document": ["document", "arithmetic", "endings", "sentences", "language", "strict", "syntax"],
+    "document": [
+        "document",
+        "arithmetic",
+        "endings",
+        "sentences",
+        "language",
+        "patches",
+        "strict",
+        "syntax",
+    ],
 }
 FLOOR = {name: floor for floor, names in enumerate(ROOMS.values()) for name in names}
 

@@ -20,23 +20,26 @@ from tracer.diagnosis.roots import root
 from tracer.diagnosis.roots.places import Search
 from tracer.document import Failure, Operand, Violation
 from tracer.record.construction import paused
-from tracer.record.crash import Crash
+from tracer.record.crash import Crash, Mend
 from tracer.record.isolation import is_tried, random_state, trying, unobserved
 from tracer.sentences import Said, said
 from tracer.strict import tolerant
 
 
-def diagnose(crash: Crash, mend: bool = True) -> Failure:
+def diagnose(crash: Crash, mend: Mend = True) -> Failure:
     """The failure of `crash.trace` with all that can be said of it, without a search of what mends
-    it unless `mend`.  Never raises: where a part of the diagnosis cannot be had, the failure goes
-    without it, and where the code that failed is tried by another diagnosis it goes without all."""
+    it unless `mend` is true.  Never raises: where a part of the diagnosis cannot be had, the
+    failure goes without it, and where the code that failed is tried by another diagnosis it goes
+    without all."""
     failure = crash.trace.failure
     assert failure is not None
     if is_tried():
         return failure
     with tolerant(), trying(), random_state(), paused():
         finding, failure = understood(crash, failure)
-        if not mend:
+        if mend is not True:
+            if mend is not False:
+                mend(crash)
             return failure
         mended, untried = fixes.find(crash, finding, failure)
         mended = told_apart((*finding.fixes, *mended))

@@ -117,3 +117,7 @@ class Crash:
         """What the exception says; its own `__str__` may be the author's, and raise."""
         failure = self.trace.failure
         return "" if failure is None else failure.message
+
+
+Mend = bool | Callable[[Crash], None]
+"""Whether what mends a crash is searched for; or what is done with it in the place of that."""

@@ -64,8 +64,8 @@ class Edited:
     """One edited file beside the file as it is.
 
     Its statements at the top are those of the original, some of them with another text, and
-    imports that were added.  `changed` pairs the old with the new ones, `statements` are all as
-    they are now, and `imports` those that were added.
+    imports, functions and classes that were added.  `changed` pairs the old with the new ones,
+    `statements` are all as they are now, and `added` those that were added.
     """
 
     def __init__(self, file: str, text: str) -> None:
@@ -84,12 +84,17 @@ class Edited:
         # Only what differs is parsed, where it stands.
         after = parsed("\n" * (first - 1) + "".join(self._now[first - 1 : last]))
         known = {ast.dump(each) for each in before if isinstance(each, _IMPORTS)}
-        self.imports = [
+        names = {each.name for each in body if isinstance(each, _DEFINITIONS)}
+        self.added = [
             each
             for each in after.body
-            if isinstance(each, _IMPORTS) and ast.dump(each) not in known
+            if (isinstance(each, _IMPORTS) and ast.dump(each) not in known)
+            or (isinstance(each, _DEFINITIONS) and each.name not in names)
         ]
-        rest = [each for each in after.body if each not in self.imports]
+        rest = [each for each in after.body if each not in self.added]
+        if len(rest) < len(before):  # one has another name now: it was not added
+            self.added = [each for each in self.added if isinstance(each, _IMPORTS)]
+            rest = [each for each in after.body if each not in self.added]
         # Of a script statements may come and go; no function is found among those any more.
         self._lost = before if len(rest) != len(before) else []
         self.changed = [
@@ -163,6 +168,7 @@ class Edited:
 
 _MARK = " (edited "
 _IMPORTS = (ast.Import, ast.ImportFrom)
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _FUTURE = annotations.compiler_flag  # of what can be asked from the future, only this is left
 _numbers = itertools.count(1)  # no name stands for two texts, in whatever thread
 _published: list[str] = []

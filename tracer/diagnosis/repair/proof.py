@@ -53,28 +53,32 @@ from tracer.diagnosis.repair.written import (
     new_numbers,
     new_numbers_at_the_top,
     read,
+    read_in_new_functions,
     widened,
 )
 from tracer.record.frames import HERE
 from tracer.record.tensors import tensors_in
 from tracer.sentences import Said, said
 
-CHECKS = (
-    "runs",  # on the same inputs
-    "batches",  # for two further batch sizes, and the output has the batch that the input has
-    "sizes",  # for another width and height, and another length
-    "independent",  # one sample changed alone changes its own result alone
-    "permuted",  # a permuted batch gives a permuted result
-    "gradients",  # they reach every parameter that they reached in the parts that ran
-    "used",  # every value that was used is still used
-    "instances",  # what else the edited line makes or computes stays as it was
-    "kinds",  # no index and no class number serves as a quantity
-    "literals",  # no number is written where a name serves
-    "across",  # no entry meets every other where each has its own
-    "axis",  # a dimension of size 1 that it gives is none of the results'
-    "larger",  # it does for larger inputs too what failed there, or ran, without it
-    "numbers",  # and for other numbers in the config
-)
+CHECKS = {
+    "runs": said("it runs on the same inputs"),
+    "batches": said(
+        "it runs for two further batch sizes, and its output has the batch that the input has"
+    ),
+    "sizes": said("it runs for another width and height, and another length"),
+    "independent": said("one sample changed alone changes its own result alone"),
+    "permuted": said("a permuted batch gives a permuted result"),
+    "gradients": said("gradients reach every parameter that they reached in the parts that ran"),
+    "used": said("every value that was used is still used"),
+    "instances": said("what else the edited lines make or compute stays as it was"),
+    "kinds": said("no index and no class number serves as a quantity"),
+    "literals": said("no number is written where a name serves"),
+    "across": said("no entry meets every other where each has its own"),
+    "axis": said("a dimension of size 1 that it gives is none of the results'"),
+    "larger": said("it does for larger inputs what the program did, or failed to do, there"),
+    "numbers": said("it does for other numbers in the config"),
+}
+"""What an edited program has to show, check by check, in the order in which they are told."""
 QUIET = ("literals", "larger", "numbers")  # of which nothing is told
 WEAK = (*QUIET, "across", "axis")  # a repair may pass without them
 
@@ -178,7 +182,8 @@ class _Prover:
             raise
         except OutOfBudget:
             whole = False
-        checks.sort(key=lambda check: CHECKS.index(check.name))
+        order = list(CHECKS)
+        checks.sort(key=lambda check: order.index(check.name))
         return Proof(run, tuple(checks), whole, self.stretched, self.idle)
 
     def _checks(self) -> Iterator[Check]:
@@ -525,8 +530,9 @@ class _Prover:
             if lost >> bit & 1 and name.startswith("input "):
                 number = int(name.split()[1])
                 return Check("used", False, _unused(f"{self._input_name(number)}"))
+        moved = read_in_new_functions(self.program.sources)
         for each in self.changed:
-            for name in sorted(each.lost()):
+            for name in sorted(each.lost() - moved):
                 if self._matters(each, name):
                     return Check("used", False, _unused(name))
         return Check("used", True)

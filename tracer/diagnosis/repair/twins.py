@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tracer.diagnosis.repair.edited import CannotRunError, Edited, Sources, first_line
 from tracer.syntax import silently
 
+_FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 _TABLES = frozenset(nn.Module().__dict__)
 _MOST = 50  # items of a container that are looked at
 _DEPTH = 4  # of values in the attributes of a module
@@ -261,7 +262,7 @@ class Twins:
             made = make()
             for file, edited in self._edited.items():
                 names = self._names.get(file, {})
-                for each in edited.imports:
+                for each in edited.added:
                     self._execute(each, edited, names, undo)
                 self._recode(edited, undo)
                 self._restate(edited, names, undo)
@@ -307,7 +308,7 @@ class Twins:
                 fresh |= self._class_body(now, edited, names, undo)
             if touched or used & fresh:
                 for node in now.body if isinstance(now, ast.ClassDef) else [now]:
-                    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    if isinstance(node, _FUNCTIONS):
                         self._defaults(node, edited, names, undo)
 
     def _execute(
@@ -354,6 +355,8 @@ class Twins:
         }
         changed = [each for each in statements if ast.dump(each) not in known]
         twin = names.get(now.name)
+        if isinstance(twin, type):
+            self._new_methods(was, now, twin, edited, names, undo)
         if not changed or not isinstance(twin, type):
             return set()
         if not issubclass(twin, nn.Module):
@@ -367,6 +370,34 @@ class Twins:
                     undo.callback(setattr, twin, name, vars(twin)[name])
                 setattr(twin, name, space[name])
         return set()
+
+    def _new_methods(
+        self,
+        was: ast.ClassDef,
+        now: ast.ClassDef,
+        twin: type,
+        edited: Edited,
+        names: dict[str, Any],
+        undo: contextlib.ExitStack,
+    ) -> None:
+        """Give a copied class the methods that its text has now and had not."""
+        known = {each.name for each in was.body if isinstance(each, _FUNCTIONS)}
+        for each in now.body:
+            if not isinstance(each, _FUNCTIONS) or each.name in known:
+                continue
+            if any(isinstance(node, ast.Name) and node.id == "super" for node in ast.walk(each)):
+                raise CannotRunError(f"the new method {each.name} calls super()")
+            edited.publish()
+            made: dict[str, Any] = {}
+            try:
+                exec(silently(ast.Module([each], []), edited.name), names, made)
+            except Exception as error:
+                raise CannotRunError(f"the new method {each.name} raised {error}") from error
+            method = made[each.name]
+            if isinstance(method, FunctionType):
+                method.__qualname__ = f"{twin.__qualname__}.{each.name}"
+            undo.callback(delattr, twin, each.name)
+            setattr(twin, each.name, method)
 
     def _defaults(
         self,
@@ -430,7 +461,7 @@ def _used(statement: ast.stmt) -> frozenset[str]:
 
 def _bound(statement: ast.stmt) -> set[str]:
     """The names that a statement at the top of a file binds or changes."""
-    if isinstance(statement, ast.ClassDef):
+    if isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         return {statement.name}
     if isinstance(statement, ast.Import | ast.ImportFrom):
         return {(each.asname or each.name).partition(".")[0] for each in statement.names}

@@ -85,12 +85,33 @@ def new_numbers(changed: ChangedFunction) -> list[int]:
 def new_numbers_at_the_top(sources: Sources) -> list[int]:
     """The same of what stands in no function: a config, the fields of a class."""
     added: Counter[int] = Counter()
-    for file, text in sources:
-        for was, now in Edited(file, text).changed:
-            functions = [_inside(each) for each in (was, now)]
-            if ast.dump(was) != ast.dump(now) and functions[0] == functions[1]:
-                added += Counter(_numbers(now)) - Counter(_numbers(was))
+    for was, now in changes_at_the_top(sources):
+        added += Counter(_numbers(now)) - Counter(_numbers(was))
     return sorted(added)
+
+
+def read_in_new_functions(sources: Sources) -> frozenset[str]:
+    """What functions read that an edit has added, to a file or to a class."""
+    found: set[str] = set()
+    for file, text in sources:
+        edited = Edited(file, text)
+        new: list[ast.AST] = [each for each in edited.added if isinstance(each, Function)]
+        for was, now in edited.changed:
+            before = dict(_functions(was, ""))
+            new += [node for name, node in _functions(now, "") if name not in before]
+        for each in new:
+            found |= set(read(each))
+    return frozenset(found)
+
+
+def changes_at_the_top(sources: Sources) -> list[tuple[ast.stmt, ast.stmt]]:
+    """The statements of files, as they were and are, that differ in what stands in no function."""
+    return [
+        (was, now)
+        for file, text in sources
+        for was, now in Edited(file, text).changed
+        if ast.dump(was) != ast.dump(now) and _inside(was) == _inside(now)
+    ]
 
 
 def _inside(node: ast.AST) -> list[str]:
