@@ -219,6 +219,7 @@ READ = {
     "2_Open_a_trace": ("lesson", "step"),
     "3_Your_module": ("class", "code", "lesson"),
     "4_Compare": ("one", "other"),
+    "5_Operations": ("op", "lesson"),
 }
 """What each page reads of its address, and one that it does not know."""
 

@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -22,7 +21,7 @@ from tracer.language import translator
 from tracer.sentences import render, said
 from tracer.views.graph import shape_text
 from tracer.worker import Answer, Job, Limits, Problem
-from ui import access, changed, debug_form, editor, handed, opened, player, push
+from ui import access, changed, debug_form, editor, errors, handed, opened, player, push
 from ui.details import details
 from ui.examples import Example, examples, working
 from ui.held import held
@@ -34,8 +33,6 @@ from ui.text import code, escaped, prose
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
-
-PAGES = Path(__file__).parents[1] / "docs" / "errors"
 
 PATIENCE = 1.2
 """Seconds that the page waits for a run before it shows that one is on its way."""
@@ -525,7 +522,8 @@ def _verdict(state: Desk, answer: Answer) -> None:
             st.error(_stopped(trace.failure), icon=":material/report:")
         _root(trace, trace.failure.root)
         _way(trace, trace.failure)
-        _page(trace.failure)
+        broken = trace.failure.violation
+        errors.page("" if broken is None else broken.code)
         _fixes(state, trace.failure)
     elif trace is not None and answer.problem is None:
         made = ", ".join(map(shape_text, trace.outputs))
@@ -590,19 +588,6 @@ def _stopped(failure: Failure) -> str:
         line=failure.line,
     )
     return f"{where} {rule}"
-
-
-def _page(failure: Failure) -> None:
-    """What there is to read on the rule that is broken."""
-    rule = failure.violation.code if failure.violation is not None else ""
-    page = PAGES / f"{rule}.md"
-    if rule.removeprefix("SW-").isalpha() and page.is_file():
-        with st.popover(say("More on {rule}", rule=rule), icon=":material/menu_book:"):
-            if language() != "en":
-                st.caption(say("This page is in English."))
-            # Its own language is named to whoever hears it; the file is this program's own.
-            text = page.read_text(encoding="utf-8")
-            st.markdown(f'<div lang="en">\n\n{text}\n\n</div>', unsafe_allow_html=True)
 
 
 def _notice(key: str, words: str, icon: str, step: Step | None) -> None:

@@ -20,6 +20,7 @@ PAGES = (
     ("open", "pages/2_Open_a_trace.py", "Open_a_trace"),
     ("debug", "pages/3_Your_module.py", "Your_module"),
     ("compare", "pages/4_Compare.py", "Compare"),
+    ("operations", "pages/5_Operations.py", "Operations"),
 )
 """The pages beside home: their names here, their files, and the ends of their addresses."""
 
@@ -62,6 +63,7 @@ def frame(title: str, page: str, reads: bool = False) -> bool:
             ("pages/2_Open_a_trace.py", say("Open a trace"), "file_open"),
             ("pages/3_Your_module.py", say("Your module"), "deployed_code"),
             ("pages/4_Compare.py", say("Compare"), "compare_arrows"),
+            ("pages/5_Operations.py", say("All operations"), "function"),
         ):
             st.page_link(file, label=label, icon=f":material/{icon}:")
         language.switch()

@@ -42,7 +42,7 @@ function parse(data) {
 
 function writeAddress(query, arriving) {
   const now = new URLSearchParams(location.search);
-  const kept = ["step", "dims", "present", "embed", "embed_options"].flatMap((name) =>
+  const kept = ["step", "dims", "present", "scene", "embed", "embed_options"].flatMap((name) =>
     now.getAll(name).map((value) => [name, value]),
   );
   for (const [name] of kept) now.delete(name);

@@ -18,6 +18,8 @@ import numpy as np
 import modules
 from modules.lesson import Description, Lesson, known_solution
 from tracer import TensorNote, Trace, TraceFileError
+from tracer.ops.steps import call_of
+from tracer.ops.table import TABLE
 from ui import pictures, shipped
 from ui import run as runs
 from ui.controls import legal_values
@@ -68,7 +70,18 @@ def entry(lesson: Lesson) -> dict[str, Any]:
         "says": {name: says[name] for name in names},
         "file": shipped.written_in(lesson),
         "legal": {name: _short(values) for name, values in legal.items() if values is not None},
+        "operations": _operations(lesson.key),
     }
+
+
+def _operations(key: str) -> dict[str, int]:
+    """Of each operation of the table the first step of the shipped run that is one."""
+    found: dict[str, int] = {}
+    for step in shipped.unpacked(shipped.run_file(key).read_bytes()).steps:
+        call = call_of(step)
+        if call is not None and call.op in TABLE:
+            found.setdefault(call.op, step.index)
+    return found
 
 
 def _short(values: Sequence[int]) -> Any:

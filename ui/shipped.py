@@ -34,11 +34,13 @@ INDEX = FOLDER / "lessons.json"
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """A lesson in the index: what it `says` of itself, the `file` that it is written in, by its
-    path from the top, and of each size that the others limit at its defaults the `legal` values."""
+    path from the top, of each size that the others limit at its defaults the `legal` values, and of
+    each of its `operations` the first step that is one."""
 
     says: Description
     file: str
     legal: dict[str, Sequence[int]]
+    operations: dict[str, int]
 
 
 def picture(key: str) -> Path:
@@ -100,7 +102,7 @@ def _entries() -> dict[str, Entry]:
     if outdated():
         import modules
 
-        found = [Entry(each, written_in(each), {}) for each in modules.LESSONS]
+        found = [Entry(each, written_in(each), {}, {}) for each in modules.LESSONS]
     else:
         found = [entry(each) for each in _index()["lessons"]]
     return {each.says.key: each for each in found}
@@ -112,7 +114,7 @@ def entry(body: dict[str, Any]) -> Entry:
         name: range(*values["range"]) if isinstance(values, dict) else tuple(values)
         for name, values in body["legal"].items()
     }
-    return Entry(_read(Description, body["says"]), body["file"], legal)
+    return Entry(_read(Description, body["says"]), body["file"], legal, body.get("operations", {}))
 
 
 def _read(hint: Any, value: Any) -> Any:
@@ -156,6 +158,12 @@ def legal(key: str) -> dict[str, Sequence[int]]:
     """Of each size that the others limit at the lesson's defaults: which values they allow; empty
     while what is shipped is out of date."""
     return _entries()[key].legal
+
+
+def uses(op: str) -> list[tuple[Description, int]]:
+    """The lessons that use an operation of the table, each with the first step that does; none
+    while what is shipped is out of date."""
+    return [(e.says, e.operations[op]) for e in _entries().values() if op in e.operations]
 
 
 # --- their runs -------------------------------------------------------------------------------

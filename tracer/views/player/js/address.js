@@ -1,5 +1,5 @@
-/** The page's address, which keeps the step as `?step=`, the face of the sizes as `dims=`, and with
- * `present=1` that the run is shown to a class. */
+/** The page's address, which keeps the step as `?step=`, the face of the sizes as `dims=`, with
+ * `present=1` that the run is shown to a class, and with `scene=1` that a step shows how it works. */
 
 import { OPENING } from "./story.js";
 
@@ -31,6 +31,11 @@ export class Address {
   askedStep() {
     const text = this.asked("step");
     return text === null ? null : understood(text);
+  }
+
+  /** What is to be shown over everything else, or null. */
+  askedShow(hasScenes) {
+    return ["present", "scene"].find((show) => this.asked(show) === "1" && (show !== "scene" || hasScenes)) ?? null;
   }
 
   /** What the address says of `name`, or null. */

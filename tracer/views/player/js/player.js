@@ -236,8 +236,8 @@ class Player {
       this.walk.go(0);
     }
     this.draw();
-    const isAsked = known ? shown && !isSame && before !== null : this.address.asked("present") === "1";
-    if (isAsked) this.act[shown ?? "present"]();
+    const asked = known ? !isSame && before !== null && shown : this.address.askedShow(this.hasScenes);
+    if (asked) this.act[asked]();
     if (isSame && source.node.scrollTop !== scrolled) {
       source.node.scrollTop = scrolled;
       source.reveal();

@@ -33,9 +33,10 @@ export function sceneStep(model, item) {
 export class SceneShow {
   /** Begins where `player` is, and brings it along when it ends. */
   constructor(player) {
-    const { stage, model, walk, transport } = player;
+    const { stage, model, walk, transport, address } = player;
     Object.assign(this, { player, stage, model });
     transport.play(false);
+    address.write({ scene: "1" });
     this.kind = "scene";
     this.name = say("How it works");
     this.numbers = player.numbers;
@@ -53,6 +54,7 @@ export class SceneShow {
     this.play(false);
     cancelAnimationFrame(this.flying);
     this.listening.abort();
+    this.player.address.write({ scene: null });
     if (this.node !== this.player.walk.item && this.steps.includes(this.node)) this.player.act.goto(this.node.path);
   }
 
