@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import pytest
@@ -32,4 +32,14 @@ def one_of_each(values: Iterable[T], key: Callable[[T], str] = str) -> list[Any]
     return [
         each if key(each) in MECHANISMS else pytest.param(each, marks=pytest.mark.deep)
         for each in values
+    ]
+
+
+def spread(values: Sequence[T], every: int) -> list[Any]:
+    """These, for `parametrize`: one of so many, through all of them; the others are for
+    `make test-deep`.  A tuple is the values of several arguments."""
+    cases = [each if isinstance(each, tuple) else (each,) for each in values]
+    return [
+        pytest.param(*case, marks=[pytest.mark.deep] if number % every else [])
+        for number, case in enumerate(cases)
     ]

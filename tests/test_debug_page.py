@@ -18,6 +18,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from tests.cells import run_cell
+from tests.effort import spread
 from tests.test_pages import plain
 from tests.test_ui_own import pt
 from tests.together import together
@@ -539,11 +540,17 @@ def test_a_served_address_runs_the_classes_that_its_operator_names(
     ("text", "says"),
     [
         ("2,", "needs"),
-        ("2,-3", "should be sizes such as"),
-        ("banana!", "should be sizes such as"),
-        ("2,8:float7", "is no dtype of torch"),
-        ("nine=2,8", "missing a required argument: 'x'"),
-        (":=__import__('os')", "is no Python value"),
+        *(
+            # Other texts, of which the page shows a sentence in the same way.
+            pytest.param(*each, marks=pytest.mark.deep)
+            for each in (
+                ("2,-3", "should be sizes such as"),
+                ("banana!", "should be sizes such as"),
+                ("2,8:float7", "is no dtype of torch"),
+                ("nine=2,8", "missing a required argument: 'x'"),
+                (":=__import__('os')", "is no Python value"),
+            )
+        ),
         ("99999999999,99999999,8", "cannot be made"),
     ],
 )
@@ -563,7 +570,8 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
+# What else is refused, `tests/tracer/test_worker.py` asks without the page.
+@pytest.mark.parametrize("kind", spread(tuple(HOSTILE), every=4))
 def test_hostile_code_gets_one_sentence_and_the_page_lives_on(kind: str) -> None:
     attack, says = HOSTILE[kind]
     app = run(attack + LINEAR, x="B,8")
@@ -764,7 +772,7 @@ BAD_FILES = {
 }
 
 
-@pytest.mark.parametrize("name", BAD_FILES)
+@pytest.mark.parametrize("name", spread(tuple(BAD_FILES), every=2))
 def test_a_bad_file_is_one_sentence_and_the_code_stays(name: str) -> None:
     content, words = BAD_FILES[name]
     fine = LINEAR.replace("nn.Linear(20", "nn.Linear(16")

@@ -259,7 +259,7 @@ print("done")
 
 
 def test_pages_open_without_torch_until_something_is_changed() -> None:
-    opened = KEYS if TIMES > 1 else list(MECHANISMS)
+    opened = KEYS if TIMES > 1 else list(MECHANISMS)[::3]
     command = [sys.executable, "-c", PAGES, json.dumps(opened), str(MEMORY)]
     done = subprocess.run(command, cwd=shipped.ROOT, capture_output=True, text=True, check=False)
     assert done.stdout == "done\n", done.stderr

@@ -286,7 +286,7 @@ def test_from_the_gallery_to_a_walk_in_three_actions(open_page: Open, app: str) 
     # A call of many lines and operands leaves what is said of it in sight, on every screen.
     player = page.locator(".shapewalk")
     hidden = {}
-    for width, height in SIZES if TIMES > 1 else SIZES[::2]:
+    for width, height in SIZES if TIMES > 1 else SIZES[::4]:
         page.set_viewport_size({"width": width, "height": height})
         player.evaluate("node => node.scrollIntoView()")
         page.locator(".shapewalk .detail").focus()

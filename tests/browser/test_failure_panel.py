@@ -18,6 +18,7 @@ from torch import nn
 from tests.broken import CASES
 from tests.browser.test_player import CONTRASTS, marked, press, squeezed
 from tests.cells import forward_cell, run_cell
+from tests.effort import spread
 from tests.tracer.views.symbolic import with_formulas
 from tracer import Trace, trace
 from tracer.document import Edit, Fix, Operand, Root, Span, Violation, Warning
@@ -126,7 +127,7 @@ PLACES = """() => [...document.querySelectorAll('.operand')].map(row =>
     }))"""
 
 
-@pytest.mark.parametrize("width", [1400, 800, 390])
+@pytest.mark.parametrize("width", spread([1400, 800, 390], every=2))
 def test_operands_stand_under_each_other_by_their_last_dimension(show: Show, width: int) -> None:
     page = show(swallowed(), width=width)
     rows = page.evaluate(PLACES)

@@ -14,6 +14,7 @@ from tests.browser.test_player import Open, Server, Show, net, path, press
 from tests.browser.test_player import server as server
 from tests.browser.test_player import show as show
 from tests.browser.test_story import told
+from tests.effort import spread
 from tracer import Trace
 from tracer.views import html
 from ui import shipped
@@ -161,7 +162,7 @@ def test_it_is_fitted_and_zoomed(show: Show) -> None:
     assert scale(page) == pytest.approx(whole)
 
 
-@pytest.mark.parametrize("width", [390, 800, 1200])
+@pytest.mark.parametrize("width", spread([390, 800, 1200], every=2))
 def test_elsewhere_it_is_one_key_away_in_the_place_of_the_source(show: Show, width: int) -> None:
     page = show(dycaconv(), "step=21", width=width, height=844)
     expect(graph(page)).to_be_hidden()

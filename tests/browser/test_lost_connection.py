@@ -15,14 +15,14 @@ from tests.effort import TIMES
 
 Open = Callable[..., Page]
 
-# Among the controls, at the player and behind it; with more effort after every message.
-AFTER = range(3, 41) if TIMES > 1 else (16, 34)
+# Among the controls; with more effort after every message.
+AFTER = range(3, 41) if TIMES > 1 else (16,)
 OTHERS = ("/", "/Open_a_trace", "/Your_module")
 COMPARED = "/Compare"
 EARLY = (
     [(path, after) for path in (*OTHERS, COMPARED) for after in range(1, 15)]
     if TIMES > 1
-    else [(OTHERS[0], 1), (OTHERS[2], 2), (COMPARED, 6)]
+    else [(OTHERS[0], 1), (COMPARED, 6)]
 )
 """Before the browser knows the page, as it hears of it, and as it is drawn.  The shortest page is
 made of 15 messages."""

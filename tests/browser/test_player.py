@@ -24,7 +24,7 @@ from torch import nn
 
 from modules.fbkd import STUDENT
 from tests.cells import forward_cell, run_cell
-from tests.effort import TIMES
+from tests.effort import TIMES, spread
 from tests.tracer.views.symbolic import formula, with_formulas
 from tracer import Step, Trace, trace
 from tracer.document import Constraint, Cost
@@ -1371,7 +1371,7 @@ def long() -> Trace:
     return trace(straight(1_200), torch.rand(2), values=False)
 
 
-@pytest.mark.parametrize("kind", ["lesson", "formulas", "loop", "straight"])
+@pytest.mark.parametrize("kind", spread(["formulas", "lesson", "straight", "loop"], every=2))
 def test_a_step_changes_few_nodes_however_many_steps_there_are(show: Show, kind: str) -> None:
     """What a step costs follows from the nodes that it makes and lays out, at 40 steps and at
     thousands; the time itself is measured by `benchmarks/stepping.py`."""

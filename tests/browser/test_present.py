@@ -15,7 +15,11 @@ from tests.cells import forward_cell
 from tracer import trace
 from tracer.views import html
 
-SIZES = [(1024, 768, "light"), (1920, 1080, "dark"), (390, 844, "light")]
+SIZES = [
+    (1920, 1080, "dark"),
+    (390, 844, "light"),
+    pytest.param(1024, 768, "light", marks=pytest.mark.deep),
+]
 
 
 def slide(page: Page) -> str:

@@ -313,7 +313,9 @@ def test_an_exported_page_tells_the_story_in_its_language(open_page: Open, serve
     assert page.locator(".leads a").count() == 0
 
 
-@pytest.mark.parametrize(("width", "height"), [(390, 844), (1024, 768)])
+@pytest.mark.parametrize(
+    ("width", "height"), [(390, 844), pytest.param(1024, 768, marks=pytest.mark.deep)]
+)
 def test_with_chapters_a_step_is_seen_without_scrolling(
     show: Show, width: int, height: int
 ) -> None:

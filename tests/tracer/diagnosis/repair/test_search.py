@@ -15,6 +15,7 @@ import torch
 
 from tests.broken.case import Case
 from tests.cells import run_cell
+from tests.effort import spread
 from tests.tracer.diagnosis.test_corpus import agree, outcome
 from tracer import Failure, trace
 from tracer.diagnosis.repair.world import integers
@@ -345,7 +346,7 @@ class Answered:
     """Whether the model and the random state were left as they were."""
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
+@pytest.fixture(scope="module", params=spread(CASES, every=3), ids=lambda case: case.name)
 def answered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Answered:
     case: Case = request.param
     program = case.load(tmp_path_factory.mktemp(case.name))
