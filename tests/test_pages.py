@@ -80,7 +80,7 @@ def test_pages_are_thin(page: Path) -> None:
     assert len(page.read_text().splitlines()) < 80
 
 
-@pytest.mark.parametrize("key", one_of_each(KEYS))
+@pytest.mark.parametrize("key", one_of_each(KEYS, every=3))
 def test_every_lesson_opens(key: str) -> None:
     app = finished(walkthrough(lesson=key))
     assert not app.exception
@@ -105,7 +105,7 @@ def test_another_input_is_run_and_the_way_back_is_not() -> None:
     assert app.session_state["job"] is None
 
 
-@pytest.mark.parametrize("key", one_of_each(KEYS))
+@pytest.mark.parametrize("key", one_of_each(KEYS, every=3))
 def test_every_preset_can_be_chosen(key: str) -> None:
     # From sizes of one's own, so that each preset is a change.
     size = lesson(key).sizes[0]

@@ -31,7 +31,7 @@ def small(**changes: int) -> View:
     return default_view("fbkd-student").with_settings({**SMALL, "reduction": 2, **changes})
 
 
-@pytest.mark.parametrize("key", one_of_each(KEYS))
+@pytest.mark.parametrize("key", one_of_each(KEYS, every=2))
 def test_the_shapes_of_every_preset_are_at_hand(key: str) -> None:
     for preset in lesson(key).presets:
         run = runs.outline(preset_view(default_view(key), preset.name))
@@ -42,7 +42,7 @@ def test_the_shapes_of_every_preset_are_at_hand(key: str) -> None:
         assert len(body["trace"]["steps"]) == len(run.trace.steps)
 
 
-@pytest.mark.parametrize("key", one_of_each(KEYS))
+@pytest.mark.parametrize("key", one_of_each(KEYS, every=2))
 def test_no_size_kills_the_app(key: str) -> None:
     """The largest that the controls allow: shapes, a forecast and a word of advice, no memory."""
     view = default_view(key)

@@ -35,7 +35,7 @@ def test_what_is_shipped_is_of_these_lessons_and_this_torch() -> None:
     assert not shipped.outdated(), shipped.said(shipped.outdated())
 
 
-@pytest.mark.parametrize("key", one_of_each(KEYS))
+@pytest.mark.parametrize("key", one_of_each(KEYS, every=3))
 def test_what_is_shipped_is_what_a_run_gives(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ui.run.free_memory", lambda: MEMORY)
     fresh = ship.made(key)

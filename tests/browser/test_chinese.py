@@ -290,6 +290,7 @@ def test_a_module_of_one_s_own(open_page: Open, app: str, reader: Reader) -> Non
     reader.read(page, "a module that works", {"Gate", "channels", "reduction"})
 
 
+@pytest.mark.deep  # drawn by the code that draws a lesson
 def test_an_exported_page(open_page: Open, server: Server, reader: Reader) -> None:
     trace = shipped.default("hacnn-regions")  # with a loop, whose rounds are folded
     assert trace is not None

@@ -24,7 +24,7 @@ from tests.browser.test_player_modules import Modules
 from tests.browser.test_player_modules import page as page
 from tests.browser.test_player_modules import run as run
 from tests.cells import forward_cell
-from tests.effort import TIMES
+from tests.effort import TIMES, spread
 from tests.tracer.ops.against_torch import _replaced
 from tracer import Trace, compute, trace
 from tracer.record.tensors import tensors_in
@@ -259,7 +259,7 @@ def test_it_works_in_an_exported_file(open_page: Open, server: Server) -> None:
     assert "make it." in parts(page)[0]
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), spread([(1400, "light"), (390, "dark")], every=2))
 def test_axe_objects_to_nothing_and_all_of_it_is_on_screen(
     show: Show, width: int, scheme: str
 ) -> None:

@@ -11,6 +11,7 @@ from tests.browser.test_player import Open, Server, Show, net, press
 from tests.browser.test_player import server as server
 from tests.browser.test_player import show as show
 from tests.cells import forward_cell
+from tests.effort import spread
 from tracer import Trace, trace
 from tracer.views import html
 
@@ -159,7 +160,7 @@ def test_a_run_with_nothing_to_ask_offers_nothing(show: Show) -> None:
     expect(page.locator(".stage")).to_be_hidden()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), spread([(390, "dark"), (1400, "light")], every=2))
 def test_axe_objects_to_nothing_and_a_finger_finds_it(show: Show, width: int, scheme: str) -> None:
     page = show(net(), width=width, color_scheme=scheme)
     page.get_by_role("button", name="predict").click()

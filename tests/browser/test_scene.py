@@ -22,7 +22,7 @@ from tests.browser.test_player_modules import Modules
 from tests.browser.test_player_modules import page as page
 from tests.browser.test_player_modules import run as run
 from tests.cells import forward_cell
-from tests.effort import TIMES
+from tests.effort import TIMES, spread
 from tracer import Trace, trace
 from tracer.ops.cells import SCENES
 from tracer.views import html
@@ -277,7 +277,7 @@ def test_a_file_of_before_shows_its_cells_without_numbers(show: Show) -> None:
     assert said(page) == "y[0, 0, 0, 0] is made of 8 cells of x, 8 cells of weight, bias[0]."
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), spread([(390, "dark"), (1400, "light")], every=2))
 def test_axe_objects_to_nothing_and_a_finger_finds_it(show: Show, width: int, scheme: str) -> None:
     page = show(every(), width=width, color_scheme=scheme, reduced_motion="reduce")
     page.get_by_role("button", name="How it works").click()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from modules import LESSONS, lesson
 from modules.lesson import run
 from tests.cells import forward_cell
-from tests.effort import one_of_each
+from tests.effort import TIMES, one_of_each
 from tests.models import BY_KEY, MODELS, small_settings
 from tests.together import together
 from tracer import Heatmap, Stats, Step, TensorNote, Trace, TraceFileError, document, load, trace
@@ -440,7 +440,7 @@ anything = st.recursive(
 @given(
     place=st.deferred(lambda: st.sampled_from(every_place())), value=anything, remove=st.booleans()
 )
-@examples(200)
+@examples(100 * TIMES)
 def test_a_random_value_anywhere(
     place: tuple[int, tuple[Any, ...]], value: Any, remove: bool
 ) -> None:
@@ -459,7 +459,7 @@ def test_a_random_value_anywhere(
     cut=st.tuples(st.floats(0, 1), st.integers(0, 60)),
     text=st.text(max_size=20),
 )
-@examples(200)
+@examples(100 * TIMES)
 def test_random_text_anywhere(number: int, cut: tuple[float, int], text: str) -> None:
     whole = json.dumps(bodies()[number])
     start = int(cut[0] * len(whole))
