@@ -26,12 +26,14 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from tracer import settings
 from tracer.configurations import (
     FEW_LAYERS,
     LARGE,
     NARROW,
     SMALL,
     candidates,
+    has_sizes,
     is_configuration,
     part_with,
     shrunk,
@@ -55,6 +57,9 @@ MOST_OTHERS = 12
 LARGEST_MODEL = 60_000_000
 """Elements of the parameters of a module that is made without its sizes being given."""
 
+LARGEST_OWN = 250_000_000
+"""The same of one's own module, whose configuration has the sizes that its author gave it."""
+
 DEPTH = 3
 """Objects within objects that are made for an argument."""
 
@@ -64,7 +69,7 @@ _NUMBERS: tuple[tuple[str, int], ...] = (
     (r"idx|index|padding|offset|start", 0),
     (r"dilation", 1),
     (
-        r"depth|layers|blocks|repeat|times|scale|stride|factor|ratio|rates|expan|upscale|levels|n_stages",
+        r"depth|layers?$|layers|blocks|repeat|times|scale|stride|factor|ratio|rates|expan|upscale|levels|n_stages",
         2,
     ),
     (r"class|outputs", 10),
@@ -141,21 +146,18 @@ def built(
     """
     search = _Construction(made, given, build, small)
     for texts in guessed(made, given, small):
-        rest: dict[str, str] | None = texts
-        while rest is not None:
-            found, error = search.tried(rest)
-            if found is not None:
-                return found
-            assert error is not None
-            if rest == dict(given) and not (small and _needs_more(made, rest, error)):
-                raise error
-            rest = _of_a_part(rest, error)
+        found, error = search.completed(texts)
+        if found is not None:
+            return found
+        assert error is not None
+        if texts == dict(given) and not (small and _needs_more(made, texts, error)):
+            raise error
     improves = search.first is not None
     while improves and search.attempts < MOST_ATTEMPTS:
         improves = False
         for texts in (*search.several, *_changed(made, search.furthest, given)):
             before = search.line
-            found, _ = search.tried(texts)
+            found, _ = search.completed(texts)
             if found is not None:
                 return found
             improves = search.line > before
@@ -174,7 +176,7 @@ class _Construction:
     def __init__(
         self, made: Callable[..., Any], given: Mapping[str, str], build: Build, small: bool
     ) -> None:
-        self.made, self.build, self.small = made, build, small
+        self.made, self.build, self.small, self.given = made, build, small, given
         self.first: Exception | None = None
         self.line, self.furthest = -1, dict(given)
         self.several: list[dict[str, str]] = []
@@ -186,7 +188,7 @@ class _Construction:
         """The module of these arguments and them, or the error."""
         self.attempts += 1
         try:
-            return _of_a_size(self.made, texts, self.build, self.small), None
+            return self._kept(*_of_a_size(self.made, texts, self.build, self.small)), None
         except Exception as error:  # noqa: BLE001 - the next may do
             line = _line(self.made, _emptied(error))
             if line > self.line:
@@ -195,8 +197,37 @@ class _Construction:
                     *_as_given(self.made, texts, error),
                     *_as_several(self.made, texts, error),
                 ]
-            self.first = self.first or error
             return None, error
+
+    def completed(
+        self, texts: dict[str, str]
+    ) -> tuple[tuple[nn.Module, dict[str, str]] | None, Exception | None]:
+        """The same of the arguments with what of configurations and settings they turn out to
+        lack."""
+        found, error = self.tried(texts)
+        while error is not None:
+            rest = _of_a_part(texts, error) or self.with_settings(texts, error)
+            if rest is None:
+                self.first = self.first or error
+                break
+            texts = rest
+            found, error = self.tried(texts)
+        return found, error
+
+    def with_settings(self, texts: Mapping[str, str], error: Exception) -> dict[str, str] | None:
+        """The arguments with what of settings the error says is lacking."""
+        own = {name: text for name, text in texts.items() if name not in self.given}
+        found = settings.more(self.made, own, error, self._part)
+        return None if found is None else {**texts, **found}
+
+    def _kept(self, model: nn.Module, texts: dict[str, str]) -> tuple[nn.Module, dict[str, str]]:
+        """The module with settings that have what its forwards read of them."""
+        own = {name: text for name, text in texts.items() if name not in self.given}
+        more = {**texts, **settings.read_later(self.made, model, own, self._part)}
+        return (model, texts) if more == texts else (self.build(more), more)
+
+    def _part(self, name: str) -> str:
+        return _usual(self.made, name) or str(number(name, WIDTHS[0]))
 
 
 def _of_a_part(texts: dict[str, str], error: Exception) -> dict[str, str] | None:
@@ -298,13 +329,12 @@ def _changed(
             for kind in _allowed(each):
                 for text in _several(each.name, kind, WIDTHS[0]):
                     yield {**texts, each.name: text}
-    for name in texts:
-        if name not in given:
-            yield from ({**texts, name: repr(word)} for word in words(made, name))
+    own = settings.slots({name: text for name, text in texts.items() if name not in given})
+    for way in own:
+        yield from (settings.put(texts, way, repr(word)) for word in words(made, way[-1]))
     for literal in ("[{0}] * 4", "({0}, {0})", "None", "1", "3", "nn.Identity()", "{1}"):
-        for name, text in texts.items():
-            if name not in given:
-                yield {**texts, name: literal.format(text, _layer(name))}
+        for way, text in own.items():
+            yield settings.put(texts, way, literal.format(text, _layer(way[-1])))
     for literal in ("2", str(WIDTHS[0]), "{0}"):
         for name in unset:
             if name not in given:
@@ -339,27 +369,26 @@ def others(
     """Other arguments than those found (`texts`), for a forward that fails, at most `MOST_OTHERS`:
     each of the whole numbers in the ratio of the two sizes at `odds`, then configurations and other
     words, then small numbers, then what else has a default of None."""
-    numbers = {
-        name: int(text) for name, text in texts.items() if name not in given and text.isdecimal()
-    }
-    unset = _left_out(made, texts)
-    found = dict.fromkeys((*_configured(made, texts), *_reconfigured(made, texts, given)))
+    own = settings.slots({name: text for name, text in texts.items() if name not in given})
+    numbers = {way: int(text) for way, text in own.items() if text.isdecimal()}
+    whole = (*_configured(made, texts), *_reconfigured(made, texts, given))
+    found: dict[tuple[settings.Way, str], None] = {((name,), text): None for name, text in whole}
     if len(odds) == 2 and min(odds) > 0:
-        for name, number in numbers.items():
+        for way, number in numbers.items():
             for above, below in (odds, tuple(reversed(odds))):
-                whole, rest = divmod(number * above, below)
-                if not rest and 0 < whole <= MOST_WIDTH:
-                    found[name, str(whole)] = None
-    for name, text in texts.items():
-        if name not in given and text[:1] in "'\"":
-            found |= dict.fromkeys((name, repr(word)) for word in words(made, name))
+                times, rest = divmod(number * above, below)
+                if not rest and 0 < times <= MOST_WIDTH:
+                    found[way, str(times)] = None
+    for way, text in own.items():
+        if text[:1] in "'\"":
+            found |= dict.fromkeys((way, repr(word)) for word in words(made, way[-1]))
     for small in ("3", "1"):
-        found |= dict.fromkeys((name, small) for name, number in numbers.items() if number < 32)
-    found |= {(name, "1"): None for name in numbers if name in ("dim", "axis")}
-    found |= dict.fromkeys((each.name, "2") for each in unset)
-    for name, text in itertools.islice(found, MOST_OTHERS):
-        if texts.get(name) != text:
-            yield {**texts, name: text}
+        found |= dict.fromkeys((way, small) for way, number in numbers.items() if number < 32)
+    found |= {(way, "1"): None for way in numbers if way[-1] in ("dim", "axis")}
+    found |= dict.fromkeys(((each.name,), "2") for each in _left_out(made, texts))
+    for way, text in itertools.islice(found, MOST_OTHERS):
+        if own.get(way) != text:
+            yield settings.put(texts, way, text)
 
 
 def _reconfigured(
@@ -420,6 +449,13 @@ def elements(build: Build, texts: Mapping[str, str]) -> int:
             return sum(each.numel() for each in build(texts).parameters())
     except Exception:  # noqa: BLE001 - it may need values, or refuse
         return 0
+
+
+def is_large(made: Callable[..., Any], given: Mapping[str, str], build: Build) -> bool:
+    """Whether a configuration makes more of a module by its own sizes than can be run here."""
+    texts = next(guessed(made, given), {})
+    configured = any(text.endswith("()") for name, text in texts.items() if name not in given)
+    return configured and elements(build, texts) > LARGEST_OWN
 
 
 # --- constructors -------------------------------------------------------------------------------
@@ -547,11 +583,17 @@ def _argument(
         made_of = (_argument(made, each, taste, depth) for each in each_of)
         return next((text for text in made_of if text is not None), None)
     kind: Any = one_of(parameter.annotation)
-    if dict in (kind, typing.get_origin(kind)):
-        return _table(made, parameter.name)
-    if is_configuration(kind) or parameter.name in ("config", "cfg"):
+    if dict in (kind, typing.get_origin(kind)) and (text := _table(made, parameter.name)):
+        return text
+    named = parameter.name in ("config", "cfg") and not settings.is_table(kind)
+    if is_configuration(kind) or named:
         known = candidates(made, kind)
         kind = known[min(taste.choice, len(known) - 1)] if known else kind
+    if settings.may_be(kind):
+        kind = settings.class_of(made, parameter.name) or kind
+        text = settings.start(made, parameter) if settings.may_be(kind) else None
+        if text is not None:
+            return text
     if kind is bool:
         return "False"
     if kind is float:
@@ -644,9 +686,7 @@ def _member(made: Callable[..., Any], kind: type[enum.Enum]) -> str | None:
 
 def _object(made: Callable[..., Any], kind: type, taste: _Taste, depth: int) -> str | None:
     text = written(made, kind)
-    small = (
-        shrunk(kind, taste.how, lambda part: written(made, part)) if is_configuration(kind) else {}
-    )
+    small = shrunk(kind, taste.how, lambda part: written(made, part)) if has_sizes(kind) else {}
     inner = _arguments(kind, small, taste, depth + 1)
     if inner is None or text is None:
         return None

@@ -17,6 +17,7 @@ DEPTH = 3
 """Configurations within configurations."""
 
 _NAME = re.compile(r"(Config|Configuration)$")
+_SIZED = re.compile(rf"{_NAME.pattern}|(Args|Arguments|Params|HParams|Settings|Options)$")
 _MOST_PARTS = 60
 
 _LAYERS = (r"(^|_)(num_|n_)?(\w+_)?layers?$|(^|_)depth$", 2)
@@ -41,6 +42,11 @@ _IDS = re.compile(r"_(id|index)$")
 
 def is_configuration(kind: Any) -> bool:
     return isinstance(kind, type) and _NAME.search(kind.__name__) is not None
+
+
+def has_sizes(kind: type) -> bool:
+    """Whether a class is called as one that has the sizes of a model."""
+    return _SIZED.search(kind.__name__) is not None
 
 
 def candidates(made: Callable[..., Any], annotation: Any) -> list[type]:

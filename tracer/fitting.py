@@ -23,11 +23,12 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from tracer import arguments, checks, gathered, inputs
+from tracer import arguments, checks, gathered, holding, inputs, settings
 from tracer.diagnosis import rules
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.roots.lineage import birth
 from tracer.document import TensorNote, Trace
+from tracer.holding import Holder, Part
 from tracer.ops.names import BY_RANK, op_name
 from tracer.ops.space import over_space
 from tracer.record.crash import Crash
@@ -67,6 +68,13 @@ _TOKENS = "B N C"
 _SPARE = "DEFGKMPQRSUVXYZ"
 
 _IDS = re.compile(r"(^|_)(ids?|tokens?|idx|indices|index|labels?)$")
+_MEANT: tuple[tuple[str, str], ...] = (
+    (r"(^|_)masks?$", "B,N"),
+    (r"(^|_)len(gth)?s?$", "B:int64<10"),
+    (r"(^|_)(images?|img|pixels?|pixel_values|pictures?|photos?|rgb)$", "B,C,H,W"),
+)
+"""What tensors that a batch holds are usually, by their names."""
+
 _MOMENT = re.compile(r"^(t|time|times|timestep|timesteps|sigma|noise_level)$")
 _IS_MISSING = re.compile(r"None|\b(specify|provide|either|required)\b")
 _EMPTY = re.compile(r"shape '\[(-?\d+, )*0\b")
@@ -109,9 +117,19 @@ class _Input:
     count: int = 1
     brackets: str = "()"
     by_place: bool = False
+    value: str = ""  # in the place of a tensor
+    holder: Holder | None = None
+    place: int = 0  # in its holder
+
+    @property
+    def called(self) -> str:
+        """How a trace calls it."""
+        return self.name if self.holder is None else self.holder.called(self.name, self.place)
 
     @property
     def text(self) -> str:
+        if self.value:
+            return f"{self.name}:={self.value}"
         shape = ",".join(self.letters)
         if self.below is not None:
             shape += f":int64<{self.below}"
@@ -119,7 +137,8 @@ class _Input:
             shape += ":<1"
         if self.count > 1:
             shape = self.brackets[0] + "; ".join([shape] * self.count) + self.brackets[1]
-        return shape if self.by_place else f"{self.name}={shape}"
+        by_place = self.by_place or (self.holder is not None and self.holder.head == "(")
+        return shape if by_place else f"{self.name}={shape}"
 
 
 @dataclass(frozen=True)
@@ -134,7 +153,13 @@ class _Guess:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        return (*self.given, *(each.text for each in self.inputs), *self.values)
+        own = [each.text for each in self.inputs if each.holder is None]
+        held: dict[Holder, list[str]] = {}
+        for each in self.inputs:
+            if each.holder is not None:
+                held.setdefault(each.holder, []).append(each.text)
+        whole = [holder.written(parts) for holder, parts in held.items()]
+        return (*self.given, *own, *whole, *self.values)
 
     def used(self) -> dict[str, int]:
         sizes = dict(self.sizes)
@@ -159,13 +184,15 @@ def fitted(
     sizes = {
         letter: (sizes or {})[letter] for letter in inputs.letters(given) if letter in (sizes or {})
     }
-    args, kwargs = inputs.make(given, sizes)
+    args, kwargs = inputs.make(given, sizes, kinds=holding.names_of(model))
     try:
         inspect.signature(model.forward).bind_partial(*args, **kwargs)
     except (TypeError, ValueError):
         return None  # what is given is too much, or has a wrong name
     taken = [*arguments.parameters(model.forward), *gathered.parameters(model)]
     required, optional = _missing(taken[len(args) :], kwargs)
+    held = [holding.parts(model, each) or [each] for each in required]
+    required = [part for parts in held for part in parts]
     if given and not required:
         return None
     search = _Search(model, min(most, MOST_RUNS))
@@ -270,7 +297,9 @@ def _starts(
     for number, form in enumerate(_forms(model)):
         if number == 1:
             yield from _rare(missing, given, sizes, widths[0])
-        forms = dict.fromkeys((form, "B C", _TOKENS) if len(missing) > 1 else (form,))
+        held = any(isinstance(each, Part) and each.holder.head != "(" for each in missing)
+        order = (_TOKENS, form, "B C") if held else (form, "B C", _TOKENS)
+        forms = dict.fromkeys(order if len(missing) > 1 else (form,))
         for high, wide in _SPACE if "H" in form else _SPACE[:1]:
             for other in forms:
                 for found, values in _made(missing, form, other):
@@ -287,7 +316,8 @@ def _made(
     """The tensors and the values for these parameters, the first of that form and the rest of
     another; as their annotations say, and with one tensor where these say several."""
     forms = [form, *[other] * (len(missing) - 1)]
-    made = [_guessed(each, tuple(f.split())) for each, f in zip(missing, forms, strict=True)]
+    pairs = zip(missing, forms, strict=True)
+    made = [_part(each, _guessed(each, tuple(f.split()))) for each, f in pairs]
     values = tuple(each for each in made if isinstance(each, str))
     tensors = tuple(each for each in made if isinstance(each, _Input))
     alone = tuple(dataclasses.replace(each, count=1) for each in tensors)
@@ -312,7 +342,8 @@ def _rare(
         *(_guessed(each, ("B", "C")) for each in missing[:-1]),
         _Input(missing[-1].name, ("B",)),
     ]
-    for made in (long, classes, pairs) if rest else (long,):
+    for kinds in (long, classes, pairs) if rest else (long,):
+        made = [_part(each, kind) for each, kind in zip(missing, kinds, strict=True)]
         values = tuple(each for each in made if isinstance(each, str))
         tensors = tuple(each for each in made if isinstance(each, _Input))
         yield _Guess(given, tensors, values, tuple(start.items()), frozenset(sizes))
@@ -359,6 +390,25 @@ def _guessed(parameter: inspect.Parameter, letters: tuple[str, ...]) -> _Input |
     return _Input(name, letters)
 
 
+def _part(parameter: inspect.Parameter, made: _Input | str) -> _Input | str:
+    """The input in what holds it."""
+    if not isinstance(parameter, Part):
+        return made
+    if isinstance(made, str):
+        made = _Input(parameter.name, (), value=made.partition(":=")[2])
+    elif made.count == 1 and made.below is None:
+        form = next((form for words, form in _MEANT if re.search(words, parameter.name)), None)
+        made = made if form is None else _of_form(parameter.name, form)
+    return dataclasses.replace(made, holder=parameter.holder, place=parameter.place)
+
+
+def _of_form(name: str, form: str) -> _Input:
+    """An input as a text says it, `B,N:int64<2`."""
+    shape, _, bound = form.partition("<")
+    letters = tuple(shape.partition(":")[0].split(","))
+    return _Input(name, letters, below=int(bound) if bound else None)
+
+
 @dataclass(frozen=True)
 class _Tried:
     """What came of a guess: whether it runs, and how many steps it took; `needs_more` when
@@ -381,6 +431,7 @@ class _Search:
         self.layers = len(modules_in(model))
         parameters = arguments.parameters(model.forward)
         self.switches = frozenset(e.name for e in parameters if e.default in (None, True))
+        self.kinds = holding.names_of(model)
         self.runs_left, self.work = most, 0
         self.seen: set[_Guess] = set()
         try:
@@ -464,7 +515,7 @@ class _Search:
     def _once(self, model: nn.Module, guess: _Guess, on_meta: bool = False) -> Recording | None:
         self.work += self.layers
         with _META if on_meta else contextlib.nullcontext():
-            args, kwargs = inputs.make(guess.texts, dict(guess.sizes))
+            args, kwargs = inputs.make(guess.texts, dict(guess.sizes), kinds=self.kinds)
         if on_meta:
             args, kwargs = tensors_on(_META, args), tensors_on(_META, kwargs)
         try:
@@ -620,7 +671,10 @@ def _of_sizes(guess: _Guess, one: int, other: int) -> list[_Guess]:
 
 def _without(guess: _Guess, place: int, value: str = "None") -> _Guess:
     """The guess with a plain value in the place of a tensor."""
-    name = guess.inputs[place].name
+    was = guess.inputs[place]
+    if was.holder is not None:
+        return _with_input(guess, place, dataclasses.replace(was, value=value, letters=()))
+    name = was.name
     rest = (*guess.inputs[:place], *guess.inputs[place + 1 :])
     return dataclasses.replace(guess, inputs=rest, values=(*guess.values, f"{name}:={value}"))
 
@@ -634,6 +688,8 @@ def _demanded(guess: _Guess, found: Recording) -> list[_Guess]:
     finding = rules.explain(found.crash)
     operands = failure.operands
     places = _places(guess, found.trace)
+    if finding.kind in ("rank", "target"):
+        return _of_other_rank(guess, found, finding, places)
     if finding.kind == "dtype":
         wrong = [places[each.note.id] for each in operands if each.note.id in places]
         return [_of_other_type(guess, place) for place in wrong[:1]]
@@ -652,10 +708,44 @@ def _demanded(guess: _Guess, found: Recording) -> list[_Guess]:
     is_fixed, place, dim, wanted = min(wishes)
     letter = guess.inputs[place].letters[dim]
     alone = _sized(_with_own_letter(guess, place, dim), place, dim, wanted)
+    same = [
+        _with_letter(guess, other, at, letter)
+        for fixed, other, at, _ in wishes
+        if fixed
+        and not is_fixed
+        and other != place
+        and guess.inputs[other].letters.count(letter) == 1
+    ]
     shared = sum(letter in each.letters for each in guess.inputs) > 1
     together = _sized(guess, place, dim, wanted)
     mended = [alone] if is_fixed else [alone, together] if shared else [together]
+    mended += same
     return [each for each in mended if _elements(each) <= LARGEST_INPUT]
+
+
+def _of_other_rank(
+    guess: _Guess, found: Recording, finding: Finding, places: Mapping[int, int]
+) -> list[_Guess]:
+    """The guess with as many dimensions of an input as the layer, or the loss, takes that it comes
+    to first."""
+    failure, facts = found.trace.failure, finding.facts
+    at = finding.marks[0].operand if finding.marks else None
+    if failure is None or at is None or at >= len(failure.operands):
+        return []
+    place = places.get(failure.operands[at].note.id)
+    if place is None:
+        return []
+    was = guess.inputs[place]
+    if finding.kind == "target":
+        count = len(facts["wanted"]) if isinstance(facts.get("wanted"), tuple) else 0
+        letters = was.letters[:count]
+    else:
+        asked = facts.get("ranks") or (facts.get("rank"),)
+        count = max((each for each in asked if each in BY_RANK), default=0)
+        letters = tuple(BY_RANK[count].split()) if was.below is None else ()
+    if not letters or letters == was.letters:
+        return []
+    return [_with_input(guess, place, dataclasses.replace(was, letters=letters))]
 
 
 def _in_ratio(guess: _Guess, has: int = 0, wants: int = 0) -> list[_Guess]:
@@ -712,11 +802,12 @@ def _of_other_type(guess: _Guess, place: int) -> _Guess:
 
 def _places(guess: _Guess, trace: Trace) -> dict[int, int]:
     """Of each of the trace's inputs, by its id, which of the guess it is."""
-    names = {each.name: place for place, each in enumerate(guess.inputs)}
+    names = {each.called: place for place, each in enumerate(guess.inputs)}
     found: dict[int, int] = {}
     for note in trace.inputs:
         # The second of `*args` is `args[1]`, and `args_1` as a parameter.
-        own = note.name.replace("[", "_").removesuffix("]"), note.name.partition("[")[0]
+        by_place = note.name.replace("[", "_").removesuffix("]")
+        own = note.name, by_place, note.name.partition("[")[0]
         place = next((names[each] for each in own if each in names), None)
         if place is not None:
             found[note.id] = place
@@ -731,10 +822,14 @@ def _sized(guess: _Guess, place: int, dim: int, wanted: int) -> _Guess:
 
 def _with_own_letter(guess: _Guess, place: int, dim: int) -> _Guess:
     """The dimension under a letter that no other has."""
-    was = guess.inputs[place]
     known = set(inputs.letters(guess.texts))
     spare = (*_SPARE, *(f"{letter}{number}" for number in range(2, 20) for letter in _SPARE))
-    letter = next(each for each in spare if each not in known)
+    return _with_letter(guess, place, dim, next(each for each in spare if each not in known))
+
+
+def _with_letter(guess: _Guess, place: int, dim: int, letter: str) -> _Guess:
+    """The dimension under this letter."""
+    was = guess.inputs[place]
     letters = (*was.letters[:dim], letter, *was.letters[dim + 1 :])
     return _with_input(guess, place, dataclasses.replace(was, letters=letters))
 
@@ -782,21 +877,22 @@ def shared(
     if found.steps > MOST_STEPS:
         return shown
     pairs = (
-        (name, letter)
-        for name, text in texts.items()
+        (way, letter)
+        for way, text in settings.slots(texts).items()
         for letter, size in found.sizes.items()
-        if name not in given and text == str(size)
+        if way[0] not in given and text == str(size)
     )
-    own = build(texts)
-    for name, letter in itertools.islice(pairs, MOST_PAIRS):
+    own, lettered = build(texts), set[settings.Way]()
+    for way, letter in itertools.islice(pairs, MOST_PAIRS):
         size = found.sizes[letter]
         sizes = found.sizes | {letter: 2 * size}
         try:
-            other = build({**texts, name: str(2 * size)})
+            other = build(settings.put(texts, way, str(2 * size)))
         except Exception:  # noqa: BLE001 - another number is no argument
             continue
-        if shown[name] == str(size) and _runs(other, found, sizes) and not _runs(own, found, sizes):
-            shown[name] = letter
+        if way not in lettered and _runs(other, found, sizes) and not _runs(own, found, sizes):
+            shown = settings.put(shown, way, letter)
+            lettered.add(way)
     return shown
 
 

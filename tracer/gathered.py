@@ -85,7 +85,7 @@ def _handed_on(forward: ast.AST, args: str, kwargs: str) -> Iterator[ast.Call]:
 def _taken(model: nn.Module, call: ast.Call, args: str) -> list[inspect.Parameter]:
     """The parameters without a default that a module of this one's is called with by what is handed
     on."""
-    inner = _part(model, call.func)
+    inner = part(model, call.func)
     if inner is None:
         return []
     found = list(inspect.signature(inner.forward).parameters.values())
@@ -96,16 +96,16 @@ def _taken(model: nn.Module, call: ast.Call, args: str) -> list[inspect.Paramete
     return [each for each in rest if each.default is each.empty]
 
 
-def _part(model: nn.Module, node: ast.expr) -> nn.Module | None:
+def part(model: nn.Module, node: ast.expr) -> nn.Module | None:
     """What `self.layers[0].inner` is, as far as it is a module."""
     found: Any = None
     if isinstance(node, ast.Name):
         found = model if node.id == "self" else None
     elif isinstance(node, ast.Attribute):
-        inner = _part(model, node.value)
+        inner = part(model, node.value)
         found = None if inner is None else inner._modules.get(node.attr)
     elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-        inner = _part(model, node.value)
+        inner = part(model, node.value)
         found = None if inner is None else inner._modules.get(str(node.slice.value))
     return found if isinstance(found, nn.Module) else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +15,9 @@ from tracer.ops.names import BY_RANK
 from tracer.sentences import ToldError, said
 from tracer.syntax import parsed
 
-_BRACKETS = {"[": "]", "(": ")"}
+_BRACKETS = {"[": "]", "(": ")", "{": "}"}
+_NAMED = re.compile(r"\s*(\w*)\s*(:=|=)(.*)", re.DOTALL)
+_HELD = re.compile(r"\s*([^\W\d][\w.]*)?\s*([\[({])(.*)([\])}])\s*", re.DOTALL)
 _LARGEST = 2**62
 _OPERATIONS: dict[type, Any] = {
     ast.Add: lambda a, b: a + b,
@@ -34,19 +37,22 @@ def make(
     dtype: torch.dtype = torch.float32,
     seed: int = 0,
     opened: Callable[[str, list[int] | None], Tensor] | None = None,
+    kinds: Mapping[str, Any] | None = None,
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The positional and keyword arguments that these texts describe.
 
     Args:
         texts: each `[NAME=]SIZES[:DTYPE]`.  `SIZES` are whole numbers, letters of `sizes` or
             products such as `H*W`; `[1,8,4,4; 1,8,2,2]` is a list of two tensors, `(...; ...)` a
-            tuple.  A bound may be named: `2,10:int64<1000` holds 0 to 999, and `2,10:<1` real
+            tuple, `{x=1,8; y=1:int64<2}` a dictionary, and `Batch(x=1,8; y=1)` an object of one of
+            the `kinds`.  A bound may be named: `2,10:int64<1000` holds 0 to 999, and `2,10:<1` real
             numbers from 0 to 1.
             `NAME:=VALUE` and `:=VALUE` give a Python value that is no tensor, and
             `1,3,H,W@cat.png` or `@x.npy` what `opened` makes of a file of that name.
         sizes: what the letters stand for.
         dtype: of tensors whose text names none.
         opened: gives the tensor of a file, in the shape that is asked for or in its own.
+        kinds: classes of which objects are made, by their names.
         seed: of the values: normal noise; whole numbers 0 and 1, legal in any embedding of two
             rows; bools at random.
 
@@ -54,10 +60,11 @@ def make(
         InputError: a text is none of these.
     """
     generator = torch.Generator().manual_seed(seed)
+    making = _Making(sizes or {}, dtype, generator, opened, kinds or {})
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for text in texts:
-        name, value = _one(text, sizes or {}, dtype, generator, opened)
+        name, value = making.one(text)
         if not name:
             args.append(value)
         elif name in kwargs:
@@ -71,12 +78,16 @@ def letters(texts: Iterable[str]) -> tuple[str, ...]:
     """The names in these texts that need a size, each once."""
     found: dict[str, None] = {}
     for text in texts:
-        _, rest, literal = _halves(text)
-        if not literal:
-            for part in _items(rest):
-                shape = _shape_of(part)
-                found |= dict.fromkeys(re.findall(r"[^\W\d]\w*", shape))
+        for _, part in _leaves(text):
+            found |= dict.fromkeys(re.findall(r"[^\W\d]\w*", _shape_of(part)))
     return tuple(found)
+
+
+def is_holding(text: str) -> bool:
+    """Whether a text describes what holds tensors by names: a dictionary or an object."""
+    _, rest, literal = _halves(text)
+    held = None if literal else _held(rest)
+    return held is not None and (bool(held[0]) or held[1] == "{")
 
 
 def dims(texts: Iterable[str], parameters: Iterable[str]) -> dict[str, str]:
@@ -89,14 +100,13 @@ def dims(texts: Iterable[str], parameters: Iterable[str]) -> dict[str, str]:
     plain: list[tuple[str, int]] = []
     names = iter(parameters)
     for text in texts:
-        name, rest, literal = _halves(text)
-        name = name or next(names, "")
-        if literal or not name or rest[:1] in _BRACKETS:
-            continue
-        items = [item.strip() for item in _shape_of(rest).split(",") if item.strip()]
-        plain.append((name, len(items)))
-        if any(item.isidentifier() for item in items):
-            found[name] = " ".join(item if item.isidentifier() else "_" for item in items)
+        name = _halves(text)[0] or next(names, "")
+        for way, part in _leaves(text, name) if name else ():
+            items = [item.strip() for item in _shape_of(part).split(",") if item.strip()]
+            if way == name:
+                plain.append((name, len(items)))
+            if any(item.isidentifier() for item in items):
+                found[way] = " ".join(item if item.isidentifier() else "_" for item in items)
     if not found and plain and BY_RANK.get(plain[0][1]):
         name, rank = plain[0]
         found[name] = BY_RANK[rank]
@@ -129,48 +139,106 @@ def _no_sizes(text: str) -> InputError:
 
 def _halves(text: str) -> tuple[str, str, bool]:
     """Name, what it is, and whether that is a Python value."""
-    name, walrus, value = text.partition(":=")
-    if walrus:
-        return name.strip(), value, True
-    name, equals, rest = text.rpartition("=")
-    if equals and not name.strip():
+    found = _NAMED.match(text)
+    if found is None:
+        return "", text.strip(), False
+    name, sign, rest = found.groups()
+    if sign == "=" and not name:
         raise _no_sizes(text)
-    return name.strip(), rest.strip(), False
+    return name, rest if sign == ":=" else rest.strip(), sign == ":="
 
 
-def _one(
-    text: str,
-    sizes: Mapping[str, int],
-    dtype: torch.dtype,
-    generator: torch.Generator,
-    opened: Callable[[str, list[int] | None], Tensor] | None,
-) -> tuple[str, Any]:
-    name, rest, literal = _halves(text)
-    if name and not name.isidentifier():
-        raise _no_sizes(text)
-    if literal:
+@dataclass(frozen=True)
+class _Making:
+    """What values are made with; see `make`."""
+
+    sizes: Mapping[str, int]
+    dtype: torch.dtype
+    generator: torch.Generator
+    opened: Callable[[str, list[int] | None], Tensor] | None
+    kinds: Mapping[str, Any]
+
+    def one(self, text: str) -> tuple[str, Any]:
+        """The name in a text and what it describes."""
+        name, rest, literal = _halves(text)
+        if name and not name.isidentifier():
+            raise _no_sizes(text)
+        if literal:
+            try:
+                return name, ast.literal_eval(parsed(rest.strip(), "eval"))
+            except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+                raise InputError(
+                    said("{text} is no Python value such as 3 or (7, 7).", text=repr(rest.strip()))
+                ) from error
+        held = _held(rest)
+        if held is not None:
+            return name, self.holding(text, *held)
+        head, at, file = rest.partition("@")
+        if at and self.opened is not None:
+            return name, _of_file(head, file.strip(), text, self.sizes, self.dtype, self.opened)
+        return name, _tensor(rest, text, self.sizes, self.dtype, self.generator)
+
+    def holding(self, text: str, head: str, bracket: str, inside: str) -> Any:
+        """What holds the values of the texts between two brackets."""
+        parts = [self.one(each) for each in _items(inside)]
+        if not head and bracket != "{":
+            values = [value for _, value in parts]
+            return values if bracket == "[" else tuple(values)
+        named = dict(parts)
+        if bracket == "[" or len(named) < len(parts) or "" in named:
+            raise _no_sizes(text)
+        if not head:
+            return named
+        kind = self.kinds.get(head)
+        if not isinstance(kind, type):
+            raise InputError(said("{text}: nothing is called {head} here.", text=text, head=head))
         try:
-            return name, ast.literal_eval(parsed(rest.strip(), "eval"))
-        except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+            return kind(**named)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
             raise InputError(
-                said("{text} is no Python value such as 3 or (7, 7).", text=repr(rest.strip()))
+                said("{text} cannot be made: {first}.", text=repr(text), first=reason)
             ) from error
-    head, at, file = rest.partition("@")
-    if at and opened is not None:
-        return name, _of_file(head, file.strip(), text, sizes, dtype, opened)
-    tensors = [_tensor(part, text, sizes, dtype, generator) for part in _items(rest)]
-    if rest[:1] == "[":
-        return name, tensors
-    return name, tuple(tensors) if rest[:1] == "(" else tensors[0]
 
 
-def _items(rest: str) -> Iterator[str]:
-    """The tensors of `[1,8,4,4; 1,8,2,2]`, or the one that a plain text is."""
-    rest = rest.strip()
-    if rest[:1] in _BRACKETS and rest.endswith(_BRACKETS[rest[:1]]):
-        yield from (part.strip() for part in rest[1:-1].split(";") if part.strip())
-    else:
-        yield rest
+def _held(rest: str) -> tuple[str, str, str] | None:
+    """Of a text with others between brackets what stands before them, the bracket, and what is
+    between."""
+    found = _HELD.fullmatch(rest)
+    if found is None or _BRACKETS[found[2]] != found[4]:
+        return None
+    return found[1] or "", found[2], found[3]
+
+
+def _items(inside: str) -> Iterator[str]:
+    """The texts between brackets, which may have brackets themselves."""
+    depth, item = 0, ""
+    for letter in inside:
+        depth += (letter in "[({") - (letter in "])}")
+        if letter == ";" and not depth:
+            if item.strip():
+                yield item.strip()
+            item = ""
+        else:
+            item += letter
+    if item.strip():
+        yield item.strip()
+
+
+def _leaves(text: str, name: str = "") -> Iterator[tuple[str, str]]:
+    """The texts of the single tensors in a text, each with what it is called behind that name."""
+    own, rest, literal = _halves(text)
+    held = None if literal else _held(rest)
+    if held is None:
+        if not literal:
+            yield name or own, rest
+        return
+    head, bracket, inside = held
+    for place, item in enumerate(_items(inside)):
+        part = _halves(item)[0]
+        way = f"[{part!r}]" if bracket == "{" else f".{part}" if head else f"[{place}]"
+        whole = name or own
+        yield from _leaves(item, f"{whole}{way}" if whole else way)
 
 
 def _tensor(

@@ -21,7 +21,7 @@ _NO_GPU = re.compile(r"(?i)not compiled with CUDA|no NVIDIA driver|No CUDA GPUs|
 _UNHASHED = re.compile(r"unhashable type: '(\w+)'")
 _UNKNOWN = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
 _NO_NAME = re.compile(r"name '(\w+)' is not defined")
-_WITHOUT = re.compile(r"'\w+' object has no attribute '(\w+)'")
+_WITHOUT = re.compile(r"'[\w.]+' object has no attribute '(\w+)'")
 _NO_ITEMS = re.compile(r"'\w+' object is not subscriptable")
 _TYPICAL = 8
 """A size that is small and that most numbers of heads divide."""

@@ -30,7 +30,7 @@ import threading
 import time
 import traceback
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -157,8 +157,8 @@ class Answer:
     in the way: a forward that fails is a trace with a failure.  `printed` is the beginning of what
     the code printed.
 
-    `notes` is what was done to the files that the run was given, `tensor` the one that was asked
-    for, as real numbers of 32 bits.
+    `notes` is what was done to the files that the run was given, and what was made up; `tensor` the
+    one that was asked for, as real numbers of 32 bits.
     `form` is what the module takes, and `used` the job with all arguments and inputs that were
     used, those that were found among them; both None when it did not come so far."""
 
@@ -1212,7 +1212,7 @@ def _computed(job: Job, tensor: int, stage: _Stage) -> Problem | None:
 def _ready(job: Job, stage: _Stage) -> _Ready:
     import torch
 
-    from tracer import arguments, fitting, given
+    from tracer import arguments, fitting, given, holding
 
     stage.enter("import")
     torch.manual_seed(job.seed)
@@ -1255,12 +1255,14 @@ def _ready(job: Job, stage: _Stage) -> _Ready:
             files.notes.append(given.load_weights(model, files.path(job.weights)))
         texts = given.joined(fitted.texts if fitted is not None else plain, taken)
         sizes = (fitted.sizes if fitted is not None else {}) | job.sizes
-        args, kwargs = inputs.make(texts, sizes, dtype, job.seed, files.tensor)
+        kinds = holding.names_of(model)
+        args, kwargs = inputs.make(texts, sizes, dtype, job.seed, files.tensor, kinds)
     except (inputs.InputError, given.GivenError) as error:
         if _MEMORY.search(str(error)):
             raise  # against a limit, which has words of its own
         raise _Stopped(Problem("inputs", error.sentence)) from error
-    _say(b"notes " + json.dumps([said_to_json(each) for each in files.notes]).encode())
+    notes = [*files.notes, *_made_up(job, shown, texts)]
+    _say(b"notes " + json.dumps([said_to_json(each) for each in notes]).encode())
     used = {"arguments": shown, "inputs": texts, "sizes": sizes}
     _say(b"used " + json.dumps(used).encode())
     _takes(model, args, kwargs, job.name)
@@ -1268,6 +1270,26 @@ def _ready(job: Job, stage: _Stage) -> _Ready:
     dims = inputs.dims(texts, [each.name for each in form.inputs])
     again = None if build is None else functools.partial(build, texts_of)
     return _Ready(model, args, kwargs, again, dims)
+
+
+def _made_up(job: Job, texts: Mapping[str, str], given: Sequence[str]) -> Iterator[Said]:
+    """What is said of arguments and inputs that were made of what is read of them."""
+    from tracer import settings
+
+    for name, text in texts.items():
+        if name not in job.arguments and settings.is_made_up(text):
+            yield said(
+                "Nothing says what {name} is, so it is made of what is read of it: `{text}`.",
+                name=name,
+                text=text,
+            )
+    for text in given:
+        if text not in job.inputs and inputs.is_holding(text):
+            yield said(
+                "{name} holds the tensors that the forward reads of it: `{text}`.",
+                name=text.partition("=")[0],
+                text=text.partition("=")[2],
+            )
 
 
 def _otherwise(
@@ -1321,7 +1343,9 @@ def _built(
             )
         return in_mode(found, job.training), None, {}
     given = {
-        key: job.sizes[text] if text in job.sizes else _setting(key, text, names, job.literal)
+        key: job.sizes[text]
+        if text in job.sizes
+        else _setting(key, text, job.sizes | names, job.literal)
         for key, text in job.arguments.items()
     }
 
@@ -1347,7 +1371,8 @@ def _built(
         _may_be_called(found, settings, job.name)
         return built(settings)
 
-    model, texts = arguments.built(found, job.arguments, build, small=not job.source)
+    small = not job.source or arguments.is_large(found, job.arguments, build)
+    model, texts = arguments.built(found, job.arguments, build, small=small)
     return model, build, texts
 
 

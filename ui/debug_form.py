@@ -280,10 +280,19 @@ def _filled(
     changed = _found_letters(name, texts, known)
     sizes = _letters(texts) | changed
     # An argument that is the size of an input goes along with it.
-    for each, letter in known.arguments.items():
-        if letter in changed:
-            arguments.setdefault(each, letter)
+    for each, argument in known.arguments.items():
+        if changed.keys() & _names_in(argument):
+            arguments.setdefault(each, argument)
     return _with_data(Job(source, name, arguments, texts, sizes))
+
+
+def _names_in(text: str) -> set[str]:
+    """The names in an argument, as Python."""
+    try:
+        nodes = ast.walk(parsed(text))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    return {node.id for node in nodes if isinstance(node, ast.Name)}
 
 
 def _choice(found: Outline, names: list[str], guesses: list[str]) -> str:
@@ -343,9 +352,10 @@ def _inputs(
         say("Inputs: sizes such as {sizes}", sizes="`2,3,224,224:float32`, `B,C,H,W`"),
         help=say(
             "`2,10:int64<100` are whole numbers below 100, `2,10:bool` a mask, "
-            "`[1,8,4,4; 1,8,2,2]` a list of two tensors, `:=True` a Python value, "
-            "`1,3,H,W@cat.png` an opened picture. Letters get their sizes below. What is left "
-            "empty and needed is found by trying."
+            "`[1,8,4,4; 1,8,2,2]` a list of two tensors, {table} a dictionary, "
+            "`:=True` a Python value, `1,3,H,W@cat.png` an opened picture. Letters get their "
+            "sizes below. What is left empty and needed is found by trying.",
+            table="`{x=2,8; y=2:int64}`",
         ),
     )
     texts, by_name = [], False
