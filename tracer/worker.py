@@ -14,6 +14,7 @@ import base64
 import contextlib
 import dataclasses
 import functools
+import io
 import json
 import math
 import os
@@ -1244,12 +1245,14 @@ def _ready(job: Job, stage: _Stage) -> _Ready:
             model = model.to(dtype)
         plain, taken = files.apart(job.inputs, [each.name for each in form.inputs])
         stage.enter("trying")
-        fitted = fitting.fitted(model, plain, job.sizes)
-        if build is not None and fitted is not None and not fitted.runs:
-            model, fitted, texts_of = _otherwise(job, found, build, plain, model, fitted, texts_of)
-        shown = texts_of
-        if build is not None and fitted is not None and fitted.runs:
-            shown = fitting.shared(build, texts_of, job.arguments, fitted)
+        with _Aside():
+            fitted = fitting.fitted(model, plain, job.sizes)
+            if build is not None and fitted is not None and not fitted.runs:
+                tried = _otherwise(job, found, build, plain, model, fitted, texts_of)
+                model, fitted, texts_of = tried
+            shown = texts_of
+            if build is not None and fitted is not None and fitted.runs:
+                shown = fitting.shared(build, texts_of, job.arguments, fitted)
         stage.enter("inputs")
         if job.weights:
             files.notes.append(given.load_weights(model, files.path(job.weights)))
@@ -1270,6 +1273,34 @@ def _ready(job: Job, stage: _Stage) -> _Ready:
     dims = inputs.dims(texts, [each.name for each in form.inputs])
     again = None if build is None else functools.partial(build, texts_of)
     return _Ready(model, args, kwargs, again, dims)
+
+
+class _Aside(io.TextIOBase):
+    """Keeps what is printed and warned of while something is only tried, as long as it is not more
+    than may be printed."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.most = Limits().output
+        self.around = contextlib.ExitStack()
+
+    def __enter__(self) -> _Aside:
+        self.out = sys.stdout
+        self.around.enter_context(contextlib.redirect_stdout(self))
+        self.around.enter_context(contextlib.redirect_stderr(self))
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.around.close()
+        if kind is not None:
+            self.out.write(self.text)
+
+    def write(self, text: str) -> int:
+        self.text += text
+        if len(self.text) > self.most:
+            self.out.write(self.text)
+            self.text = ""
+        return len(text)
 
 
 def _made_up(job: Job, texts: Mapping[str, str], given: Sequence[str]) -> Iterator[Said]:
@@ -1366,13 +1397,17 @@ def _built(
         return in_mode(made, job.training)
 
     def build(texts: Mapping[str, str]) -> Any:
+        if isinstance(sys.stdout, _Aside):
+            sys.stdout.text = ""  # what an attempt has printed that came to nothing
         more = {key: text for key, text in texts.items() if key not in given}
         settings = given | {key: _setting(key, text, names) for key, text in more.items()}
         _may_be_called(found, settings, job.name)
         return built(settings)
 
-    small = not job.source or arguments.is_large(found, job.arguments, build)
-    model, texts = arguments.built(found, job.arguments, build, small=small)
+    with _Aside() as aside:
+        small = not job.source or arguments.is_large(found, job.arguments, build)
+        model, texts = arguments.built(found, job.arguments, build, small=small)
+    print(aside.text, end="")
     return model, build, texts
 
 
