@@ -38,7 +38,7 @@ import torch
 from torch import nn
 
 import tracer
-from tracer import api, inputs
+from tracer import api, holding, inputs
 from tracer.check import ProjectError, checked, project
 from tracer.document import Fix, Trace
 from tracer.explaining import explain, explained, note, traced
@@ -127,7 +127,7 @@ def _traced_target(options: argparse.Namespace) -> Trace:
 
     model = build()
     sizes = {**_whole(settings), **_sizes(options.size)}
-    args, kwargs = _inputs(options.input, sizes, dtype, options.seed)
+    args, kwargs = _inputs(options.input, sizes, dtype, options.seed, model)
     anew = None if isinstance(found, nn.Module) else build
     result = _traced(model, args, kwargs, options.shapes_only, anew)
     if not options.symbols:
@@ -281,7 +281,7 @@ def _parser(prog: str, more: str | None) -> argparse.ArgumentParser:
         default=[],
         metavar="[NAME=]SIZES[:DTYPE]",
         help="an input tensor such as 2,3,224,224, B,C,H,W or mask=2,10:bool, a list "
-        "[1,8,4,4; 1,8,2,2], a value k:=3; repeat for several",
+        "[1,8,4,4; 1,8,2,2], a dictionary {x=1,8; y=1:int64}, a value k:=3; repeat for several",
     )
     parser.add_argument(
         "--size",
@@ -549,7 +549,7 @@ def _built(found: Any, target: str, settings: dict[str, Any]) -> nn.Module:
 
 
 def _inputs(
-    texts: list[str], sizes: dict[str, int], dtype: torch.dtype, seed: int
+    texts: list[str], sizes: dict[str, int], dtype: torch.dtype, seed: int, model: nn.Module
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if not texts:
         raise UsageError("Give the size of each input, such as --input 2,3,224,224.")
@@ -559,7 +559,7 @@ def _inputs(
             f"{unknown[0]} in --input has no size: add --size {unknown[0]}=2, or write numbers."
         )
     try:
-        return inputs.make(texts, sizes, dtype, seed)
+        return inputs.make(texts, sizes, dtype, seed, kinds=holding.names_of(model))
     except inputs.InputError as error:
         raise UsageError(f"--input: {error}") from error
 

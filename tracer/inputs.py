@@ -19,6 +19,10 @@ _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _NAMED = re.compile(r"\s*(\w*)\s*(:=|=)(.*)", re.DOTALL)
 _HELD = re.compile(r"\s*([^\W\d][\w.]*)?\s*([\[({])(.*)([\])}])\s*", re.DOTALL)
 _LARGEST = 2**62
+_WIDE = str.maketrans(
+    {chr(0xFEE0 + code): chr(code) for code in range(0x21, 0x7F)} | {"、": ",", "\u3000": " "}
+)
+"""Signs and digits as a Chinese keyboard writes them."""
 _OPERATIONS: dict[type, Any] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
@@ -139,13 +143,14 @@ def _no_sizes(text: str) -> InputError:
 
 def _halves(text: str) -> tuple[str, str, bool]:
     """Name, what it is, and whether that is a Python value."""
-    found = _NAMED.match(text)
+    plain = text.translate(_WIDE)
+    found = _NAMED.match(plain)
     if found is None:
-        return "", text.strip(), False
+        return "", plain.strip(), False
     name, sign, rest = found.groups()
     if sign == "=" and not name:
         raise _no_sizes(text)
-    return name, rest if sign == ":=" else rest.strip(), sign == ":="
+    return (name, text[found.start(3) :], True) if sign == ":=" else (name, rest.strip(), False)
 
 
 @dataclass(frozen=True)

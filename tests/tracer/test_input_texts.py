@@ -17,7 +17,7 @@ def kinds(value: Any) -> Any:
         return tuple(value.shape), str(value.dtype).removeprefix("torch.")
     if isinstance(value, list | tuple):
         return type(value)(kinds(item) for item in value)
-    return value
+    return {key: kinds(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 @together(
@@ -38,6 +38,9 @@ def kinds(value: Any) -> Any:
         ("[1,2; B,C:int64]", [((1, 2), "float32"), ((2, 3), "int64")]),
         ("(1,2; 3)", (((1, 2), "float32"), ((3,), "float32"))),
         ("[]", []),
+        ("２，Ｃ：int64", ((2, 3), "int64")),
+        ("{x＝2、3；y：＝3}", {"x": ((2, 3), "float32"), "y": 3}),
+        (":='，'", "，"),
         (":=3", 3),
         (":=(7, 'a')", (7, "a")),
         (":=None", None),
