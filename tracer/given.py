@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tracer import inputs
 from tracer.endings import ARRAYS, PICTURES, STATES, is_picture, is_state
 from tracer.sentences import Count, Filling, Said, ToldError, said
 
@@ -101,6 +102,10 @@ class Files:
         kept, files = [], {}
         names = iter(parameters)
         for text in texts:
+            if inputs.is_holding(text):
+                name = "" if inputs.named(text) else next(names, "")
+                kept.append(f"{name}={text}" if name else text)
+                continue
             head, _, file = text.partition("@")
             name, equals, sizes = head.rpartition("=")
             name = name.rstrip(": ") if equals else ""
@@ -128,7 +133,7 @@ def joined(texts: Sequence[str], files: Mapping[str, str]) -> tuple[str, ...]:
     left = dict(files)
     for text in texts:
         file = left.pop(text.partition("=")[0].rstrip(": "), None)
-        found.append(text if file is None else f"{text}@{file}")
+        found.append(text if file is None else inputs.with_file(text, file))
     usual = ",".join(map(str, PICTURE))
     return (*found, *(f"{name}={usual}@{file}" for name, file in left.items()))
 

@@ -94,6 +94,27 @@ def is_holding(text: str) -> bool:
     return held is not None and (bool(held[0]) or held[1] == "{")
 
 
+def named(text: str) -> str:
+    """The name that a text gives to its input, or nothing."""
+    return _halves(text)[0]
+
+
+def with_file(text: str, file: str) -> str:
+    """The text of an input that takes a file; of what holds several tensors the first that may be
+    a picture takes it, else the first."""
+    name, rest, _ = _halves(text)
+    held = _held(rest)
+    if held is None:
+        return f"{text}@{file}"
+    head, bracket, inside = held
+    parts = list(_items(inside))
+    ranks = [_shape_of(_halves(each)[1]).count(",") + 1 for each in parts]
+    place = ranks.index(4) if 4 in ranks else 0
+    parts[place : place + 1] = [f"{each}@{file}" for each in parts[place : place + 1]]
+    whole = f"{head}{bracket}{'; '.join(parts)}{_BRACKETS[bracket]}"
+    return f"{name}={whole}" if name else whole
+
+
 def dims(texts: Iterable[str], parameters: Iterable[str]) -> dict[str, str]:
     """The names of the inputs' dimensions, as `tracer.trace(dims=...)` takes them: the letters of
     `B,C,H,W`.  Where no text has letters the first tensor takes the usual names.

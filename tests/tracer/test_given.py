@@ -203,6 +203,10 @@ def test_texts_part_with_their_files_and_get_them_back(tmp_path: Path) -> None:
         "k:=3",
         "x=B,C,H,W@cat.png",
     )
+    held = "x={words=B,N:int64<9; front=B,C,H,W}"
+    assert joined((held,), {"x": "cat.png"}) == (held.replace("W}", "W@cat.png}"),)
+    mine = "{front=@cat.png; words=2,3:int64}"
+    assert files.apart((mine, "B,4"), ("x", "y")) == ((f"x={mine}", "y=B,4"), {})
     assert joined(("y=B,4",), {"x": "cat.png"}) == ("y=B,4", "x=1,3,224,224@cat.png")
     with pytest.raises(GivenError, match=r"cat.png is not here: open the file again"):
         files.tensor("cat.png", None)
