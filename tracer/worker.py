@@ -1247,12 +1247,10 @@ def _ready(job: Job, stage: _Stage) -> _Ready:
         stage.enter("trying")
         with _Aside():
             fitted = fitting.fitted(model, plain, job.sizes)
-            if build is not None and fitted is not None and not fitted.runs:
-                tried = _otherwise(job, found, build, plain, model, fitted, texts_of)
-                model, fitted, texts_of = tried
             shown = texts_of
-            if build is not None and fitted is not None and fitted.runs:
-                shown = fitting.shared(build, texts_of, job.arguments, fitted)
+            if build is not None and fitted is not None:
+                sought = _sought(job, found, build, plain, model, fitted, texts_of)
+                model, fitted, texts_of, shown = sought
         stage.enter("inputs")
         if job.weights:
             files.notes.append(given.load_weights(model, files.path(job.weights)))
@@ -1266,8 +1264,7 @@ def _ready(job: Job, stage: _Stage) -> _Ready:
         raise _Stopped(Problem("inputs", error.sentence)) from error
     notes = [*files.notes, *_made_up(job, shown, texts)]
     _say(b"notes " + json.dumps([said_to_json(each) for each in notes]).encode())
-    used = {"arguments": shown, "inputs": texts, "sizes": sizes}
-    _say(b"used " + json.dumps(used).encode())
+    _say(b"used " + json.dumps({"arguments": shown, "inputs": texts, "sizes": sizes}).encode())
     _takes(model, args, kwargs, job.name)
     stage.enter("forward")
     dims = inputs.dims(texts, [each.name for each in form.inputs])
@@ -1321,6 +1318,26 @@ def _made_up(job: Job, texts: Mapping[str, str], given: Sequence[str]) -> Iterat
                 name=text.partition("=")[0],
                 text=text.partition("=")[2],
             )
+
+
+def _sought(
+    job: Job,
+    found: Any,
+    build: Callable[[Mapping[str, str]], Any],
+    plain: tuple[str, ...],
+    model: Any,
+    fitted: Fitted,
+    texts_of: dict[str, str],
+) -> tuple[Any, Fitted, dict[str, str], dict[str, str]]:
+    """The module with other arguments than those that were found, where its forward runs with
+    these alone; what it is made of, and the same with letters of the inputs."""
+    from tracer import fitting
+
+    if not fitted.runs:
+        model, fitted, texts_of = _otherwise(job, found, build, plain, model, fitted, texts_of)
+    if not fitted.runs:
+        return model, fitted, texts_of, texts_of
+    return model, fitted, texts_of, fitting.shared(build, texts_of, job.arguments, fitted)
 
 
 def _otherwise(
