@@ -209,8 +209,8 @@ class LVCBlock(nn.Module):
         # away.
         e = self.LVC[3](u_rectified)
 
-        # The batch norm takes the {e.shape[1]} codewords for channels: each is normalised over
-        # the batch and its {e.shape[2]} numbers.
+        # The batch norm takes the {e.shape[1]} codewords for channels: each has one mean and one
+        # variance, in training those of the batch and its {e.shape[2]} numbers.
         e_normed = self.LVC[4](e)
         e_rectified = self.LVC[5](e_normed)
 
@@ -916,8 +916,8 @@ LIGHT_MLP = Lesson(
         ),
         seen=(
             "Two branches were added to what came in, one after the other.",
-            "Every convolution is 1 × 1: in none of them does a place look at another. Only the "
-            "two norms compute with all places of an image.",
+            "Every convolution is 1 × 1: in none of them does a place look at another. Only "
+            "norms compute with all places of an image.",
             "With `use_layer_scale` each branch is multiplied by one learned factor per channel "
             "before it is added.",
         ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from modules.story import Plot, with_story
@@ -301,6 +301,7 @@ def run(
     how: dict[str, Any] = {"values": values, "training": training, "own": own}
     how |= {"diagnose": diagnose, "mend": mend, "watch": watch}
     found = _run(lesson, settings, kind, seed, **how)
+    found = replace(found, letters=tuple(lesson.dims.items()))
     return with_story(lesson, found, _slip(lesson), _leads(lesson))
 
 

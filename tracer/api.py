@@ -124,6 +124,7 @@ def traced(
     if dims is not None:
         from tracer.formulas.proof import named
 
+        found = dataclasses.replace(found, letters=tuple(dims.items()))
         found = named(found, model, args, kwargs, dims, watch=watch)
     if diagnose and recording.crash is not None:
         found = diagnosed(dataclasses.replace(recording.crash, trace=found), mend)

@@ -42,7 +42,7 @@ from tracer.sentences import (
     shape_text,
 )
 
-SCHEMA = 9
+SCHEMA = 10
 FORMAT = "shapewalk-trace"
 
 MAX_STEPS = 200_000
@@ -763,7 +763,8 @@ class Trace:
     sentences about the recording that a reader should know.  `symbols`, `constraints` and `costs`
     (in parallel to the steps) belong to the formulas of `TensorNote.dims`; without these they are
     empty.  `warnings` are the steps that ran and are suspicious.  `chapters` follow each other
-    without a gap; they and the `story` are those of a lesson."""
+    without a gap; they and the `story` are those of a lesson.  `letters` are what the dimensions
+    of inputs are called, as `("x", "B C H W")`, of those of which somebody said it."""
 
     name: str
     steps: tuple[Step, ...]
@@ -784,6 +785,7 @@ class Trace:
     warnings: tuple[Warning, ...] = ()
     chapters: tuple[Chapter, ...] = ()
     story: Story | None = None
+    letters: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
         count = len(self.steps)

@@ -133,7 +133,7 @@ def _named(answer: Answer, trace: Trace) -> Run:
     if used is None or form is None:
         return Run(trace)
     dims = inputs.dims(used.inputs, [each.name for each in form.inputs])
-    return Run(trace, tuple(dims.items()))
+    return Run(replace(trace, letters=tuple(dims.items())))
 
 
 def desk() -> Desk:

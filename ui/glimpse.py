@@ -25,7 +25,7 @@ def glimpse(key: str, address: str, language: str) -> str:
     if trace is None:
         return ""
     step = trace.steps[0]
-    told = explain(trace, lesson.dims, translate=translator(language))[0]
+    told = explain(trace, translate=translator(language))[0]
     labels = [label for each in (*told.inputs, *told.outputs) for label in each]
     letters = dict.fromkeys(label for label in labels if label.isalpha())
     colours = dict(zip(letters, DIMENSIONS, strict=False))

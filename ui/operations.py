@@ -240,7 +240,7 @@ def _traced(example: Example, small: Mapping[str, Small], arguments: Mapping[str
             found = traced(space[example.op], (), given, dims=dims, **how)
         finally:
             del linecache.cache[path]
-    return Run(found, tuple(dims.items()))
+    return Run(found)
 
 
 def _is_small(forecast: Trace) -> None:

@@ -67,13 +67,12 @@ class CannotRun(ToldError):  # noqa: N818 - says what happened, as Cancelled doe
 
 @dataclass(frozen=True)
 class Run:
-    """A trace, ready to be shown. `dims` names the dimensions of the inputs; `stands_in` is true
-    of an outline, which shows what a run on the CPU would be like, and `timed` unless its times are
-    another machine's. `language` is what the notes and the sentences of a failure are told in.
+    """A trace, ready to be shown. `stands_in` is true of an outline, which shows what a run on the
+    CPU would be like, and `timed` unless its times are another machine's. `language` is what the
+    notes and the sentences of a failure are told in.
     `own` says what was done to files of the reader's."""
 
     trace: Trace
-    dims: tuple[tuple[str, str], ...] = ()
     stands_in: bool = False
     timed: bool = True
     language: str = "en"
@@ -91,7 +90,7 @@ class Run:
             return self._made[0]
 
     def _payload(self) -> bytes:
-        body = payload(self.trace, dict(self.dims), self.language)
+        body = payload(self.trace, language=self.language)
         if self.stands_in:
             for tensor in body["tensors"]:
                 # "meta" beside every name would only tell how we came by the shapes.
@@ -109,7 +108,7 @@ class Run:
     @cached_property
     def letters(self) -> dict[int, tuple[str, ...]]:
         """Of each tensor, by its id, what the player calls its dimensions."""
-        return labels(self.trace, dict(self.dims))
+        return labels(self.trace)
 
     def told_in(self, language: str) -> Run:
         """The same run with its notes in that language, as far as they are translated."""
@@ -118,7 +117,7 @@ class Run:
     @cached_property
     def _chinese(self) -> Run:
         chinese = in_chinese(self.trace)
-        return Run(chinese, self.dims, self.stands_in, self.timed, "zh", self.own)
+        return Run(chinese, self.stands_in, self.timed, "zh", self.own)
 
 
 @dataclass(frozen=True)
@@ -231,10 +230,6 @@ _line = Line()
 exceed it together, and so that seeding torch's global generator disturbs nobody."""
 
 
-def _dims(view: View) -> tuple[tuple[str, str], ...]:
-    return tuple(shipped.lesson(view.lesson).dims.items())
-
-
 def at_default(view: View) -> Run | None:
     """The view's run with formulas as it is shipped: None at other settings than the lesson's
     defaults, and when what is shipped is not what would be made now."""
@@ -246,7 +241,7 @@ def at_default(view: View) -> Run | None:
     def read() -> Run:
         trace = shipped.default(view.lesson)
         assert trace is not None
-        return Run(trace, _dims(view), stands_in=not view.values, timed=False)
+        return Run(trace, stands_in=not view.values, timed=False)
 
     return _shipped.made(view, read)
 
@@ -257,7 +252,7 @@ def outline(view: View) -> Run:
     Raises:
         CannotRun: the module cannot be built with these settings.
     """
-    return _outlines.made(view, lambda: Run(_trace(view, False), _dims(view), stands_in=True))
+    return _outlines.made(view, lambda: Run(_trace(view, False), stands_in=True))
 
 
 def values(
@@ -288,7 +283,7 @@ def values(
 def _computed(view: View, watch: Callable[[int], None] | None) -> Run:
     own = Taken(view)
     with _seeded(view):
-        return Run(_trace(view, True, watch, own=own), _dims(view), own=tuple(own.notes))
+        return Run(_trace(view, True, watch, own=own), own=tuple(own.notes))
 
 
 def comes_at_once(view: View, run: Run) -> bool:
@@ -320,7 +315,7 @@ def with_formulas(view: View, run: Run, watch: Callable[[], None] = lambda: None
         trace = run.trace if run.trace.failure is None else _mended(view, run, watch)
         with metrics.timed("formulas"):
             trace = find_formulas(lesson(view.lesson), trace, settings, view.training, solve)
-        return Run(trace, run.dims, run.stands_in, run.timed, run.language, run.own)
+        return Run(trace, run.stands_in, run.timed, run.language, run.own)
 
     return _formulated.made((view, run.stands_in), find)
 

@@ -59,7 +59,7 @@ def _formats() -> tuple[Format, ...]:
         Format(say("Table"), lambda run: as_csv(step_table(run.trace)), ".csv", "text/csv"),
         Format(
             say("Page"),
-            lambda run: html.page(run.trace, dict(run.dims), run.language),
+            lambda run: html.page(run.trace, language=run.language),
             ".html",
             "text/html",
         ),
@@ -72,13 +72,13 @@ def _formats() -> tuple[Format, ...]:
         ),
         Format(
             say("Worksheet"),
-            lambda run: worksheet.worksheet(run.trace, dict(run.dims), run.language),
+            lambda run: worksheet.worksheet(run.trace, language=run.language),
             "-worksheet.html",
             "text/html",
         ),
         Format(
             say("Slides"),
-            lambda run: slides.slides(run.trace, dict(run.dims), run.language),
+            lambda run: slides.slides(run.trace, language=run.language),
             "-slides.html",
             "text/html",
         ),

@@ -283,6 +283,14 @@ def test_an_operand_without_a_name_is_called_by_its_expression(show: Show) -> No
     assert [name for name, _ in chips(page, "before")] == ["self.scale(u)", "u"]
 
 
+def test_an_operand_is_called_as_it_is_read(show: Show) -> None:
+    body = "h = x + 1\nactive = h.relu_()\nreturn active.sum(1)"
+    page = show(trace(forward_cell("x", body), torch.randn(2, 3)), "step=3")
+    name = page.locator(".tensors.before .tensor-name")
+    assert name.inner_text().split() == ["active", "=", "h"]
+    expect(page.locator(".figures .figure-called").first).to_have_text("active")
+
+
 # --- heatmaps -------------------------------------------------------------------------------------
 
 

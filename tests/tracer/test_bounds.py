@@ -91,6 +91,22 @@ def test_the_step_that_needs_it_is_named() -> None:
     assert {each.step for each in found.constraints} == {1}
 
 
+class Checked(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.relu()
+        if y.shape[1] // 4 == 0:
+            raise ValueError("too few channels")
+        return y
+
+
+def test_no_step_is_named_where_none_needs_it_and_the_one_that_shapes_alone_let_pass() -> None:
+    (found,) = trace(Checked(), torch.zeros(2, 8), dims={"x": "B C"}).constraints
+    assert (found.formula.text, found.step) == ("C ≥ 4", None)
+    model = nn.Sequential(nn.ReLU(), nn.MaxPool3d((1, 2, 2)), nn.Flatten())
+    found = trace(model, torch.zeros(1, 2, 3, 4, 4), dims={"input": "1 2 3 H 4"}).constraints[0]
+    assert (found.formula.text, found.step) == ("H ≥ 2", 1)
+
+
 def test_sizes_that_bound_each_other_are_told_together() -> None:
     found = trace(Flat(), torch.zeros(2, 3, 6, 4), values=False, dims={"x": "B 3 H W"})
     assert [each.formula.text for each in found.constraints] == ["H·W ≥ 9"]

@@ -37,6 +37,8 @@ from tracer.formulas.run import (
     run_with_symbols,
 )
 from tracer.formulas.writing import Condition, Expr, symbol
+from tracer.ops.steps import call_of
+from tracer.ops.table import bind
 from tracer.record.isolation import moved, replaced
 from tracer.record.run import record
 from tracer.record.tensors import flatten_arguments, tensors_in
@@ -203,7 +205,7 @@ def _solve(
         and any(not holds(demand.condition, each) for each in pool)
     }
     search.settle(conditions, pool)
-    constraints = search.constraints(conditions, names)
+    constraints = search.constraints(conditions, names, first)
     shapes, flops, wrong, others = search.repaired(first)
     constraints = search.bounded(constraints, first)
     divisions = writing.divisions(condition for condition, _ in constraints)
@@ -289,6 +291,18 @@ def _matched(like: document.Trace, other: document.Trace) -> dict[int, int] | No
         if not (match(call.inputs, same.inputs) and match(call.outputs, same.outputs)):
             return None
     return found
+
+
+def _refused(trace: document.Trace) -> int | None:
+    """The first step of a run that failed which the operation table refuses, as shapes alone may
+    pass where values do not, else the one that raised; None where no operation did."""
+    for step in trace.steps:
+        call = call_of(step)
+        found = bind(call) if call is not None else None
+        if found is not None and found.violation is not None:
+            return step.index
+    failed = trace.failure.step if trace.failure is not None else None
+    return None if failed is None else failed.index
 
 
 def _every(steps: Iterable[document.Step]) -> Iterator[document.Step]:
@@ -567,9 +581,11 @@ class _Search:
         return sum(sizes[name] != size for name, size in self.sizes.items())
 
     def constraints(
-        self, conditions: Mapping[Condition, int | None], order: Sequence[str]
+        self, conditions: Mapping[Condition, int | None], order: Sequence[str], like: Symbolic
     ) -> tuple[tuple[Condition, int | None], ...]:
-        """The fewest and simplest conditions that explain all the runs that failed."""
+        """The fewest and simplest conditions that explain all the runs that failed, each with the
+        step that asked first; with the one that fails where this alone is not met, if the first
+        passes there, or the condition is on one size alone."""
         harmless = {
             condition
             for run in self.runs.values()
@@ -600,7 +616,26 @@ class _Search:
                 holds(condition, at) or not all(holds(other, at) for other in rest) for at in failed
             ):
                 found = rest
-        return tuple((condition, suspects[condition]) for condition in found)
+        steps = {condition: suspects[condition] for condition in found}
+        for run in self.runs.values():
+            unmet = [condition for condition in found if not holds(condition, run.sizes)]
+            if run.measured is None or run.error is None or len(unmet) != 1:
+                continue
+            broken, asked = self.step_of(run, like), suspects[unmet[0]]
+            reached = len(run.measured.trace.steps) if broken is None else broken
+            passed = asked is not None and reached > asked
+            if passed or len(unmet[0].free_symbols) == 1:
+                steps[unmet[0]] = broken
+        return tuple(steps.items())
+
+    def step_of(self, run: _Run, like: Symbolic) -> int | None:
+        """The step of `like` at which a run failed; None where that is none of its steps."""
+        index = None if run.measured is None else _refused(run.measured.trace)
+        if run.measured is None or index is None:
+            return None
+        mine, theirs = like.trace.steps[index : index + 1], run.measured.trace.steps[index]
+        same = mine and (mine[0].op, mine[0].expression) == (theirs.op, theirs.expression)
+        return index if same else None
 
     def bounded(
         self, constraints: tuple[tuple[Condition, int | None], ...], like: Symbolic
@@ -616,13 +651,7 @@ class _Search:
             return self.run(dict(sizes)).error is None
 
         def step_of(sizes: Mapping[str, int]) -> int | None:
-            measured = self.run(dict(sizes)).measured
-            if measured is None or not measured.trace.steps:
-                return None
-            index = len(measured.trace.steps) - 1
-            mine, theirs = like.trace.steps[index : index + 1], measured.trace.steps[index]
-            same = mine and (mine[0].op, mine[0].expression) == (theirs.op, theirs.expression)
-            return index if same else None
+            return self.step_of(self.run(dict(sizes)), like)
 
         def legal(name: str) -> Sequence[int]:
             return self.ranges.get(name) or range(1, self.sizes[name] + 1)

@@ -102,8 +102,8 @@ def _batch_norm(call: Call) -> Bound:
     """Channels are dimension 1.
 
     Raises:
-        Refused: kind `rank`, `features`, `single` in training, or `arguments` where nothing was
-            kept from training.
+        Refused: kind `rank`, `features`, `single` in training, or `arguments` where no mean and
+            variance are stored.
     """
     _checked_rank(call)
     vectors = _vectors(call)
@@ -117,7 +117,7 @@ def _batch_norm(call: Call) -> Bound:
 
 
 def _of_this_batch(call: Call) -> bool:
-    """Whether mean and variance are those of this batch, not those kept from training."""
+    """Whether mean and variance are those of this batch, not the stored ones."""
     if call.flag("training", default=True):
         return True
     nothing_kept = call.tensor("running_mean") is None and call.tensor("running_var") is None
@@ -141,7 +141,7 @@ def _batch_norm_words(step: Spoken) -> Told:
     by = (
         said("with one mean and one variance for the whole batch")
         if _of_this_batch(step.call)
-        else said("with the mean and the variance kept from training")
+        else said("with its stored mean and variance, not those of this batch")
     )
     return Told(said("Shape kept: {which}, {by}", which=which, by=by))
 
@@ -393,8 +393,8 @@ def _divide_report(refusal: Refusal) -> Report:
 
 
 def _batch_norm_cells(bound: Bound, number: int) -> Cells:
-    """In training the whole channel of the batch, else the one value; what was kept from training
-    counts in the latter alone."""
+    """In training the whole channel of the batch, else the one value; the stored mean and variance
+    count in the latter alone."""
     call = bound.call
     if not _of_this_batch(call):
         return by_dims(bound, number)

@@ -95,10 +95,13 @@ def _regrouped_words(step: Spoken) -> Told:
             traded.append(said("{old} dims of size 1 → {new}", old=len(old), new=len(now)))
     lines += [said("{dims} of size 1 removed", dims=dims_text(removed))] if removed else []
     lines += [said("{dims} of size 1 added", dims=dims_text(added))] if added else []
-    return Told(
-        said("{arrow}: the same values in the same order, grouped differently", arrow=step.arrow),
-        [*lines, *traded],
+    is_grouped = any(len(axes) > 1 for block in found for axes in block)
+    how = (
+        said("{arrow}: the same values in the same order, grouped differently", arrow=step.arrow)
+        if is_grouped
+        else said("{arrow}: the same values in the same order", arrow=step.arrow)
     )
+    return Told(how, [*lines, *traded])
 
 
 def _block_line(before: Shape, after: Shape, sources: list[int], targets: list[int]) -> list[Said]:

@@ -16,8 +16,8 @@ from tracer.ops.say import (
     Told,
     dims_text,
     effect_text,
-    size_changed,
     told,
+    with_values,
 )
 from tracer.ops.space import CHANNELS, NAMES, at_least, full, handed, kernel_report, placed
 from tracer.ops.spec import operation
@@ -404,20 +404,33 @@ def _pad_words(step: Spoken) -> Told:
         before, after = amounts[2 * pair : 2 * pair + 2]
         if before or after:
             changed.append(axis)
-            change = size_changed(axis, step.x, step.out)
-            lines.insert(
-                0,
-                said(
-                    "{change}, {before} before and {after} after",
-                    change=change,
-                    before=before,
-                    after=after,
-                ),
+            dim = dims_text([axis])
+            how = said(
+                "{dim}: {before} before and {after} after", dim=dim, before=before, after=after
             )
+            lines.insert(0, how)
     if not changed:
         return Told(said("Shape kept: nothing to pad"))
-    dims = dims_text(sorted(changed))
-    return Told(said("{arrow}: {dims} padded", arrow=step.arrow, dims=dims), lines)
+    return Told(told(step.arrow, _padded(step, dims_text(sorted(changed)), amounts)), lines)
+
+
+_BORDERS = {
+    "reflect": said("{dims} padded with their mirror image"),
+    "replicate": said("{dims} padded with the values at their ends"),
+    "circular": said("{dims} padded with the values of their other end"),
+}
+
+
+def _padded(step: Spoken, dims: Said, amounts: Shape) -> Said:
+    """With what the dimensions are padded."""
+    mode, value = _pad_mode(step.call), step.call.get("value")
+    if mode in _BORDERS:
+        return with_values(_BORDERS[mode], dims=dims)
+    if any(known(amount) and amount < 0 for amount in amounts):
+        return said("{dims} padded or cut", dims=dims)
+    if value is None or value == 0:
+        return said("{dims} padded with zeros", dims=dims)
+    return said("{dims} padded with {value}", dims=dims, value=value)
 
 
 def _pad_report(refusal: Refusal) -> Report | None:

@@ -99,6 +99,14 @@ def _only_watched(layer: nn.Module) -> bool:
     )
 
 
+def _overwritten(draft: Draft) -> bool:
+    """Whether the call returned a tensor that it was given, and that is another now."""
+    if all(noted in draft.inputs for noted in draft.outputs):
+        return False
+    given = {id(noted.of()) for noted in draft.inputs}
+    return any(n not in draft.inputs and id(n.of()) in given for n in draft.outputs)
+
+
 def _take_out(open_drafts: list[Draft], draft: Draft) -> None:
     if open_drafts[-1] is draft:
         open_drafts.pop()
@@ -298,6 +306,7 @@ class Recorder(TensorNotes, TorchFunctionMode):
                 else:
                     noted = [self._note_output(draft, tensor) for tensor in tensors_in(result)]
                 draft.outputs = unique(noted)
+                draft.writes = not draft.type and _overwritten(draft)
                 self._assign(draft, result, draft.caller)
                 self._made_by(draft)
             self._closed = None

@@ -34,13 +34,13 @@ def explain(
 ) -> tuple[Explanation, ...]:
     """One explanation for each of `trace.steps`.
 
-    `dims` names the dimensions of inputs, as `{"x": "B C H W"}`.  With `symbols` the sentences
-    name sizes by their formulas where the trace has them; `translate` puts them into another
-    language.
+    `dims` names the dimensions of inputs, as `{"x": "B C H W"}`; None as the trace does.  With
+    `symbols` the sentences name sizes by their formulas where the trace has them; `translate` puts
+    them into another language.
     """
     if symbols:
         trace = with_notes(trace, {id: _said(note) for id, note in trace.tensors().items()})
-    known = Known(trace, dims or {})
+    known = Known(trace, dims)
     drafts = [_read(step, known) for step in trace.steps]
     labels = known.labels()
 
@@ -59,7 +59,7 @@ def explain(
 
 def labels(trace: Trace, dims: Mapping[str, str] | None = None) -> dict[int, tuple[str, ...]]:
     """One label per dimension of every tensor of the trace, by note id, as in `explain`."""
-    known = Known(trace, dims or {})
+    known = Known(trace, dims)
     for step in trace.steps:
         _read(step, known)
     for note in trace.tensors().values():

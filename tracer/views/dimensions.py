@@ -391,9 +391,11 @@ class Known:
 
     `letters` name those of inputs, separated by blanks or commas: `_` in the place of a letter, or
     a number, takes the usual one, as do letters of another number than there are dimensions.
+    Without any those of the trace do.
     """
 
-    def __init__(self, trace: Trace, letters: Mapping[str, str]) -> None:
+    def __init__(self, trace: Trace, letters: Mapping[str, str] | None = None) -> None:
+        letters = dict(trace.letters) if letters is None else letters
         self.atoms = Atoms()
         self.found: dict[tuple[int, Shape], Dims] = {}
         self.symbols = {symbol.name: symbol.value for symbol in trace.symbols}

@@ -62,7 +62,7 @@ def slides(trace: Trace, dims: Mapping[str, str] | None = None, language: str = 
     Raises:
         ValueError: the language is none of `tracer.language.LANGUAGES`.
     """
-    deck = _Deck(trace, dims or {}, language)
+    deck = _Deck(trace, dims, language)
     return f"""{head(escape(deck.title), _STYLE, _SCRIPT, language)}
 <body>
 <main>
@@ -74,7 +74,7 @@ def slides(trace: Trace, dims: Mapping[str, str] | None = None, language: str = 
 
 
 class _Deck:
-    def __init__(self, trace: Trace, dims: Mapping[str, str], language: str) -> None:
+    def __init__(self, trace: Trace, dims: Mapping[str, str] | None, language: str) -> None:
         self.trace = trace
         self.translate = translator(language)
         self.why = explain(trace, dims, translate=self.translate)

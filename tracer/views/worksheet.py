@@ -35,7 +35,7 @@ def worksheet(trace: Trace, dims: Mapping[str, str] | None = None, language: str
     """One HTML page, for a browser's print.  Asked is what the player's predictions ask: each step
     that makes a shape of its own, of a loop's rounds that do the same the first."""
     translate = translator(language)
-    sheet = _Sheet(trace, dims or {}, translate)
+    sheet = _Sheet(trace, dims, translate)
     title = trace.story.title if trace.story is not None else trace.name
     task = said("Write down the shape of what each line makes. Inputs and weights are given.")
     questions = "\n".join(sheet.questions())
@@ -69,7 +69,7 @@ def worksheet(trace: Trace, dims: Mapping[str, str] | None = None, language: str
 
 
 class _Sheet:
-    def __init__(self, trace: Trace, dims: Mapping[str, str], translate: Translate) -> None:
+    def __init__(self, trace: Trace, dims: Mapping[str, str] | None, translate: Translate) -> None:
         self.trace = trace
         self.translate = translate
         self.why = explain(trace, dims, translate=translate)

@@ -165,7 +165,7 @@ def test_the_order_of_neighbours_counts() -> None:
     assert check_resized(F.local_response_norm, x, 3) == 3
 
 
-@pytest.mark.parametrize(("training", "said"), [(True, "whole batch"), (False, "kept from")])
+@pytest.mark.parametrize(("training", "said"), [(True, "whole batch"), (False, "stored mean")])
 def test_a_batch_norm_is_told_as_it_runs(training: bool, said: str) -> None:
     layer = nn.BatchNorm1d(3).train(training)
     (told,) = explain(trace(nn.Sequential(layer), torch.randn(4, 3)))

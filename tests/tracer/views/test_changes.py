@@ -427,6 +427,14 @@ def test_inputs_take_the_letters_they_are_given() -> None:
     assert letters(found, {"x": "too few"}) == ["B C", "B C"]
 
 
+def test_a_saved_run_keeps_the_letters_of_its_inputs() -> None:
+    each = lesson("eca-sequence")
+    of_lesson = run_lesson(each, {**each.settings(), "mask": "none"}, values=False)
+    own = dataclasses.replace(run("x.abs()", tensor((2, 3, 4))), letters=(("x", "B T C"),))
+    for found in (of_lesson, own):
+        assert explain(Trace.from_json(found.to_json()))[0].inputs[0] == ("B", "T", "C")
+
+
 def test_declared_letters_are_kept_apart() -> None:
     found = run("x + y", tensor((4, 4)), tensor((4, 4)))
     (step,) = explain(found, {"x": "B T", "y": "B S"})
@@ -495,6 +503,14 @@ def test_each_thing_is_said_once() -> None:
         "dims 2 and 3: 100 and 148 merged into 14800",
     )
     assert told("x.view(2, 8, 32)", (2, 256))[1:] == ("dim 1 split: 256 → 8 × 32",)
+    assert told("x.view(2, 8)", (2, 8, 1, 1)) == (
+        "(2, 8, 1, 1) → (2, 8): the same values in the same order",
+        "dims 2 and 3 of size 1 removed",
+    )
+    assert told("F.pad(x, (2, 1))", (2, 8)) == (
+        "(2, 8) → (2, 11): dim 1 padded with zeros",
+        "dim 1: 2 before and 1 after",
+    )
     assert told("x.transpose(1, 2)", (2, 3, 4)) == ("Dims 1 and 2 swapped: (2, 3, 4) → (2, 4, 3)",)
     assert told("x[:, 1:3]", (2, 4)) == ("Dim 1: 4 → 2, from 1 to 2",)
     assert told("torch.softmax(x, 1)", (2, 148)) == (
@@ -514,6 +530,12 @@ def test_each_thing_is_said_once() -> None:
         "Dim 1 grows to 128 + 128 = 256: 2 tensors joined end to end",
     )
     assert told("x.to(torch.float64)", (2, 3)) == ("Shape kept: dtype float32 → float64",)
+
+
+def test_a_layer_that_writes_into_what_it_is_given_says_so() -> None:
+    found = trace(nn.Sequential(nn.Linear(4, 3), nn.ReLU(inplace=True)), tensor((2, 4)))
+    assert [step.writes for step in found.steps] == [False, True]
+    assert explain(found)[1].summary == "Shape kept: negative values become 0, in place"
 
 
 def test_a_failed_step_says_that_it_stopped() -> None:

@@ -9,7 +9,7 @@ import { codeNodes, freshState, tokenizeLine } from "./python.js";
 import { roundsSaid } from "./rounds.js";
 import { costs, demands } from "./sizes.js";
 import { cardFacts, cardSaid, isCard } from "./story.js";
-import { entries, flow } from "./tensors.js";
+import { entries, flow, readAs } from "./tensors.js";
 import { clamp, clip, duration, isOwned, languageOf } from "./text.js";
 import { NO_EXPLANATION, rootStep } from "./trace.js";
 import { counted, say } from "./words.js";
@@ -21,9 +21,10 @@ export function operands(scene) {
   const names = item.targets.length === item.outputs.length ? item.targets : [];
   // In `conv1` the tensor `conv1.weight` is just the weight.
   const inner = item.step?.module ? `${item.step.module}.` : "";
-  const inputs = entries(scene, item.inputs, explanation.inputs, ({ kind, name }) =>
-    isOwned(kind) && inner && name.startsWith(inner) ? name.slice(inner.length) : name,
-  );
+  const inputs = entries(scene, item.inputs, explanation.inputs, (note) => {
+    const { kind, name } = note;
+    return isOwned(kind) && inner && name.startsWith(inner) ? name.slice(inner.length) : readAs(item, note);
+  });
   const outputs = entries(
     scene,
     item.outputs,

@@ -311,7 +311,7 @@ class Figure {
 
   /** The letter of an axis, its number where it has none. */
   named(axis) {
-    const label = clip(this.labels[axis] ?? "", 12);
+    const label = clip(this.labels[axis] ?? "", 20);
     return /^\d*$/.test(label) ? say("dim {axis}", { axis }) : label;
   }
 
@@ -340,8 +340,8 @@ function partText(way, set, lit) {
 /** What is said instead of a scale where all cells are one. */
 function levelText({ low, high }) {
   return low === high
-    ? say("All equal: {value}", { value: figure(low, 3) })
-    : say("All equal, but for rounding");
+    ? say("All cells equal: {value}", { value: figure(low, 3) })
+    : say("All cells equal, but for rounding");
 }
 
 function statistics(stats) {

@@ -16,6 +16,12 @@ export function nameOf({ makers }, note, item = null) {
   return (here ?? makers.get(note.id))?.place.expression || say("tensor");
 }
 
+/** What an item's statement calls a tensor that it reads, which may have come by another name. */
+export function readAs({ names }, { id, name }) {
+  const read = names.flatMap(([text, of]) => (of === id ? [text] : []));
+  return read.includes(name) ? name : (read[0] ?? name);
+}
+
 /** Each `{note, labels, name}`, with `name(note, index)` before the tensor's own name. */
 export function entries({ model, item }, notes, labels, name) {
   return notes.map((note, index) => ({
@@ -67,7 +73,10 @@ const ownedWords = () => ({ parameter: say("parameter"), buffer: say("buffer") }
 /** One tensor; `odd` are dimensions to be marked. */
 function chip(scene, { note, labels, name, odd = [] }) {
   const { model, face, light, act } = scene;
-  const tags = isOwned(note.kind) ? [ownedWords()[note.kind]] : [];
+  const isOwn = isOwned(note.kind);
+  const tags = isOwn ? [ownedWords()[note.kind]] : [];
+  // It came by a name of its own, under which it is found in the source.
+  if (!isOwn && note.name && note.name !== name) tags.push(`= ${clip(note.name, 40)}`);
   if (note.dtype !== "float32") tags.push(clip(note.dtype, 20));
   if (note.device !== "cpu") tags.push(clip(note.device, 20));
   const maker = model.makers.get(note.id) ?? null;
