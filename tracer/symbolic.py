@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import nn
-
 from tracer.api import traced
 from tracer.document import Trace
-from tracer.formulas.proof import heard, with_symbols
+from tracer.formulas.proof import with_symbols
 from tracer.formulas.run import Build, Inputs
+from tracer.formulas.values import Made, Values
 from tracer.record.isolation import in_mode
 
 
@@ -45,10 +44,10 @@ def trace_symbolic(
     args, kwargs = inputs(sizes)
     recorded = traced(model, args, kwargs, values=values, name=name)
 
-    def make() -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
-        return in_mode(build(sizes), training), *inputs(sizes)
+    def make(at: Mapping[str, Any]) -> Made:
+        return in_mode(build(at), training), *inputs(at)
 
     return with_symbols(
         recorded, build, inputs, sizes, training=training, ranges=ranges, order=order,
-        listen=lambda: heard(make),
+        values=Values(make, sizes),
     )  # fmt: skip

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-import functools
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -36,17 +36,16 @@ from tracer.formulas.run import (
     measure,
     run_with_symbols,
 )
+from tracer.formulas.values import Made, Values, repeated
 from tracer.formulas.writing import Condition, Expr, symbol
 from tracer.ops.steps import call_of
 from tracer.ops.table import bind
 from tracer.record.isolation import moved, replaced
-from tracer.record.run import record
-from tracer.record.tensors import flatten_arguments, tensors_in
+from tracer.record.tensors import flatten_arguments
 from tracer.sentences import Said, said
 from tracer.source.sites import SourceReader
 
 Sizes = dict[str, int]
-Listen = Callable[[], Answers]
 
 MOST_RUNS = 32
 """Plain runs that one solution may take..."""
@@ -62,6 +61,12 @@ MOST_NUMBERS = 2
 
 POOL = 160
 """Settings from which the runs are chosen."""
+
+MOST_VALUED = 3
+"""Runs with values at other sizes that are tried..."""
+
+MOST_FLOPS = 10_000_000_000
+"""...and floating-point operations that one may take."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +107,7 @@ def solve(
     ranges: Mapping[str, Sequence[int]] | None = None,
     order: Sequence[str] = (),
     training: bool = False,
-    listen: Listen | None = None,
-    answers: Answers | None = None,
+    values: Values | None = None,
     watch: Watch | None = None,
 ) -> Solution:
     """Find formulas that hold at these sizes and at all others at which the same steps are taken.
@@ -113,16 +117,13 @@ def solve(
         sizes: a value for each size, at which the module runs.
         ranges: the values of each size that are of interest, in ascending order.
         order: the names in the order in which formulas are written.
-        listen: makes a plain run at these sizes, to hear what it is answered where a run without
-            values is refused.
-        answers: what it is answered, where that is known already.
+        values: makes runs with values, to hear what they are answered where one without is refused.
         watch: see `tracer.trace`.
 
     Raises:
         Exception: what `build`, `inputs` or the forward raises at these sizes.
     """
-    how: dict[str, Any] = {"ranges": ranges, "training": training, "listen": listen}
-    how |= {"answers": answers, "watch": watch}
+    how: dict[str, Any] = {"ranges": ranges, "training": training, "values": values, "watch": watch}
     names = tuple(dict.fromkeys([*order, *sizes]))
     try:
         return _solve(build, inputs, sizes, order=names, **how)
@@ -170,8 +171,7 @@ def _solve(
     ranges: Mapping[str, Sequence[int]] | None,
     order: Sequence[str],
     training: bool,
-    listen: Listen | None,
-    answers: Answers | None,
+    values: Values | None,
     watch: Watch | None,
 ) -> Solution:
     """`solve`, with a symbol for every size.
@@ -181,7 +181,7 @@ def _solve(
         TooLarge: the formulas grow without end.
         Exception: as for `solve`.
     """
-    search = _Search(build, inputs, dict(sizes), ranges or {}, training, listen, answers, watch)
+    search = _Search(build, inputs, dict(sizes), ranges or {}, training, values, watch)
     names = tuple(order)
     pool = search.pool()
     first = search.begun(pool)
@@ -194,7 +194,7 @@ def _solve(
         rest = {name: size for name, size in sizes.items() if name not in fixed}
         solution = solve(
             *_with_numbers(build, inputs, at), rest, ranges=ranges, order=names,
-            training=training, listen=listen, answers=search.answers, watch=watch,
+            training=training, values=values, watch=watch,
         )  # fmt: skip
         demanded = tuple((sympy.Eq(symbol(name), at[name]), step) for name, step in fixed.items())
         return dataclasses.replace(solution, constraints=(*demanded, *solution.constraints))
@@ -205,6 +205,7 @@ def _solve(
         and any(not holds(demand.condition, each) for each in pool)
     }
     search.settle(conditions, pool)
+    search.hold(first)
     constraints = search.constraints(conditions, names, first)
     shapes, flops, wrong, others = search.repaired(first)
     constraints = search.bounded(constraints, first)
@@ -359,17 +360,21 @@ class _Search:
         sizes: Sizes,
         ranges: Mapping[str, Sequence[int]],
         training: bool,
-        listen: Listen | None,
-        answers: Answers | None,
+        values: Values | None,
         watch: Watch | None,
     ) -> None:
         self.build, self.inputs, self.training = build, inputs, training
-        self.listen, self.watch = listen, watch
-        self.answers = answers
+        self.values, self.watch = values, watch
+        self.held: Said | None = None  # whether a run with values had the sizes of the formulas
         self.sizes, self.ranges = sizes, ranges
         self.runs: dict[tuple[int, ...], _Run] = {}
         self.reader = SourceReader()
         self.steps = 0
+
+    @property
+    def answers(self) -> Answers | None:
+        """What runs without values are to be answered."""
+        return self.values.answers if self.values is not None else None
 
     def run(self, sizes: Sizes) -> _Run:
         key = tuple(sizes.values())
@@ -440,8 +445,8 @@ class _Search:
     def heard(self) -> bool:
         """Whether there are the answers of a run with values, which is made when first asked for;
         runs that had none are forgotten."""
-        if self.answers is None and self.listen is not None:
-            self.answers = self.listen()
+        if self.values is not None and self.answers is None:
+            self.values.heard()
             self.runs.clear()
         return self.answers is not None
 
@@ -452,12 +457,67 @@ class _Search:
     def assumed(self, demanding: bool) -> tuple[Said, ...]:
         """What the formulas assume of values, as remarks, and so what is demanded as well."""
         found = () if self.answers is None else self.answers.remarks()
+        if self.held is not None:
+            found = (*found, self.held)
         if found and demanding:
             under = said(
                 "The demands are those of a run with these answers: with others there may be fewer."
             )
             return (*found, under)
         return found
+
+    def hold(self, like: Symbolic) -> None:
+        """Where something is assumed of values, run with values at other sizes, as far as that is
+        affordable: such a run takes the place of the one that was answered."""
+        if self.values is None or self.answers is None or not self.answers.remarks():
+            return
+        told = said(
+            "No run with values at other sizes could be made to hold these formulas against."
+        )
+        for sizes in itertools.islice(self.larger(), MOST_VALUED):
+            try:
+                found = self.values.measured(sizes, self.watch)
+            except Exception:  # noqa: BLE001 - values of another size may be none that it takes
+                continue
+            if found.error is not None:
+                continue
+            if self.run(sizes).error is not None:
+                # What fails on the answers of another size says nothing.
+                self.runs = {key: run for key, run in self.runs.items() if run.error is None}
+            at = ", ".join(f"{name} = {size}" for name, size in sizes.items())
+            if _matched(like.trace, found.trace) is not None:
+                self.runs[tuple(sizes.values())] = _Run(sizes, found, None)
+                told = said(
+                    "A run with values at {sizes} has the sizes that the formulas give.", sizes=at
+                )
+                break
+            told = said(
+                "A run with values at {sizes} takes other steps: the formulas are those of runs "
+                "that take the same as this one.",
+                sizes=at,
+            )
+        self.held = told
+
+    def larger(self) -> Iterator[Sizes]:
+        """Larger sizes at which a run with values costs no more than it may: what is whole numbers
+        and is a place in something else stays one.  Those come first at which a run on the given
+        answers succeeds; where it does not, that may be for the answers."""
+        base = self.run(self.sizes).measured
+        assert base is not None
+        found = []
+        for sizes in ([(name, times) for name in self.sizes] for times in (2, 3)):
+            at = {name: self.inside(name, times * self.sizes[name]) for name, times in sizes}
+            grown = math.prod(at[name] / size for name, size in self.sizes.items())
+            if self.changes(at) and sum(base.flops) * grown <= MOST_FLOPS:
+                found.append(at)
+        found += [
+            run.sizes
+            for run in self.runs.values()
+            if run.measured is not None and sum(run.measured.flops) <= MOST_FLOPS
+            if self.changes(run.sizes) and all(run.sizes[n] >= s for n, s in self.sizes.items())
+        ]
+        apart = {tuple(sizes.values()): sizes for sizes in found}.values()
+        yield from sorted(apart, key=lambda at: (self.run(at).error is not None, -self.changes(at)))
 
     def alike(self, like: document.Trace) -> Iterator[tuple[Sizes, Measured, dict[int, int]]]:
         """The runs that took the same steps, with the ids of their tensors."""
@@ -816,36 +876,33 @@ def with_symbols(
     training: bool = False,
     ranges: Mapping[str, Sequence[int]] | None = None,
     order: Sequence[str] = (),
-    listen: Listen | None = None,
+    values: Values | None = None,
     watch: Watch | None = None,
 ) -> document.Trace:
     """A trace that was recorded at these sizes, every shape with its formula; or with a remark
     that says why there are none.  Arguments as for `solve`."""
-    once = functools.cache(listen) if listen is not None else None
-
-    def answers() -> Answers | None:
-        """Those that were asked for."""
-        return once() if once is not None and once.cache_info().misses else None
 
     def solved() -> Solution:
         if recorded.failure is not None:
             return _up_to_failure(build, inputs, dict(sizes), training)
         return solve(
             build, inputs, sizes, ranges=ranges, order=order, training=training,
-            listen=once, answers=answers(), watch=watch,
+            values=values, watch=watch,
         )  # fmt: skip
 
     try:
         found = solved()
-        if once is not None and answers() is None and _matched(found.like, recorded) is None:
+        unheard = values is not None and values.answers is None
+        if values is not None and unheard and _matched(found.like, recorded) is None:
             # Code that asks where it runs takes another way without values.
-            once()
+            values.heard()
             found = solved()
     except Exception as error:  # noqa: BLE001 - whatever cannot be run so keeps its numbers
         return _in_numbers(recorded, error)
 
     def count() -> tuple[int, ...]:
-        return measure(build, inputs, sizes, training=training, answers=answers()).flops
+        answers = values.answers if values is not None else None
+        return measure(build, inputs, sizes, training=training, answers=answers).flops
 
     return attached(recorded, found, sizes, count) or _in_numbers(recorded, None)
 
@@ -872,28 +929,33 @@ def named(
     Raises:
         ValueError: `dims` does not fit the inputs.
     """
-    for name, tensor in flatten_arguments(model, args, kwargs):
-        if tensor.is_nested:
-            remark = said(
-                "Sizes are shown as numbers: {name} is a nested tensor, which has no one shape.",
-                name=name,
-            )
-            return dataclasses.replace(recorded, remarks=(*recorded.remarks, remark))
-    plain = model, args, kwargs
+    nested = (name for name, each in flatten_arguments(model, args, kwargs) if each.is_nested)
+    if (name := next(nested, None)) is not None:
+        return _nested(recorded, name)
+    plain, given_arguments = model, (args, kwargs)
+    own = dict(flatten_arguments(model, args, kwargs))
     model, args, kwargs = moved(model, args, kwargs, torch.device("meta"))
     tensors = dict(flatten_arguments(model, args, kwargs))
     given = {key: tuple(each.shape) for key, each in tensors.items()}
     sizes, shapes = _read_dims(dims, given, known or {})
     by_id = {id(tensors[key]): shape for key, shape in shapes.items()}
+    by_id |= {id(own[key]): shape for key, shape in shapes.items()}
+
+    def sized_at(tensor: Tensor, at: Mapping[str, Any]) -> tuple[Any, ...]:
+        shape = by_id.get(id(tensor), tuple(tensor.shape))
+        return tuple(at[size] if isinstance(size, str) else size for size in shape)
 
     def inputs(at: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         def sized(tensor: Tensor) -> Tensor:
-            shape = by_id.get(id(tensor), tuple(tensor.shape))
-            own = tuple(at[size] if isinstance(size, str) else size for size in shape)
-            return torch.empty(own, dtype=tensor.dtype, device="meta")
+            return torch.empty(sized_at(tensor, at), dtype=tensor.dtype, device="meta")
 
-        own_args, own_kwargs = replaced((args, kwargs), sized)
-        return own_args, own_kwargs
+        made: tuple[tuple[Any, ...], dict[str, Any]] = replaced((args, kwargs), sized)
+        return made
+
+    def valued(at: Mapping[str, Any]) -> Made:
+        if any(at[name] != size for name, size in (known or {}).items()):
+            raise ValueError("with values it is run as it was built")
+        return plain, *repeated(given_arguments, lambda tensor: sized_at(tensor, at))
 
     def copied(at: Mapping[str, Any]) -> nn.Module:
         # A forward may keep things for its next call.
@@ -902,19 +964,15 @@ def named(
     order = [name for shape in shapes.values() for name in shape if isinstance(name, str)]
     return with_symbols(
         recorded, build or copied, inputs, sizes, training=model.training, order=order,
-        listen=lambda: heard(lambda: plain), watch=watch,
+        values=Values(valued, sizes), watch=watch,
     )  # fmt: skip
 
 
-def heard(make: Callable[[], tuple[nn.Module, tuple[Any, ...], dict[str, Any]]]) -> Answers:
-    """What a run with values is answered: `make` gives the module and its arguments."""
-    answers = Answers()
-    with answers.listening():
-        model, args, kwargs = make()
-        tensors = itertools.chain(tensors_in((args, kwargs)), model.parameters())
-        answers.device = next((each.device for each in tensors), None)
-        record(model, args, kwargs)
-    return answers
+def _nested(recorded: document.Trace, name: str) -> document.Trace:
+    remark = said(
+        "Sizes are shown as numbers: {name} is a nested tensor, which has no one shape.", name=name
+    )
+    return dataclasses.replace(recorded, remarks=(*recorded.remarks, remark))
 
 
 def _read_dims(

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import numbers
+import operator
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -132,7 +133,8 @@ def run_with_symbols(
         torch.device("meta"),
         torch.no_grad(),
         _replaying(answers),
-        _Rules() as rules,
+        _Scalars(),
+        _Rules() as rules,  # the innermost: it looks at who calls
     ):
         own, names = {}, {}
         for name, size in sizes.items():
@@ -198,7 +200,13 @@ def measure(
     Raises:
         Exception: whatever `build` or `inputs` raises; what the forward raises is in `error`.
     """
-    with torch.device("meta"), torch.no_grad(), _replaying(answers), _Uninitialised():
+    with (
+        torch.device("meta"),
+        torch.no_grad(),
+        _replaying(answers),
+        _Scalars(),
+        _Uninitialised(),
+    ):
         model = in_mode(build(settings), training)
         args, kwargs = inputs(settings)
         recorder = Recorder(model, False, watch, None, None)
@@ -206,7 +214,12 @@ def measure(
         with recorder.hooks():
             recorder.run(args, kwargs)
         trace = frozen(recorder, type(model).__name__)
-    return Measured(trace, tuple(flops(step) or 0 for step in trace.steps), recorder.error)
+    return Measured(trace, flops_of(trace), recorder.error)
+
+
+def flops_of(trace: document.Trace) -> tuple[int, ...]:
+    """What each step of a run with plain sizes costs."""
+    return tuple(flops(step) or 0 for step in trace.steps)
 
 
 def _flops(step: document.Step, shapes: Mapping[int, tuple[sympy.Expr, ...]]) -> sympy.Expr:
@@ -382,6 +395,105 @@ def _shapes_by_table(
     except Exception:  # noqa: BLE001 - arguments that the table cannot read
         return None
     return None if found is None or found.violation is not None else list(found.shapes)
+
+
+# --- sizes that go through tensors --------------------------------------------------------------
+
+_ARITHMETIC: dict[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "floor_divide": operator.floordiv,
+    "__add__": operator.add,
+    "__radd__": operator.add,
+    "__sub__": operator.sub,
+    "__rsub__": lambda own, other: other - own,
+    "__mul__": operator.mul,
+    "__rmul__": operator.mul,
+    "__floordiv__": operator.floordiv,
+}
+_DIVISIONS = frozenset(["floor_divide", "__floordiv__"])
+_SAME = frozenset(["tensor", "as_tensor", "scalar_tensor", "clone", "detach", "to", "long", "int"])
+_READ = frozenset(["item", "tolist", "__int__", "__index__"])
+_TAKES_SIZES = frozenset(
+    [
+        *("view", "reshape", "expand", "repeat", "unflatten", "narrow", "split", "chunk"),
+        *("zeros", "ones", "empty", "full", "arange", "__getitem__", "__setitem__", "unfold"),
+        *("new_zeros", "new_ones", "new_empty", "new_full", "as_strided", "tile", "roll"),
+    ]
+)
+
+
+class _Scalars(TorchFunctionMode):
+    """Keeps what tensors of one whole number are worth that were made of sizes:
+    `torch.div(length, 2, rounding_mode="trunc")` is a tensor, and a size again where a shape is
+    written with it."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name in _READ and args and (known := _worth(args[0])) is not None:
+            return known if name in ("item", "tolist") else int(known)
+        if name in _TAKES_SIZES:
+            # The first is what is viewed, where it is a tensor of its own.
+            own = args[:1] if args and _worth(args[0]) is None else ()
+            args = (*own, *(_as_size(each) for each in args[len(own) :]))
+            kwargs = {key: _as_size(each) for key, each in kwargs.items()}
+            return func(*args, **kwargs)
+        found = _made_of_sizes(name, args, kwargs)
+        if found is None:
+            return func(*args, **kwargs)
+        result = func(
+            *(_value(each) if isinstance(each, torch.SymInt) else each for each in args), **kwargs
+        )
+        if isinstance(result, Tensor) and not result.dim() and not result.is_floating_point():
+            result._worth = found, result._version  # type: ignore[attr-defined]
+        return result
+
+
+def _made_of_sizes(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What an operation on whole numbers gives; None of another."""
+    if not args or not (name in _SAME or name == "div" or name in _ARITHMETIC):
+        return None
+    numbers = [_whole(each) for each in args[:2]]
+    if name in _SAME:
+        return numbers[0]
+    if len(args) != 2 or None in numbers:
+        return None
+    if name == "div":
+        # Sizes are not negative: both ways of rounding are one.
+        rounds = kwargs.keys() == {"rounding_mode"} and kwargs["rounding_mode"] is not None
+        return numbers[0] // numbers[1] if rounds and numbers[1] else None
+    if kwargs or (name in _DIVISIONS and not numbers[1]):
+        return None
+    return _ARITHMETIC[name](*numbers)
+
+
+def _whole(value: Any) -> Any:
+    """A whole number, or what a tensor is worth; None of what is neither."""
+    if isinstance(value, torch.SymInt) or type(value) is int:
+        return value
+    return _worth(value)
+
+
+def _worth(value: Any) -> Any:
+    if not isinstance(value, Tensor):
+        return None
+    known, version = getattr(value, "_worth", (None, 0))
+    return known if version == value._version else None
+
+
+def _as_size(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        known = _worth(value)
+        return value if known is None else known
+    if type(value) in (tuple, list, torch.Size):
+        return type(value)(map(_as_size, value)) if type(value) is not torch.Size else value
+    if isinstance(value, slice):
+        return slice(*map(_as_size, (value.start, value.stop, value.step)))
+    return value
 
 
 # --- operations that take no symbols ------------------------------------------------------------
