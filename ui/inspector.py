@@ -15,6 +15,8 @@ from tracer.views import figures, rounding
 from tracer.views.graph import shape_text
 from ui import player
 from ui import run as runs
+from ui.channels import channel_axes, channels
+from ui.held import held
 from ui.language import language, say
 from ui.text import code, escaped
 
@@ -71,12 +73,37 @@ def inspector(run: runs.Run, compute: Callable[[int], Tensor]) -> None:
     if values.numel() == 0:
         st.info(say("{name} has no elements.", name=escaped(_title(note))))
         return
+    letters = run.letters.get(note.id, ())
+    names = dimensions(letters, len(values.shape))
+    if channel_axes(values.shape) and _shows_channels():
+        channels(trace, note, values, names, letters, compute)
+        return
     left, right = st.columns([3, 2], gap="medium")
     scale = rounding.scales(trace)[note.id]
     with left:
-        _slice(note, values, scale, dimensions(run.letters.get(note.id, ()), len(values.shape)))
+        _slice(note, values, scale, names)
     with right:
         _distribution(note, values)
+
+
+def _shows_channels() -> bool:
+    """Which of the two ways to look at a tensor the reader has chosen."""
+    ways = {False: say("One slice"), True: say("All channels")}
+
+    def choose(way: bool) -> None:
+        st.session_state["inspects-channels"] = way
+
+    chosen = bool(st.session_state.get("inspects-channels", False))
+    st.segmented_control(
+        say("What is shown"),
+        list(ways),
+        format_func=ways.__getitem__,
+        default=chosen,
+        required=True,
+        label_visibility="collapsed",
+        **held(f"inspects-channels/{language()}", chosen, choose),
+    )
+    return chosen
 
 
 def _result_of(trace: Trace, path: str) -> int | None:

@@ -101,6 +101,61 @@ def slice_figure(
     return calm(figure, height=460)
 
 
+def montage_figure(
+    planes: npt.ArrayLike, *, across: int, names: Sequence[str], chosen: int
+) -> go.Figure:
+    """All planes beside and below each other on one scale, row by row.
+
+    Args:
+        planes: (count, rows, columns), real.
+        across: how many stand beside each other.
+        names: what is said of each.
+        chosen: the place of the one that has a frame.
+    """
+    cells = np.asarray(planes, dtype=np.float32)
+    count, height, width = cells.shape
+    down = -(-count // across)
+    whole = np.full((down * (height + 1) - 1, across * (width + 1) - 1), np.nan, np.float32)
+    said = np.zeros(whole.shape, dtype=np.int32)
+    for place, plane in enumerate(cells):
+        top, left = _corner(place, across, height, width)
+        whole[top : top + height, left : left + width] = plane
+        said[top : top + height, left : left + width] = place
+    known = whole[np.isfinite(whole)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+    reach = max(-low, high)
+    signed = low < 0 < high
+    figure = go.Figure(
+        go.Heatmap(
+            z=np.where(np.isfinite(whole), whole, np.float32(np.nan)),
+            zmin=-reach if signed else low,
+            zmax=reach if signed else high,
+            colorscale=colours.SIGNED if signed else colours.ONE_SIDED,
+            text=np.asarray(names, dtype=object)[said],
+            hovertemplate="%{text}<br><b>%{z}</b><extra></extra>",
+            hoverongaps=False,
+            colorbar={"thickness": 12, "outlinewidth": 0, "tickformat": ".3~g"},
+        )
+    )
+    top, left = _corner(chosen, across, height, width)
+    figure.add_shape(
+        type="rect",
+        x0=left - 0.5 - min(0.5, width / 40),
+        x1=left + width - 0.5 + min(0.5, width / 40),
+        y0=top - 0.5 - min(0.5, height / 40),
+        y1=top + height - 0.5 + min(0.5, height / 40),
+        line={"width": 3, "color": colours.FIRST_SERIES},
+    )
+    figure.update_xaxes(visible=False, constrain="domain")
+    figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x", constrain="domain")
+    return calm(figure, height=520)
+
+
+def _corner(place: int, across: int, height: int, width: int) -> tuple[int, int]:
+    """Where a plane of a montage begins: its row and its column, a gap between any two."""
+    return place // across * (height + 1), place % across * (width + 1)
+
+
 def histogram(
     counts: Sequence[int] | npt.NDArray[np.int64],
     low: float,
