@@ -31,5 +31,5 @@ with st.container(key="title", horizontal=True, vertical_alignment="bottom", gap
 run = shown(view)
 if run is not None:
     height = player.HEIGHT if run.trace.failure is None else player.LOWER
-    player.show(run, to_query(view) | language.link(), height=height)
+    player.show(run, to_query(view) | language.link(), height=height, tour=True)
     details(run, view)

@@ -6,6 +6,7 @@
 
 import { understood } from "./address.js";
 import { mount } from "./player.js";
+import { offerTour } from "./tour.js";
 
 const mounted = new WeakMap();
 let lastWrite = -Infinity;
@@ -42,7 +43,7 @@ function parse(data) {
 
 function writeAddress(query, arriving) {
   const now = new URLSearchParams(location.search);
-  const kept = ["step", "dims", "present", "scene", "embed", "embed_options"].flatMap((name) =>
+  const kept = ["step", "dims", "present", "scene", "exercise", "embed", "embed_options"].flatMap((name) =>
     now.getAll(name).map((value) => [name, value]),
   );
   for (const [name] of kept) now.delete(name);
@@ -67,8 +68,14 @@ function lessonAddress(key) {
   return `Walkthrough?${new URLSearchParams({ lesson: key, ...(language && { lang: language }) })}`;
 }
 
+/** Whether the address has something shown over the page. */
+function isShown() {
+  const asked = new URLSearchParams(location.search);
+  return ["present", "scene", "exercise", "embed"].some((name) => asked.has(name));
+}
+
 export default function ({ data, parentElement, setTriggerValue }) {
-  const { query, height, start, fixes, read, payload } = parse(data);
+  const { query, height, start, fixes, read, tour, payload } = parse(data);
   const options = { height, lesson: lessonAddress, onFix: fixes ? (index) => setTriggerValue("fix", index) : null };
   const place = parentElement.querySelector(".place");
   const there = mounted.get(place);
@@ -94,6 +101,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     there.works = broken < 0;
     there.start = start?.[1];
   }
+  if (tour && !isShown()) offerTour(place.querySelector(".shapewalk"));
   return () => {
     mounted.get(place)?.player.destroy();
     mounted.delete(place);

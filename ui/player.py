@@ -50,11 +50,13 @@ def show(
     start: tuple[str, int] | None = None,
     on_fix: Callable[[int], None] | None = None,
     height: str = HEIGHT,
+    tour: bool = False,
 ) -> None:
     """Draw the player. `query` is what the address shall say besides the step; None when the page
     has no address of its own for what it shows.  `start` is the path of the step to begin at, and
     a count that tells one run from the next.  `on_fix` is called with the index of a fix that is
-    to be applied; without it fixes are only shown."""
+    to be applied; without it fixes are only shown.  With `tour` who is here for the first time is
+    told what there is to do."""
 
     def fixed() -> None:
         index = st.session_state["player"].get("fix")
@@ -62,7 +64,7 @@ def show(
             on_fix(index)
 
     head: dict[str, Any] = {"query": query and dict(query), "height": height, "start": start}
-    head["fixes"] = on_fix is not None
+    head |= {"fixes": on_fix is not None, "tour": tour}
     head["read"] = st.session_state.get("read", (0, ""))  # how often the address was, and which
     data = json.dumps(head).encode() + b"\n" + run.payload
     _player(data=data, key="player", on_fix_change=fixed)

@@ -125,12 +125,22 @@ def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
     raise AssertionError(f"the app does not answer:\n{log.read_text()}")
 
 
+BEEN_HERE = """try {
+  if (!sessionStorage.getItem("newcomer")) localStorage.setItem("shapewalk.tour", "left");
+} catch {
+  // A page without an address keeps nothing.
+}"""
+"""A test of a first visit says `newcomer` in the page's session."""
+
+
 @pytest.fixture(scope="session")
 def readers(browser: Browser) -> Iterator[BrowserContext]:
     """A browser that has been here before: the app's scripts come out of its cache.  Its reader
     wants nothing to move: drawing what Streamlit fades and spins costs as much as all the rest."""
     context = browser.new_context(reduced_motion="reduce")
     context.set_default_timeout(PATIENCE)
+    # Who has been here before has left the tour.
+    context.add_init_script(BEEN_HERE)
     # A window goes with its last page, and a new one costs a browser more than most pages do.
     context.new_page()
     yield context
