@@ -11,7 +11,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.browser import chromium
-from tests.browser.conftest import TOKEN, free_port, serving
+from tests.browser.conftest import BEEN_HERE, TOKEN, free_port, serving
 
 HERE = Path(__file__).resolve().parent
 LONGEST = 240_000
@@ -84,6 +84,14 @@ def _linked(page: Page) -> None:
     expect(page.get_by_role("img", name="QR code of the link")).to_be_visible()
 
 
+def _of_channels(page: Page) -> None:
+    _complete(page)
+    page.get_by_role("radio", name="Inspector").click()
+    page.get_by_role("radio", name="All channels").click()
+    expect(page.locator(".st-key-montage .main-svg").first).to_be_visible()
+    page.locator("[data-testid=stMain]").evaluate("each => each.scrollTo(0, 99999)")
+
+
 LESSON = "/Walkthrough?lang=en&lesson="
 PICTURES = {
     "walkthrough": Picture(f"{LESSON}fbkd-student&step=21", _complete),
@@ -95,6 +103,8 @@ PICTURES = {
     "present": Picture(f"{LESSON}fbkd-student&step=4&present=1", _presented, (1200, 675), "dark"),
     "slides": Picture(f"{LESSON}fbkd-student&step=4", _slide, (1200, 675)),
     "link": Picture(f"{LESSON}fbkd-student&step=4", _linked, (1200, 675)),
+    "operations": Picture("/Operations?lang=en&op=matmul", _complete, (1400, 900)),
+    "channels": Picture(f"{LESSON}squeeze-excite&step=9", _of_channels, (1400, 900)),
     "debug": Picture("/Your_module?lang=en", _failed, (1400, 900)),
     "own": Picture("/Your_module?lang=en&class=torch.nn.MultiheadAttention", _walked, (1400, 900)),
 }
@@ -119,6 +129,7 @@ def main() -> None:
                 viewport={"width": width, "height": height}, color_scheme=picture.scheme
             )
             context.set_default_timeout(LONGEST)
+            context.add_init_script(BEEN_HERE)
             context.request.get(f"{app}/", params={"token": TOKEN})
             page = context.new_page()
             page.goto(app + picture.address)

@@ -16,7 +16,7 @@ import streamlit as st
 from tracer import Step, TensorNote, Trace
 from tracer.language import translator
 from tracer.views import graph, html, slides, svg, text, worksheet
-from ui import address, embed, shipped
+from ui import address, embed, exercise, shipped
 from ui.language import link, say
 from ui.notebook import notebook
 from ui.run import Run
@@ -87,14 +87,28 @@ def _formats() -> tuple[Format, ...]:
     )
 
 
-def _program(source: str) -> Format:
-    """The file that ran, which runs on with its shapes as comments."""
-    return Format(
-        "Python",
-        lambda run: text.program(run.trace, source, translate=translator(run.language)) or source,
-        ".py",
-        "text/x-python",
-        lambda trace: text.file_of(trace, source) is not None,
+def _programs(source: str) -> tuple[Format, ...]:
+    """The file that ran, which runs on with its shapes as comments: as numbers and as formulas."""
+
+    def written(run: Run, symbols: bool) -> str:
+        translate = translator(run.language)
+        return text.program(run.trace, source, translate=translate, symbols=symbols) or source
+
+    def fits(trace: Trace, symbols: bool) -> bool:
+        return text.file_of(trace, source) is not None and bool(trace.symbols or not symbols)
+
+    return tuple(
+        Format(
+            name,
+            functools.partial(written, symbols=symbols),
+            ending,
+            "text/x-python",
+            functools.partial(fits, symbols=symbols),
+        )
+        for name, ending, symbols in (
+            ("Python", ".py", False),
+            (say("Program with formulas"), "-formulas.py", True),
+        )
     )
 
 
@@ -115,7 +129,7 @@ def downloads(
         if view is not None:
             source = shipped.source(view.lesson).read_text(encoding="utf-8")
         with st.popover(say("Take away"), icon=":material/download:", key="formats"):
-            for each in (*formats, _program(source)):
+            for each in (*formats, *_programs(source)):
                 if each.fits(trace):
                     st.download_button(
                         each.name,
@@ -131,6 +145,7 @@ def downloads(
             embed.snippet(view)
         elif query:
             address.button("Your_module", query)
+        exercise.button(run, {} if view is None or view.own else to_query(view))
         compared = urlencode(to_query(view)) if view is not None else elsewhere
         st.page_link(
             "pages/4_Compare.py",

@@ -28,15 +28,21 @@ mount(document.getElementById("player"), payload, { url: URL_KEPT, height: "100d
 """
 
 
-def page(trace: Trace, dims: Mapping[str, str] | None = None, language: str = "en") -> str:
+def page(
+    trace: Trace,
+    dims: Mapping[str, str] | None = None,
+    language: str = "en",
+    exercise: str = "",
+) -> str:
     """One HTML document that shows `trace` with the player: no other file, no network.
 
-    `dims` names the inputs' dimensions, as `{"x": "B C H W"}`; `language` is what it is told in.
+    `dims` names the inputs' dimensions, as `{"x": "B C H W"}`; `language` is what it is told in;
+    `exercise` is what an address says of what a teacher asks (`ui/exercise.py`).
 
     Raises:
         ValueError: the language is none of `tracer.language.LANGUAGES`.
     """
-    return _document(trace, dims, language, url_kept=True)
+    return _document(trace, dims, language, url_kept=True, exercise=exercise)
 
 
 def notebook(trace: Trace, dims: Mapping[str, str] | None = None, language: str = "en") -> str:
@@ -50,7 +56,13 @@ def notebook(trace: Trace, dims: Mapping[str, str] | None = None, language: str 
     )
 
 
-def _document(trace: Trace, dims: Mapping[str, str] | None, language: str, url_kept: bool) -> str:
+def _document(
+    trace: Trace,
+    dims: Mapping[str, str] | None,
+    language: str,
+    url_kept: bool,
+    exercise: str = "",
+) -> str:
     run = script(_START.replace("URL_KEPT", "true" if url_kept else "false"))
     look = _PAGE_STYLE + style()
     without = render(said("This page draws the trace with JavaScript."), translator(language))
@@ -61,7 +73,7 @@ def _document(trace: Trace, dims: Mapping[str, str] | None, language: str, url_k
 <div id="player"></div>
 </main>
 <noscript>{without}</noscript>
-<script type="application/json" id="trace">{_json(trace, dims, language)}</script>
+<script type="application/json" id="trace">{_json(trace, dims, language, exercise)}</script>
 <script type="module">{run}</script>
 </body>
 </html>
@@ -92,9 +104,9 @@ def _title(trace: Trace) -> str:
     return html.escape(readable, quote=True)
 
 
-def _json(trace: Trace, dims: Mapping[str, str] | None, language: str) -> str:
+def _json(trace: Trace, dims: Mapping[str, str] | None, language: str, exercise: str) -> str:
     """The payload as ASCII text that cannot end its script element or start another."""
-    body = payload(trace, dims, language)
+    body = payload(trace, dims, language) | ({"exercise": exercise} if exercise else {})
     return json.dumps(body, separators=(",", ":")).replace("<", "\\u003c")
 
 

@@ -90,15 +90,22 @@ def annotated(
     return "\n\n".join(parts) + "\n"
 
 
-def program(trace: Trace, text: str, width: int = 100, translate: Translate = str) -> str | None:
+def program(
+    trace: Trace,
+    text: str,
+    width: int = 100,
+    translate: Translate = str,
+    symbols: bool = False,
+) -> str | None:
     """The whole `text` of a file that ran, with the shapes as comments: the same program, which
     runs as before.  None where nothing of the run stands in this text.  A shape stands at the end
     of its expression's line, or above it where it would pass `width` columns, as far as Python
-    takes a comment there."""
+    takes a comment there.  With `symbols` they are formulas where the trace has them, and the
+    header says what their letters are and what is demanded of them."""
     file = file_of(trace, text)
     if file is None:
         return None
-    voice = _Voice(_numbers, translate)
+    voice = _Voice(_formulas if symbols else _numbers, translate)
     found = (event for group in _events_by_call(trace, voice) for event in group)
     events = sorted((e for e in found if e.place.file == file), key=lambda event: event.order)
     rows = text.split("\n")
@@ -110,7 +117,8 @@ def program(trace: Trace, text: str, width: int = 100, translate: Translate = st
         while line not in ends and line < len(rows):
             line += 1
         comments.setdefault(line, []).append(event)
-    lines = [f"# {line}".rstrip() for line in _header(trace, voice).split("\n")]
+    head = "\n".join([_header(trace, voice), *(_legend(trace, width, voice) if symbols else ())])
+    lines = [f"# {line}".rstrip() for line in head.split("\n")]
     if rows[0].startswith("#!"):
         lines.insert(0, rows.pop(0))
     for number, code in enumerate(rows, len(text.split("\n")) - len(rows) + 1):

@@ -102,3 +102,10 @@ def test_every_lesson_has_one(lesson: str) -> None:
     assert shown is not None
     assert code(shown) == code(text)
     assert len(shown.split("\n")) > len(text.split("\n"))
+    formulas = program(made, text, symbols=True)
+    assert formulas is not None
+    assert code(formulas) == code(text)
+    assert made.symbols
+    (first, *_) = made.symbols
+    assert f"{first.name} = {first.value}" in formulas
+    assert formulas != shown

@@ -1,5 +1,6 @@
 /** The page's address, which keeps the step as `?step=`, the face of the sizes as `dims=`, with
- * `present=1` that the run is shown to a class, and with `scene=1` that a step shows how it works. */
+ * `present=1` that the run is shown to a class, and with `scene=1` that a step shows how it works.
+ * `exercise=` is what a teacher asks. */
 
 import { OPENING } from "./story.js";
 
@@ -34,7 +35,8 @@ export class Address {
   }
 
   /** What is to be shown over everything else, or null. */
-  askedShow(hasScenes) {
+  askedShow({ exercise }, hasScenes) {
+    if (exercise || this.asked("exercise")) return "predict";
     return ["present", "scene"].find((show) => this.asked(show) === "1" && (show !== "scene" || hasScenes)) ?? null;
   }
 

@@ -236,7 +236,7 @@ class Player {
       this.walk.go(0);
     }
     this.draw();
-    const asked = known ? !isSame && before !== null && shown : this.address.askedShow(this.hasScenes);
+    const asked = known ? !isSame && before !== null && shown : this.address.askedShow(payload, this.hasScenes);
     if (asked) this.act[asked]();
     if (isSame && source.node.scrollTop !== scrolled) {
       source.node.scrollTop = scrolled;

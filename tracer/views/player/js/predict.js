@@ -2,6 +2,7 @@
 
 import { expression, sentences } from "./detail.js";
 import { el } from "./dom.js";
+import { exerciseOf, handIn, stepsAsked, teachersWords } from "./exercise.js";
 import { coded } from "./markdown.js";
 import { reasons, ruleNames, stepText, stepWorked, workedText } from "./prediction.js";
 import { holds } from "./rounds.js";
@@ -36,14 +37,16 @@ function nameOfRun({ trace }, questions) {
 export class Predict {
   /** Begins where `player` is, and brings it along when it ends. */
   constructor(player) {
-    const { stage, model, walk, transport } = player;
+    const { stage, model, walk, transport, address } = player;
     Object.assign(this, { player, stage, model });
     transport.play(false);
     this.kind = "predict";
-    this.name = say("Predict the next shape");
-    this.questions = questionsOf(model);
-    this.score = new Score(nameOfRun(model, this.questions));
-    const next = this.questions.findIndex((node) => node.at >= walk.operation.at);
+    const exercise = exerciseOf(model.payload.exercise ?? address.asked("exercise"));
+    this.exercise = exercise;
+    this.name = exercise?.title || say("Predict the next shape");
+    this.questions = exercise ? stepsAsked(model, exercise) : questionsOf(model);
+    this.score = new Score(`${nameOfRun(model, this.questions)} ${exercise?.mark ?? ""}`.trim());
+    const next = exercise ? 0 : this.questions.findIndex((node) => node.at >= walk.operation.at);
     this.index = next < 0 ? 0 : next;
     this.fields = [];
     stage.open(this);
@@ -105,6 +108,7 @@ export class Predict {
       this.way,
       this.buttons,
       this.said,
+      this.exercise && teachersWords(this.exercise.steps.get(node.path), model, this.score, node.path),
     );
     this.drawFields();
     this.drawButtons();
@@ -201,7 +205,7 @@ export class Predict {
 
   onKey(event) {
     const { target, key } = event;
-    const isField = target.matches("input");
+    const isField = target.matches(".fields input");
     if (key === "Enter" && (isField || target === this.stage.node)) {
       if (!this.node) return false;
       if (this.isDone) this.next();
@@ -322,6 +326,7 @@ export class Predict {
       left > 0 ? el("p", {}, counted(left, "{n} shape was not asked.", "{n} shapes were not asked.")) : "",
       rows.length ? el("h3", {}, say("Rules that were missed")) : "",
       el("ul", { class: "missed" }, rows),
+      this.exercise && handIn(this.exercise, this.questions, this.score),
       el(
         "div",
         { class: "answers" },

@@ -49,13 +49,25 @@ export class Score {
     const rules = { ...before.missed };
     for (const rule of new Set(missed)) rules[rule] = (rules[rule] ?? 0) + 1;
     const isRight = missed.length === 0 && !shown;
-    this.steps.set(path, { first: before.first ?? isRight, done: isRight || shown, missed: rules });
+    const now = { first: before.first ?? isRight, done: isRight || shown, missed: rules };
+    this.steps.set(path, { ...before, ...now, ...(shown && { shown }) });
     this.keep();
+  }
+
+  /** What was written to a question of the teacher's. */
+  answer(path, answer) {
+    this.steps.set(path, { ...this.of(path), answer });
+    this.keep();
+  }
+
+  /** Whether the reader gave up. */
+  wasShown(path) {
+    return this.of(path).shown === true;
   }
 
   /** `{asked, first}`: how many steps were asked, and how many right at the first answer. */
   get counts() {
-    const done = [...this.steps.values()].filter((each) => each.first !== null);
+    const done = [...this.steps.values()].filter((each) => typeof each.first === "boolean");
     return { asked: done.length, first: done.filter(({ first }) => first).length };
   }
 
