@@ -58,6 +58,7 @@ def _failed(page: Page) -> None:
     page.locator(".st-key-cards-broken button").first.click()
     expect(page.locator(".shapewalk .failure").first).to_be_visible()
     expect(page.get_by_test_id("stBaseButton-primary")).to_have_count(2)
+    page.wait_for_timeout(3000)  # the page has gone to its answer
     page.evaluate("document.querySelector('.stMain').scrollTo(0, 0)")
 
 

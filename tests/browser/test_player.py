@@ -550,12 +550,13 @@ def test_a_note_is_said_once_where_one_looks(show: Show, width: int, place: str)
 
 def test_over_a_picture_a_name_gives_way_before_the_shape_does(show: Show) -> None:
     page = show(student(), "step=21")
-    for width in (390, 768, 990, 1400):
+    for width in (390, 768, 990, 1010, 1400):
         page.set_viewport_size({"width": width, "height": 844})
         for caption in page.locator("figcaption").all():
             shape = caption.locator(".figure-shape")
             expect(shape).to_be_visible()
             assert shape.evaluate("node => node.scrollWidth - node.clientWidth") <= 0
+            assert caption.locator(".figure-called").evaluate("node => node.clientWidth") >= 7
             # Nothing stands over it.
             right = caption.bounding_box()["x"] + caption.bounding_box()["width"]
             assert shape.bounding_box()["x"] + shape.bounding_box()["width"] <= right + 0.5
