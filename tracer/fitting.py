@@ -71,6 +71,7 @@ _IDS = re.compile(r"(^|_)(ids?|tokens?|idx|indices|index|labels?)$")
 _MEANT: tuple[tuple[str, str], ...] = (
     (r"(^|_)masks?$", "B,N"),
     (r"(^|_)len(gth)?s?$", "B:int64<10"),
+    (r"_(id|idx|index)$|(^|_)(label|target)s?$", "B:int64<2"),
     (r"(^|_)(images?|img|pixels?|pixel_values|pictures?|photos?|rgb)$", "B,C,H,W"),
 )
 """What tensors that a batch holds are usually, by their names."""
@@ -396,7 +397,7 @@ def _part(parameter: inspect.Parameter, made: _Input | str) -> _Input | str:
         return made
     if isinstance(made, str):
         made = _Input(parameter.name, (), value=made.partition(":=")[2])
-    elif made.count == 1 and made.below is None:
+    elif made.count == 1:
         form = next((form for words, form in _MEANT if re.search(words, parameter.name)), None)
         made = made if form is None else _of_form(parameter.name, form)
     return dataclasses.replace(made, holder=parameter.holder, place=parameter.place)
@@ -758,6 +759,19 @@ def _in_ratio(guess: _Guess, has: int = 0, wants: int = 0) -> list[_Guess]:
         times, rest = divmod(has, size) if size > 1 else (0, 1)
         if letter not in guess.fixed | {"B"} and not rest and times > 1 and not wants % times:
             changed = tuple((sizes | {letter: wants // times}).items())
+            found.append(dataclasses.replace(guess, sizes=changed, fixed=guess.fixed | {letter}))
+    return found or _by_difference(guess, has, wants)
+
+
+def _by_difference(guess: _Guess, has: int, wants: int) -> list[_Guess]:
+    """The guess with a last dimension by so much larger or smaller as a size is that comes of
+    several, joined one behind the other."""
+    sizes = dict(guess.sizes)
+    found = []
+    for letter in dict.fromkeys(each.letters[-1] for each in guess.inputs if each.letters):
+        size = sizes[letter] + wants - has
+        if letter not in guess.fixed | {"B"} and wants != has and size > 0:
+            changed = tuple((sizes | {letter: size}).items())
             found.append(dataclasses.replace(guess, sizes=changed, fixed=guess.fixed | {letter}))
     return found
 

@@ -89,6 +89,25 @@ class Twins(nn.Module):
         return self.left(pair.left) + self.right(pair.right)
 
 
+@dataclass
+class Clicks:
+    user_id: Tensor
+    features: Tensor
+
+
+class Tower(nn.Module):
+    """One number for each sample, and what is known of it beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.body = nn.Embedding(30, 40), nn.Linear(40 + 11, 5)
+
+    def forward(self, clicks: Clicks) -> Any:
+        both = torch.cat([self.table(clicks.user_id), clicks.features], dim=-1)
+        scores = self.body(both) @ self.body(both).T
+        return nn.functional.cross_entropy(scores, torch.arange(len(scores)))
+
+
 class Unpacked(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -115,6 +134,7 @@ class Sized(nn.Module):
         (Pooled, ("batch=Batch(tokens=B,N:int64<50; mask=B,N)",)),
         (Undeclared, ("batch=Batch(tokens=B,N:int64<50; mask=B,N)",)),
         (Twins, ("pair=Pair(left=B,N,C; right=B,N,D)",)),
+        (Tower, ("clicks=Clicks(user_id=B:int64<30; features=B,C)",)),
         (Unpacked, ("batch=(B,N,C; B:int64<2)",)),
         (Sized, ("x=B,N,C",)),
     ],
