@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import gc
 import io
+import itertools
 import pickle
 import types
 import weakref
@@ -20,6 +21,7 @@ from tracer.record.construction import Constructions, _notes, paused, recording_
 from tracer.record.crash import GONE
 from tracer.record.isolation import unobserved
 from tracer.record.run import record
+from tracer.source.built import constructor
 
 
 @dataclasses.dataclass
@@ -35,6 +37,20 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(x)
+
+
+def pairs(*widths: int) -> tuple[nn.ModuleList, nn.ModuleList]:
+    convs, norms = nn.ModuleList(), nn.ModuleList()
+    for a, b in itertools.pairwise(widths):
+        convs.append(nn.Conv1d(a, b, 1))
+        norms.append(nn.BatchNorm1d(b))
+    return convs, norms
+
+
+class Helped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs, self.norms = pairs(3, 5, 7)
 
 
 class Net(nn.Module):
@@ -123,6 +139,20 @@ def test_arguments_that_the_constructor_changes_are_those_of_the_call() -> None:
     other = Constructions(spread)[""]
     assert not other.exact
     assert set(other.uncertain) == {"width", "options"}
+
+
+def test_what_a_helper_makes_is_found_where_it_was_called() -> None:
+    """Layers that no text of the constructor shows, which is all that is read of an unwatched
+    one."""
+    with recording_construction():
+        model = Helped()
+    for path, call in (("convs.1", "nn.Conv1d(a, b, 1)"), ("norms.0", "nn.BatchNorm1d(b)")):
+        built = constructor(model, path)
+        assert built is not None
+        assert built.text.of(built.call) == call
+        assert built.owner == ""
+        assert [built.text.of(each) for each in built.via] == ["pairs(3, 5, 7)"]
+    assert constructor(Helped(), "convs.1") is None
 
 
 def test_nothing_is_kept_alive() -> None:

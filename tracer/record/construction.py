@@ -35,7 +35,7 @@ from tracer.record.crash import GONE, Construction, Frame
 from tracer.record.frames import HERE, TORCH
 from tracer.record.isolation import random_state
 from tracer.record.tensors import paths_of
-from tracer.source.built import parameters_of
+from tracer.source.built import Calls, parameters_of, seen
 from tracer.source.sites import SourceReader
 from tracer.source.text import text_of
 from tracer.source.values import Unknown, value_of
@@ -183,6 +183,24 @@ def _first(code: CodeType, names: Mapping[str, Any]) -> Any:
 def _known(module: Any) -> _Note | None:
     found = _notes.get(id(module))
     return found[1] if found is not None and found[0]() is module else None
+
+
+def _calls(module: nn.Module) -> Calls:
+    """The author's calls that led to a module; none where torch made it for another."""
+    note = _known(module)
+    found: list[tuple[CodeType, int, nn.Module | None]] = []
+    shot = note.shot if note is not None and note.direct else None
+    while shot is not None:
+        code, lasti, owner = shot.code, shot.lasti, shot.owner
+        while shot.above is not None and shot.code in shot.above.code.co_consts:
+            shot = shot.above  # a comprehension is part of the function around it
+            owner = shot.owner
+        found.append((code, lasti, owner() if owner is not None else None))
+        shot = shot.above
+    return found
+
+
+seen.append(_calls)
 
 
 @functools.cache

@@ -5,20 +5,29 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 
 import torch
 from torch import nn
 
 from tracer.document import Edit
-from tracer.source.text import Text, called, definition, given
+from tracer.source.sites import SourceReader
+from tracer.source.text import Text, called, definition, given, text_of
 
 TORCH = str(Path(torch.__file__).parent) + "/"
 OWN = str(Path(__file__).parents[1]) + "/"
 """This package, which calls what it records and builds anew what it is given."""
+
+
+Calls = Sequence[tuple[CodeType, int, nn.Module | None]]
+"""The calls that led to a module, the innermost first: a frame's code and instruction, and the
+module whose method or constructor it runs."""
+
+seen: list[Callable[[nn.Module], Calls]] = []
+"""What has watched modules being constructed is asked first; it knows none, or all calls."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +103,15 @@ def initialisers(module: nn.Module) -> Iterator[tuple[Text, ast.FunctionDef]]:
 
 
 def constructor(model: nn.Module, path: str) -> Built | None:
-    """The call in some `__init__` that made the module at `path`; None when it cannot be told."""
+    """The call in some `__init__` that made the module at `path`, as it was seen, or else as the
+    text lets it be found; None when it cannot be told."""
     try:
         module = model.get_submodule(path)
     except AttributeError:
         return None
+    watched = _watched(model, path, module)
+    if watched is not None:
+        return watched
     parts = path.split(".") if path else []
     for depth in range(len(parts) - 1, -1, -1):
         owner = ".".join(parts[:depth])
@@ -112,6 +125,34 @@ def constructor(model: nn.Module, path: str) -> Built | None:
                 if number > 50:
                     break
     return None
+
+
+def _watched(model: nn.Module, path: str, module: nn.Module) -> Built | None:
+    """The call that was seen to make a module, and whose constructor above it that belongs to."""
+    reader = SourceReader()
+    parts = path.split(".")
+    above = [".".join(parts[:depth]) for depth in range(len(parts) - 1, -1, -1)]
+    calls: list[tuple[Text, ast.Call]] = []
+    for code, instruction, owner in next((found for each in seen if (found := each(module))), ()):
+        text = text_of(code.co_filename)
+        node = text.at(reader.site(code, instruction).place.span) if text is not None else None
+        if text is None or not isinstance(node, ast.Call):
+            return None
+        calls.append((text, node))
+        own = next((p for p in above if model.get_submodule(p) is owner), None)
+        if own is not None:
+            (text, call), *helpers = calls
+            via = tuple(each for _, each in helpers)
+            return Built(path, own, text, call, type(module), _within(text, call), via)
+        if owner is not None:
+            return None
+    return None
+
+
+def _within(text: Text, call: ast.Call) -> ast.Call | None:
+    """The call that a call is an item of."""
+    above = text.parents.get(call)
+    return above if isinstance(above, ast.Call) and call in above.args else None
 
 
 def _agrees(built: Built, module: nn.Module) -> bool:
