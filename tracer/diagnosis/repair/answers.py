@@ -34,21 +34,28 @@ def answers(found: Found) -> tuple[Fix, ...]:
 
 def _plainest(alike: list[Repair]) -> Repair:
     """Of repairs that compute the same the likeliest that writes no number where a name serves, and
-    does for larger inputs and for as many other numbers of a config as any of them."""
+    does for larger inputs and for as many other numbers of a config as any of them.  Of these the
+    one with the likeliest's number, in whatever names, comes first."""
+    wanted = _numbers(alike[0])
 
-    def holds(repair: Repair) -> tuple[bool, float, bool]:
+    def holds(repair: Repair) -> tuple[bool, float, bool, bool]:
         if repair.proof is None:
-            return False, 0.0, False
+            return False, 0.0, False, False
         numbers = repair.proof.check("numbers").share
         named = not any(_new_numbers(part) for part in repair.parts)
-        return not repair.proof.failed, 1.0 if numbers is None else numbers, named
+        same = _numbers(repair) == wanted
+        return not repair.proof.failed, 1.0 if numbers is None else numbers, named, same
 
     return max([each for each in alike if each.verified is alike[0].verified], key=holds)
 
 
+def _numbers(repair: Repair) -> list[int | None]:
+    return [part.number for part in repair.parts]
+
+
 def _new_numbers(draft: Draft) -> set[str]:
-    """The numbers that an edit writes, but for -1, which is none."""
-    return {*_NUMBER.findall(draft.new)} - {*_NUMBER.findall(draft.old)}
+    """The numbers that an edit writes, but for 0 and 1, which say where and not how many."""
+    return {*_NUMBER.findall(draft.new)} - {*_NUMBER.findall(draft.old), "0", "1"}
 
 
 _NUMBER = re.compile(r"(?<!-)\b\d+\b")

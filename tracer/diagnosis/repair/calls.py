@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
+import math
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from tracer.diagnosis.repair.draft import Draft, behind, bracketed, instead, written_with
 from tracer.diagnosis.repair.places import Spot
 from tracer.diagnosis.repair.world import World, local_names
-from tracer.document import Span
+from tracer.document import Edit, Span
 from tracer.sentences import said
 from tracer.source.built import parameters_of
 from tracer.source.text import called, code_of
@@ -53,6 +55,7 @@ def call_edits(world: World, spot: Spot) -> Iterator[Draft]:
         yield from passed_on(world, spot, node)
         yield from by_name(world, spot, node)
         yield from of_all_dimensions(world, spot, node)
+        yield from sizes_given(world, spot, node)
     if isinstance(node, ast.Starred):
         backwards = f"*{bracketed(spot.text, node.value)}[::-1]"
         yield instead(spot, "reverse", said("Put the items in reverse order"), backwards)
@@ -251,6 +254,60 @@ def of_all_dimensions(world: World, spot: Spot, node: ast.Call) -> Iterator[Draf
     ahead, behind_ = [0, rank - 1, *range(1, rank - 1)], [0, *range(2, rank), 1]
     for order in (ahead, behind_, [rank - 1, *range(rank - 1)], [*range(1, rank), 0]):
         yield instead(spot, "of_all", what, f"{own}({', '.join(map(str, order))})")
+
+
+def sizes_given(world: World, spot: Spot, node: ast.Call) -> Iterator[Draft]:
+    """Sizes of a new shape in the place of those that are written, where several are at hand
+    together: `view(b, c, *size)`."""
+    text, func = spot.text, node.func
+    if called(node) not in ("view", "reshape", "unflatten") or not isinstance(func, ast.Attribute):
+        return
+    base = world.tensor(text, func.value)
+    several = next((each for each in node.args if isinstance(each, ast.Tuple | ast.List)), None)
+    split = called(node) == "unflatten"
+    items = several.elts if several is not None else [] if split else node.args
+    if base is None or not items or any(isinstance(each, ast.Starred) for each in items):
+        return
+    axis = world.value(text, node.args[0]) if split else None
+    total = base.shape[axis] if type(axis) is int else base.numel()
+    values = [world.value(text, each) for each in items]
+    what = said("Write the sizes that are at hand")
+    for name, sizes in _sizes(world, spot):
+        for start in range(len(items) - len(sizes) + 1):
+            rest = [*values[:start], *values[start + len(sizes) :]]
+            if not _can_be(total, [*rest, *sizes]) or sizes == tuple(
+                values[start : start + len(sizes)]
+            ):
+                continue
+            if several is not None and len(sizes) == len(items):
+                yield instead(spot, "sizes_given", what, name, several)
+                continue
+            first, last = (text.span(items[n]) for n in (start, start + len(sizes) - 1))
+            span = Span(first.line, first.column, last.end_line, last.end_column)
+            edit = Edit(text.file, span, f"*{name}")
+            yield Draft("sizes_given", what, (edit,), spot, text.cut(span), f"*{name}")
+
+
+def _sizes(world: World, spot: Spot) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Two or three whole numbers under one name, and what is behind the channels of a tensor."""
+    scope = world.scope(spot.text, spot.node)
+    owner = scope.get("self")
+    own = vars(owner).items() if isinstance(owner, nn.Module) else ()
+    named = [*scope.items(), *((f"self.{name}", value) for name, value in own)]
+    for name, value in named:
+        if isinstance(value, Tensor):
+            name, value = f"{name}.shape[2:]", tuple(value.shape[2:])
+        whole = isinstance(value, tuple | list) and all(type(each) is int for each in value)
+        if whole and 2 <= len(value) <= 3:
+            yield name, tuple(value)
+
+
+def _can_be(total: int, sizes: list[Any]) -> bool:
+    """Whether a tensor of so many elements can have these sizes, one of which may be -1."""
+    if any(type(each) is not int for each in sizes) or sizes.count(-1) > 1:
+        return False
+    known = math.prod(each for each in sizes if each != -1)
+    return known == total or (-1 in sizes and known > 0 and total % known == 0)
 
 
 def parameters(world: World, spot: Spot, node: ast.Call) -> list[str]:

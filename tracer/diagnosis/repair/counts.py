@@ -4,13 +4,14 @@ several is built with, and which way a division is rounded."""
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator
 
 from tracer.diagnosis.repair.draft import Draft, instead
 from tracer.diagnosis.repair.numbers import expressions, related
 from tracer.diagnosis.repair.places import Spot
 from tracer.diagnosis.repair.world import World, walk
-from tracer.document import Edit
+from tracer.document import Edit, Span
 from tracer.sentences import said
 from tracer.source.text import Text, called
 
@@ -23,6 +24,8 @@ def counts(world: World, spot: Spot) -> Iterator[Draft]:
         yield from rounded_up(spot)
         if spot.constructs and isinstance(spot.node, ast.Name | ast.Attribute):
             yield from first_alone(world, spot)
+        if spot.constructs and isinstance(spot.node, ast.Call):
+            yield from carried(spot, spot.node)
 
 
 def one_more(spot: Spot) -> Iterator[Draft]:
@@ -100,6 +103,31 @@ def first_alone(world: World, spot: Spot) -> Iterator[Draft]:
                 ):
                     edits = (*renamed, text.replace(node, new))
                     yield Draft("first_alone", what, edits, spot, own, new)
+
+
+def carried(spot: Spot, node: ast.Call) -> Iterator[Draft]:
+    """What a loop builds each layer with and never changes, `Linear(width, out)`, given what its
+    round has, `width = out`, for the next one."""
+    text = spot.text
+    loop = text.around(node, ast.For)
+    if not isinstance(loop, ast.For) or text.function(loop) is not text.function(node):
+        return
+    names = [each for each in walk(loop) if isinstance(each, ast.Name)]
+    given = {each.id for each in names if isinstance(each.ctx, ast.Store)}
+    own = [e for e in node.args if isinstance(e, ast.Name) and e.id not in given]
+    new = [
+        each
+        for each in node.args
+        if given & {inner.id for inner in ast.walk(each) if isinstance(inner, ast.Name)}
+    ]
+    last = text.span(loop.body[-1])
+    end = Span(last.end_line, last.end_column, last.end_line, last.end_column)
+    indent = " " * text.span(loop.body[0]).column
+    what = said("Give the next round what this one has")
+    for name, other in itertools.product(own, new):
+        statement = f"{name.id} = {text.of(other)}"
+        edit = Edit(text.file, end, f"\n{indent}{statement}")
+        yield Draft("carried", what, (edit,), spot, "", statement)
 
 
 def _given_too(world: World, spot: Spot, value: int) -> list[str]:

@@ -74,6 +74,13 @@ class Draft:
         }
 
     @property
+    def inputs_named(self) -> tuple[str, ...]:
+        """The arguments that it changes before anything else is done."""
+        if self.kind.startswith("entry_"):
+            return (self.new.partition(" = ")[0],)
+        return tuple(name for name, _ in self.inputs)
+
+    @property
     def calls(self) -> int:
         """How many calls of torch it adds at most, each time that it runs."""
         added = Counter(_CALLS.findall(self.new)) - Counter(_CALLS.findall(self.old))

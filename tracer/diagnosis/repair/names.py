@@ -56,9 +56,9 @@ def other_names(world: World, spot: Spot) -> Iterator[Draft]:
         if name == written:
             continue
         if _exchangeable(world, own, tensor, value):
-            found.append((_near(name, written), name))
+            found.append((unlike(name, written), name))
     if type(own) is int and spot.constructs:
-        found += [(_near(each, written), each) for each in _worked_out(world, spot, own)]
+        found += [(unlike(each, written), each) for each in _worked_out(world, spot, own)]
     found.sort(key=lambda item: item[0])
     layer = "layer" if isinstance(own, nn.Module) else type(own).__name__
     kind = "name_tensor" if tensor is not None else f"name_{layer}"
@@ -118,7 +118,7 @@ def choices(scope: Any, node: ast.AST, world: World, text: Text) -> Iterator[tup
                 yield f"{name}.{key}", value
 
 
-def _near(name: str, written: str) -> int:
+def unlike(name: str, written: str) -> int:
     """How unlike two names are: letters that are not common at both ends."""
     front = len(list(itertools.takewhile(lambda p: p[0] == p[1], zip(name, written, strict=False))))
     back = len(

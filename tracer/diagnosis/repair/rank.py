@@ -15,6 +15,7 @@ from pathlib import Path
 from tracer.diagnosis.repair.bench import Run
 from tracer.diagnosis.repair.calls import parameters
 from tracer.diagnosis.repair.draft import Draft, tokens
+from tracer.diagnosis.repair.names import unlike
 from tracer.diagnosis.repair.proof import Proof
 from tracer.diagnosis.repair.world import World, walk
 from tracer.document import Span
@@ -84,6 +85,7 @@ def before(world: World, draft: Draft) -> dict[str, float]:
         "solved": float(draft.kind.removesuffix("_all").endswith("solved")),
         "cut at a number": float(bool(_SLICED.search(draft.new)) > bool(_SLICED.search(draft.old))),
         "names alike": _names_alike(draft),
+        "wrong input": float(any(name in world.wrong_inputs for name in draft.inputs_named)),
     }
     family = _family(draft.kind)
     if family:
@@ -174,13 +176,13 @@ def _unused_layer(world: World, draft: Draft) -> bool:
 
 
 _FAMILIES = {
-    "counts": "count_step rounded_up first_alone number operand operator squared named",
+    "counts": "carried count_step rounded_up first_alone number operand operator squared named",
     "exchanges": "name swap_arguments swap_items turn_items thrown_away use passed_on by_name "
     "picked",
     "turns": "turn axis_around dim join_dim regroup reverse turn_around twin",
-    "shapes": "of_all flatten unflatten add_axis add_axes drop_axis squeeze keepdim",
+    "shapes": "sizes_given of_all flatten unflatten add_axis add_axes drop_axis squeeze keepdim",
     "reduces": "mean mean_kept sum argmax",
-    "discards": "cut cut_one strided crop select fewer drop_item slice no_slice drop_call "
+    "discards": "cut cut_last cut_one strided crop select fewer drop_item slice no_slice drop_call "
     "drop_statement",
     "repeats": "directions repeat expand expand_batch spread_index",
     "fills": "ragged insert_pool pad pad_crop pad_entry resize resize_linear sized",
@@ -214,10 +216,7 @@ def _names_alike(draft: Draft) -> float:
     old, new = (text.rpartition(".")[2] for text in (draft.old.strip(), draft.new.strip()))
     if not (old.isidentifier() and new.isidentifier()):
         return 0.0
-    front = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), 0)
-    ends = zip(reversed(old), reversed(new), strict=False)
-    back = next((n for n, (a, b) in enumerate(ends) if a != b), 0)
-    return max(front, back) / max(len(old), len(new))
+    return 1 - unlike(old, new) / max(len(old), len(new))
 
 
 def _is_a_factor(world: World) -> bool:

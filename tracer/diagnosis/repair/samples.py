@@ -27,14 +27,14 @@ class Axes:
 
 
 def batch_axes(tensors: Sequence[Tensor]) -> Iterator[Axes]:
-    """What may be the batch, the likeliest first: a size that many of the inputs share, as far in
-    front as may be."""
+    """What may be the batch, the likeliest first: a size that many of the inputs have in one of
+    their first two dimensions, as far in front as may be."""
     sized = {n: tensor for n, tensor in enumerate(tensors) if tensor.dim()}
     found: dict[Axes, tuple[int, int]] = {}
     for size in {int(size) for tensor in sized.values() for size in tensor.shape[:2] if size}:
         firsts = [(n, tuple(t.shape).index(size)) for n, t in sized.items() if size in t.shape]
         if any(dim == 0 for _, dim in firsts) or len(firsts) == len(sized):
-            rank = (-len(firsts), sum(dim for _, dim in firsts))
+            rank = (-sum(dim < 2 for _, dim in firsts), sum(dim for _, dim in firsts))
             found[Axes(size, tuple(firsts))] = rank
             every = tuple(
                 (n, dim) for n, t in sized.items() for dim, s in enumerate(t.shape) if s == size

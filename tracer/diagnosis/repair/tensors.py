@@ -26,7 +26,18 @@ Suffixed = tuple[str, Said, str]
 MOST_TENSORS = 22  # expressions that are edited so
 NEAR = 1.3
 AT_THE_FAILURE = frozenset(
-    ("select", "sum", "cut_one", "argmax", "mean_kept", "add_axes", "repeat", "shift", "cut")
+    [
+        "select",
+        "sum",
+        "cut_one",
+        "argmax",
+        "mean_kept",
+        "add_axes",
+        "repeat",
+        "shift",
+        "cut",
+        "cut_last",
+    ]
 )
 """What is done to a tensor where it is used rather than where it is made."""
 
@@ -239,14 +250,19 @@ _SHAPING = frozenset(
 
 def cuts(world: World, spot: Spot, shape: tuple[int, ...]) -> Iterator[Suffixed]:
     what = said("Cut a dimension to the size of the other")
+    kept = said("Keep the last entries of a dimension, as many as the other has")
     swaps = world.swaps
     made_once = isinstance(world.value(spot.text, spot.node), torch.nn.Parameter)
     for axis, size in enumerate(shape):
         front = ":, " * axis
         for want in swaps.get(size, ()):
             if want < size:
-                names = _written(world, spot, want)
-                for name in [name for name in names if not _of_another(name, axis)][:2]:
+                names = _written(world, spot, want, 8)
+                own = [name for name in names if not _of_another(name, axis)][:2]
+                if spot.distance < NEAR and not made_once:
+                    last = f"({own[0]})" if " " in own[0] else own[0]
+                    yield "cut_last", kept, f"[{front}-{last}:]"
+                for name in own:
                     yield "cut", what, f"[{front}:{name}]"
                     if axis and shape[axis - 1] == size:  # a square, of which a corner is used
                         inner = ":, " * (axis - 1)
@@ -563,11 +579,11 @@ def _numbers(world: World, spot: Spot, least: int = 2) -> list[tuple[str, int]]:
     return [(name, value) for value, name in found.items()][:8]
 
 
-def _written(world: World, spot: Spot, value: int) -> list[str]:
+def _written(world: World, spot: Spot, value: int, most: int = 2) -> list[str]:
     """Ways to write a number here, the best first, the number itself last."""
     from tracer.diagnosis.repair.numbers import expressions
 
-    return [*expressions(world, spot.text, spot.node, value)[:2], str(value)]
+    return [*expressions(world, spot.text, spot.node, value)[:most], str(value)]
 
 
 def _checker(world: World, spot: Spot, tensor: Tensor) -> Callable[[str], bool | None]:

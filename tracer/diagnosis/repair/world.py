@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.fixes_scene import evaluate
 from tracer.diagnosis.repair.watched import Scope, Watched
+from tracer.diagnosis.roots import lineage
 from tracer.document import Failure, Place, Span, Step, TensorNote, Term
 from tracer.record.crash import Crash, Frame
 from tracer.record.tensors import tensors_in
@@ -282,6 +283,20 @@ class World:
             "at the parting": _lines([term.place for term in partings if term is not None]),
             "in the histories": _lines([term.place for term in terms]),
         }
+
+    @functools.cached_property
+    def wrong_inputs(self) -> frozenset[str]:
+        """The inputs in which the sizes at odds begin."""
+        found = set()
+        trace, operands = self.crash.trace, self.failure.operands
+        for mark in self.finding.marks:
+            if mark.operand < len(operands) and mark.dim < len(operands[mark.operand].note.shape):
+                note = operands[mark.operand].note
+                for hop in lineage.back(trace, note, mark.dim):
+                    note = hop.sources[0][0] if hop.sources else hop.note
+                if note.kind == "input":
+                    found.add(note.name)
+        return frozenset(found)
 
     @functools.cached_property
     def told(self) -> dict[tuple[str, Span | None], None]:

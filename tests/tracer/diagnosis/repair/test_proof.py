@@ -14,6 +14,7 @@ from tests.together import together
 from tests.tracer.diagnosis.repair.editing import bench_of, program, proven
 from tracer.diagnosis.repair.failing import failing_of
 from tracer.diagnosis.repair.proof import CHECKS, WEAK, Proof, prove
+from tracer.diagnosis.repair.samples import batch_axes
 
 
 @dataclass(frozen=True)
@@ -469,6 +470,13 @@ def test_the_batch_is_the_size_that_the_inputs_share() -> None:
     assert proof.check("independent").passed
     mixing = prove(bench, program(model, "self.fc(y[-1])", "y.mean(1).sum(1)"))
     assert failed(mixing) == ["batches"]
+
+
+def test_a_graph_that_all_samples_share_is_no_batch() -> None:
+    """Its nodes are the last dimension of the samples, and the first of the graph alone."""
+    x, graph = torch.randn(3, 2, 12, 10), torch.eye(10)
+    first = next(batch_axes([x, graph]))
+    assert (first.size, first.places) == (3, ((0, 0),))
 
 
 def test_a_single_input_with_time_first_is_read_so_where_its_layers_do() -> None:

@@ -334,6 +334,67 @@ CASES = (
             },
         ),
     ),
+    Case(
+        name="a_width_that_each_round_of_a_loop_begins_with",
+        source="""
+        def shared(width, widths):
+            convs, norms = nn.ModuleList(), nn.ModuleList()
+            for out in widths:
+                convs.append(nn.Conv1d(width, out, 1))
+                norms.append(nn.BatchNorm1d(out))
+            return convs, norms
+
+
+        class Net(nn.Module):
+            def __init__(self, features=3, widths=(8, 12, 16)):
+                super().__init__()
+                self.convs, self.norms = shared(features, widths)
+                self.head = nn.Linear(widths[-1], 5)
+
+            def forward(self, x):
+                for conv, norm in zip(self.convs, self.norms):
+                    x = norm(conv(x)).relu()
+                return self.head(x.amax(2))
+        """,
+        inputs="torch.randn(B, 3, 20)",
+        expression="conv(x)",
+        operands=("x: 4, 8*, 20", "convs.1.weight: 12, 3*, 1"),
+        module="convs.1",
+        fixed=(
+            {
+                "        norms.append(nn.BatchNorm1d(out))\n": (
+                    "        norms.append(nn.BatchNorm1d(out))\n        width = out\n"
+                )
+            },
+        ),
+    ),
+    Case(
+        name="a_map_of_tokens_that_is_no_square",
+        source="""
+        def as_map(tokens, grid):
+            b, n, c = tokens.shape
+            side = int(n ** 0.5)
+            return tokens.transpose(1, 2).reshape(b, c, side, side)
+
+
+        class Net(nn.Module):
+            def __init__(self, width=8):
+                super().__init__()
+                self.patches = nn.Conv2d(3, width, 4, stride=4)
+                self.mix = nn.Linear(width, width)
+                self.head = nn.Conv2d(width, 2, 1)
+
+            def forward(self, x):
+                x = self.patches(x)
+                grid = x.shape[2:]
+                tokens = self.mix(x.flatten(2).transpose(1, 2))
+                return self.head(as_map(tokens, grid))
+        """,
+        inputs="torch.randn(B, 3, 16, 40)",
+        expression="tokens.transpose(1, 2).reshape(b, c, side, side)",
+        operands=("tokens.transpose(1, 2): 4, 8, 40",),
+        fixed=({"side, side)": "*grid)"},),
+    ),
 )
 
 
