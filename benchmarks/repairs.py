@@ -7,9 +7,9 @@ Each file of a folder has `build()` (the broken model, in the mode in which it f
 `fixed()` (a corrected model), and as it may be `also()` (others that are as good), `wrong()` (a
 tempting change that runs and computes something else), `fixed_inputs()`, and `CASE`.
 
-`judged.zip` has the models of judgements that are past: a fifth, a sixth and an eighth set of 60, a
-seventh of 40, and 36 that the engine was worked on with.  They are seen, and serve to work on and
-to fit weights, not to judge.
+`judged.zip` has the models of judgements that are past: a fifth, a sixth, an eighth and a ninth
+set of 60, a seventh of 40, and 36 that the engine was worked on with.  They are seen, and serve to
+work on and to fit weights, not to judge.
 
 A fix is right when the edited file builds a model that takes the corrected model's weights and
 computes what that does, on the inputs and on a second batch size where both run.
