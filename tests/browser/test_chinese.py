@@ -102,7 +102,7 @@ STREAMLITS = {
 }
 """What Streamlit says by itself, and where: it has no other language, and no option takes these."""
 
-MOST_LOOKS = 100
+MOST_LOOKS = 300
 
 _OVER = re.compile(r"Fullscreen: (.*)|Help for (.*)|(.*) • JSON")
 """Streamlit's words around words of the page."""

@@ -290,9 +290,11 @@ def test_a_long_run_can_be_cancelled(open_page: Open, app: str) -> None:
         page.goto(f"{app}/Walkthrough?lesson=fbkd-teacher&B=3&seed={seed}")
         try:
             page.get_by_role("button", name="Cancel").click(timeout=20_000)
-            break
         except TimeoutError:
             continue  # it ended before a hand was there
+        settled(page)
+        if page.get_by_test_id("stAlert").count():
+            break  # else it ended while the hand was on its way
     expect(page.get_by_test_id("stAlert")).to_contain_text("cancelled")
     expect(page.locator(".shapewalk")).to_contain_text("(3, 256, 200, 272)")
     change_size(page, "B", 1)
