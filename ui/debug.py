@@ -24,7 +24,7 @@ from tracer.worker import Answer, Job, Limits, Problem
 from ui import access, changed, debug_form, editor, errors, handed, opened, player, push
 from ui.details import details
 from ui.examples import Example, examples, working
-from ui.held import held
+from ui.held import chosen
 from ui.language import language, link, say
 from ui.run import BUDGET_SHARE, Run, in_bytes
 from ui.share import free_memory
@@ -287,21 +287,9 @@ def _origin() -> str:
 
 
 def _origins() -> None:
-    def choose(origin: str) -> None:
-        st.session_state["debug-from"] = origin
-
-    if not access.runs_code():
-        return
-    names = {"code": say("Your code"), "class": say("An installed class")}
-    st.segmented_control(
-        say("What to run"),
-        list(names),
-        format_func=names.__getitem__,
-        default=_origin(),
-        required=True,
-        label_visibility="collapsed",
-        **held(f"debug-origin/{language()}", _origin(), choose),
-    )
+    if access.runs_code():
+        names = {"code": say("Your code"), "class": say("An installed class")}
+        chosen(say("What to run"), names, "debug-from", f"debug-origin/{language()}")
 
 
 def _class(state: Desk) -> str:

@@ -17,7 +17,7 @@ from tracer import Trace
 from tracer.sentences import Said
 from tracer.views import graph
 from ui import loading, player, shipped
-from ui.held import held
+from ui.held import chosen
 from ui.language import language, say, told
 from ui.run import Run, tensor
 from ui.source import own_source, source_tab
@@ -86,24 +86,8 @@ def details(
 def _opened(names: dict[str, str]) -> str:
     """Which of the tabs the reader has open.  Streamlit's own tabs are not held: two of them chosen
     within moments, or one and another language, and the browser shows another than the page."""
-
-    def choose(name: str) -> None:
-        st.session_state["open-tab"] = name
-
-    chosen = st.session_state.get("open-tab")
-    if chosen not in names:
-        chosen = next(iter(names))
     with st.container(key="tabs"):
-        st.segmented_control(
-            say("What is shown below"),
-            list(names),
-            format_func=names.__getitem__,
-            default=chosen,
-            required=True,
-            label_visibility="collapsed",
-            **held(f"tab/{language()}", chosen, choose),
-        )
-    return chosen
+        return chosen(say("What is shown below"), names, "open-tab", f"tab/{language()}")
 
 
 # --- graph ------------------------------------------------------------------------------------

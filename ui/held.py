@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import streamlit as st
 
 from ui.lost import LIFE
+
+Way = TypeVar("Way")
 
 
 def held(name: str, value: Any, change: Callable[[Any], None]) -> dict[str, Any]:
@@ -31,6 +33,34 @@ def held(name: str, value: Any, change: Callable[[Any], None]) -> dict[str, Any]
             change(st.session_state[key])
 
     return {"key": key, "on_change": changed}
+
+
+def chosen(label: str, ways: Mapping[Way, str], kept: str, name: str) -> Way:
+    """Which of the `ways` the reader has chosen, each shown by its words: the first before any.
+
+    Args:
+        label: what is chosen, for those who do not see it.
+        kept: where the session has the choice.
+        name: the control's, as of `held`.
+    """
+
+    def choose(way: Way) -> None:
+        st.session_state[kept] = way
+
+    shown: Any = st.session_state.get(kept)
+    if shown not in ways:
+        shown = next(iter(ways))
+    st.segmented_control(
+        label,
+        list(ways),
+        format_func=ways.__getitem__,
+        default=shown,
+        required=True,
+        label_visibility="collapsed",
+        **held(name, shown, choose),
+    )
+    way: Way = shown
+    return way
 
 
 def _key(name: str) -> str:

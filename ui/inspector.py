@@ -16,7 +16,7 @@ from tracer.views.graph import shape_text
 from ui import player
 from ui import run as runs
 from ui.channels import channel_axes, channels
-from ui.held import held
+from ui.held import chosen
 from ui.language import language, say
 from ui.text import code, escaped
 
@@ -89,21 +89,8 @@ def inspector(run: runs.Run, compute: Callable[[int], Tensor]) -> None:
 def _shows_channels() -> bool:
     """Which of the two ways to look at a tensor the reader has chosen."""
     ways = {False: say("One slice"), True: say("All channels")}
-
-    def choose(way: bool) -> None:
-        st.session_state["inspects-channels"] = way
-
-    chosen = bool(st.session_state.get("inspects-channels", False))
-    st.segmented_control(
-        say("What is shown"),
-        list(ways),
-        format_func=ways.__getitem__,
-        default=chosen,
-        required=True,
-        label_visibility="collapsed",
-        **held(f"inspects-channels/{language()}", chosen, choose),
-    )
-    return chosen
+    name = f"inspects-channels/{language()}"
+    return chosen(say("What is shown"), ways, "inspects-channels", name)
 
 
 def _result_of(trace: Trace, path: str) -> int | None:

@@ -185,19 +185,29 @@ def _known(module: Any) -> _Note | None:
     return found[1] if found is not None and found[0]() is module else None
 
 
+def _frames(note: _Note) -> Iterator[list[_Shot]]:
+    """The author's frames, the innermost first, each behind the comprehensions in it that led on:
+    they are part of the function around them."""
+    shot = note.shot
+    while shot is not None:
+        found = [shot]
+        while shot.above is not None and shot.code in shot.above.code.co_consts:
+            shot = shot.above
+            found.append(shot)
+        yield found
+        shot = shot.above
+
+
 def _calls(module: nn.Module) -> Calls:
     """The author's calls that led to a module; none where torch made it for another."""
     note = _known(module)
-    found: list[tuple[CodeType, int, nn.Module | None]] = []
-    shot = note.shot if note is not None and note.direct else None
-    while shot is not None:
-        code, lasti, owner = shot.code, shot.lasti, shot.owner
-        while shot.above is not None and shot.code in shot.above.code.co_consts:
-            shot = shot.above  # a comprehension is part of the function around it
-            owner = shot.owner
-        found.append((code, lasti, owner() if owner is not None else None))
-        shot = shot.above
-    return found
+    if note is None or not note.direct:
+        return ()
+    return [(each[0].code, each[0].lasti, _owner(each[-1])) for each in _frames(note)]
+
+
+def _owner(shot: _Shot) -> nn.Module | None:
+    return shot.owner() if shot.owner is not None else None
 
 
 seen.append(_calls)
@@ -433,12 +443,10 @@ class Constructions(Mapping[str, Construction]):
 
     def _read(self, path: str, note: _Note) -> Construction:
         frames: list[Frame] = []
-        shot = note.shot
-        while shot is not None:
-            frame, shot = self._frame(shot), shot.above
-            while shot is not None and frame.code in shot.code.co_consts:
-                # A comprehension, which is part of the function around it.
-                around, shot = self._frame(shot), shot.above
+        for first, *others in _frames(note):
+            frame = self._frame(first)
+            for each in others:
+                around = self._frame(each)
                 frame = dataclasses.replace(
                     around, place=frame.place, scope={**around.scope, **frame.scope}
                 )
@@ -461,7 +469,7 @@ class Constructions(Mapping[str, Construction]):
         )
 
     def _frame(self, shot: _Shot) -> Frame:
-        owner = shot.owner() if shot.owner is not None else None
+        owner = _owner(shot)
         return Frame(
             code=shot.code,
             place=self._reader.site(shot.code, shot.lasti).place,
