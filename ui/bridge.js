@@ -192,5 +192,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   const place = parentElement.querySelector(".place");
   cleanups.get(place)?.();
   cleanups.set(place, roles[data.role]?.(data, place, setStateValue, setTriggerValue));
-  return () => cleanups.get(place)?.();
+  return () => {
+    if (!place.isConnected) cleanups.get(place)?.(); // else asked of a call that a newer one follows
+  };
 }

@@ -14,6 +14,7 @@ export default function ({ data, parentElement }) {
   if (there === undefined) mounted.set(place, compare(place, payload, options));
   else there.update(payload, options);
   return () => {
+    if (place.isConnected) return; // asked of a call that came too late, after a newer one
     mounted.get(place)?.destroy();
     mounted.delete(place);
   };

@@ -103,6 +103,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   }
   if (tour && !isShown()) offerTour(place.querySelector(".shapewalk"));
   return () => {
+    if (place.isConnected) return; // asked of a call that came too late, after a newer one
     mounted.get(place)?.player.destroy();
     mounted.delete(place);
   };

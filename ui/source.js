@@ -54,5 +54,7 @@ export default function ({ data, parentElement }) {
   show();
   window.addEventListener("shapewalk:step", show);
   cleanups.set(place, () => window.removeEventListener("shapewalk:step", show));
-  return () => cleanups.get(place)?.();
+  return () => {
+    if (!place.isConnected) cleanups.get(place)?.(); // else asked of a call that a newer one follows
+  };
 }

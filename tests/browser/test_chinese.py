@@ -149,7 +149,11 @@ class Reader:
 def names(trace: Trace) -> set[str]:
     """The words that name tensors, modules, operations and their arguments in a run."""
     notes = [note.name for note in trace.tensors().values()]
-    steps = [text for step in trace.walk() for text in (step.op, step.module, *step.arguments)]
+    steps = [
+        text
+        for step in trace.walk()
+        for text in (step.op, step.module, *step.arguments, *step.targets)
+    ]
     calls = [text for call in trace.calls for text in (call.module, call.type)]
     kinds = [note.dtype for note in trace.tensors().values()]
     found = set().union(*map(words, (trace.name, *notes, *steps, *calls, *kinds)))
@@ -209,6 +213,8 @@ def test_home_and_a_saved_trace(open_page: Open, app: str, reader: Reader, tmp_p
     trace.save(path)
     file.set_input_files(path)
     expect(page.locator(".shapewalk .transport")).to_be_visible()
+    expect(page.locator(".st-key-graph g.node").first).to_be_visible()
+    settled(page)
     reader.read(page, "a saved trace", names(trace) | titles())
 
 

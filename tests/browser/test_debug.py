@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.test_accessibility import objections
 from tests.browser.test_walkthrough import HIDDEN, SIZES
-from tests.browser.waiting import until
+from tests.browser.waiting import settled, until
 from tests.effort import TIMES
 from tests.test_debug_page import LINEAR
 from tests.tracer.test_worker import FILES, PACKAGED
@@ -158,6 +158,33 @@ def test_from_the_gallery_to_a_walk_of_what_is_pasted_in_four_actions_and_its_li
     expect(other.locator(".st-key-verdict")).to_contain_text("Net runs: 4 steps")
     expect(handed).to_have_count(0)
     until(other, "window.shapewalkPath === '2'")
+
+
+HELD = """const made = URL.createObjectURL;
+URL.createObjectURL = (script) => made.call(URL, new Blob(["await window.held;\\n", script],
+  { type: script.type }));"""
+"""Every script of a component waits, once it is loaded, for what the page sets as `held`."""
+
+
+def test_a_player_whose_script_comes_after_its_formulas_stays_on_the_page(
+    open_page: Open, app: str
+) -> None:
+    fine = LINEAR.replace("nn.Linear(20", "nn.Linear(self.body.out_features")
+    page = open_page()
+    page.add_init_script(HELD)
+    go(page, app)
+    write(page, fine)
+    page.evaluate("() => { window.held = new Promise((done) => { window.letGo = done; }); }")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("The sizes have formulas")).to_be_visible()
+    settled(page)
+    page.evaluate("window.letGo()")
+    expect(page.locator(".shapewalk .transport")).to_be_visible()
+    page.wait_for_timeout(1_000)
+    expect(page.locator(".shapewalk .transport")).to_be_visible()
+    # What stands beside it follows it.
+    page.locator(".shapewalk").first.get_by_role("button", name="Next").click()
+    expect(page.locator("g.node[aria-current=step]")).to_have_count(1)
 
 
 def test_from_the_gallery_to_the_first_fix_of_a_broken_paste_in_four_actions_and_by_keyboard_on(
