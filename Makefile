@@ -14,7 +14,10 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# pip compiles one file after the other, which takes longer than all else of an installation; what
+# is no Python of this version, as the templates that some packages bring, stays as it is.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 
 .PHONY: help run edit site test test-deep audit clean
 
@@ -53,11 +56,13 @@ clean:
 $(VENV)/installed: requirements.txt | $(BIN)/python
 	@echo "Installing what the app needs; the first time this takes a few minutes."
 	@$(INSTALL) -r requirements.txt
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/installed-dev: requirements.txt requirements-dev.txt | $(BIN)/python
 	@echo "Installing what the app and its tests need; the first time this takes a few minutes."
 	@$(INSTALL) -r requirements-dev.txt
+	@$(COMPILE)
 	@touch $@ $(VENV)/installed
 
 $(BIN)/python:
