@@ -12,7 +12,9 @@ set of 60, a seventh of 40, and 36 that the engine was worked on with.  They are
 work on and to fit weights, not to judge.
 
 A fix is right when the edited file builds a model that takes the corrected model's weights and
-computes what that does, on the inputs and on a second batch size where both run.
+computes what that does, on the inputs and on a second batch size where both run.  Where the inputs
+are what is wrong that is what it computes of the corrected ones, and a change of the model that
+comes to the same is right as well.
 """
 
 from __future__ import annotations
@@ -202,9 +204,8 @@ class Judge:
         self.file = str(self.module.__file__)
         self.case: dict[str, Any] = getattr(self.answers, "CASE", {})
         self.args = inputs(self.module)
-        self.wanted_args = (
-            inputs(self.answers, "fixed_inputs") if self.case.get("fixed_inputs") else self.args
-        )
+        self.other_inputs = hasattr(self.answers, "fixed_inputs")
+        self.wanted_args = inputs(self.answers, "fixed_inputs") if self.other_inputs else self.args
 
     def models(self) -> Iterator[nn.Module]:
         """The corrected models."""
@@ -231,8 +232,10 @@ class Judge:
         args = given(fix, self.module.build, self.args)
         if args is None:
             return False
-        # Inputs of a right shape are right, whatever the author's random numbers are.
-        if not fix.edits and _shapes(self.args) != _shapes(args) == _shapes(self.wanted_args):
+        # Inputs of a right shape are right where the author has drawn other numbers for his.
+        others = _in_order(self.args) != _in_order(self.wanted_args)
+        shapes = _shapes(self.args) != _shapes(args) == _shapes(self.wanted_args)
+        if not fix.edits and others and shapes:
             return True
         return any(self.agrees(module.build, args, model) for model in self.models())
 
@@ -244,7 +247,7 @@ class Judge:
             return False
         if not same(computed(model, args), computed(wanted, self.wanted_args)):
             return False
-        if self.case.get("fixed_inputs"):
+        if self.other_inputs:
             return True
         mine, other = computed(model, repeated(args)), computed(wanted, repeated(self.args))
         return mine is None or other is None or same(mine, other)
@@ -276,6 +279,10 @@ class Judge:
 
 def _shapes(args: tuple[Any, ...]) -> list[tuple[int, ...]]:
     return [tuple(t.shape) for t in _tensors(args)]
+
+
+def _in_order(args: tuple[Any, ...]) -> list[float]:
+    return sorted(number for t in _tensors(args) for number in t.flatten().tolist())
 
 
 def given(fix: Fix, build: Any, args: tuple[Any, ...]) -> tuple[Any, ...] | None:

@@ -22,14 +22,23 @@ def answers(found: Found) -> tuple[Fix, ...]:
     """The repairs that ran, the likeliest first; those that passed every check come before the
     others, of which each says which check it did not pass.  Of those that compute the same, and
     change the source as the others do or the inputs, there is the likeliest."""
-    meanings: dict[object, list[Repair]] = {}
+    alike: dict[tuple[object, bool], list[Repair]] = {}
     for repair in found.repairs:
         # Several changes that did not pass are no more than a guess.
         shown = repair.passed or len(repair.parts) == 1
         if shown and repair.proof is not None and repair.proof.check("runs").passed:
-            key = rounded(repair.print), any(part.inputs for part in repair.parts)
-            meanings.setdefault(key, []).append(repair)
-    return tuple(fix_of(_plainest(each)) for each in meanings.values())
+            key = rounded(repair.print), _is_of_inputs(repair)
+            alike.setdefault(key, []).append(repair)
+    # What comes to the same in the model and in its inputs stands together.
+    meanings: dict[object, list[Repair]] = {}
+    for (print_, _), each in alike.items():
+        meanings.setdefault((print_, each[0].verified), []).append(_plainest(each))
+    return tuple(fix_of(each, len(same) > 1) for same in meanings.values() for each in same)
+
+
+def _is_of_inputs(repair: Repair) -> bool:
+    """Whether it has the caller bring other inputs."""
+    return any(part.inputs for part in repair.parts)
 
 
 def _plainest(alike: list[Repair]) -> Repair:
@@ -89,17 +98,25 @@ def cut_off(found: Found) -> Said | None:
     return None
 
 
-def fix_of(repair: Repair) -> Fix:
-    """A repair as a document keeps it."""
+def fix_of(repair: Repair, either: bool = False) -> Fix:
+    """A repair as a document keeps it; `either` the model or its inputs may be what is wrong."""
     run = repair.run if repair.proof is None else repair.proof.run
     return Fix(
         says=_says(repair),
         edits=_edits(repair),
         verified=repair.verified,
         output_shapes=run.shapes,
-        notes=tuple(dict.fromkeys(_notes(repair))),
+        notes=tuple(dict.fromkeys([*_notes(repair), *(_EITHER if either else ())])),
         inputs=tuple(pair for part in repair.parts for pair in part.inputs),
     )
+
+
+_EITHER = (
+    said(
+        "In the model and in its inputs this change comes to the same: choose by which of the two "
+        "is wrong."
+    ),
+)
 
 
 def _says(repair: Repair) -> Said:

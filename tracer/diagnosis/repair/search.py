@@ -197,6 +197,7 @@ class Search:
                 further.append(tried)
         self.prove(ran)
         self.prove(list(self.in_names(found)))
+        self.prove(list(self.at_inputs(found)))
         return further
 
     def in_names(self, found: list[tuple[float, Draft]]) -> Iterator[Repair]:
@@ -217,6 +218,17 @@ class Search:
             if (draft.edits[0].span, draft.number) in literals:
                 repair = self.attempt((draft,), None, value)
                 if repair is not None and repair.run.ran:
+                    yield repair
+
+    def at_inputs(self, found: list[tuple[float, Draft]]) -> Iterator[Repair]:
+        """The changes of the inputs after which as much comes out as of an edit that passed, as far
+        as they were not run: which of the two is wrong no run tells."""
+        shapes = {repair.run.shapes for repair in self.passing()}
+        tried = {id(draft) for repair in self.repairs for draft in repair.parts}
+        for value, draft in found if shapes else ():
+            if draft.inputs and id(draft) not in tried:
+                repair = self.attempt((draft,), None, value)
+                if repair is not None and repair.run.ran and repair.run.shapes in shapes:
                     yield repair
 
     def worth_running(

@@ -488,6 +488,43 @@ def test_of_changes_that_compute_the_same_one_is_shown() -> None:
     assert sum("nn.Linear(width, 3)" in text or "nn.Linear(8, 3)" in text for text in texts) == 1
 
 
+def test_what_comes_to_the_same_in_the_model_and_in_its_inputs_is_offered_in_both_places() -> None:
+    _, fixes = fixes_of(
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.first, self.head = nn.Conv1d(5, 8, 3), nn.Linear(8, 2)
+
+            def forward(self, signal):
+                return self.head(self.first(signal).relu().mean(2))
+        """,
+        torch.randn(4, 20, 5),
+    )
+    model, inputs = fixes[:2]
+    assert (model.verified, inputs.verified) == (True, True)
+    assert {bool(model.edits), bool(inputs.edits)} == {True, False}
+    for fix in (model, inputs):
+        assert "the model and in its inputs" in fix.caveat
+
+
+def test_what_only_the_model_can_do_is_said_of_no_inputs() -> None:
+    _, fixes = fixes_of(
+        """
+        class Net(nn.Module):
+            def __init__(self, width=8):
+                super().__init__()
+                self.first, self.head = nn.Linear(6, width), nn.Linear(2 * width, 3)
+
+            def forward(self, x):
+                return self.head(self.first(x).relu())
+        """,
+        torch.randn(4, 6),
+    )
+    assert fixes[0].verified
+    assert not any("its inputs" in fix.caveat for fix in fixes)
+
+
 def test_a_model_that_was_given_one_sample_gets_the_batch_that_it_lacked() -> None:
     text, fixes = fixes_of(
         """
