@@ -33,7 +33,11 @@ def answers(found: Found) -> tuple[Fix, ...]:
     meanings: dict[object, list[Repair]] = {}
     for (print_, _), each in alike.items():
         meanings.setdefault((print_, each[0].verified), []).append(_plainest(each))
-    return tuple(fix_of(each, len(same) > 1) for same in meanings.values() for each in same)
+    return tuple(
+        fix_of(each, again=number > 0)
+        for same in meanings.values()
+        for number, each in enumerate(same)
+    )
 
 
 def _is_of_inputs(repair: Repair) -> bool:
@@ -98,23 +102,24 @@ def cut_off(found: Found) -> Said | None:
     return None
 
 
-def fix_of(repair: Repair, either: bool = False) -> Fix:
-    """A repair as a document keeps it; `either` the model or its inputs may be what is wrong."""
+def fix_of(repair: Repair, again: bool = False) -> Fix:
+    """A repair as a document keeps it; `again` where the one before does the same, of the model
+    for its inputs or the other way round."""
     run = repair.run if repair.proof is None else repair.proof.run
     return Fix(
         says=_says(repair),
         edits=_edits(repair),
         verified=repair.verified,
         output_shapes=run.shapes,
-        notes=tuple(dict.fromkeys([*_notes(repair), *(_EITHER if either else ())])),
+        notes=tuple(dict.fromkeys([*_notes(repair), *(_AGAIN if again else ())])),
         inputs=tuple(pair for part in repair.parts for pair in part.inputs),
     )
 
 
-_EITHER = (
+_AGAIN = (
     said(
-        "In the model and in its inputs this change comes to the same: choose by which of the two "
-        "is wrong."
+        "It comes to the same as the change before it: choose by whether the model is wrong or "
+        "what it is given."
     ),
 )
 
