@@ -533,11 +533,13 @@ def test_a_downloaded_trace_can_be_opened_a_hostile_one_is_only_text_and_nothing
     )
     expect(page.locator(".shapewalk .transport")).to_be_visible()
     settled(page)
+    expect(page.locator(".shapewalk .transport")).to_be_in_viewport(ratio=1)
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     assert shown(page) == "1"
     expect(page.locator(".st-key-graph g.shapewalk-current")).to_have_attribute("id", "step-1")
     assert "lesson" not in query_of(page)
+    page.get_by_role("button", name="Another file").click()
     upload.set_input_files(
         {"name": "bad.json", "mimeType": "application/json", "buffer": b'{"format": 1'}
     )
