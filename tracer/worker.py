@@ -68,7 +68,7 @@ _MOST_CAUSES = 20
 _LONGEST_QUOTED = 80
 _MOST_DIGITS = 10_000
 _LONGEST_PATH = 4_000  # beyond, the kernel does not find what it names
-_LOOK = 0.2  # seconds between two looks at what a run takes
+_LOOK = 0.2  # seconds between two looks at what a run takes, and whether its process lives
 
 
 @dataclass(frozen=True)
@@ -297,15 +297,22 @@ class _Server:
             start_new_session=True,
         )
         theirs.close()
-        self.control.settimeout(120)
-        try:
-            ready = self.control.recv(1)
-        except OSError:
-            ready = b""
-        if not ready:
+        if not self._comes_up():
             self.close()
             raise _WorkerLost
         self.control.settimeout(10)
+
+    def _comes_up(self) -> bool:
+        """Waits for the process to say that it is ready, for as long as it lives."""
+        self.control.settimeout(_LOOK)
+        while True:
+            try:
+                return bool(self.control.recv(1))
+            except TimeoutError:
+                if self.process.poll() is not None:
+                    return False
+            except OSError:
+                return False
 
     def hand_over(self, job: socket.socket) -> None:
         try:

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -888,6 +889,33 @@ def test_what_cannot_be_imported() -> None:
 
 
 # --- the caller lives on ------------------------------------------------------------------------
+
+
+def test_a_server_is_waited_for_while_it_lives_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    wait, pair = socket.socket.settimeout, socket.socketpair
+    held = []
+
+    def pair_held_open() -> tuple[socket.socket, socket.socket]:
+        ours, theirs = pair()
+        held.append(theirs.dup())  # the end of the process does not close it
+        return ours, theirs
+
+    # Any time at all is over at once.
+    monkeypatch.setattr(socket.socket, "settimeout", lambda each, _: wait(each, 0.001))
+    monkeypatch.setattr(socket, "socketpair", pair_held_open)
+    server = worker._Server(formulas=False)
+    assert server.process.poll() is None
+    held.pop().close()
+    server.close()
+    dies = tmp_path / "python"
+    dies.write_text("#!/bin/sh\nexit 1\n")
+    dies.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(dies))
+    with pytest.raises(worker._WorkerLost):
+        worker._Server(formulas=False)
+    held.pop().close()
 
 
 def test_a_server_that_died_is_started_anew() -> None:
