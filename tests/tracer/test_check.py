@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +16,8 @@ from torch import nn
 from tracer import __main__ as command
 from tracer import trace
 from tracer.views import snapshot
+
+ROOT = Path(__file__).parents[2]
 
 NET = """\
 import torch
@@ -193,6 +200,22 @@ def test_nothing_is_kept_of_what_fails(folder, capsys):
     assert status == 2
     assert "fails" in err
     assert not (folder / "shapes.snapshot").exists()
+
+
+@pytest.mark.parametrize("command_name", ["check", "snapshot"])
+def test_the_hook_of_pre_commit_runs_as_it_is_written(folder, command_name):
+    hooks = (ROOT / ".pre-commit-hooks.yaml").read_text()
+    entry = re.search(rf"- id: shapewalk-{command_name}\n(?:  .*\n)*?  entry: (.*)\n", hooks)
+    assert entry is not None
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+
+    def committed() -> int:
+        return subprocess.run(shlex.split(entry[1]), cwd=folder, env=environment).returncode
+
+    assert committed() == (1 if command_name == "check" else 0)  # Pair is suspicious
+    edit(folder, "x - y", "x.squeeze(1) - y")
+    assert committed() == (0 if command_name == "check" else 1)
 
 
 def test_what_repeats_is_one_line():
