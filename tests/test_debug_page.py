@@ -170,6 +170,18 @@ def test_the_form_is_filled_from_the_signature() -> None:
     assert app.session_state["desk"].run.trace.inputs[0].shape == (2, 7, 5)
 
 
+def test_a_found_size_that_was_changed_keeps_its_number_in_every_run_that_follows() -> None:
+    app = page(LINEAR)
+    press(app, "debug-run")
+    found = {field.label: field for field in app.number_input}
+    found["C"].set_value(found["C"].value + 4).run()
+    wanted = app.session_state["desk"].run.trace.inputs[0].shape[-1] + 4
+    for _ in range(3):
+        press(app, "debug-run")
+        assert app.session_state["desk"].run.trace.inputs[0].shape[-1] == wanted
+        assert {field.label: field.value for field in app.number_input}["C"] == wanted
+
+
 def test_a_text_that_makes_its_own_input_needs_none() -> None:
     app = page(LINEAR + "\n\nif __name__ == '__main__':\n    print(Net()(torch.randn(5, 8)))\n")
     assert app.text_input(key="debug/input/Net/x").placeholder == "5,8"

@@ -157,12 +157,14 @@ def _module(job: Job) -> ModuleClass | None:
 
 @dataclass(frozen=True)
 class Known:
-    """What the latest run has told of a module: what it takes, and what was found for it."""
+    """What the latest run has told of a module: what it takes, and what was found for it; `chosen`
+    are the letters whose sizes the reader gave."""
 
     form: ModuleClass | None = None
     arguments: dict[str, str] = dataclasses.field(default_factory=dict)
     inputs: dict[str, str] = dataclasses.field(default_factory=dict)
     sizes: dict[str, int] = dataclasses.field(default_factory=dict)
+    chosen: frozenset[str] = frozenset()
 
 
 def known(job: Job | None, answer: Answer | None, source: str, name: str) -> Known:
@@ -175,9 +177,14 @@ def known(job: Job | None, answer: Answer | None, source: str, name: str) -> Kno
     named = (text.partition("=") for text in used.inputs if text not in job.inputs)
     return Known(
         answer.form,
-        {key: text for key, text in used.arguments.items() if key not in job.arguments},
+        {
+            key: text
+            for key, text in used.arguments.items()
+            if key not in job.arguments or job.sizes.keys() & _names_in(text)
+        },
         {name: text for name, equals, text in named if equals},
         used.sizes,
+        frozenset(job.sizes),
     )
 
 
@@ -277,7 +284,9 @@ def _filled(
 ) -> Job:
     arguments = _arguments(name, chosen, known) if chosen is not None else {}
     texts = _inputs(name, chosen, guesses, known)
-    changed = _found_letters(name, texts, known)
+    # Where an argument is written out, the size that it went along with is found anew.
+    freed = {letter for each in arguments for letter in _names_in(known.arguments.get(each, ""))}
+    changed = _found_letters(name, texts, known.sizes, known.chosen - freed)
     sizes = _letters(texts) | changed
     # An argument that is the size of an input goes along with it.
     for each, argument in known.arguments.items():
@@ -422,18 +431,20 @@ def _letters(texts: tuple[str, ...]) -> dict[str, int]:
     return sizes
 
 
-def _found_letters(name: str, texts: tuple[str, ...], known: Known) -> dict[str, int]:
-    """The sizes that the reader has changed of those that were found."""
+def _found_letters(
+    name: str, texts: tuple[str, ...], found: dict[str, int], kept: frozenset[str]
+) -> dict[str, int]:
+    """The sizes that the reader changes of those that were found, and has changed before."""
     own = set(inputs.letters(texts))
     changed = {}
     with st.container(key="debug-found-sizes"):
-        for letter, size in known.sizes.items():
+        for letter, size in found.items():
             if letter in own or size > _LARGEST:
                 continue
             # Where another size is found, it is another control.
             shown, control = field(f"debug/size/{name}/{letter}/{size}", size)
             value = st.number_input(letter, 0, _LARGEST, shown, 1, **control)
-            if value != size:
+            if value != size or letter in kept:
                 changed[letter] = int(value)
     return changed
 
