@@ -43,23 +43,15 @@ def _field() -> None:
             key=FILE,
             on_change=_read,
         )
-        _problem()
-
-
-def _problem() -> None:
-    """Why the last file could not be opened, if so."""
-    problem = st.session_state.get("unreadable")
-    if problem is None:
-        return
-    name, refusal = problem
-    why = f"{code(name)}: {prose(refusal.told(translator(language.language())))}"
-    kept = ""
-    if run is not None:
-        kept = say(
-            " {name}, opened before, is still here.",
-            name=escaped(run.told_in(language.language()).trace.name),
-        )
-    st.error(f"{why}{kept}", icon=":material/block:")
+        problem = st.session_state.get("unreadable")
+        if problem is None:
+            return
+        name, refusal = problem
+        why = f"{code(name)}: {prose(refusal.told(translator(language.language())))}"
+        if run is not None:
+            before = run.told_in(language.language()).trace.name
+            why += say(" {name}, opened before, is still here.", name=escaped(before))
+        st.error(why, icon=":material/block:")
 
 
 run = st.session_state.get("opened")
