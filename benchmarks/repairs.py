@@ -206,6 +206,7 @@ class Judge:
         self.args = inputs(self.module)
         self.other_inputs = hasattr(self.answers, "fixed_inputs")
         self.wanted_args = inputs(self.answers, "fixed_inputs") if self.other_inputs else self.args
+        self.drawn_anew = _in_order(self.args) != _in_order(self.wanted_args)
 
     def models(self) -> Iterator[nn.Module]:
         """The corrected models."""
@@ -233,9 +234,8 @@ class Judge:
         if args is None:
             return False
         # Inputs of a right shape are right where the author has drawn other numbers for his.
-        others = _in_order(self.args) != _in_order(self.wanted_args)
         shapes = _shapes(self.args) != _shapes(args) == _shapes(self.wanted_args)
-        if not fix.edits and others and shapes:
+        if not fix.edits and self.drawn_anew and shapes:
             return True
         return any(self.agrees(module.build, args, model) for model in self.models())
 

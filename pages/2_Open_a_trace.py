@@ -14,10 +14,9 @@ from ui.text import code, escaped, prose
 LARGEST = 64
 WRITTEN_BY_PYTHON = 'tracer.trace(model, x).save("trace.json")'
 WRITTEN_BY_COMMAND = "python -m tracer net.py:Net --input 2,3,12,12 --save trace.json"
+FILE = "trace-file"
 
 frame("Open a trace", "open")
-
-FILE = "trace-file"
 
 
 def _read() -> None:
@@ -32,7 +31,7 @@ def _read() -> None:
         st.session_state["unreadable"] = (file.name, error)
 
 
-def _field() -> None:
+def _field(kept: Run | None) -> None:
     """Where a file is chosen, with what was wrong with the last."""
     with st.container(key="open-file"):
         st.file_uploader(
@@ -48,8 +47,8 @@ def _field() -> None:
             return
         name, refusal = problem
         why = f"{code(name)}: {prose(refusal.told(translator(language.language())))}"
-        if run is not None:
-            before = run.told_in(language.language()).trace.name
+        if kept is not None:
+            before = kept.told_in(language.language()).trace.name
             why += say(" {name}, opened before, is still here.", name=escaped(before))
         st.error(why, icon=":material/block:")
 
@@ -63,7 +62,7 @@ if run is None:
             "code that it came from is not needed."
         ),
     )
-    _field()
+    _field(None)
     st.caption(say("Such a file is written by one line of Python, or by one in a terminal:"))
     st.code(WRITTEN_BY_PYTHON, language=None, wrap_lines=True)
     st.code(WRITTEN_BY_COMMAND, language=None, wrap_lines=True)
@@ -71,7 +70,7 @@ else:
     with st.container(key="title", horizontal=True, vertical_alignment="center", gap="small"):
         st.title(say("Open a trace"), anchor=False, width="content")
         with st.popover(say("Another file"), icon=":material/upload_file:"):
-            _field()
+            _field(run)
     run = run.told_in(language.language())
     player.show(run, None)
     details(run, None)

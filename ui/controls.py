@@ -12,7 +12,7 @@ from modules.lesson import InputKind, Option, Size, known_solution
 from tracer.language import translator
 from tracer.sentences import render
 from ui import own, shipped
-from ui.held import held
+from ui.held import held, segments
 from ui.language import language, say
 from ui.shipped import LESSONS, lesson
 from ui.text import escaped
@@ -205,13 +205,5 @@ def _segments(
     def change(chosen: Any) -> None:
         _set(replace(st.session_state["view"], **{name: chosen}))
 
-    control = held(f"{st.session_state['view'].lesson}/{name}/{language()}", value, change)
-    st.segmented_control(
-        label,
-        list(choices),
-        format_func=choices.__getitem__,
-        default=value,
-        help=help,
-        required=True,
-        **control,
-    )
+    own = f"{st.session_state['view'].lesson}/{name}/{language()}"
+    segments(label, choices, own, value, change, help=help)

@@ -35,6 +35,27 @@ def held(name: str, value: Any, change: Callable[[Any], None]) -> dict[str, Any]
     return {"key": key, "on_change": changed}
 
 
+def segments(
+    label: str,
+    ways: Mapping[Any, str],
+    name: str,
+    value: Any,
+    change: Callable[[Any], None],
+    **look: Any,
+) -> None:
+    """A row of `ways`, each shown by its words, of which `value` is chosen: the control `name`, as
+    of `held`.  `look` is handed to Streamlit's `segmented_control`."""
+    st.segmented_control(
+        label,
+        list(ways),
+        format_func=ways.__getitem__,
+        default=value,
+        required=True,
+        **look,
+        **held(name, value, change),
+    )
+
+
 def chosen(label: str, ways: Mapping[Way, str], kept: str, name: str) -> Way:
     """Which of the `ways` the reader has chosen, each shown by its words: the first before any.
 
@@ -50,15 +71,7 @@ def chosen(label: str, ways: Mapping[Way, str], kept: str, name: str) -> Way:
     shown: Any = st.session_state.get(kept)
     if shown not in ways:
         shown = next(iter(ways))
-    st.segmented_control(
-        label,
-        list(ways),
-        format_func=ways.__getitem__,
-        default=shown,
-        required=True,
-        label_visibility="collapsed",
-        **held(name, shown, choose),
-    )
+    segments(label, ways, name, shown, choose, label_visibility="collapsed")
     way: Way = shown
     return way
 

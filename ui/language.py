@@ -19,7 +19,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from modules import chinese
 from tracer.language import extracted, read, translations, translator, update
 from tracer.sentences import Said, agreeing, render
-from ui.held import held
+from ui.held import segments
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 
@@ -103,15 +103,8 @@ def link() -> dict[str, str]:
 
 def switch() -> None:
     """The control by which a reader chooses."""
-    st.segmented_control(
-        "Language · 语言",
-        list(LANGUAGES),
-        format_func=LANGUAGES.__getitem__,
-        default=language(),
-        required=True,
-        label_visibility="collapsed",
-        **held("choose/language", language(), _choose),
-    )
+    look = {"label_visibility": "collapsed"}
+    segments("Language · 语言", LANGUAGES, "choose/language", language(), _choose, **look)
 
 
 def name() -> None:

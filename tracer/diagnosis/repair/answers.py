@@ -11,7 +11,7 @@ from tracer.diagnosis.repair import rank
 from tracer.diagnosis.repair.bench import rounded
 from tracer.diagnosis.repair.draft import Draft
 from tracer.diagnosis.repair.edited import original
-from tracer.diagnosis.repair.proof import QUIET
+from tracer.diagnosis.repair.proof import QUIET, Proof
 from tracer.diagnosis.repair.search import Found, Repair
 from tracer.document import Edit, Fix
 from tracer.sentences import Said, render, said
@@ -111,17 +111,9 @@ def fix_of(repair: Repair, again: bool = False) -> Fix:
         edits=_edits(repair),
         verified=repair.verified,
         output_shapes=run.shapes,
-        notes=tuple(dict.fromkeys([*_notes(repair), *(_AGAIN if again else ())])),
+        notes=tuple(dict.fromkeys(_notes(repair, again))),
         inputs=tuple(pair for part in repair.parts for pair in part.inputs),
     )
-
-
-_AGAIN = (
-    said(
-        "It comes to the same as the change before it: choose by whether the model is wrong or "
-        "what it is given."
-    ),
-)
 
 
 def _says(repair: Repair) -> Said:
@@ -163,13 +155,20 @@ def _edits(repair: Repair) -> tuple[Edit, ...]:
     )
 
 
-def _notes(repair: Repair) -> Iterator[Said]:
+def _notes(repair: Repair, again: bool) -> Iterator[Said]:
     """What speaks against it, and what of it was not seen."""
     for part in repair.parts:
         yield from part.notes
-    proof = repair.proof
-    if proof is None:
-        return
+    if repair.proof is not None:
+        yield from _of_the_proof(repair, repair.proof)
+    if again:
+        yield said(
+            "It comes to the same as the change before it: choose by whether the model is wrong or "
+            "what it is given."
+        )
+
+
+def _of_the_proof(repair: Repair, proof: Proof) -> Iterator[Said]:
     if repair.rivals:
         yield said(
             "Another change that computes something else passes every check as well: choose by "

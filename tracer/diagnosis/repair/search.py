@@ -179,6 +179,7 @@ class Search:
         ran: list[Repair] = []
         further: list[Repair] = []
         groups: set[str] = set()
+        run: set[int] = set()
         for number, (value, draft) in enumerate(self.worth_running(found, ran)):
             if self.budget.left < self.budget.total * FOR_PROOFS:
                 self.ended = True
@@ -187,6 +188,7 @@ class Search:
                 break
             if draft.group in groups:
                 continue
+            run.add(id(draft))
             tried = self.attempt((draft,), None, value)
             if tried is None:
                 continue
@@ -196,11 +198,12 @@ class Search:
             elif self.farther(self.world, tried, self.bench.plain):
                 further.append(tried)
         self.prove(ran)
-        self.prove(list(self.in_names(found)))
-        self.prove(list(self.at_inputs(found)))
+        left = [(value, draft) for value, draft in found if id(draft) not in run]
+        self.prove(list(self.in_names(left)))
+        self.prove(list(self.at_inputs(left)))
         return further
 
-    def in_names(self, found: list[tuple[float, Draft]]) -> Iterator[Repair]:
+    def in_names(self, left: list[tuple[float, Draft]]) -> Iterator[Repair]:
         """Those literals that pass here and not with other numbers of a config, once more as what
         names make of them at the same place."""
         literals = {
@@ -211,22 +214,20 @@ class Search:
             if draft.number is not None and draft.new.isdigit()
             if any(check.name == "numbers" for check in repair.proof.failed)
         }
-        tried = {id(draft) for repair in self.repairs for draft in repair.parts}
-        for value, draft in found:
-            if not draft.edits or id(draft) in tried or draft.new.isdigit():
+        for value, draft in left:
+            if not draft.edits or draft.new.isdigit():
                 continue
             if (draft.edits[0].span, draft.number) in literals:
                 repair = self.attempt((draft,), None, value)
                 if repair is not None and repair.run.ran:
                     yield repair
 
-    def at_inputs(self, found: list[tuple[float, Draft]]) -> Iterator[Repair]:
-        """The changes of the inputs after which as much comes out as of an edit that passed, as far
-        as they were not run: which of the two is wrong no run tells."""
+    def at_inputs(self, left: list[tuple[float, Draft]]) -> Iterator[Repair]:
+        """Of those that were not run, the changes of the inputs after which as much comes out as of
+        an edit that passed: which of the two is wrong no run tells."""
         shapes = {repair.run.shapes for repair in self.passing()}
-        tried = {id(draft) for repair in self.repairs for draft in repair.parts}
-        for value, draft in found if shapes else ():
-            if draft.inputs and id(draft) not in tried:
+        for value, draft in left if shapes else ():
+            if draft.inputs:
                 repair = self.attempt((draft,), None, value)
                 if repair is not None and repair.run.ran and repair.run.shapes in shapes:
                     yield repair
