@@ -182,6 +182,30 @@ def test_a_found_size_that_was_changed_keeps_its_number_in_every_run_that_follow
         assert {field.label: field.value for field in app.number_input}["C"] == wanted
 
 
+CHANNELS = """import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.head = nn.Conv1d(5, 8, 3), nn.Linear(8, 2)
+
+    def forward(self, signal):
+        return self.head(self.first(signal).relu().mean(2))
+"""
+
+
+def test_what_other_inputs_would_mend_is_told_beside_what_is_applied() -> None:
+    app = run(CHANNELS, signal="4,20,5")
+    told = [box.value for box in app.markdown if "call the model with" in box.value]
+    assert ["`signal = signal.transpose(1, 2)`" in each for each in told] == [True]
+    fixes = app.session_state["desk"].run.trace.failure.fixes
+    applied = [f"apply-{number}" for number, fix in enumerate(fixes) if fix.edits]
+    assert [each.key for each in app.button if str(each.key).startswith("apply-")] == applied
+    assert len(applied) < len(fixes)
+
+
 def test_a_text_that_makes_its_own_input_needs_none() -> None:
     app = page(LINEAR + "\n\nif __name__ == '__main__':\n    print(Net()(torch.randn(5, 8)))\n")
     assert app.text_input(key="debug/input/Net/x").placeholder == "5,8"

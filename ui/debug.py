@@ -634,8 +634,7 @@ def _fixes(state: Desk, failure: Failure) -> None:
     if not state.job.source:
         return
     mended = {number: opened.mended(state.job, fix) for number, fix in enumerate(failure.fixes)}
-    usable = [number for number, job in mended.items() if job is not None]
-    if not usable:
+    if not any(mended.values()):
         st.info(
             say(
                 "No change of the code was found that is sound. {reason}",
@@ -643,6 +642,8 @@ def _fixes(state: Desk, failure: Failure) -> None:
             ),
             icon=":material/lightbulb:",
         )
+    usable = [number for number, fix in enumerate(failure.fixes) if mended[number] or fix.inputs]
+    if not usable:
         return
     first, *others = usable
     _fix(state, first, failure.fixes[first], mended[first])
@@ -653,29 +654,30 @@ def _fixes(state: Desk, failure: Failure) -> None:
 
 
 def _fix(state: Desk, number: int, fix: Fix, mended: Job | None) -> None:
+    """A fix with what it changes; one of the inputs, which are the reader's, is only told."""
     assert state.job is not None
-    assert mended is not None
     with st.container(border=True, key=f"fix-{number}", gap="small"):
         summary, caveat = fix.told(translator(language()))
         st.markdown(f":material/build: {prose(summary)}")
         if caveat:
             st.caption(f":material/warning: {prose(caveat)}")
-        for path, before, after in _changes(state.job, mended):
+        for path, before, after in _changes(state.job, mended) if mended is not None else ():
             if state.job.files:
                 st.caption(code(path))
             st.html(changed.shown(before, after))
         edited = _changed(state)
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.button(
-                say("Apply and run again"),
-                type="primary" if number == 0 else "secondary",
-                icon=":material/auto_fix_high:",
-                on_click=_apply,
-                args=(number,),
-                key=f"apply-{number}",
-                disabled=edited,
-                help=_run_again() if edited else None,
-            )
+            if mended is not None:
+                st.button(
+                    say("Apply and run again"),
+                    type="primary" if number == 0 else "secondary",
+                    icon=":material/auto_fix_high:",
+                    on_click=_apply,
+                    args=(number,),
+                    key=f"apply-{number}",
+                    disabled=edited,
+                    help=_run_again() if edited else None,
+                )
             if fix.verified:
                 made = ", ".join(str(tuple(shape)) for shape in fix.output_shapes)
                 tried = say(

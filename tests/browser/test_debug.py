@@ -14,7 +14,7 @@ from tests.browser.test_accessibility import objections
 from tests.browser.test_walkthrough import HIDDEN, SIZES
 from tests.browser.waiting import settled, until
 from tests.effort import TIMES
-from tests.test_debug_page import LINEAR
+from tests.test_debug_page import CHANNELS, LINEAR
 from tests.tracer.test_worker import FILES, PACKAGED
 
 Open = Callable[..., Page]
@@ -158,6 +158,25 @@ def test_from_the_gallery_to_a_walk_of_what_is_pasted_in_four_actions_and_its_li
     expect(other.locator(".st-key-verdict")).to_contain_text("Net runs: 4 steps")
     expect(handed).to_have_count(0)
     until(other, "window.shapewalkPath === '2'")
+
+
+def test_the_player_applies_what_changes_the_code_and_tells_what_other_inputs_would_do(
+    open_page: Open, app: str
+) -> None:
+    page = open_page()
+    go(page, app)
+    write(page, CHANNELS)
+    field = page.get_by_role("textbox", name="signal")
+    field.fill("4,20,5")
+    field.press("Tab")
+    settled(page)
+    page.locator(".st-key-debug-run button").click()
+    fixes = page.locator(".shapewalk .fix")
+    told = fixes.filter(has_text="call the model with")
+    expect(told).to_have_count(1)
+    apply = page.locator(".shapewalk").get_by_role("button", name="Apply and run again")
+    expect(apply).to_have_count(fixes.count() - 1)
+    expect(told.get_by_role("button")).to_have_count(0)
 
 
 HELD = """const made = URL.createObjectURL;

@@ -33,7 +33,7 @@ function fixRow(scene, fix, index) {
       "div",
       { class: "acts" },
       el("p", { class: verified ? "verified" : "unverified" }, outcome(fix)),
-      scene.fix ? hop(say("Apply and run again"), () => scene.fix(index)) : "",
+      scene.fix && edits.length ? hop(say("Apply and run again"), () => scene.fix(index)) : "",
       copyButton(scene, changes.flatMap((change) => change.new).join("\n")),
     ),
   );
