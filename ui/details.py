@@ -59,6 +59,10 @@ def details(
         names["Claims"] = say("Claims")
     names["Source"] = say("Source")
     name = _opened(names)
+    if name != "Table":
+        # Of a table that is gone the browser may still say what was chosen, when it has lost the
+        # server and comes back: of the next one that says nothing.
+        st.session_state.pop("table-key", None)
     if name == "Graph":
         _graph(run)
     elif name == "Table":
@@ -171,7 +175,7 @@ def _table(trace: Trace) -> None:
     number = st.column_config.NumberColumn
     chosen: Any = st.dataframe(
         table,
-        key="table",
+        key=st.session_state.setdefault("table-key", f"table/{uuid.uuid4().hex}"),
         hide_index=True,
         on_select=_chosen,
         selection_mode="single-row",
