@@ -170,14 +170,13 @@ def _headings() -> dict[str, str]:
 
 
 def _table(trace: Trace) -> None:
-    table = step_table(trace)
     named = _headings()
     number = st.column_config.NumberColumn
-    chosen: Any = st.dataframe(
-        table,
+    table: Any = st.dataframe(
+        step_table(trace),
         key=st.session_state.setdefault("table-key", f"table/{uuid.uuid4().hex}"),
         hide_index=True,
-        on_select=_chosen,
+        on_select="rerun",
         selection_mode="single-row",
         height=min(600, 38 + 35 * max(1, len(trace.steps))),
         column_config={
@@ -190,15 +189,14 @@ def _table(trace: Trace) -> None:
         },
     )
     st.caption(say("Choose a row to go to its step. Click a heading to sort."))
-    rows = chosen.selection.rows
+    # The player goes there once: when the page is drawn anew, with formulas perhaps, the reader may
+    # be elsewhere, and the browser may say again what is chosen still.
+    rows = table.selection.rows
+    if rows != st.session_state.get("chosen-rows"):
+        st.session_state["chosen-rows"] = list(rows)
+        st.session_state["row-request"] = uuid.uuid4().hex
     if rows:
-        player.go_to(str(rows[0]), st.session_state["chosen-rows"])
-
-
-def _chosen() -> None:
-    """A row was chosen, and the player goes there once: when the page is drawn anew, with formulas
-    perhaps, the reader may be elsewhere."""
-    st.session_state["chosen-rows"] = uuid.uuid4().hex
+        player.go_to(str(rows[0]), st.session_state["row-request"])
 
 
 # --- claims -----------------------------------------------------------------------------------

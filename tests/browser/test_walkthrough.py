@@ -406,6 +406,9 @@ def test_a_run_is_handed_on_its_inspector_and_source_follow_the_step_and_it_is_t
     assert shown(page) == "2"
     expect(tensor).to_have_value(re.compile("step 3$"))
     the_source_follows(page)
+    # The formulas draw the page anew, and revoke what was about to be downloaded.
+    expect(page.get_by_role("button", name="formulas", exact=True)).to_be_visible()
+    settled(page)
     all_is_downloaded(page)
 
 
